@@ -1,0 +1,109 @@
+//! What is true of a job: the validated configuration that everything else reads.
+//!
+//! Made once, by `config::raw`, from what somebody wrote; nobody checks again. Field names are interned: a [`FieldId`] indexes
+//! [`Job::fields`], and events carry their values in that order.
+
+use super::datafeed::Datafeed;
+use super::function::Function;
+use crate::time::{BucketSpan, Lateness};
+
+/// A field that the job names; index into [`Job::fields`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct FieldId(pub u16);
+
+/// A validated anomaly detection job.
+#[derive(Clone, Debug)]
+pub struct Job {
+    /// `job_id`.
+    pub id: String,
+    /// `description`, empty when none.
+    pub description: String,
+    /// `groups`.
+    pub groups: Vec<String>,
+    /// `analysis_config.bucket_span`.
+    pub bucket_span: BucketSpan,
+    /// `analysis_config.latency`: how much later than the newest event an event may come.
+    pub lateness: Lateness,
+    /// `analysis_config.detectors`, at least one.
+    pub detectors: Vec<Detector>,
+    /// `analysis_config.influencers`, in the order written.
+    pub influencers: Vec<FieldId>,
+    /// `analysis_config.summary_count_field_name`.
+    pub summary_count_field: Option<FieldId>,
+    /// Every field that the analysis reads (time excluded), without repeats; dotted paths as written. `FieldId` indexes it.
+    pub fields: Vec<String>,
+    /// `data_description.time_field`.
+    pub time_field: String,
+    /// `data_description.time_format`.
+    pub time_format: TimeFormat,
+    /// `analysis_config.model_prune_window` in buckets, at least 2.
+    pub prune_window_buckets: u32,
+    /// `analysis_limits.model_memory_limit`, bytes.
+    pub model_memory_limit_bytes: u64,
+    /// `model_plot_config`, when enabled.
+    pub model_plot: Option<ModelPlot>,
+    /// `renormalization_window_days` as a number of buckets (default: the larger of 30 days and 100 spans; 0 = never).
+    pub renormalization_window_buckets: u32,
+    /// Where the events come from and which of them are wanted.
+    pub datafeed: Option<Datafeed>,
+    /// The configuration as a response would show it: defaults filled in, aliases resolved, memory limit as `"<N>mb"`.
+    pub document: serde_json::Value,
+    /// Hash of everything that changes results; part of every snapshot and commit. Stable between builds.
+    pub fingerprint: u64,
+}
+
+/// One detector.
+#[derive(Clone, Debug)]
+pub struct Detector {
+    /// Position in the job: `detector_index`.
+    pub index: u16,
+    /// What is measured.
+    pub function: Function,
+    /// `field_name`.
+    pub field: Option<FieldId>,
+    /// `by_field_name`.
+    pub by: Option<FieldId>,
+    /// `partition_field_name`.
+    pub partition: Option<FieldId>,
+    /// Whether an event without a by value belongs to the series `""` rather than to none.
+    pub use_null: bool,
+    /// Whether by values present in more than a tenth of the buckets are left out of the results.
+    pub exclude_frequent_by: bool,
+    /// `detector_description`, given or generated.
+    pub description: String,
+}
+
+/// How a time text is read.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum TimeFormat {
+    /// Not said: epoch milliseconds, or ISO 8601 text, by what the value is.
+    Auto,
+    /// Seconds since the epoch, a fraction allowed.
+    Epoch,
+    /// Milliseconds since the epoch.
+    EpochMillis,
+    /// A java-time pattern such as `yyyy-MM-dd HH:mm:ss`; UTC when it holds no zone.
+    Pattern(String),
+}
+
+/// Which series get a `model_plot` document a bucket.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ModelPlot {
+    /// Only series whose by or partition value is listed; `None`: all.
+    pub terms: Option<Vec<String>>,
+}
+
+impl Job {
+    /// The name of a field.
+    pub fn field_name(&self, id: FieldId) -> &str {
+        &self.fields[id.0 as usize]
+    }
+
+    /// The id of a field that the job names.
+    pub fn field_id(&self, name: &str) -> Option<FieldId> {
+        self.fields
+            .iter()
+            .position(|field| field == name)
+            .map(|at| FieldId(at as u16))
+    }
+}

@@ -1,0 +1,19 @@
+//! The engine: events and watermarks in, results out. Pure, synchronous, deterministic.
+//!
+//! ```text
+//! events ──► gatherer ──closed buckets──► judge ──partial buckets──► rollup ──► results
+//!            (one per input partition)    (one per shard)            (one per job)
+//! ```
+//!
+//! Every door has the same three verbs (`handle`, `snapshot`, `restore`) and is a function of the sequence of its inputs alone:
+//! no clock, no I/O, no randomness, no iteration in hash order. [`pipeline`] is the three in one.
+
+pub mod event;
+pub mod feature;
+pub mod gatherer;
+pub mod judge;
+pub mod pipeline;
+pub mod result;
+pub mod rollup;
+pub mod snapshot;
+pub mod wire;
