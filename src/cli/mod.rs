@@ -1,1 +1,189 @@
-//! (see docs/architecture.md)
+//! The command line: one file a command, each an `Args` and a `run`.
+//!
+//! Results go to stdout, everything else (progress, logs, errors) to stderr. Exit codes: 0 done, 1 it failed, 2 the command line is
+//! wrong, 130 interrupted. A reader that goes away (`tidewatch ... | head`) ends a command quietly, with 0.
+//! Checked by: tests/cli.rs, tests/readme.rs.
+
+pub mod run;
+pub mod validate;
+
+use clap::builder::styling::{AnsiColor, Styles};
+use clap::{ColorChoice, CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum};
+use std::io::{self, IsTerminal};
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+/// What `--help` ends with.
+const EXAMPLES: &str = "\
+Examples:
+  tidewatch demo                                        watch the service find known incidents
+  tidewatch simulate web --days 14 -o web.ndjson        two weeks of events to try it on
+  tidewatch detect job.yaml web.ndjson                  what was unusual in a file
+  tail -F access.ndjson | tidewatch detect job.yaml -   the same, live
+  tidewatch validate job.yaml                           every mistake in a job, with its cure
+  tidewatch run --config tidewatch.yaml                 Kafka in, Kafka out
+
+Exit codes: 0 done, 1 failed, 2 wrong usage, 130 interrupted.";
+
+const STYLES: Styles = Styles::styled()
+    .header(AnsiColor::Green.on_default().bold())
+    .usage(AnsiColor::Green.on_default().bold())
+    .literal(AnsiColor::Cyan.on_default().bold())
+    .placeholder(AnsiColor::Cyan.on_default());
+
+/// Anomaly detection for event streams: Elastic's job language, Kafka's guarantees.
+#[derive(Debug, Parser)]
+#[command(name = "tidewatch", version, after_help = EXAMPLES, styles = STYLES, max_term_width = 110)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+    #[command(flatten)]
+    common: Common,
+}
+
+/// What every command takes.
+#[derive(Clone, Debug, clap::Args)]
+pub struct Common {
+    /// How much to log, to stderr: off, error, warn, info, debug, trace, or directives such as `tidewatch=debug,warn`.
+    #[arg(long, global = true, env = "TIDEWATCH_LOG", value_name = "LEVEL")]
+    pub log_level: Option<String>,
+    /// When to colour what is printed.
+    #[arg(long, global = true, value_enum, default_value_t = Color::Auto, value_name = "WHEN")]
+    pub color: Color,
+}
+
+/// When to colour.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Color {
+    /// On a terminal, unless `NO_COLOR` is set.
+    Auto,
+    /// Always.
+    Always,
+    /// Never.
+    Never,
+}
+
+impl Color {
+    /// Whether stdout takes colour.
+    pub fn on_stdout(self) -> bool {
+        match self {
+            Color::Always => true,
+            Color::Never => false,
+            Color::Auto => {
+                io::stdout().is_terminal()
+                    && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty())
+            }
+        }
+    }
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Run the service: jobs over Kafka topics.
+    Run {
+        /// The service's configuration.
+        #[arg(
+            long,
+            env = "TIDEWATCH_CONFIG",
+            default_value = "tidewatch.yaml",
+            value_name = "FILE"
+        )]
+        config: PathBuf,
+    },
+    /// Check job files: every mistake at once, where it is and what would have been right.
+    Validate {
+        /// Job files, YAML or JSON.
+        #[arg(required = true, value_name = "JOB")]
+        jobs: Vec<PathBuf>,
+    },
+}
+
+/// Parses the process's arguments, runs the command, says what went wrong.
+pub fn main() -> ExitCode {
+    let cli = match parse() {
+        Ok(cli) => cli,
+        Err(error) => {
+            // Help and version come here too; clap knows which stream and which code each has.
+            let _ = error.print();
+            return ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(2));
+        }
+    };
+    match start_logging(&cli).and_then(|()| dispatch(cli)) {
+        Ok(code) => code,
+        Err(error) if is_broken_pipe(&error) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("tidewatch: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// `--color` decides how help is shown, so it is looked for before the arguments are parsed.
+fn parse() -> Result<Cli, clap::Error> {
+    let given: Vec<_> = std::env::args_os().collect();
+    let says = |when: &str| {
+        given
+            .windows(2)
+            .any(|two| two[0] == "--color" && two[1] == when)
+            || given
+                .iter()
+                .any(|one| one.to_str() == Some(&format!("--color={when}")))
+    };
+    let choice = match () {
+        () if says("always") => ColorChoice::Always,
+        () if says("never") => ColorChoice::Never,
+        () => ColorChoice::Auto,
+    };
+    let matches = Cli::command().color(choice).try_get_matches_from(&given)?;
+    Cli::from_arg_matches(&matches)
+}
+
+fn dispatch(cli: Cli) -> anyhow::Result<ExitCode> {
+    match cli.command {
+        Command::Run { config } => run::run(&config),
+        Command::Validate { jobs } => validate::run(&jobs),
+    }
+}
+
+/// Logs go to stderr; a service says what it does, a tool only what goes wrong.
+fn start_logging(cli: &Cli) -> anyhow::Result<()> {
+    use anyhow::Context;
+    let default = match cli.command {
+        Command::Run { .. } => "info",
+        _ => "warn",
+    };
+    let wanted = cli.common.log_level.as_deref().unwrap_or(default);
+    let filter = tracing_subscriber::EnvFilter::try_new(wanted).with_context(|| {
+        format!("--log-level: \"{wanted}\" is neither a level (off, error, warn, info, debug, trace) nor directives")
+    })?;
+    let ansi = match cli.common.color {
+        Color::Always => true,
+        Color::Never => false,
+        Color::Auto => io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none(),
+    };
+    tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(io::stderr)
+        .with_ansi(ansi)
+        .init();
+    Ok(())
+}
+
+/// Whether the cause is a reader of our output that went away.
+fn is_broken_pipe(error: &anyhow::Error) -> bool {
+    error.chain().any(|cause| {
+        cause
+            .downcast_ref::<io::Error>()
+            .is_some_and(|cause| cause.kind() == io::ErrorKind::BrokenPipe)
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_command_line_contradicts_itself_nowhere() {
+        Cli::command().debug_assert();
+    }
+}
