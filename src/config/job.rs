@@ -4,6 +4,7 @@
 //! [`Job::fields`], and events carry their values in that order.
 
 use super::datafeed::Datafeed;
+use super::extensions::Extensions;
 use super::function::Function;
 use crate::time::{BucketSpan, Lateness};
 
@@ -46,6 +47,10 @@ pub struct Job {
     pub renormalization_window_buckets: u32,
     /// Where the events come from and which of them are wanted.
     pub datafeed: Option<Datafeed>,
+    /// `tidewatch`: placement and patience on Kafka.
+    pub extensions: Extensions,
+    /// What is allowed but probably not meant, a sentence each: Elastic answers these in a `Warning` header.
+    pub warnings: Vec<String>,
     /// The configuration as a response would show it: defaults filled in, aliases resolved, memory limit as `"<N>mb"`.
     pub document: serde_json::Value,
     /// Hash of everything that changes results; part of every snapshot and commit. Stable between builds.

@@ -1,0 +1,37 @@
+//! What a job may say beyond Elastic's words: the top-level object `tidewatch`, every key of it optional.
+//!
+//! Units are milliseconds. Holds: no duration is negative; `shards` lies in 1..=[`Extensions::SHARDS_MAX`].
+
+/// Placement and patience of a job on Kafka.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Extensions {
+    /// `keyed_by_partition_field`: the input topics' message key decides the Kafka partition by the value of the detectors'
+    /// common partition field, so that one value never shows in two Kafka partitions.
+    pub keyed_by_partition_field: bool,
+    /// `max_future_skew`: how far ahead of its Kafka message's timestamp an event may be, milliseconds, at least 0.
+    pub max_future_skew_ms: i64,
+    /// `shards`: over how many judges a staged job's series are spread.
+    pub shards: u16,
+    /// `idle_timeout`: how long an input partition without lag may be silent before the job stops waiting for it, milliseconds,
+    /// at least 1.
+    pub idle_timeout_ms: i64,
+    /// `interim_interval`: how often the open bucket's interim results are published, milliseconds; 0 turns them off.
+    pub interim_interval_ms: i64,
+}
+
+impl Extensions {
+    /// The most shards that a job may have.
+    pub const SHARDS_MAX: u16 = 1024;
+}
+
+impl Default for Extensions {
+    fn default() -> Extensions {
+        Extensions {
+            keyed_by_partition_field: false,
+            max_future_skew_ms: 86_400_000,
+            shards: 4,
+            idle_timeout_ms: 30_000,
+            interim_interval_ms: 10_000,
+        }
+    }
+}
