@@ -1,6 +1,15 @@
-//! Features: what one bucket of one series is reduced to, and how parts of it merge.
+//! Features: what one bucket of one series is reduced to, and how the job's detectors share series.
+//!
+//! A detector has one feature (`metric` has three). Detectors that split events alike form a [`Group`]: one look-up an event, one key
+//! a series, one row of [`Accumulator`]s. Holds: every detector is in exactly one group; a group's features are in detector order.
+//! Source: functions.md 2.1 (statistics), 2.2 (splits), 2.8 (which influencers need a share of their own).
 
-use crate::config::{FieldId, Job};
+mod accumulator;
+mod pending;
+
+pub use accumulator::Accumulator;
+
+use crate::config::{Family, FieldId, Job};
 use serde::{Deserialize, Serialize};
 
 /// The statistic of a feature.
@@ -15,6 +24,30 @@ pub enum Statistic {
     Max,
     Sum,
     Varp,
+}
+
+impl Statistic {
+    /// The statistics of a function, one a feature. None for the families whose analysis is not gathered here
+    /// (`info_content`, `rare`, `time_of_day`, ...): the configuration refuses them by name.
+    pub fn of(family: Family) -> &'static [Statistic] {
+        match family {
+            Family::Count | Family::NonZeroCount => &[Statistic::Count],
+            Family::DistinctCount => &[Statistic::Distinct],
+            Family::Metric => &[Statistic::Mean, Statistic::Min, Statistic::Max],
+            Family::Mean => &[Statistic::Mean],
+            Family::Median => &[Statistic::Median],
+            Family::Min => &[Statistic::Min],
+            Family::Max => &[Statistic::Max],
+            Family::Sum | Family::NonNullSum => &[Statistic::Sum],
+            Family::Varp => &[Statistic::Varp],
+            Family::InfoContent
+            | Family::Rare
+            | Family::FreqRare
+            | Family::TimeOfDay
+            | Family::TimeOfWeek
+            | Family::LatLong => &[],
+        }
+    }
 }
 
 /// One feature of a detector (`metric` has three, every other function one).
@@ -52,34 +85,43 @@ pub struct Layout {
 
 impl Layout {
     /// The layout of a job.
-    pub fn of(_job: &Job) -> Layout {
-        todo!()
+    pub fn of(job: &Job) -> Layout {
+        let mut groups: Vec<Group> = Vec::new();
+        for detector in &job.detectors {
+            // Without a by field there is nothing that `use_null` could change.
+            let use_null = detector.use_null && detector.by.is_some();
+            let same = |group: &Group| {
+                group.by == detector.by
+                    && group.partition == detector.partition
+                    && group.use_null == use_null
+            };
+            let at = groups.iter().position(same).unwrap_or_else(|| {
+                groups.push(Group {
+                    by: detector.by,
+                    partition: detector.partition,
+                    use_null,
+                    features: Vec::new(),
+                    shared_influencers: shared_influencers(job, detector.by, detector.partition),
+                });
+                groups.len() - 1
+            });
+            let statistics = Statistic::of(detector.function.family);
+            groups[at]
+                .features
+                .extend(statistics.iter().map(|&statistic| FeatureSpec {
+                    detector: detector.index,
+                    statistic,
+                    field: detector.field.filter(|_| statistic != Statistic::Count),
+                }));
+        }
+        Layout { groups }
     }
 }
 
-/// What a gatherer keeps of one feature of one series in an open bucket. Merging is associative and commutative to the bit.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub enum Accumulator {
-    /// placeholder
-    Count(u64),
-}
-
-impl Accumulator {
-    /// Adds another part of the same bucket. Panics when the statistics differ (a bug).
-    pub fn merge(&mut self, _other: &Accumulator) {
-        todo!()
-    }
-    /// The statistic; `None` when there is no measurement (a count always has a value).
-    pub fn value(&self) -> Option<f64> {
-        todo!()
-    }
-    /// How many measurements it holds.
-    pub fn measurements(&self) -> u64 {
-        todo!()
-    }
-    /// The statistic with the events of `share` taken out (functions.md 2.8): A − B for counts and sums, the statistic recomputed for
-    /// mean, median and varp; `None` where nothing would be left or removal has no meaning (min, max, distinct: use the share's own value).
-    pub fn without(&self, _share: &Accumulator) -> Option<f64> {
-        todo!()
-    }
+fn shared_influencers(job: &Job, by: Option<FieldId>, partition: Option<FieldId>) -> Vec<u16> {
+    (0u16..)
+        .zip(&job.influencers)
+        .filter(|&(_, &field)| Some(field) != by && Some(field) != partition)
+        .map(|(influencer, _)| influencer)
+        .collect()
 }

@@ -1,0 +1,305 @@
+//! What a gatherer keeps of one feature of one series in an open bucket.
+//!
+//! Holds: merging is associative and commutative to the bit (integers, extremes, exact sums, sketches that are a function of the set
+//! seen), so neither the order of events nor their spread over gatherers shows. Weights are summary counts: an event of weight `c` is
+//! to a mean, a median or a variance what `c` equal events are. A sum takes a pre-summarised value as it is, for that is already the sum
+//! of `c` events; extremes and distinct values do not care how often.
+//! Source: functions.md 2.3.1, 2.3.3, 2.8. Checked: tests below and tests/gatherer.rs.
+
+use super::Statistic;
+use super::pending::{DistinctSketch, ExactSum, QuantileSketch, variance};
+use serde::{Deserialize, Serialize};
+
+/// What a gatherer keeps of one feature of one series in an open bucket. Merging is associative and commutative to the bit.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub enum Accumulator {
+    /// Events, or the sum of their summary counts. Saturates.
+    Count(u64),
+    /// Distinct values of a field.
+    Distinct {
+        /// Events that had the field.
+        n: u64,
+        /// Hashes of the values' texts.
+        sketch: Box<DistinctSketch>,
+    },
+    /// Arithmetic mean.
+    Mean {
+        /// Weight of the values.
+        n: u64,
+        /// Their weighted sum.
+        sum: ExactSum,
+    },
+    /// Sum.
+    Sum {
+        /// Weight of the values (they are summed without it).
+        n: u64,
+        /// Their sum.
+        sum: ExactSum,
+    },
+    /// Population variance.
+    Varp {
+        /// Weight of the values.
+        n: u64,
+        /// Their weighted sum, and that of their squares.
+        sums: Box<(ExactSum, ExactSum)>,
+    },
+    /// Smallest value; `f64::INFINITY` while there is none.
+    Min {
+        /// Weight of the values.
+        n: u64,
+        /// The smallest.
+        value: f64,
+    },
+    /// Largest value; `f64::NEG_INFINITY` while there is none.
+    Max {
+        /// Weight of the values.
+        n: u64,
+        /// The largest.
+        value: f64,
+    },
+    /// Median.
+    Median {
+        /// Weight of the values.
+        n: u64,
+        /// The weighted values.
+        sketch: Box<QuantileSketch>,
+    },
+}
+
+use Accumulator as A;
+
+impl Accumulator {
+    /// One that has seen nothing.
+    pub fn new(statistic: Statistic) -> Accumulator {
+        match statistic {
+            Statistic::Count => A::Count(0),
+            Statistic::Distinct => A::Distinct {
+                n: 0,
+                sketch: Box::default(),
+            },
+            Statistic::Mean => A::Mean {
+                n: 0,
+                sum: ExactSum::default(),
+            },
+            Statistic::Median => A::Median {
+                n: 0,
+                sketch: Box::default(),
+            },
+            Statistic::Min => A::Min {
+                n: 0,
+                value: f64::INFINITY,
+            },
+            Statistic::Max => A::Max {
+                n: 0,
+                value: f64::NEG_INFINITY,
+            },
+            Statistic::Sum => A::Sum {
+                n: 0,
+                sum: ExactSum::default(),
+            },
+            Statistic::Varp => A::Varp {
+                n: 0,
+                sums: Box::default(),
+            },
+        }
+    }
+
+    /// What it computes.
+    pub fn statistic(&self) -> Statistic {
+        match self {
+            A::Count(_) => Statistic::Count,
+            A::Distinct { .. } => Statistic::Distinct,
+            A::Mean { .. } => Statistic::Mean,
+            A::Median { .. } => Statistic::Median,
+            A::Min { .. } => Statistic::Min,
+            A::Max { .. } => Statistic::Max,
+            A::Sum { .. } => Statistic::Sum,
+            A::Varp { .. } => Statistic::Varp,
+        }
+    }
+
+    /// Counts an event of `weight`. Only for counts: the others are told of values.
+    #[inline]
+    pub(crate) fn add_event(&mut self, weight: u64) {
+        match self {
+            A::Count(n) => *n = n.saturating_add(weight),
+            other => debug_assert!(false, "{other:?} counts values, not events"),
+        }
+    }
+
+    /// Takes the hash of a value's text. Only for distinct counts.
+    #[inline]
+    pub(crate) fn add_hash(&mut self, hash: u64, weight: u64) {
+        match self {
+            A::Distinct { n, sketch } => {
+                *n = n.saturating_add(weight);
+                sketch.insert_hash(hash);
+            }
+            other => debug_assert!(false, "{other:?} does not count distinct values"),
+        }
+    }
+
+    /// Takes a finite number. Only for statistics of numbers.
+    #[inline]
+    pub(crate) fn add_number(&mut self, x: f64, weight: u64) {
+        let x = x + 0.0; // -0 becomes 0, so that equal extremes have equal bits
+        match self {
+            A::Mean { n, sum } => {
+                *n = n.saturating_add(weight);
+                match weight {
+                    1 => sum.add(x),
+                    // Exact: weights are whole numbers up to 2^53.
+                    _ => sum.add_product(x, weight as f64),
+                }
+            }
+            A::Sum { n, sum } => {
+                *n = n.saturating_add(weight);
+                sum.add(x);
+            }
+            A::Min { n, value } => {
+                *n = n.saturating_add(weight);
+                *value = value.min(x);
+            }
+            A::Max { n, value } => {
+                *n = n.saturating_add(weight);
+                *value = value.max(x);
+            }
+            A::Varp { n, sums } => {
+                *n = n.saturating_add(weight);
+                sums.0.add_product(x, weight as f64);
+                add_square(&mut sums.1, x, weight);
+            }
+            A::Median { n, sketch } => {
+                *n = n.saturating_add(weight);
+                sketch.add(x, weight);
+            }
+            A::Count(_) | A::Distinct { .. } => {
+                debug_assert!(false, "{self:?} does not take numbers")
+            }
+        }
+    }
+
+    /// Adds another part of the same bucket. Panics when the statistics differ (a bug).
+    pub fn merge(&mut self, other: &Accumulator) {
+        match (self, other) {
+            (A::Count(a), A::Count(b)) => *a = a.saturating_add(*b),
+            (A::Distinct { n, sketch }, A::Distinct { n: m, sketch: b }) => {
+                *n = n.saturating_add(*m);
+                sketch.merge(b);
+            }
+            (A::Mean { n, sum }, A::Mean { n: m, sum: b })
+            | (A::Sum { n, sum }, A::Sum { n: m, sum: b }) => {
+                *n = n.saturating_add(*m);
+                sum.merge(b);
+            }
+            (A::Varp { n, sums }, A::Varp { n: m, sums: b }) => {
+                *n = n.saturating_add(*m);
+                sums.0.merge(&b.0);
+                sums.1.merge(&b.1);
+            }
+            (A::Min { n, value }, A::Min { n: m, value: b }) => {
+                *n = n.saturating_add(*m);
+                *value = value.min(*b);
+            }
+            (A::Max { n, value }, A::Max { n: m, value: b }) => {
+                *n = n.saturating_add(*m);
+                *value = value.max(*b);
+            }
+            (A::Median { n, sketch }, A::Median { n: m, sketch: b }) => {
+                *n = n.saturating_add(*m);
+                sketch.merge(b);
+            }
+            (a, b) => panic!(
+                "merging {:?} into {:?}: parts of one feature have one statistic",
+                b.statistic(),
+                a.statistic()
+            ),
+        }
+    }
+
+    /// The statistic; `None` when there is no measurement. A count always has a value. Whether a bucket without a measurement means 0
+    /// (`sum`) or nothing (`non_null_sum`) is the function's affair, not the accumulator's.
+    pub fn value(&self) -> Option<f64> {
+        if let A::Count(n) = self {
+            return Some(*n as f64);
+        }
+        if self.measurements() == 0 {
+            return None;
+        }
+        match self {
+            A::Count(n) => Some(*n as f64),
+            A::Distinct { sketch, .. } => Some(sketch.estimate()),
+            A::Mean { n, sum } => Some(sum.value() / *n as f64),
+            A::Sum { sum, .. } => Some(sum.value()),
+            A::Varp { n, sums } => (*n >= 2).then(|| variance(*n, &sums.0, &sums.1)),
+            A::Min { value, .. } | A::Max { value, .. } => Some(*value),
+            A::Median { sketch, .. } => median(sketch),
+        }
+    }
+
+    /// How many measurements it holds: events, or the sum of their summary counts, that had the feature's value.
+    pub fn measurements(&self) -> u64 {
+        match self {
+            A::Count(n)
+            | A::Distinct { n, .. }
+            | A::Mean { n, .. }
+            | A::Sum { n, .. }
+            | A::Varp { n, .. }
+            | A::Min { n, .. }
+            | A::Max { n, .. }
+            | A::Median { n, .. } => *n,
+        }
+    }
+
+    /// The statistic with the events of `share` taken out (functions.md 2.8): A - B for counts and sums (0 when nothing is left), the
+    /// statistic recomputed for mean, median and varp; `None` where too little would be left or removal has no meaning (min, max,
+    /// distinct: use the share's own value).
+    pub fn without(&self, share: &Accumulator) -> Option<f64> {
+        let left = self.measurements().saturating_sub(share.measurements());
+        match (self, share) {
+            (A::Count(_), A::Count(_)) => Some(left as f64),
+            (A::Sum { n, sum }, A::Sum { sum: b, .. }) => {
+                (*n > 0).then(|| difference(sum, b).value())
+            }
+            (A::Mean { sum, .. }, A::Mean { sum: b, .. }) => {
+                (left > 0).then(|| difference(sum, b).value() / left as f64)
+            }
+            (A::Varp { sums, .. }, A::Varp { sums: b, .. }) => (left >= 2)
+                .then(|| variance(left, &difference(&sums.0, &b.0), &difference(&sums.1, &b.1))),
+            (A::Median { sketch, .. }, A::Median { sketch: b, .. }) if left > 0 => {
+                let mut rest = sketch.clone();
+                rest.subtract(b);
+                median(&rest)
+            }
+            _ => None,
+        }
+    }
+}
+
+fn median(sketch: &QuantileSketch) -> Option<f64> {
+    sketch.quantile(0.5)
+}
+
+fn difference(a: &ExactSum, b: &ExactSum) -> ExactSum {
+    let mut rest = a.clone();
+    rest.subtract(b);
+    rest
+}
+
+/// Adds `weight * x * x` exactly, by doubling: a product of three numbers has no exact form in two.
+fn add_square(sum: &mut ExactSum, x: f64, weight: u64) {
+    if weight == 1 {
+        return sum.add_product(x, x);
+    }
+    let mut power = ExactSum::default(); // x^2 * 2^bit
+    power.add_product(x, x);
+    let mut rest = weight;
+    while rest > 0 {
+        if rest & 1 == 1 {
+            sum.merge(&power);
+        }
+        rest >>= 1;
+        let same = power.clone();
+        power.merge(&same);
+    }
+}
