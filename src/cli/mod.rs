@@ -4,7 +4,9 @@
 //! wrong, 130 interrupted. A reader that goes away (`tidewatch ... | head`) ends a command quietly, with 0.
 //! Checked by: tests/cli.rs, tests/readme.rs.
 
+mod output;
 pub mod run;
+pub mod simulate;
 pub mod validate;
 
 use clap::builder::styling::{AnsiColor, Styles};
@@ -90,6 +92,9 @@ enum Command {
         )]
         config: PathBuf,
     },
+    /// Write simulated events with known incidents, and the labels beside them.
+    #[command(after_help = simulate::EXAMPLES)]
+    Simulate(simulate::Args),
     /// Check job files: every mistake at once, where it is and what would have been right.
     Validate {
         /// Job files, YAML or JSON.
@@ -141,6 +146,7 @@ fn parse() -> Result<Cli, clap::Error> {
 fn dispatch(cli: Cli) -> anyhow::Result<ExitCode> {
     match cli.command {
         Command::Run { config } => run::run(&config),
+        Command::Simulate(args) => simulate::run(&args),
         Command::Validate { jobs } => validate::run(&jobs),
     }
 }

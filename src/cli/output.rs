@@ -1,0 +1,47 @@
+//! Where a command's output goes: a file or stdout, buffered, with errors that name the place.
+
+use anyhow::Context;
+use std::fs::File;
+use std::io::{self, BufWriter, Write};
+use std::path::Path;
+
+/// A buffered writer to `file`, or to stdout when there is none or it is `-`.
+pub(super) fn open(file: Option<&Path>) -> anyhow::Result<Box<dyn Write>> {
+    match file {
+        Some(path) if path != Path::new("-") => {
+            let file = File::create(path)
+                .with_context(|| format!("{}: cannot be written", path.display()))?;
+            Ok(Box::new(BufWriter::with_capacity(1 << 16, file)))
+        }
+        _ => Ok(Box::new(BufWriter::with_capacity(1 << 16, io::stdout()))),
+    }
+}
+
+/// Writes one value as a line of JSON.
+pub(super) fn json_line<T: serde::Serialize>(to: &mut dyn Write, value: &T) -> io::Result<()> {
+    let mut line = serde_json::to_vec(value).map_err(io::Error::other)?;
+    line.push(b'\n');
+    to.write_all(&line)
+}
+
+/// `1234567` → `1,234,567`.
+pub(super) fn grouped(number: u64) -> String {
+    let digits = number.to_string();
+    let mut text = String::new();
+    for (index, digit) in digits.chars().enumerate() {
+        if index > 0 && (digits.len() - index) % 3 == 0 {
+            text.push(',');
+        }
+        text.push(digit);
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn thousands_are_grouped() {
+        let grouped = [0, 999, 1000, 1_234_567].map(super::grouped);
+        assert_eq!(grouped, ["0", "999", "1,000", "1,234,567"]);
+    }
+}
