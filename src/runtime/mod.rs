@@ -1,5 +1,18 @@
 //! The shells around the engine: what moves bytes to its doors and carries their answers away.
 //!
-//! [`log`] is the narrow interface to a partitioned log, with two implementations: librdkafka, and a deterministic one in memory.
+//! ```text
+//! Log ──batches──► Service ──► Task (one a topic partition) ──► a door of the engine
+//!  ▲                  │                     │
+//!  └── transactions ──┴── outbox ◄──────────┘        SnapshotStore ◄── snapshots
+//! ```
+//!
+//! A [`service::Service`] runs one job on one thread; a [`task::Task`] works one topic partition of it. [`log`] is the narrow interface
+//! to a partitioned log, [`store`] where snapshots live, [`observer`] what telemetry hears, [`clock`] the only source of time.
 
+pub mod clock;
 pub mod log;
+pub mod observer;
+pub mod service;
+pub mod shutdown;
+pub mod store;
+pub mod task;

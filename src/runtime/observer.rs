@@ -1,0 +1,166 @@
+//! What happens in the runtime, as named facts: each one a counter, a log line, or both, for whoever implements [`Observer`].
+//!
+//! Durations are milliseconds. Facts come on the thread of the service they speak of, after what they tell has happened.
+
+use super::log::{Revocation, TopicPartition};
+use super::store::SnapshotKey;
+use crate::engine::event::Rejection;
+use crate::engine::result::BucketSummary;
+
+/// Something that has happened.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub enum Fact<'a> {
+    /// A batch was taken in.
+    Consumed {
+        /// From where.
+        at: &'a TopicPartition,
+        /// Messages.
+        messages: u64,
+        /// Bytes of their values.
+        bytes: u64,
+        /// Messages that still lie ahead, where known.
+        lag: Option<u64>,
+    },
+    /// Something was refused, and sent to the dead letters (except while replaying: then it had been sent before).
+    Rejected {
+        /// From where.
+        at: &'a TopicPartition,
+        /// Its offset.
+        offset: i64,
+        /// Why.
+        rejection: &'a Rejection,
+    },
+    /// An internal message that no stage of this build can read was passed over.
+    Unreadable {
+        /// From where.
+        at: &'a TopicPartition,
+        /// Its offset.
+        offset: i64,
+        /// Why.
+        error: String,
+    },
+    /// So many events reached a judge after it had judged their bucket: their gatherer had been taken for idle.
+    LateForJudge {
+        /// The judge.
+        at: &'a TopicPartition,
+        /// Events.
+        events: u64,
+    },
+    /// A bucket's results are published: after the commit when final, at once when interim.
+    Bucket {
+        /// What is known of it.
+        summary: &'a BucketSummary,
+    },
+    /// The watermark of an input partition, milliseconds since the epoch.
+    Watermark {
+        /// Which partition.
+        at: &'a TopicPartition,
+        /// Event time.
+        event_time_ms: i64,
+    },
+    /// An input partition is silent and is not waited for any more.
+    Idle {
+        /// Which.
+        at: &'a TopicPartition,
+    },
+    /// A transaction became visible.
+    Committed {
+        /// Messages in it.
+        messages: usize,
+        /// How long it took.
+        duration_ms: i64,
+    },
+    /// A transaction did not become visible; it will be sent again as far as it is still ours, or its partitions are restored.
+    Aborted {
+        /// Why.
+        error: String,
+    },
+    /// A snapshot is stored.
+    Snapshot {
+        /// Which.
+        key: &'a SnapshotKey,
+        /// Its size.
+        bytes: usize,
+        /// How long it took.
+        duration_ms: i64,
+    },
+    /// A snapshot could not be stored; the next one will be tried in its time.
+    SnapshotFailed {
+        /// Which.
+        key: &'a SnapshotKey,
+        /// Why.
+        error: String,
+    },
+    /// A snapshot did not restore and is passed over: the next older one is taken, or the log's beginning.
+    SnapshotUnusable {
+        /// Which.
+        key: &'a SnapshotKey,
+        /// Why.
+        error: String,
+    },
+    /// A partition became ours; its task begins at `from` and is live from `live_from` on.
+    Assigned {
+        /// Which.
+        at: &'a TopicPartition,
+        /// The snapshot that it goes on from; `None`: from nothing.
+        snapshot: Option<&'a SnapshotKey>,
+        /// Where reading begins.
+        from: i64,
+        /// Where replay ends.
+        live_from: i64,
+        /// How long the restoring took.
+        duration_ms: i64,
+    },
+    /// A replay is over; the task is live.
+    Replayed {
+        /// Which.
+        at: &'a TopicPartition,
+        /// Messages replayed.
+        messages: u64,
+        /// How long it took.
+        duration_ms: i64,
+    },
+    /// Messages that should have been replayed are gone from the log: from here on the results differ from those of an unbroken run.
+    Gap {
+        /// Where.
+        at: &'a TopicPartition,
+        /// The first that is missed.
+        from: i64,
+        /// The first that is there.
+        to: i64,
+    },
+    /// The position had vanished (expired, or the group was deleted) and a snapshot stood in for it: results after it may be published twice, with equal ids.
+    PositionVanished {
+        /// Where.
+        at: &'a TopicPartition,
+        /// Where the task goes on.
+        from: i64,
+    },
+    /// What was committed belongs to another configuration of the job: it learns anew from the log's beginning, and publishes nothing again.
+    Reconfigured {
+        /// Where.
+        at: &'a TopicPartition,
+    },
+    /// Partitions left.
+    Revoked {
+        /// Which.
+        partitions: &'a [TopicPartition],
+        /// How.
+        how: Revocation,
+    },
+}
+
+/// Hears of facts. One job's facts come with its id; several services may share an observer.
+pub trait Observer: Send + Sync {
+    /// Hears one.
+    fn observe(&self, job_id: &str, fact: &Fact<'_>);
+}
+
+/// Hears nothing.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Silent;
+
+impl Observer for Silent {
+    fn observe(&self, _job_id: &str, _fact: &Fact<'_>) {}
+}

@@ -1,0 +1,206 @@
+//! Snapshots in a compacted topic: nothing else to run, nothing else to back up.
+//!
+//! A snapshot is compressed (zstd) and cut into chunks below a message's size limit; a manifest (chunk count, length, CRC-32), written last and only when the chunks are safe,
+//! makes it exist. Keys: `<snapshot>#<chunk>` and `<snapshot>#manifest`, all in the partition that the task's name hashes to. Deleting writes tombstones, the
+//! manifest's first. Readers go through a partition from where they stopped last time and keep the manifests only; chunks are read
+//! again when a snapshot is wanted.
+
+use super::{SnapshotKey, SnapshotStore, StoreError, newest_first};
+use crate::runtime::log::{Cleanup, LogError, Message, NewTopic, Outgoing, TopicPartition, Topics};
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+/// Below the usual limit of 1 MB a message, with room for the batch around it.
+const CHUNK_BYTES_MAX: usize = 900_000;
+/// Partitions of the topic when this build creates it.
+const PARTITIONS: i32 = 8;
+const LEVEL: i32 = 3;
+const MANIFEST: &str = "manifest";
+
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
+struct Manifest {
+    chunks: u32,
+    bytes: u64,
+    checksum: u32,
+}
+
+/// What is known of one partition of the topic.
+#[derive(Debug, Default)]
+struct Index {
+    next_offset: i64,
+    /// The manifests, each with the offset of the first chunk seen under its name (a place to begin reading).
+    manifests: BTreeMap<SnapshotKey, (Manifest, i64)>,
+    first_chunks: BTreeMap<SnapshotKey, i64>,
+}
+
+/// A store in a compacted topic.
+#[derive(Debug)]
+pub struct TopicStore<T> {
+    log: T,
+    topic: Arc<str>,
+    partitions: i32,
+    indexes: BTreeMap<i32, Index>,
+}
+
+impl<T: Topics> TopicStore<T> {
+    /// The store in `topic`, which is created when it does not exist.
+    pub fn open(mut log: T, topic: &str) -> Result<TopicStore<T>, StoreError> {
+        let wanted = NewTopic {
+            name: topic.to_owned(),
+            partitions: Some(PARTITIONS),
+            cleanup: Cleanup::Compact,
+        };
+        let name = [topic.to_owned()];
+        let found = log
+            .create(&[wanted])
+            .and_then(|()| log.partitions(&name))
+            .map_err(|error| at(topic, &error))?;
+        Ok(TopicStore {
+            log,
+            topic: topic.into(),
+            partitions: found.get(topic).copied().unwrap_or(PARTITIONS),
+            indexes: BTreeMap::new(),
+        })
+    }
+
+    fn partition_of(&self, task: &str) -> TopicPartition {
+        let hash = xxhash_rust::xxh3::xxh3_64(task.as_bytes());
+        let partition = (hash % self.partitions.unsigned_abs().max(1) as u64) as i32;
+        TopicPartition::new(Arc::clone(&self.topic), partition)
+    }
+
+    fn message(&self, key: &SnapshotKey, part: &str, payload: Option<Vec<u8>>) -> Outgoing {
+        Outgoing {
+            topic: Arc::clone(&self.topic),
+            partition: Some(self.partition_of(&key.task).partition),
+            key: Some(format!("{key}#{part}").into_bytes()),
+            payload,
+            headers: Vec::new(),
+            timestamp_ms: None,
+        }
+    }
+
+    fn publish(&mut self, messages: &[Outgoing]) -> Result<(), StoreError> {
+        self.log
+            .publish(messages)
+            .and_then(|()| self.log.flush())
+            .map_err(|error| at(&self.topic, &error))
+    }
+
+    /// Reads what has been written since the last look.
+    fn refresh(&mut self, at_partition: &TopicPartition) -> Result<&Index, StoreError> {
+        let index = self.indexes.entry(at_partition.partition).or_default();
+        let from = index.next_offset;
+        let read = self
+            .log
+            .read(at_partition, from, &mut |message| index.learn(message));
+        index.next_offset = read.map_err(|error| at(&self.topic, &error))?;
+        Ok(index)
+    }
+}
+
+impl Index {
+    fn learn(&mut self, message: &Message<'_>) {
+        let Some((key, part)) = parts(message) else {
+            return;
+        };
+        match (part == MANIFEST, message.payload) {
+            (true, Some(bytes)) => {
+                if let Ok(manifest) = postcard::from_bytes::<Manifest>(bytes) {
+                    let first = self.first_chunks.get(&key).copied().unwrap_or(0);
+                    self.manifests.insert(key, (manifest, first));
+                }
+            }
+            (true, None) => {
+                self.manifests.remove(&key);
+                self.first_chunks.remove(&key);
+            }
+            (false, Some(_)) => {
+                self.first_chunks.entry(key).or_insert(message.offset);
+            }
+            (false, None) => {}
+        }
+    }
+}
+
+fn parts<'m>(message: &Message<'m>) -> Option<(SnapshotKey, &'m str)> {
+    let text = std::str::from_utf8(message.key?).ok()?;
+    let (key, part) = text.rsplit_once('#')?;
+    Some((SnapshotKey::parse(key)?, part))
+}
+
+fn at(topic: &str, error: &LogError) -> StoreError {
+    StoreError {
+        place: format!("topic {topic}"),
+        cause: error.to_string(),
+    }
+}
+
+impl<T: Topics> SnapshotStore for TopicStore<T> {
+    fn put(&mut self, key: &SnapshotKey, bytes: &[u8]) -> Result<(), StoreError> {
+        let compressed = zstd::encode_all(bytes, LEVEL).map_err(|error| StoreError {
+            place: key.to_string(),
+            cause: error.to_string(),
+        })?;
+        let chunks: Vec<Outgoing> = compressed
+            .chunks(CHUNK_BYTES_MAX)
+            .enumerate()
+            .map(|(number, chunk)| self.message(key, &number.to_string(), Some(chunk.to_vec())))
+            .collect();
+        let manifest = Manifest {
+            chunks: chunks.len() as u32,
+            bytes: compressed.len() as u64,
+            checksum: crc32fast::hash(&compressed),
+        };
+        self.publish(&chunks)?;
+        let manifest = postcard::to_stdvec(&manifest).expect("three numbers can be written");
+        self.publish(&[self.message(key, MANIFEST, Some(manifest))])
+    }
+
+    fn list(&mut self, task: &str) -> Result<Vec<SnapshotKey>, StoreError> {
+        let partition = self.partition_of(task);
+        let index = self.refresh(&partition)?;
+        let of_task = |key: &&SnapshotKey| key.task == task;
+        Ok(newest_first(
+            index.manifests.keys().filter(of_task).cloned().collect(),
+        ))
+    }
+
+    fn get(&mut self, key: &SnapshotKey) -> Result<Option<Vec<u8>>, StoreError> {
+        let partition = self.partition_of(&key.task);
+        let Some(&(manifest, from)) = self.refresh(&partition)?.manifests.get(key) else {
+            return Ok(None);
+        };
+        let mut chunks: BTreeMap<u32, Vec<u8>> = BTreeMap::new();
+        let read = self.log.read(&partition, from, &mut |message| {
+            let Some((held, part)) = parts(message) else {
+                return;
+            };
+            if let (true, Ok(number), Some(bytes)) = (held == *key, part.parse(), message.payload) {
+                chunks.insert(number, bytes.to_vec());
+            }
+        });
+        read.map_err(|error| at(&self.topic, &error))?;
+        let compressed: Vec<u8> = (0..manifest.chunks)
+            .filter_map(|number| chunks.remove(&number))
+            .flatten()
+            .collect();
+        let whole = compressed.len() as u64 == manifest.bytes
+            && crc32fast::hash(&compressed) == manifest.checksum;
+        Ok(match whole {
+            true => zstd::decode_all(compressed.as_slice()).ok(),
+            false => None,
+        })
+    }
+
+    fn delete(&mut self, key: &SnapshotKey) -> Result<(), StoreError> {
+        let partition = self.partition_of(&key.task);
+        let Some(&(manifest, _)) = self.refresh(&partition)?.manifests.get(key) else {
+            return Ok(());
+        };
+        let mut tombstones = vec![self.message(key, MANIFEST, None)];
+        tombstones.extend((0..manifest.chunks).map(|n| self.message(key, &n.to_string(), None)));
+        self.publish(&tombstones)
+    }
+}
