@@ -183,6 +183,14 @@ impl Family {
         )
     }
 
+    /// Whether the analysis exists; the others are refused by name when a job is read.
+    pub fn is_built(self) -> bool {
+        !matches!(
+            self,
+            F::InfoContent | F::Rare | F::FreqRare | F::TimeOfDay | F::TimeOfWeek | F::LatLong
+        )
+    }
+
     /// Whether a known series without an event in a bucket has the value 0 there (otherwise it has none).
     pub fn empty_is_zero(self) -> bool {
         matches!(self, F::Count | F::Sum)

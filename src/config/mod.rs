@@ -1,11 +1,20 @@
 //! Configuration: what was written (`raw`) becomes what is true ([`Job`]) once.
+//!
+//! The language is Elastic's create-job request; `docs/job-configuration.md` explains it key by key.
 
+mod byte_size;
 mod datafeed;
+mod error;
 mod extensions;
 mod function;
+mod id;
 mod job;
+mod raw;
+mod time_pattern;
+mod time_text;
 
 pub use datafeed::Datafeed;
+pub use error::{ConfigErrors, Mistake, MistakeKind};
 pub use extensions::Extensions;
 pub use function::{Family, Function, Side};
 pub use job::{Detector, FieldId, Job, ModelPlot, TimeFormat};

@@ -1,0 +1,204 @@
+//! A job as written, found free of mistakes → the [`Job`] that everything else reads.
+//!
+//! Holds: fields are numbered in the order in which the configuration names them (detectors, influencers, summary count), so equal
+//! configurations number them alike. The fingerprint hashes a JSON rendering of everything that changes what the models learn or
+//! what results say of events, in one fixed order; it is the same in every build.
+
+use super::{RawJob, document};
+use crate::config::datafeed::Datafeed;
+use crate::config::job::{Detector, FieldId, Job, ModelPlot, TimeFormat};
+use crate::time::{BucketSpan, Lateness};
+use serde_json::json;
+use xxhash_rust::xxh3::xxh3_64;
+
+const DAY_SECONDS: i64 = 86_400;
+
+/// The job that `raw` means.
+pub(super) fn job(raw: RawJob) -> Job {
+    let document = document::render(&raw);
+    let analysis = &raw.analysis;
+    let span_text = checked(&analysis.bucket_span);
+    let bucket_span = BucketSpan::from_seconds(span_text.ms / 1000).expect("the range was checked");
+    let span_seconds = bucket_span.seconds();
+    let mut fields = Fields::default();
+    let detectors = detectors(&raw, &mut fields);
+    let mut influencers: Vec<FieldId> = Vec::new();
+    for name in &analysis.influencers {
+        let id = fields.id(name);
+        if !influencers.contains(&id) {
+            influencers.push(id);
+        }
+    }
+    let summary_count_field = analysis
+        .summary_count_field
+        .as_deref()
+        .map(|name| fields.id(name));
+    let lateness_seconds = analysis
+        .latency
+        .as_ref()
+        .map_or(0, |latency| latency.ms / 1000);
+    let prune_window_buckets = checked(&analysis.prune_window).ms / span_text.ms;
+    let mut job = Job {
+        description: raw.description.clone().unwrap_or_default(),
+        groups: raw.groups.clone(),
+        bucket_span,
+        lateness: Lateness::from_seconds(lateness_seconds).expect("the range was checked"),
+        detectors,
+        influencers,
+        summary_count_field,
+        fields: fields.names,
+        time_field: raw.data_description.time_field.clone(),
+        time_format: time_format(&raw),
+        prune_window_buckets: u32::try_from(prune_window_buckets).expect("the range was checked"),
+        model_memory_limit_bytes: raw.limits.memory_mb << 20,
+        model_plot: raw
+            .model_plot
+            .as_ref()
+            .filter(|plot| plot.enabled)
+            .map(|plot| ModelPlot {
+                terms: plot.term_values(),
+            }),
+        renormalization_window_buckets: renormalization_buckets(
+            raw.retention.renormalization_window_days,
+            span_seconds,
+        ),
+        extensions: raw
+            .extensions
+            .as_ref()
+            .map(|own| own.values)
+            .unwrap_or_default(),
+        warnings: warnings(&span_text.text, span_seconds),
+        datafeed: raw.datafeed.map(|datafeed| Datafeed {
+            topics: datafeed.topics,
+        }),
+        document,
+        fingerprint: 0,
+        id: raw.id,
+    };
+    job.fingerprint = fingerprint(&job);
+    job
+}
+
+fn checked<T>(value: &Option<T>) -> &T {
+    value
+        .as_ref()
+        .expect("absent only when it was wrong, and then no job is built")
+}
+
+/// Field names as they are met.
+#[derive(Default)]
+struct Fields {
+    names: Vec<String>,
+    ids: std::collections::BTreeMap<String, FieldId>,
+}
+
+impl Fields {
+    fn id(&mut self, name: &str) -> FieldId {
+        if let Some(id) = self.ids.get(name) {
+            return *id;
+        }
+        let id = FieldId(u16::try_from(self.names.len()).expect("detectors are limited in number"));
+        self.names.push(name.to_owned());
+        self.ids.insert(name.to_owned(), id);
+        id
+    }
+}
+
+fn detectors(raw: &RawJob, fields: &mut Fields) -> Vec<Detector> {
+    let mut id = |name: &Option<String>| name.as_deref().map(|name| fields.id(name));
+    (0u16..)
+        .zip(&raw.analysis.detectors)
+        .map(|(index, detector)| Detector {
+            index,
+            function: detector.function,
+            field: id(&detector.names.field),
+            by: id(&detector.names.by),
+            partition: id(&detector.names.partition),
+            use_null: detector.use_null,
+            exclude_frequent_by: detector.exclude_frequent == Some("by"),
+            description: detector.description.clone(),
+        })
+        .collect()
+}
+
+/// A datafeed hands Elastic's analysis its times as epoch milliseconds, however the documents write them; on a topic there is
+/// nobody in between, so `epoch_ms` beside a datafeed means: milliseconds or ISO 8601, by what the value is.
+fn time_format(raw: &RawJob) -> TimeFormat {
+    match raw.data_description.time_format.as_deref() {
+        None => TimeFormat::Auto,
+        Some("epoch_ms") if raw.datafeed.is_some() => TimeFormat::Auto,
+        Some("epoch_ms") => TimeFormat::EpochMillis,
+        Some("epoch") => TimeFormat::Epoch,
+        Some(pattern) => TimeFormat::Pattern(pattern.to_owned()),
+    }
+}
+
+/// The larger of 30 days and 100 spans unless days are given; rounded up to whole buckets.
+fn renormalization_buckets(days: Option<i64>, span_seconds: i64) -> u32 {
+    let seconds = match days {
+        Some(days) => days.saturating_mul(DAY_SECONDS),
+        None => (30 * DAY_SECONDS).max(100 * span_seconds),
+    };
+    let buckets = seconds / span_seconds + i64::from(seconds % span_seconds != 0);
+    u32::try_from(buckets).unwrap_or(u32::MAX)
+}
+
+fn warnings(span_text: &str, span_seconds: i64) -> Vec<String> {
+    let (longer, shorter) = (span_seconds.max(DAY_SECONDS), span_seconds.min(DAY_SECONDS));
+    if longer % shorter == 0 {
+        return Vec::new();
+    }
+    let wanted = match span_seconds < DAY_SECONDS {
+        true => "not an integral divisor",
+        false => "not a multiple",
+    };
+    vec![format!(
+        "bucket_span [{span_text}] [{span_seconds}s] is {wanted} of the number of seconds in a day [{DAY_SECONDS}s]"
+    )]
+}
+
+/// Left out on purpose: what is only for people (description, groups, detectors' descriptions), where events come from (topics: a job
+/// keeps its models when one is added), how long things are kept, and when things are said rather than what (interim results,
+/// idle partitions). Shards and keys do not change results, but they do change which series a snapshot holds.
+fn fingerprint(job: &Job) -> u64 {
+    let detectors: Vec<_> = job
+        .detectors
+        .iter()
+        .map(|detector| {
+            let name = |id: Option<FieldId>| id.map(|id| job.field_name(id));
+            json!([
+                detector.function.name(),
+                name(detector.field),
+                name(detector.by),
+                name(detector.partition),
+                detector.use_null,
+                detector.exclude_frequent_by,
+            ])
+        })
+        .collect();
+    let time_format = match &job.time_format {
+        TimeFormat::Auto => json!(["auto"]),
+        TimeFormat::Epoch => json!(["epoch"]),
+        TimeFormat::EpochMillis => json!(["epoch_ms"]),
+        TimeFormat::Pattern(pattern) => json!(["pattern", pattern]),
+    };
+    let canonical = json!([
+        "tidewatch job 1",
+        job.id,
+        job.bucket_span.millis(),
+        job.lateness.millis(),
+        detectors,
+        job.fields,
+        job.influencers.iter().map(|id| id.0).collect::<Vec<_>>(),
+        job.summary_count_field.map(|id| id.0),
+        [json!(job.time_field), time_format],
+        job.prune_window_buckets,
+        job.model_memory_limit_bytes,
+        job.model_plot.as_ref().map(|plot| json!([plot.terms])),
+        job.renormalization_window_buckets,
+        job.extensions.keyed_by_partition_field,
+        job.extensions.max_future_skew_ms,
+        job.extensions.shards,
+    ]);
+    xxh3_64(canonical.to_string().as_bytes())
+}

@@ -1,0 +1,197 @@
+//! The smaller sections: `analysis_limits`, `data_description`, `model_plot_config`, `tidewatch`.
+//!
+//! Source: job-config.md 1.6 to 1.8; `tidewatch` is ours ([`Extensions`]). Checked: `tests/config.rs`.
+
+use super::analysis::{Analysis, TIME_MS_MAX};
+use super::object::{Grain, Object, kind_of, shown};
+use crate::config::extensions::Extensions;
+use crate::config::{byte_size, time_pattern};
+use serde_json::{Value, json};
+
+/// Elastic's default for new jobs.
+const MEMORY_MB_DEFAULT: u64 = 1024;
+/// More than a pebibyte is a slip of the pen.
+const MEMORY_MB_MAX: u64 = 1 << 30;
+
+/// `analysis_limits`.
+pub(super) struct Limits {
+    /// At least 1.
+    pub(super) memory_mb: u64,
+    pub(super) categorization_examples: i64,
+}
+
+/// Reads `analysis_limits`.
+pub(super) fn read_limits(object: Option<Object<'_>>) -> Limits {
+    let mut limits = Limits {
+        memory_mb: MEMORY_MB_DEFAULT,
+        categorization_examples: 4,
+    };
+    let Some(object) = object else {
+        return limits;
+    };
+    if let Some(mb) = read_memory_mb(&object) {
+        limits.memory_mb = mb;
+    }
+    if let Some(examples) = object.integer("categorization_examples_limit", 0..=i64::MAX) {
+        limits.categorization_examples = examples;
+    }
+    object.finish();
+    limits
+}
+
+fn read_memory_mb(object: &Object<'_>) -> Option<u64> {
+    const KEY: &str = "model_memory_limit";
+    let mb = match object.value(KEY)? {
+        Value::String(text) => match byte_size::parse(text) {
+            Ok(bytes) => bytes >> 20,
+            Err(error) => {
+                object.wrong(KEY, error.to_string());
+                return None;
+            }
+        },
+        Value::Number(number) => number.as_f64().unwrap_or_default() as u64, // negative: 0
+        other => {
+            let message = format!(
+                "must be an amount such as \"512mb\", not {}",
+                kind_of(other)
+            );
+            object.wrong(KEY, message);
+            return None;
+        }
+    };
+    match mb {
+        0 => object.wrong(KEY, "is less than 1mb, the least that is allowed"),
+        mb if mb > MEMORY_MB_MAX => {
+            object.wrong(KEY, "is more than 1024tb, the most that is allowed")
+        }
+        _ => return Some(mb),
+    }
+    None
+}
+
+/// `data_description`.
+pub(super) struct DataDescription {
+    pub(super) time_field: String,
+    /// As written: `epoch`, `epoch_ms` or a pattern.
+    pub(super) time_format: Option<String>,
+}
+
+/// Reads `data_description`.
+pub(super) fn read_data_description(object: Object<'_>) -> DataDescription {
+    let time_field = object.name("time_field").unwrap_or("time").to_owned();
+    if let Some(message) = super::detector::invalid_field_name(&time_field) {
+        object.wrong("time_field", message);
+    }
+    let time_format = object.text("time_format");
+    if let Some(format) = time_format
+        && !["epoch", "epoch_ms"].contains(&format)
+        && let Err(error) = time_pattern::check(format)
+    {
+        object.wrong("time_format", format!("{} {error}", shown(format)));
+    }
+    if let Some(format) = object.text("format")
+        && !["xcontent", "delimited"].contains(&format.to_ascii_lowercase().as_str())
+    {
+        object.wrong(
+            "format",
+            format!("{} is not \"xcontent\", the only format", shown(format)),
+        );
+    }
+    for key in ["field_delimiter", "quote_character"] {
+        object.text(key); // of the days of delimited input: read over
+    }
+    object.finish();
+    DataDescription {
+        time_field,
+        time_format: time_format.map(str::to_owned),
+    }
+}
+
+/// `model_plot_config`.
+pub(super) struct RawModelPlot {
+    pub(super) enabled: bool,
+    pub(super) terms: Option<String>,
+    pub(super) annotations_enabled: bool,
+}
+
+impl RawModelPlot {
+    /// The values that `terms` lists, without blanks around them; `None` means every series.
+    pub(super) fn term_values(&self) -> Option<Vec<String>> {
+        let values = self.terms.as_deref()?.split(',').map(str::trim);
+        let values: Vec<String> = values
+            .filter(|v| !v.is_empty())
+            .map(str::to_owned)
+            .collect();
+        (!values.is_empty()).then_some(values)
+    }
+}
+
+/// Reads `model_plot_config`; `None` when it does not say whether it is enabled (which is noted).
+pub(super) fn read_model_plot(object: Object<'_>) -> Option<RawModelPlot> {
+    let enabled = object.boolean("enabled");
+    if !object.has("enabled") {
+        object.wrong("enabled", "is missing; true or false");
+    }
+    let terms = object.text("terms").map(str::to_owned);
+    let annotations_enabled = object.boolean("annotations_enabled");
+    object.finish();
+    let enabled = enabled?;
+    Some(RawModelPlot {
+        enabled,
+        terms,
+        annotations_enabled: annotations_enabled.unwrap_or(enabled),
+    })
+}
+
+/// `tidewatch`, with the words for responses.
+pub(super) struct RawExtensions {
+    pub(super) values: Extensions,
+    pub(super) document: Value,
+}
+
+/// Reads `tidewatch`.
+pub(super) fn read_extensions(object: Object<'_>, analysis: Option<&Analysis>) -> RawExtensions {
+    let mut values = Extensions::default();
+    let mut document = json!({
+        "keyed_by_partition_field": false, "max_future_skew": "1d", "shards": values.shards,
+        "idle_timeout": "30s", "interim_interval": "10s",
+    });
+    if let Some(keyed) = object.boolean("keyed_by_partition_field") {
+        values.keyed_by_partition_field = keyed;
+        document["keyed_by_partition_field"] = keyed.into();
+        if keyed && let Some(analysis) = analysis {
+            check_keyed(&object, analysis);
+        }
+    }
+    if let Some(shards) = object.integer("shards", 1..=i64::from(Extensions::SHARDS_MAX)) {
+        values.shards = shards as u16; // in range, just checked
+        document["shards"] = shards.into();
+    }
+    for (key, least_ms, value) in [
+        ("max_future_skew", 0, &mut values.max_future_skew_ms),
+        ("idle_timeout", 1, &mut values.idle_timeout_ms),
+        ("interim_interval", 0, &mut values.interim_interval_ms),
+    ] {
+        if let Some(time) = object.time(key, Grain::Millis, least_ms..=TIME_MS_MAX) {
+            *value = time.ms;
+            document[key] = time.text.into();
+        }
+    }
+    object.finish();
+    RawExtensions { values, document }
+}
+
+/// A key decides for a whole event, so every detector must split by the same field.
+fn check_keyed(object: &Object<'_>, analysis: &Analysis) {
+    let partition = |at: usize| analysis.detectors[at].names.partition.as_deref();
+    let count = analysis.detectors.len();
+    let message = match (0..count).find(|&at| partition(at).is_none()) {
+        Some(at) => format!(
+            "needs a partition field in every detector; {} has none",
+            analysis.detectors[at].path
+        ),
+        None if (1..count).all(|at| partition(at) == partition(0)) => return,
+        None => "needs the same partition field in every detector".to_owned(),
+    };
+    object.wrong("keyed_by_partition_field", message);
+}
