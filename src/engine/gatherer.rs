@@ -1,9 +1,34 @@
 //! The first door: events of one input partition in, closed buckets out.
-use super::event::{Event, Rejection};
-use super::snapshot::{RestoreError, Snapshot};
-use super::wire::ClosedBucket;
+//!
+//! Every event is read once ([`Reader`]), placed into its bucket, and added to one row of accumulators a split group and to one a share.
+//! Holds:
+//! * A closed bucket is a function of the *set* of its events: their order does not show, not even in a snapshot of mid-bucket.
+//! * Buckets leave in time order, each once, only those with events; then one [`Output::Watermark`], however far time jumped.
+//! * An event for a closed bucket is [`Reason::Late`], said and counted; nothing else is ever refused but a time outside the calendar.
+//! * Interim buckets are copies: saying them changes nothing.
+//! * An event of known entities allocates nothing, unless a sketch grows.
+//!
+//! Counts: what an event adds to `data_counts` travels with its own bucket. What belongs to no bucket (refused, late, without weight)
+//! travels with the next one closed; at the end of the input, if no bucket is left to carry it, an empty one does
+//! ([`ClosedBucket::is_counts_only`]). Interim buckets carry none. So the counts of all closed buckets, added up, are exact.
+//!
+//! Weights (`summary_count_field_name`, functions.md 2.3.1): a number is rounded to a whole one. 0: the event is as if it had not been,
+//! but for being counted as processed. Missing, null or empty: likewise, and it missed a field, but time goes on. Anything
+//! else (text, negative, above 2^53): as 0, and it missed a field.
+//!
+//! A series appears in a bucket when an event had its split values, though none had a number: its mean then has no value.
+//! Checked: tests/gatherer.rs, tests/allocation.rs.
+
+use super::bucket::{Frontier, OpenBuckets};
+use super::event::{Event, Reason, Rejection, Value};
+use super::feature::{Cells, Entities, Layout, Reader, Source};
+use super::result::DataCounts;
+use super::snapshot::{Door, RestoreError, Snapshot};
+use super::wire::{ClosedBucket, SeriesBucket};
 use crate::config::Job;
 use crate::time::{BucketStart, EventTime, Finality};
+use serde::{Deserialize, Serialize};
+use std::mem;
 use std::sync::Arc;
 
 /// Everything a gatherer can be told.
@@ -32,29 +57,397 @@ pub enum Output {
 /// Events of one input partition → closed buckets.
 pub struct Gatherer {
     job: Arc<Job>,
+    layout: Layout,
+    frontier: Frontier,
+    reader: Reader,
+    /// By group.
+    entities: Vec<Entities>,
+    open: OpenBuckets<Contents>,
+    /// Contents of closed buckets, emptied: their memory serves the next ones.
+    spare: Vec<Contents>,
+    /// Counts that belong to no open bucket, since the last closed one.
+    unplaced: DataCounts,
+    /// Grows by one with each closed bucket. Says when an entity was last seen; never leaves the gatherer.
+    epoch: u64,
+    /// So many known entities make it worth looking for forgotten ones.
+    entities_to_sweep: usize,
 }
+
+/// What is in an open bucket.
+struct Contents {
+    /// The epoch in which the bucket was opened.
+    opened: u64,
+    event_count: u64,
+    counts: DataCounts,
+    /// By group.
+    groups: Vec<Cells>,
+}
+
+/// How much an event counts.
+enum Weight {
+    /// As so many events, at least one.
+    Events(u64),
+    /// Not at all, but its time does.
+    Null,
+    /// Not at all.
+    Zero,
+    /// Not at all: what stands in the summary count field is no count.
+    Unreadable,
+}
+
+/// Beyond this a summary count is no count: whole numbers above it have no exact `f64`.
+const SUMMARY_COUNT_MAX: f64 = 9_007_199_254_740_992.0; // 2^53
+/// How many epochs an entity is remembered that no open bucket holds.
+const EPOCHS_REMEMBERED: u64 = 2;
+/// Fewer entities than this are not worth a sweep.
+const ENTITIES_TO_SWEEP_MIN: usize = 4096;
+/// How many emptied buckets are kept for their memory.
+const SPARE_MAX: usize = 2;
 
 impl Gatherer {
     /// A gatherer that has seen nothing.
     pub fn new(job: Arc<Job>) -> Gatherer {
-        Gatherer { job }
+        let layout = Layout::of(&job);
+        Gatherer {
+            frontier: Frontier::new(job.bucket_span, job.lateness),
+            reader: Reader::new(&job, &layout),
+            entities: layout.groups.iter().map(Entities::new).collect(),
+            open: OpenBuckets::new(job.bucket_span),
+            spare: Vec::new(),
+            unplaced: DataCounts::default(),
+            epoch: 0,
+            entities_to_sweep: ENTITIES_TO_SWEEP_MIN,
+            layout,
+            job,
+        }
     }
+
     /// Takes one input, says what follows from it.
     #[must_use]
-    pub fn handle(&mut self, _input: Input<'_>) -> Vec<Output> {
-        let _ = &self.job;
-        todo!()
+    pub fn handle(&mut self, input: Input<'_>) -> Vec<Output> {
+        match input {
+            Input::Event(event) => self.event(event),
+            Input::Rejected(rejection) => {
+                self.unplaced.rejected[rejection.reason as usize] += 1;
+                self.unplaced.input_bytes += u64::from(rejection.raw_bytes);
+                Vec::new()
+            }
+            Input::Advance(time) => {
+                let time = time.clamp(EventTime::MIN, EventTime::MAX);
+                let mut outputs = Vec::new();
+                if let Some(until) = self.frontier.raise(time) {
+                    self.close_before(until, &mut outputs);
+                }
+                outputs
+            }
+            Input::Flush(Finality::Interim) => self.interim(),
+            Input::Flush(Finality::Final) => self.end(),
+        }
     }
+
     /// The largest event time seen minus the allowed lateness; `None` before the first event.
     pub fn watermark(&self) -> Option<EventTime> {
-        todo!()
+        self.frontier.watermark()
     }
+
+    fn event(&mut self, event: &Event<'_>) -> Vec<Output> {
+        let mut outputs = Vec::new();
+        let weight = self.weight(event);
+        let timed = matches!(weight, Weight::Events(_) | Weight::Null);
+        if timed {
+            if let Some(rejection) = self.refusal(event) {
+                let rejected = &mut self.unplaced;
+                rejected.rejected[rejection.reason as usize] += 1;
+                rejected.input_bytes += u64::from(event.raw_bytes);
+                rejected.input_field_count += u64::from(event.raw_fields);
+                outputs.push(Output::Rejected(rejection));
+                return outputs;
+            }
+            if let Some(until) = self.frontier.observe(event.time) {
+                self.close_before(until, &mut outputs);
+            }
+        }
+        match weight {
+            Weight::Events(weight) => self.gather(event, weight),
+            Weight::Null => count(&mut self.unplaced, event, 0, Some(event.time)),
+            Weight::Zero => count(&mut self.unplaced, event, 0, None),
+            Weight::Unreadable => count(&mut self.unplaced, event, 1, None),
+        }
+        outputs
+    }
+
+    #[inline]
+    fn weight(&self, event: &Event<'_>) -> Weight {
+        let Some(field) = self.job.summary_count_field else {
+            return Weight::Events(1);
+        };
+        let value = event.value(field);
+        let is_null = match value {
+            Value::Missing => true,
+            Value::Text(text) => text.trim().is_empty(),
+            _ => false,
+        };
+        match value.number().map(f64::round) {
+            _ if is_null => Weight::Null,
+            Some(0.0) => Weight::Zero,
+            Some(weight) if (1.0..=SUMMARY_COUNT_MAX).contains(&weight) => {
+                Weight::Events(weight as u64)
+            }
+            _ => Weight::Unreadable,
+        }
+    }
+
+    #[inline]
+    fn refusal(&self, event: &Event<'_>) -> Option<Rejection> {
+        let in_calendar = (EventTime::MIN..=EventTime::MAX).contains(&event.time);
+        if in_calendar && !self.frontier.is_late(event.time) {
+            return None;
+        }
+        Some(self.explain_refusal(event, in_calendar))
+    }
+
+    #[cold]
+    fn explain_refusal(&self, event: &Event<'_>, in_calendar: bool) -> Rejection {
+        let time = event.time;
+        let (reason, detail) = match self.frontier.closed_until().zip(self.watermark()) {
+            Some((until, watermark)) if in_calendar => {
+                let span = self.job.bucket_span;
+                let behind_ms = watermark.0 - span.end_of(span.bucket_of(time)).0;
+                let enough_s = (self.job.lateness.millis() + behind_ms) / 1000 + 1;
+                let detail = format!(
+                    "event time {time}, but all before {until} is closed; a latency of {enough_s}s keeps such an event"
+                );
+                (Reason::Late, detail)
+            }
+            _ => {
+                let (first, last) = (EventTime::MIN, EventTime::MAX);
+                let detail = format!("event time {time} is not between {first} and {last}");
+                (Reason::BadTime, detail)
+            }
+        };
+        Rejection {
+            reason,
+            detail,
+            raw_bytes: event.raw_bytes,
+        }
+    }
+
+    fn gather(&mut self, event: &Event<'_>, weight: u64) {
+        self.reader.read(event, self.epoch);
+        let (epoch, groups, spare) = (self.epoch, self.layout.groups.len(), &mut self.spare);
+        let contents = self
+            .open
+            .at(event.time, || Contents::open(epoch, groups, spare));
+        contents.event_count = contents.event_count.saturating_add(weight);
+        count(&mut contents.counts, event, 0, Some(event.time));
+        let groups = self.layout.groups.iter().zip(&mut self.entities);
+        for ((group, entities), cells) in groups.zip(&mut contents.groups) {
+            if let Some(slot) = entities.slot(self.reader.readings(), epoch) {
+                cells.add(group, slot, &self.reader, weight);
+            }
+        }
+    }
+
+    /// Says every open bucket before `until`, then that all before it is closed.
+    fn close_before(&mut self, until: BucketStart, outputs: &mut Vec<Output>) {
+        while let Some((start, mut contents)) = self.open.pop_before(until) {
+            let mut counts = mem::take(&mut self.unplaced);
+            counts.add(&contents.counts);
+            let series = self.series(&mut contents.groups, |cells, source| cells.take(source));
+            outputs.push(Output::Closed(ClosedBucket {
+                start,
+                finality: Finality::Final,
+                event_count: contents.event_count,
+                counts,
+                series,
+            }));
+            if self.spare.len() < SPARE_MAX {
+                self.spare.push(contents);
+            }
+            self.epoch += 1;
+        }
+        outputs.push(Output::Watermark(until));
+        self.forget_unused();
+    }
+
+    /// Copies of the open buckets.
+    fn interim(&self) -> Vec<Output> {
+        self.copies(Finality::Interim)
+            .map(|bucket| {
+                Output::Closed(ClosedBucket {
+                    counts: DataCounts::default(),
+                    ..bucket
+                })
+            })
+            .collect()
+    }
+
+    /// The input has ended.
+    fn end(&mut self) -> Vec<Output> {
+        let mut outputs = Vec::new();
+        let newest = self.open.iter().next_back().map(|(start, _)| *start);
+        if let Some(newest) = newest {
+            let end = self.job.bucket_span.end_of(newest);
+            if let Some(until) = self.frontier.raise(end.time()) {
+                self.close_before(until, &mut outputs);
+            }
+        }
+        if self.unplaced != DataCounts::default() {
+            let span = self.job.bucket_span;
+            let newest_closed = self
+                .frontier
+                .closed_until()
+                .map(|until| until.0 - span.millis());
+            outputs.push(Output::Closed(ClosedBucket {
+                start: BucketStart(newest_closed.unwrap_or(0)),
+                finality: Finality::Final,
+                event_count: 0,
+                counts: mem::take(&mut self.unplaced),
+                series: Vec::new(),
+            }));
+        }
+        outputs
+    }
+
+    fn copies(&self, finality: Finality) -> impl Iterator<Item = ClosedBucket> {
+        self.open.iter().map(move |(start, contents)| ClosedBucket {
+            start: *start,
+            finality,
+            event_count: contents.event_count,
+            counts: contents.counts.clone(),
+            series: self.series(&contents.groups, |cells, source| cells.copy(source)),
+        })
+    }
+
+    fn series<C>(
+        &self,
+        groups: impl IntoIterator<Item = C>,
+        mut collect: impl FnMut(C, &Source<'_>) -> Vec<SeriesBucket>,
+    ) -> Vec<SeriesBucket> {
+        let known = self.layout.groups.iter().zip(&self.entities);
+        (0..)
+            .zip(known)
+            .zip(groups)
+            .flat_map(|((index, (group, entities)), cells)| {
+                let source = Source {
+                    job: &self.job,
+                    reader: &self.reader,
+                    entities,
+                    group,
+                    index,
+                };
+                collect(cells, &source)
+            })
+            .collect()
+    }
+
+    /// Forgets entities that no open bucket holds and that were not seen of late, once there are twice as many as last time.
+    fn forget_unused(&mut self) {
+        let known = |reader: &Reader, entities: &[Entities]| {
+            reader.len() + entities.iter().map(Entities::len).sum::<usize>()
+        };
+        if known(&self.reader, &self.entities) < self.entities_to_sweep {
+            return;
+        }
+        let opened = self.open.iter().map(|(_, contents)| contents.opened);
+        let recent = self.epoch.saturating_sub(EPOCHS_REMEMBERED);
+        let horizon = opened.fold(recent, u64::min);
+        for entities in &mut self.entities {
+            entities.forget_before(horizon);
+        }
+        self.reader.forget_before(horizon);
+        let left = known(&self.reader, &self.entities);
+        self.entities_to_sweep = ENTITIES_TO_SWEEP_MIN.max(2 * left);
+    }
+
     /// The state, also in mid-bucket.
     pub fn snapshot(&self) -> Snapshot {
-        todo!()
+        let state = State {
+            watermark: self.frontier.watermark(),
+            unplaced: self.unplaced.clone(),
+            open: self.copies(Finality::Interim).collect(),
+        };
+        Snapshot::seal(Door::Gatherer, self.job.fingerprint, &state)
     }
+
     /// A gatherer that goes on exactly where the snapshot was taken.
-    pub fn restore(_job: Arc<Job>, _snapshot: &Snapshot) -> Result<Gatherer, RestoreError> {
-        todo!()
+    pub fn restore(job: Arc<Job>, snapshot: &Snapshot) -> Result<Gatherer, RestoreError> {
+        let state: State = snapshot.open(Door::Gatherer, job.fingerprint)?;
+        let mut gatherer = Gatherer::new(job);
+        gatherer.unplaced = state.unplaced;
+        gatherer.frontier = gatherer.frontier.resume(state.watermark);
+        for bucket in state.open {
+            gatherer
+                .put(bucket)
+                .ok_or(RestoreError::Damaged("an open bucket does not fit the job"))?;
+        }
+        Ok(gatherer)
     }
+
+    /// Opens a bucket with what a snapshot says of it; `None` when that cannot have been this job's.
+    fn put(&mut self, bucket: ClosedBucket) -> Option<()> {
+        let time = bucket.start.time();
+        let calendar = self.job.bucket_span.bucket_of(EventTime::MIN).time()..=EventTime::MAX;
+        let aligned =
+            calendar.contains(&time) && self.job.bucket_span.bucket_of(time) == bucket.start;
+        if !aligned || self.frontier.is_late(time) || !bucket.is_sorted() {
+            return None;
+        }
+        let (epoch, groups, spare) = (self.epoch, self.layout.groups.len(), &mut self.spare);
+        let contents = self.open.at(time, || Contents::open(epoch, groups, spare));
+        contents.event_count = bucket.event_count;
+        contents.counts = bucket.counts;
+        for series in bucket.series {
+            let index = usize::from(series.group);
+            let group = self.layout.groups.get(index)?;
+            let slot = self.entities[index].slot_of(&series.key, &mut self.reader, epoch)?;
+            let cells = &mut contents.groups[index];
+            if !cells.put(&self.job, group, slot, series, &mut self.reader, epoch) {
+                return None;
+            }
+        }
+        Some(())
+    }
+}
+
+impl Contents {
+    fn open(epoch: u64, groups: usize, spare: &mut Vec<Contents>) -> Contents {
+        let groups = match spare.pop() {
+            Some(emptied) => emptied.groups,
+            None => (0..groups).map(|_| Cells::default()).collect(),
+        };
+        Contents {
+            opened: epoch,
+            event_count: 0,
+            counts: DataCounts::default(),
+            groups,
+        }
+    }
+}
+
+/// Counts an accepted event, which missed so many fields more than it lacks.
+#[inline]
+fn count(counts: &mut DataCounts, event: &Event<'_>, missed: u64, time: Option<EventTime>) {
+    let missing = event
+        .values
+        .iter()
+        .filter(|value| **value == Value::Missing);
+    let missing = missing.count() as u64 + missed;
+    counts.processed_record_count += 1;
+    counts.processed_field_count += (event.values.len() as u64).saturating_sub(missing);
+    counts.missing_field_count += missing;
+    counts.input_bytes += u64::from(event.raw_bytes);
+    counts.input_field_count += u64::from(event.raw_fields);
+    if let Some(time) = time {
+        counts.earliest_record = Some(counts.earliest_record.map_or(time, |first| first.min(time)));
+        counts.latest_record = counts.latest_record.max(Some(time));
+    }
+}
+
+/// What a snapshot holds. The open buckets are sorted and their series too, so equal states have equal bytes.
+#[derive(Serialize, Deserialize)]
+struct State {
+    watermark: Option<EventTime>,
+    unplaced: DataCounts,
+    open: Vec<ClosedBucket>,
 }

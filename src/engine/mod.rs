@@ -8,6 +8,7 @@
 //! Every door has the same three verbs (`handle`, `snapshot`, `restore`) and is a function of the sequence of its inputs alone:
 //! no clock, no I/O, no randomness, no iteration in hash order. [`pipeline`] is the three in one.
 
+mod bucket;
 pub mod event;
 pub mod feature;
 pub mod gatherer;

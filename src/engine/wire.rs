@@ -1,12 +1,17 @@
 //! What travels between the stages: closed buckets and partial buckets, as values and as canonical bytes.
 //!
-//! Holds: equal values give equal bytes; decoding never panics, whatever the bytes.
+//! Layout: version (u8), form (u8: 0 plain, 1 zstd), body (postcard). Bodies above 1 KiB are compressed where that makes them smaller.
+//! Holds: equal values give equal bytes; decoding never panics, whatever the bytes, never makes more than 64 MiB of a body, and accepts
+//! only series and shares that are sorted, each once. Checked: tests below.
 
 use super::feature::Accumulator;
 use super::judge::PartialBucket;
 use super::result::DataCounts;
 use crate::time::{BucketStart, Finality};
 use serde::{Deserialize, Serialize};
+use std::cmp::Ordering;
+use std::io::Read;
+use std::mem;
 use std::sync::Arc;
 
 /// Who speaks: `topic/3` for an input partition, `shard/0` for a judge.
@@ -55,10 +60,60 @@ pub struct ClosedBucket {
     pub finality: Finality,
     /// Events (or summary counts) in it.
     pub event_count: u64,
-    /// What was counted since the last closed bucket of this gatherer.
+    /// What its events add to `data_counts`, and what the gatherer counted since the last closed bucket that belongs to none. Nothing
+    /// while interim, so that the counts of all buckets may be added up.
     pub counts: DataCounts,
     /// Its series, sorted by (group, key), each once.
     pub series: Vec<SeriesBucket>,
+}
+
+impl SeriesBucket {
+    /// Adds another part of the same series' bucket; associative and commutative to the bit.
+    pub fn merge(&mut self, other: SeriesBucket) {
+        merge_cells(&mut self.cells, &other.cells);
+        self.shares = merge_sorted(
+            mem::take(&mut self.shares),
+            other.shares,
+            |a, b| (a.influencer, &a.value).cmp(&(b.influencer, &b.value)),
+            |mine, other| merge_cells(&mut mine.cells, &other.cells),
+        );
+    }
+}
+
+fn merge_cells(mine: &mut [Accumulator], others: &[Accumulator]) {
+    debug_assert_eq!(mine.len(), others.len(), "cells of one group");
+    for (cell, other) in mine.iter_mut().zip(others) {
+        cell.merge(other);
+    }
+}
+
+/// Two sorted lists as one; equals are merged.
+fn merge_sorted<T>(
+    left: Vec<T>,
+    right: Vec<T>,
+    compare: impl Fn(&T, &T) -> Ordering,
+    merge: impl Fn(&mut T, T),
+) -> Vec<T> {
+    let mut merged = Vec::with_capacity(left.len().max(right.len()));
+    let (mut left, mut right) = (left.into_iter().peekable(), right.into_iter().peekable());
+    loop {
+        let order = match (left.peek(), right.peek()) {
+            (Some(a), Some(b)) => compare(a, b),
+            (Some(_), None) => Ordering::Less,
+            (None, Some(_)) => Ordering::Greater,
+            (None, None) => return merged,
+        };
+        match order {
+            Ordering::Less => merged.extend(left.next()),
+            Ordering::Greater => merged.extend(right.next()),
+            Ordering::Equal => {
+                if let (Some(mut mine), Some(other)) = (left.next(), right.next()) {
+                    merge(&mut mine, other);
+                    merged.push(mine);
+                }
+            }
+        }
+    }
 }
 
 /// The shard that a partition-field value belongs to: the same in every build and on every machine.
@@ -72,6 +127,38 @@ pub fn shard_of(partition: Option<&str>, shards: u16) -> u16 {
 }
 
 impl ClosedBucket {
+    /// Whether it only carries counts and no bucket is to be judged: said at the end of an input when no bucket is left for what was
+    /// refused last. Its start means nothing (it may have been closed before).
+    pub fn is_counts_only(&self) -> bool {
+        self.event_count == 0 && self.series.is_empty()
+    }
+
+    /// Adds another gatherer's part of the same bucket; associative and commutative to the bit. The parts are of one job.
+    pub fn merge(&mut self, other: ClosedBucket) {
+        debug_assert_eq!(self.start, other.start, "parts of one bucket");
+        self.event_count = self.event_count.saturating_add(other.event_count);
+        self.counts.add(&other.counts);
+        let mine = mem::take(&mut self.series);
+        self.series = merge_sorted(
+            mine,
+            other.series,
+            |a, b| (a.group, &a.key).cmp(&(b.group, &b.key)),
+            SeriesBucket::merge,
+        );
+    }
+
+    /// Whether series and their shares are in order, each once.
+    pub fn is_sorted(&self) -> bool {
+        let shares_sorted = |series: &SeriesBucket| {
+            series
+                .shares
+                .is_sorted_by(|a, b| (a.influencer, &a.value) < (b.influencer, &b.value))
+        };
+        self.series
+            .is_sorted_by(|a, b| (a.group, &a.key) < (b.group, &b.key))
+            && self.series.iter().all(shares_sorted)
+    }
+
     /// The shares of the shards, by shard. Shard 0 always has one (it carries the counts), the others when they have series.
     pub fn split(self, shards: u16) -> Vec<(u16, ClosedBucket)> {
         let mut parts: Vec<Option<ClosedBucket>> = vec![None; usize::from(shards.max(1))];
@@ -120,28 +207,190 @@ pub enum StageMessage {
 #[error("not a stage message of this build: {0}")]
 pub struct WireError(String);
 
-const WIRE_VERSION: u8 = 1;
+const WIRE_VERSION: u8 = 2;
+const PLAIN: u8 = 0;
+const ZSTD: u8 = 1;
+/// Smaller bodies gain too little.
+const COMPRESSED_BYTES_MIN: usize = 1024;
+/// A body that says it is larger is a bomb, not a message.
+const BODY_BYTES_MAX: usize = 64 << 20;
+const ZSTD_LEVEL: i32 = 1;
 
 impl StageMessage {
     /// Canonical bytes, compressed when that helps.
     pub fn encode(&self) -> Vec<u8> {
-        let body = postcard::to_stdvec(self)
+        let mut bytes = postcard::to_extend(self, vec![WIRE_VERSION, PLAIN])
             .expect("stage messages hold nothing that postcard cannot write");
-        let mut bytes = vec![WIRE_VERSION];
-        bytes.extend_from_slice(&body);
+        let body = &bytes[2..];
+        if body.len() >= COMPRESSED_BYTES_MIN
+            && let Ok(smaller) = zstd::bulk::compress(body, ZSTD_LEVEL)
+            && smaller.len() < body.len()
+        {
+            bytes.truncate(1);
+            bytes.push(ZSTD);
+            bytes.extend_from_slice(&smaller);
+        }
         bytes
     }
 
     /// The message; an error for anything else.
     pub fn decode(bytes: &[u8]) -> Result<StageMessage, WireError> {
-        match bytes.split_first() {
-            Some((&WIRE_VERSION, body)) => {
-                postcard::from_bytes(body).map_err(|error| WireError(error.to_string()))
-            }
-            Some((version, _)) => Err(WireError(format!(
+        let message = match bytes {
+            [WIRE_VERSION, PLAIN, body @ ..] => read(body),
+            [WIRE_VERSION, ZSTD, body @ ..] => read(&inflate(body)?),
+            [WIRE_VERSION, form, ..] => Err(WireError(format!(
+                "form {form}, expected {PLAIN} or {ZSTD}"
+            ))),
+            [version, ..] => Err(WireError(format!(
                 "version {version}, expected {WIRE_VERSION}"
             ))),
-            None => Err(WireError("no bytes".to_owned())),
+            [] => Err(WireError("no bytes".to_owned())),
+        }?;
+        match &message {
+            StageMessage::Closed(bucket) if !bucket.is_sorted() => Err(WireError(
+                "series out of order; they are sorted by group and key, each once".to_owned(),
+            )),
+            _ => Ok(message),
+        }
+    }
+}
+
+fn read(body: &[u8]) -> Result<StageMessage, WireError> {
+    match postcard::take_from_bytes(body) {
+        Ok((message, [])) => Ok(message),
+        Ok((_, rest)) => Err(WireError(format!("{} bytes too many", rest.len()))),
+        Err(error) => Err(WireError(error.to_string())),
+    }
+}
+
+fn inflate(body: &[u8]) -> Result<Vec<u8>, WireError> {
+    let damaged = |error: std::io::Error| WireError(format!("zstd: {error}"));
+    let stream = zstd::stream::read::Decoder::with_buffer(body).map_err(damaged)?;
+    let mut inflated = Vec::new();
+    stream
+        .take(BODY_BYTES_MAX as u64 + 1)
+        .read_to_end(&mut inflated)
+        .map_err(damaged)?;
+    match inflated.len() {
+        0..=BODY_BYTES_MAX => Ok(inflated),
+        _ => Err(WireError(format!(
+            "a body of more than {BODY_BYTES_MAX} bytes"
+        ))),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::engine::feature::Statistic;
+    use proptest::prelude::*;
+
+    fn series(group: u16, partition: &str, count: u64) -> SeriesBucket {
+        let mut cell = Accumulator::new(Statistic::Count);
+        cell.merge(&Accumulator::Count(count));
+        SeriesBucket {
+            group,
+            key: SeriesKey {
+                partition: Some(partition.into()),
+                by: None,
+            },
+            cells: vec![cell.clone()],
+            shares: vec![Share {
+                influencer: 0,
+                value: partition.into(),
+                cells: vec![cell],
+            }],
+        }
+    }
+
+    fn closed(series: Vec<SeriesBucket>) -> ClosedBucket {
+        ClosedBucket {
+            start: BucketStart(60_000),
+            finality: Finality::Final,
+            event_count: series.len() as u64,
+            counts: DataCounts::default(),
+            series,
+        }
+    }
+
+    fn many(count: u64) -> ClosedBucket {
+        closed(
+            (0..count)
+                .map(|i| series(0, &format!("host-{i:05}"), i))
+                .collect(),
+        )
+    }
+
+    #[test]
+    fn small_and_large_messages_come_back_as_they_went() {
+        for message in [
+            StageMessage::Idle,
+            StageMessage::Watermark(BucketStart(-300_000)),
+            StageMessage::Closed(many(3)),
+            StageMessage::Closed(many(2_000)),
+        ] {
+            let bytes = message.encode();
+            assert_eq!(StageMessage::decode(&bytes), Ok(message));
+        }
+        let large = StageMessage::Closed(many(2_000)).encode();
+        let plain = postcard::to_stdvec(&StageMessage::Closed(many(2_000))).unwrap();
+        assert_eq!(large[1], ZSTD);
+        assert!(large.len() * 3 < plain.len(), "names repeat");
+    }
+
+    #[test]
+    fn unsorted_repeated_and_overlong_messages_are_refused() {
+        let (a, b) = (series(0, "a", 1), series(0, "b", 1));
+        let mut twice_shared = a.clone();
+        twice_shared.shares.push(a.shares[0].clone());
+        for bad in [vec![b, a.clone()], vec![a.clone(), a], vec![twice_shared]] {
+            let bytes = StageMessage::Closed(closed(bad)).encode();
+            assert!(StageMessage::decode(&bytes).is_err());
+        }
+        let mut bytes = StageMessage::Idle.encode();
+        bytes.push(0);
+        assert!(StageMessage::decode(&bytes).is_err());
+    }
+
+    #[test]
+    fn a_decompression_bomb_is_refused() {
+        let mut bomb = vec![WIRE_VERSION, ZSTD];
+        bomb.extend(zstd::bulk::compress(&vec![0; BODY_BYTES_MAX + 1], 1).unwrap());
+        assert!(bomb.len() < 100_000);
+        let error = StageMessage::decode(&bomb).unwrap_err();
+        assert!(error.to_string().contains("67108864"), "{error}");
+    }
+
+    #[test]
+    fn shards_share_out_the_series_and_shard_0_has_the_counts() {
+        let bucket = many(100);
+        let parts = bucket.clone().split(7);
+        assert_eq!(parts[0].0, 0);
+        assert_eq!(parts[0].1.event_count, 100);
+        assert!(parts[1..].iter().all(|(_, part)| part.event_count == 0));
+        let mut whole = parts[0].1.clone();
+        for (_, part) in parts.into_iter().skip(1) {
+            whole.merge(part);
+        }
+        assert_eq!(whole, bucket);
+    }
+
+    proptest! {
+        #[test]
+        fn no_bytes_make_the_decoder_panic(bytes in proptest::collection::vec(any::<u8>(), 0..200), form in 0u8..3) {
+            let _ = StageMessage::decode(&bytes);
+            let _ = StageMessage::decode(&[&[WIRE_VERSION, form], &bytes[..]].concat());
+        }
+
+        #[test]
+        fn a_damaged_message_is_an_error_or_another_message(at in 0usize..100, flip in 1u8..) {
+            let message = StageMessage::Closed(many(3));
+            let mut bytes = message.encode();
+            let at = at % bytes.len();
+            bytes[at] ^= flip;
+            if let Ok(other) = StageMessage::decode(&bytes) {
+                prop_assert_ne!(other, message);
+            }
         }
     }
 }

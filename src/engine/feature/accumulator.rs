@@ -7,7 +7,7 @@
 //! Source: functions.md 2.3.1, 2.3.3, 2.8. Checked: tests below and tests/gatherer.rs.
 
 use super::Statistic;
-use super::pending::{DistinctSketch, ExactSum, QuantileSketch, variance};
+use crate::numerics::{DistinctSketch, ExactSum, QuantileSketch, variance};
 use serde::{Deserialize, Serialize};
 
 /// What a gatherer keeps of one feature of one series in an open bucket. Merging is associative and commutative to the bit.
@@ -20,7 +20,7 @@ pub enum Accumulator {
         /// Events that had the field.
         n: u64,
         /// Hashes of the values' texts.
-        sketch: Box<DistinctSketch>,
+        sketch: DistinctSketch,
     },
     /// Arithmetic mean.
     Mean {
@@ -62,7 +62,7 @@ pub enum Accumulator {
         /// Weight of the values.
         n: u64,
         /// The weighted values.
-        sketch: Box<QuantileSketch>,
+        sketch: QuantileSketch,
     },
 }
 
@@ -75,7 +75,7 @@ impl Accumulator {
             Statistic::Count => A::Count(0),
             Statistic::Distinct => A::Distinct {
                 n: 0,
-                sketch: Box::default(),
+                sketch: DistinctSketch::default(),
             },
             Statistic::Mean => A::Mean {
                 n: 0,
@@ -83,7 +83,7 @@ impl Accumulator {
             },
             Statistic::Median => A::Median {
                 n: 0,
-                sketch: Box::default(),
+                sketch: QuantileSketch::default(),
             },
             Statistic::Min => A::Min {
                 n: 0,
@@ -148,8 +148,7 @@ impl Accumulator {
                 *n = n.saturating_add(weight);
                 match weight {
                     1 => sum.add(x),
-                    // Exact: weights are whole numbers up to 2^53.
-                    _ => sum.add_product(x, weight as f64),
+                    _ => sum.add_weighted(x, weight),
                 }
             }
             A::Sum { n, sum } => {
@@ -166,8 +165,8 @@ impl Accumulator {
             }
             A::Varp { n, sums } => {
                 *n = n.saturating_add(weight);
-                sums.0.add_product(x, weight as f64);
-                add_square(&mut sums.1, x, weight);
+                sums.0.add_weighted(x, weight);
+                sums.1.add_weighted_square(x, weight);
             }
             A::Median { n, sketch } => {
                 *n = n.saturating_add(weight);
@@ -229,11 +228,11 @@ impl Accumulator {
         match self {
             A::Count(n) => Some(*n as f64),
             A::Distinct { sketch, .. } => Some(sketch.estimate()),
-            A::Mean { n, sum } => Some(sum.value() / *n as f64),
+            A::Mean { n, sum } => Some(sum.mean(*n)),
             A::Sum { sum, .. } => Some(sum.value()),
             A::Varp { n, sums } => (*n >= 2).then(|| variance(*n, &sums.0, &sums.1)),
             A::Min { value, .. } | A::Max { value, .. } => Some(*value),
-            A::Median { sketch, .. } => median(sketch),
+            A::Median { sketch, .. } => sketch.median(),
         }
     }
 
@@ -262,44 +261,22 @@ impl Accumulator {
                 (*n > 0).then(|| difference(sum, b).value())
             }
             (A::Mean { sum, .. }, A::Mean { sum: b, .. }) => {
-                (left > 0).then(|| difference(sum, b).value() / left as f64)
+                (left > 0).then(|| difference(sum, b).mean(left))
             }
             (A::Varp { sums, .. }, A::Varp { sums: b, .. }) => (left >= 2)
                 .then(|| variance(left, &difference(&sums.0, &b.0), &difference(&sums.1, &b.1))),
             (A::Median { sketch, .. }, A::Median { sketch: b, .. }) if left > 0 => {
                 let mut rest = sketch.clone();
                 rest.subtract(b);
-                median(&rest)
+                rest.median()
             }
             _ => None,
         }
     }
 }
 
-fn median(sketch: &QuantileSketch) -> Option<f64> {
-    sketch.quantile(0.5)
-}
-
 fn difference(a: &ExactSum, b: &ExactSum) -> ExactSum {
     let mut rest = a.clone();
     rest.subtract(b);
     rest
-}
-
-/// Adds `weight * x * x` exactly, by doubling: a product of three numbers has no exact form in two.
-fn add_square(sum: &mut ExactSum, x: f64, weight: u64) {
-    if weight == 1 {
-        return sum.add_product(x, x);
-    }
-    let mut power = ExactSum::default(); // x^2 * 2^bit
-    power.add_product(x, x);
-    let mut rest = weight;
-    while rest > 0 {
-        if rest & 1 == 1 {
-            sum.merge(&power);
-        }
-        rest >>= 1;
-        let same = power.clone();
-        power.merge(&same);
-    }
 }

@@ -5,9 +5,14 @@
 //! Source: functions.md 2.1 (statistics), 2.2 (splits), 2.8 (which influencers need a share of their own).
 
 mod accumulator;
-mod pending;
+mod cells;
+mod entities;
+mod reading;
 
 pub use accumulator::Accumulator;
+pub(crate) use cells::{Cells, Source};
+pub(crate) use entities::Entities;
+pub(crate) use reading::Reader;
 
 use crate::config::{Family, FieldId, Job};
 use serde::{Deserialize, Serialize};

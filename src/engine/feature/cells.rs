@@ -1,0 +1,307 @@
+//! The accumulators of one group in one open bucket: a row a series, a row a share.
+//!
+//! Rows are kept densely in the order of their first event, found by slot through an index that needs no clearing (Briggs and Torczon,
+//! "An efficient representation for sparse sets", 1993: an entry counts only if the row it names knows the slot). The memory is used
+//! again for the next bucket. That order never shows: series and shares leave sorted by their texts.
+
+use super::entities::{Entities, Slot, mix};
+use super::reading::{Reader, Reading};
+use super::{Accumulator, FeatureSpec, Group, Statistic};
+use crate::config::Job;
+use crate::engine::event::symbols::Symbol;
+use crate::engine::wire::{SeriesBucket, Share};
+use hashbrown::HashTable;
+use std::mem;
+
+/// The accumulators of one group in one open bucket.
+#[derive(Default)]
+pub(crate) struct Cells {
+    /// By slot: its row. Whatever stands for a slot without a row is never believed.
+    row_of: Vec<u32>,
+    /// By row: its slot.
+    slots: Vec<Slot>,
+    /// By row, then by feature.
+    series: Vec<Accumulator>,
+    /// By row, then by shared influencer: the share of its last event, an index into `owners` (stale ones are never believed).
+    last_share: Vec<u32>,
+    share_of: HashTable<u32>,
+    /// By share: what it is of.
+    owners: Vec<Owner>,
+    /// By share, then by feature.
+    shares: Vec<Accumulator>,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+struct Owner {
+    row: u32,
+    influencer: u16,
+    symbol: Symbol,
+}
+
+impl Owner {
+    #[inline]
+    fn hash(self) -> u64 {
+        mix(self.row, self.symbol).wrapping_add(mix(u32::from(self.influencer), 0))
+    }
+}
+
+impl Cells {
+    /// Takes the event at hand, which belongs to `slot`.
+    pub(crate) fn add(&mut self, group: &Group, slot: Slot, reader: &Reader, weight: u64) {
+        let features = &group.features;
+        let readings = reader.readings();
+        let row = self.row(group, slot);
+        let at = row as usize * features.len();
+        apply(
+            features,
+            &mut self.series[at..at + features.len()],
+            readings,
+            weight,
+        );
+        if group.shared_influencers.is_empty() {
+            return;
+        }
+        for &(influencer, symbol) in reader.influences() {
+            let Ok(column) = group.shared_influencers.binary_search(&influencer) else {
+                continue;
+            };
+            let owner = Owner {
+                row,
+                influencer,
+                symbol,
+            };
+            let at = self.share(group, owner, column) * features.len();
+            apply(
+                features,
+                &mut self.shares[at..at + features.len()],
+                readings,
+                weight,
+            );
+        }
+    }
+
+    #[inline]
+    fn row(&mut self, group: &Group, slot: Slot) -> u32 {
+        match self.row_of.get(slot as usize) {
+            Some(&row) if self.slots.get(row as usize) == Some(&slot) => row,
+            _ => self.add_row(group, slot),
+        }
+    }
+
+    fn add_row(&mut self, group: &Group, slot: Slot) -> u32 {
+        let row = u32::try_from(self.slots.len()).expect("fewer rows than slots");
+        if self.row_of.len() <= slot as usize {
+            self.row_of.resize(slot as usize + 1, 0);
+        }
+        self.row_of[slot as usize] = row;
+        self.slots.push(slot);
+        self.series.extend(fresh(&group.features));
+        let shared = group.shared_influencers.len();
+        self.last_share.extend(std::iter::repeat_n(0, shared));
+        row
+    }
+
+    #[inline]
+    fn share(&mut self, group: &Group, owner: Owner, column: usize) -> usize {
+        let last = owner.row as usize * group.shared_influencers.len() + column;
+        let remembered = self.last_share[last] as usize;
+        if self.owners.get(remembered) == Some(&owner) {
+            return remembered;
+        }
+        let owners = &self.owners;
+        let known = self
+            .share_of
+            .find(owner.hash(), |&share| owners[share as usize] == owner)
+            .copied();
+        let share = known.unwrap_or_else(|| self.add_share(group, owner));
+        self.last_share[last] = share;
+        share as usize
+    }
+
+    fn add_share(&mut self, group: &Group, owner: Owner) -> u32 {
+        let share = u32::try_from(self.owners.len()).expect("fewer than 2^32 shares in memory");
+        self.owners.push(owner);
+        self.shares.extend(fresh(&group.features));
+        let owners = &self.owners;
+        self.share_of
+            .insert_unique(owner.hash(), share, |&share| owners[share as usize].hash());
+        share
+    }
+
+    /// Puts back a series as `take` or `copy` wrote it; `false` when it is not one of this group.
+    pub(crate) fn put(
+        &mut self,
+        job: &Job,
+        group: &Group,
+        slot: Slot,
+        series: SeriesBucket,
+        reader: &mut Reader,
+        epoch: u64,
+    ) -> bool {
+        let fits = |cells: &[Accumulator]| {
+            let statistics = cells.iter().map(Accumulator::statistic);
+            statistics.eq(group.features.iter().map(|feature| feature.statistic))
+        };
+        if !fits(&series.cells) {
+            return false;
+        }
+        let row = self.row(group, slot);
+        let at = row as usize * group.features.len();
+        for (cell, stored) in self.series[at..].iter_mut().zip(series.cells) {
+            *cell = stored;
+        }
+        for share in series.shares {
+            let influencer = share.influencer;
+            let Ok(column) = group.shared_influencers.binary_search(&influencer) else {
+                return false;
+            };
+            if !fits(&share.cells) {
+                return false;
+            }
+            let field = job.influencers[usize::from(influencer)];
+            let symbol = reader.intern(field, &share.value, epoch);
+            let owner = Owner {
+                row,
+                influencer,
+                symbol,
+            };
+            let at = self.share(group, owner, column) * group.features.len();
+            for (cell, stored) in self.shares[at..].iter_mut().zip(share.cells) {
+                *cell = stored;
+            }
+        }
+        true
+    }
+
+    /// The series, sorted by key, as copies.
+    pub(crate) fn copy(&self, from: &Source<'_>) -> Vec<SeriesBucket> {
+        self.collect(
+            from,
+            |at| self.series[at].clone(),
+            |at| self.shares[at].clone(),
+        )
+    }
+
+    /// The series, sorted by key; nothing stays but the memory.
+    pub(crate) fn take(&mut self, from: &Source<'_>) -> Vec<SeriesBucket> {
+        let (mut series, mut shares) = (mem::take(&mut self.series), mem::take(&mut self.shares));
+        let gone = || Accumulator::Count(0);
+        let taken = self.collect(
+            from,
+            |at| mem::replace(&mut series[at], gone()),
+            |at| mem::replace(&mut shares[at], gone()),
+        );
+        (self.series, self.shares) = (series, shares);
+        recycle(&mut self.slots);
+        recycle(&mut self.series);
+        recycle(&mut self.last_share);
+        recycle(&mut self.owners);
+        recycle(&mut self.shares);
+        self.share_of.clear();
+        taken
+    }
+
+    fn collect(
+        &self,
+        from: &Source<'_>,
+        mut series_cell: impl FnMut(usize) -> Accumulator,
+        mut share_cell: impl FnMut(usize) -> Accumulator,
+    ) -> Vec<SeriesBucket> {
+        let Source {
+            job,
+            reader,
+            entities,
+            group,
+            index,
+        } = *from;
+        let width = group.features.len();
+        let mut rows: Vec<u32> = (0..self.slots.len() as u32).collect();
+        rows.sort_unstable_by_key(|&row| entities.texts(self.slots[row as usize], reader));
+        let text = |owner: &Owner| {
+            reader.text(job.influencers[usize::from(owner.influencer)], owner.symbol)
+        };
+
+        let mut rank = vec![0u32; self.slots.len()];
+        for (at, &row) in (0..).zip(&rows) {
+            rank[row as usize] = at;
+        }
+        let mut shares: Vec<u32> = (0..self.owners.len() as u32).collect();
+        shares.sort_unstable_by_key(|&share| {
+            let owner = &self.owners[share as usize];
+            (rank[owner.row as usize], owner.influencer, &**text(owner))
+        });
+
+        let mut shares = shares.into_iter().peekable();
+        let mut series = Vec::with_capacity(rows.len());
+        for row in rows {
+            let at = row as usize * width;
+            let mut of_row = Vec::new();
+            while let Some(share) = shares.next_if(|&share| self.owners[share as usize].row == row)
+            {
+                let owner = &self.owners[share as usize];
+                let at = share as usize * width;
+                of_row.push(Share {
+                    influencer: owner.influencer,
+                    value: text(owner).clone(),
+                    cells: (at..at + width).map(&mut share_cell).collect(),
+                });
+            }
+            series.push(SeriesBucket {
+                group: index,
+                key: entities.key(self.slots[row as usize], reader),
+                cells: (at..at + width).map(&mut series_cell).collect(),
+                shares: of_row,
+            });
+        }
+        series
+    }
+}
+
+/// Where the texts and the shape of a group's cells are known.
+#[derive(Clone, Copy)]
+pub(crate) struct Source<'a> {
+    pub(crate) job: &'a Job,
+    pub(crate) reader: &'a Reader,
+    pub(crate) entities: &'a Entities,
+    pub(crate) group: &'a Group,
+    /// Which group it is.
+    pub(crate) index: u16,
+}
+
+fn fresh(features: &[FeatureSpec]) -> impl Iterator<Item = Accumulator> {
+    features
+        .iter()
+        .map(|feature| Accumulator::new(feature.statistic))
+}
+
+/// Empties a buffer; gives most of its memory back when it was hardly used.
+fn recycle<T>(buffer: &mut Vec<T>) {
+    let used = buffer.len();
+    buffer.clear();
+    if buffer.capacity() / 4 > used + 1024 {
+        buffer.shrink_to(2 * used);
+    }
+}
+
+#[inline]
+fn apply(features: &[FeatureSpec], cells: &mut [Accumulator], readings: &[Reading], weight: u64) {
+    for (feature, cell) in features.iter().zip(cells) {
+        let Some(field) = feature.field else {
+            cell.add_event(weight);
+            continue;
+        };
+        let reading = &readings[usize::from(field.0)];
+        match feature.statistic {
+            Statistic::Distinct => {
+                if let Some(hash) = reading.hash {
+                    cell.add_hash(hash, weight);
+                }
+            }
+            _ => {
+                if let Some(number) = reading.number {
+                    cell.add_number(number, weight);
+                }
+            }
+        }
+    }
+}
