@@ -12,6 +12,7 @@ mod job;
 mod raw;
 mod time_pattern;
 mod time_text;
+pub mod service;
 
 pub use datafeed::Datafeed;
 pub use error::{ConfigErrors, Mistake, MistakeKind};

@@ -1,0 +1,906 @@
+//! What is true of the service: brokers, jobs, topics, state, HTTP, logs; everything of `tidewatch run` that no job says.
+//!
+//! Written as YAML or JSON ([`Service::load`]); every scalar also as an environment variable: the path in capitals with `_` between,
+//! after `TIDEWATCH_` (`kafka.group_id` is `TIDEWATCH_KAFKA_GROUP_ID`), and `TIDEWATCH_KAFKA_PROPERTIES_X_Y` is librdkafka's `x.y`.
+//! Every mistake is reported at once, with its path and what would have been right. A secret comes from a file and never leaves in a
+//! `Debug` text. Checked by: the tests below; `config/tidewatch.yaml` is loaded by one of them.
+
+use serde_json::{Map, Value};
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+/// Everything that `tidewatch run` is told.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Service {
+    /// How to reach the brokers, and as whom.
+    pub kafka: Kafka,
+    /// Job files, in the order written and then by name.
+    pub jobs: Vec<PathBuf>,
+    /// Names and shape of the topics that the service writes.
+    pub topics: Topics,
+    /// Where snapshots are kept.
+    pub snapshots: SnapshotStore,
+    /// The rhythm of the tasks.
+    pub timing: Timing,
+    /// Where `/livez`, `/readyz` and `/metrics` are served.
+    pub http: SocketAddr,
+    /// What is logged and how.
+    pub log: Log,
+}
+
+/// The `kafka` section.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Kafka {
+    /// librdkafka's own properties, untouched.
+    pub properties: BTreeMap<String, String>,
+    /// Properties whose values came from files.
+    pub secrets: BTreeMap<String, Secret>,
+    /// The consumer group; part of the transactional id.
+    pub group_id: String,
+    /// The name of this instance, stable over restarts and unique in its group.
+    pub instance_id: String,
+}
+
+/// A value that is not printed.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Secret(String);
+
+impl Secret {
+    /// The value itself.
+    pub fn reveal(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Debug for Secret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("(secret)")
+    }
+}
+
+/// The `topics` section.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Topics {
+    /// What every topic name of the service begins with.
+    pub prefix: String,
+    /// Partitions of a topic that the service creates, where its use leaves a choice.
+    pub partitions: u16,
+    /// Replication factor of a topic that the service creates; -1: the brokers' default.
+    pub replication_factor: i16,
+    /// How long result topics keep what they hold; `None`: for ever.
+    pub retention: Option<Duration>,
+    /// Input topics whose messages are keyed by the job's partition field, job by job: gatherer and judge work as one there.
+    pub keyed_jobs: BTreeSet<String>,
+}
+
+/// Where snapshots are kept.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum SnapshotStore {
+    /// A compacted topic of the same cluster.
+    Topic,
+    /// A directory that every instance sees.
+    Directory(PathBuf),
+}
+
+/// The `timing` section.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Timing {
+    /// The longest time between two transactions while there is something to commit.
+    pub commit_interval: Duration,
+    /// Between two snapshots of a task.
+    pub snapshot_interval: Duration,
+    /// Without events and without lag for so long, an input partition no longer holds the others back.
+    pub idle_timeout: Duration,
+    /// Between two interim results of an open bucket; `None`: no interim results.
+    pub interim_interval: Option<Duration>,
+}
+
+/// The `log` section.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Log {
+    /// A level, or directives as `tidewatch=debug,warn`.
+    pub level: String,
+    /// How a line looks.
+    pub format: LogFormat,
+}
+
+/// How a log line looks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LogFormat {
+    /// For people.
+    Text,
+    /// One JSON object a line.
+    Json,
+}
+
+/// One mistake in a service configuration.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{path}: {problem}")]
+pub struct Mistake {
+    /// The path in the document, dotted.
+    pub path: String,
+    /// What is wrong and what would have been right.
+    pub problem: String,
+}
+
+/// Why there is no service configuration.
+#[derive(Debug, thiserror::Error)]
+pub enum ServiceError {
+    /// The file cannot be read.
+    #[error("{file}: {error}")]
+    Unreadable {
+        /// Which file.
+        file: String,
+        /// The system's word.
+        error: std::io::Error,
+    },
+    /// The file is neither YAML nor JSON.
+    #[error("{file}: not YAML or JSON: {error}")]
+    Syntax {
+        /// Which file.
+        file: String,
+        /// Where and what.
+        error: serde_yaml_ng::Error,
+    },
+    /// Everything that is wrong with what was written.
+    #[error("{file}: {} to correct:\n{}", count(.mistakes), list(.mistakes))]
+    Mistakes {
+        /// Which file.
+        file: String,
+        /// In the order of the document's sections.
+        mistakes: Vec<Mistake>,
+    },
+}
+
+fn count(mistakes: &[Mistake]) -> String {
+    match mistakes.len() {
+        1 => "one thing".into(),
+        n => format!("{n} things"),
+    }
+}
+
+fn list(mistakes: &[Mistake]) -> String {
+    let lines: Vec<String> = mistakes
+        .iter()
+        .map(|mistake| format!("  {mistake}"))
+        .collect();
+    lines.join("\n")
+}
+
+impl Service {
+    /// Reads `file` and the environment. Relative paths in it are relative to the directory it lies in.
+    pub fn load(
+        file: &Path,
+        environment: impl IntoIterator<Item = (String, String)>,
+    ) -> Result<Service, ServiceError> {
+        let name = file.display().to_string();
+        let text = std::fs::read_to_string(file).map_err(|error| ServiceError::Unreadable {
+            file: name.clone(),
+            error,
+        })?;
+        let base = file.parent().unwrap_or(Path::new(""));
+        Service::parse(&name, &text, base, environment)
+    }
+
+    /// The same from a text; `base` is where relative paths begin.
+    pub fn parse(
+        file: &str,
+        text: &str,
+        base: &Path,
+        environment: impl IntoIterator<Item = (String, String)>,
+    ) -> Result<Service, ServiceError> {
+        let written: Value =
+            serde_yaml_ng::from_str(text).map_err(|error| ServiceError::Syntax {
+                file: file.into(),
+                error,
+            })?;
+        let mut reader = Reader::new(written, environment);
+        let service = read_service(&mut reader, base);
+        reader.refuse_the_rest();
+        match service {
+            Some(service) if reader.mistakes.is_empty() => Ok(service),
+            _ => Err(ServiceError::Mistakes {
+                file: file.into(),
+                mistakes: reader.mistakes,
+            }),
+        }
+    }
+}
+
+/// `None` only when the reader has noted why.
+fn read_service(reader: &mut Reader, base: &Path) -> Option<Service> {
+    let kafka = read_kafka(reader, base);
+    let jobs = read_jobs(reader, base);
+    let topics = read_topics(reader);
+    let snapshots = read_snapshots(reader, base);
+    let timing = Timing {
+        commit_interval: reader.duration("timing.commit_interval", Duration::from_millis(200)),
+        snapshot_interval: reader.duration("timing.snapshot_interval", Duration::from_secs(300)),
+        idle_timeout: reader.duration("timing.idle_timeout", Duration::from_secs(60)),
+        interim_interval: reader
+            .duration_or_off("timing.interim_interval", Some(Duration::from_secs(10))),
+    };
+    let http = reader.parsed(
+        "http.bind",
+        "127.0.0.1:9600",
+        "an address and a port such as \"0.0.0.0:9600\"",
+    );
+    let log = Log {
+        level: reader.text("log.level").unwrap_or_else(|| "info".into()),
+        format: match reader.choice("log.format", &["text", "json"]) {
+            Some("json") => LogFormat::Json,
+            _ => LogFormat::Text,
+        },
+    };
+    Some(Service {
+        kafka: kafka?,
+        jobs,
+        topics,
+        snapshots,
+        timing,
+        http: http?,
+        log,
+    })
+}
+
+/// Properties that the service needs for its guarantee; another value would break it in silence.
+const OWNED_PROPERTIES: [(&str, &str); 9] = [
+    ("group.id", "say kafka.group_id"),
+    ("group.instance.id", "say kafka.instance_id"),
+    (
+        "transactional.id",
+        "it is made of kafka.group_id and kafka.instance_id",
+    ),
+    (
+        "enable.auto.commit",
+        "offsets are committed with the results they led to",
+    ),
+    (
+        "enable.auto.offset.store",
+        "offsets are committed with the results they led to",
+    ),
+    ("isolation.level", "only committed messages may be read"),
+    ("enable.idempotence", "results are written exactly once"),
+    (
+        "enable.partition.eof",
+        "the service follows the end of each partition itself",
+    ),
+    (
+        "group.protocol",
+        "the group's classic protocol is the one in use",
+    ),
+];
+
+fn read_kafka(reader: &mut Reader, base: &Path) -> Option<Kafka> {
+    let mut properties = reader.strings("kafka.properties");
+    for (variable, value) in reader.environment.clone() {
+        if let Some(name) = variable.strip_prefix("TIDEWATCH_KAFKA_PROPERTIES_") {
+            properties.insert(name.to_ascii_lowercase().replace('_', "."), value);
+        }
+    }
+    for (name, instead) in OWNED_PROPERTIES {
+        if properties.contains_key(name) {
+            reader.mistake(
+                &format!("kafka.properties.{name}"),
+                format!("is the service's own; {instead}"),
+            );
+        }
+    }
+    let mut secrets = BTreeMap::new();
+    for (name, path) in reader.strings("kafka.secret_files") {
+        let at = format!("kafka.secret_files.{name}");
+        if properties.contains_key(&name) {
+            reader.mistake(
+                &at,
+                format!("is also in kafka.properties; say \"{name}\" once"),
+            );
+        }
+        match std::fs::read_to_string(base.join(&path)) {
+            Ok(text) => {
+                secrets.insert(name, Secret(text.trim_end_matches(['\r', '\n']).into()));
+            }
+            Err(error) => reader.mistake(&at, format!("cannot read {path}: {error}")),
+        }
+    }
+    if !properties.contains_key("bootstrap.servers") && !secrets.contains_key("bootstrap.servers") {
+        reader.mistake(
+            "kafka.properties.bootstrap.servers",
+            "is missing; say host:port[,host:port...]".into(),
+        );
+    }
+    let group_id = reader
+        .text("kafka.group_id")
+        .unwrap_or_else(|| "tidewatch".into());
+    let instance_id = reader.text("kafka.instance_id").or_else(host_name);
+    if instance_id.is_none() {
+        reader.mistake(
+            "kafka.instance_id",
+            "is missing, and this host has no name to use instead".into(),
+        );
+    }
+    Some(Kafka {
+        properties,
+        secrets,
+        group_id,
+        instance_id: instance_id?,
+    })
+}
+
+fn host_name() -> Option<String> {
+    let name = std::fs::read_to_string("/proc/sys/kernel/hostname")
+        .or_else(|_| std::fs::read_to_string("/etc/hostname"))
+        .ok()?;
+    Some(name.trim().to_string()).filter(|name| !name.is_empty())
+}
+
+fn read_jobs(reader: &mut Reader, base: &Path) -> Vec<PathBuf> {
+    let mut files = Vec::new();
+    let written = reader.list("jobs");
+    if written.is_empty() {
+        reader.mistake(
+            "jobs",
+            "is missing; list job files, directories of them, or patterns such as jobs/web-*.yaml"
+                .into(),
+        );
+    }
+    for (at, path) in written.iter().enumerate() {
+        match job_files(&base.join(path)) {
+            Ok(found) if found.is_empty() => {
+                reader.mistake(
+                    &format!("jobs[{at}]"),
+                    format!("{path}: no file ending in .yaml, .yml or .json there"),
+                );
+            }
+            Ok(found) => files.extend(found),
+            Err(error) => reader.mistake(&format!("jobs[{at}]"), format!("{path}: {error}")),
+        }
+    }
+    files
+}
+
+/// The file itself, the job files in a directory, or those whose name fits `*` in the last part of the path; by name.
+fn job_files(path: &Path) -> std::io::Result<Vec<PathBuf>> {
+    let pattern = path
+        .file_name()
+        .and_then(|name| name.to_str())
+        .filter(|name| name.contains('*'));
+    let (directory, pattern) = match pattern {
+        Some(pattern) => (path.parent().unwrap_or(Path::new("")), pattern),
+        None if path.is_dir() => (path, "*"),
+        None => return std::fs::metadata(path).map(|_| vec![path.to_path_buf()]),
+    };
+    let mut found = Vec::new();
+    for entry in std::fs::read_dir(directory)? {
+        let file = entry?.path();
+        let name = file
+            .file_name()
+            .and_then(|name| name.to_str())
+            .unwrap_or_default();
+        let is_job = [".yaml", ".yml", ".json"]
+            .iter()
+            .any(|end| name.ends_with(end));
+        if is_job && file.is_file() && fits(name, pattern) {
+            found.push(file);
+        }
+    }
+    found.sort();
+    Ok(found)
+}
+
+/// Whether `name` fits a pattern in which `*` stands for any text.
+fn fits(name: &str, pattern: &str) -> bool {
+    match pattern.split_once('*') {
+        None => name == pattern,
+        Some((before, after)) => {
+            let Some(rest) = name.strip_prefix(before) else {
+                return false;
+            };
+            (0..=rest.len())
+                .filter(|&at| rest.is_char_boundary(at))
+                .any(|at| fits(&rest[at..], after))
+        }
+    }
+}
+
+fn read_topics(reader: &mut Reader) -> Topics {
+    let prefix = reader
+        .text("topics.prefix")
+        .unwrap_or_else(|| "tidewatch".into());
+    let legal = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-');
+    if prefix.is_empty() || prefix.len() > 150 || !prefix.chars().all(legal) {
+        reader.mistake(
+            "topics.prefix",
+            format!(
+                "\"{prefix}\" cannot begin a topic name: 1 to 150 letters, digits, '.', '_' or '-'"
+            ),
+        );
+    }
+    let partitions = reader
+        .parsed(
+            "topics.partitions",
+            "4",
+            "a number of partitions, 1 to 1024",
+        )
+        .unwrap_or(1);
+    if !(1..=1024).contains(&partitions) {
+        reader.mistake(
+            "topics.partitions",
+            format!("{partitions} is not in 1 to 1024"),
+        );
+    }
+    let replication_factor = reader
+        .parsed(
+            "topics.replication_factor",
+            "-1",
+            "a number of replicas, or -1 for the brokers' default",
+        )
+        .unwrap_or(-1);
+    if replication_factor == 0 || replication_factor < -1 {
+        reader.mistake(
+            "topics.replication_factor",
+            format!("{replication_factor} is neither at least 1 nor -1 (the brokers' default)"),
+        );
+    }
+    Topics {
+        prefix,
+        partitions,
+        replication_factor,
+        retention: reader.duration_or_off("topics.retention", None),
+        keyed_jobs: reader.list("topics.keyed_jobs").into_iter().collect(),
+    }
+}
+
+fn read_snapshots(reader: &mut Reader, base: &Path) -> SnapshotStore {
+    match reader.text("snapshots.store").as_deref() {
+        None | Some("topic") => {
+            if reader.text("snapshots.path").is_some() {
+                reader.mistake(
+                    "snapshots.path",
+                    "means something only with snapshots.store: directory".into(),
+                );
+            }
+            SnapshotStore::Topic
+        }
+        Some("directory") => match reader.text("snapshots.path") {
+            Some(path) => SnapshotStore::Directory(base.join(path)),
+            None => {
+                reader.mistake("snapshots.path", "is missing; say the directory".into());
+                SnapshotStore::Topic
+            }
+        },
+        Some(other) => {
+            reader.mistake(
+                "snapshots.store",
+                format!("\"{other}\" is not a store; say \"topic\" or \"directory\""),
+            );
+            SnapshotStore::Topic
+        }
+    }
+}
+
+/// Takes values out of what was written by their path, an environment variable first, and notes mistakes.
+struct Reader {
+    written: Map<String, Value>,
+    environment: BTreeMap<String, String>,
+    known: BTreeSet<String>,
+    mistakes: Vec<Mistake>,
+}
+
+impl Reader {
+    fn new(written: Value, environment: impl IntoIterator<Item = (String, String)>) -> Reader {
+        let environment = environment
+            .into_iter()
+            .filter(|(name, _)| name.starts_with("TIDEWATCH_"))
+            .collect();
+        let mut reader = Reader {
+            written: Map::new(),
+            environment,
+            known: BTreeSet::new(),
+            mistakes: Vec::new(),
+        };
+        match written {
+            Value::Object(map) => reader.written = map,
+            Value::Null => {}
+            other => reader.mistake(
+                "(the document)",
+                format!("is {}; a map of sections would be right", kind(&other)),
+            ),
+        }
+        reader
+    }
+
+    fn mistake(&mut self, path: &str, problem: String) {
+        self.mistakes.push(Mistake {
+            path: path.into(),
+            problem,
+        });
+    }
+
+    /// Removes the value at `section.key` or `key`.
+    fn take(&mut self, path: &str) -> Option<Value> {
+        self.known.insert(path.into());
+        let taken = match path.split_once('.') {
+            None => self.written.remove(path),
+            Some((section, key)) => match self.written.get_mut(section) {
+                Some(Value::Object(map)) => map.remove(key),
+                _ => None,
+            },
+        };
+        taken.filter(|value| !value.is_null())
+    }
+
+    /// A scalar as text.
+    fn text(&mut self, path: &str) -> Option<String> {
+        let written = self.take(path);
+        let variable = format!("TIDEWATCH_{}", path.to_ascii_uppercase().replace('.', "_"));
+        if let Some(value) = self.environment.get(&variable) {
+            return Some(value.clone());
+        }
+        let value = written?;
+        let text = scalar(&value);
+        if text.is_none() {
+            self.mistake(
+                path,
+                format!("is {}; a single value would be right", kind(&value)),
+            );
+        }
+        text
+    }
+
+    fn parsed<T: std::str::FromStr>(
+        &mut self,
+        path: &str,
+        default: &str,
+        right: &str,
+    ) -> Option<T> {
+        let text = self.text(path).unwrap_or_else(|| default.into());
+        let value = text.parse().ok();
+        if value.is_none() {
+            self.mistake(path, format!("\"{text}\" is not {right}"));
+        }
+        value
+    }
+
+    fn choice(&mut self, path: &str, choices: &[&'static str]) -> Option<&'static str> {
+        let text = self.text(path)?;
+        let found = choices.iter().find(|choice| **choice == text).copied();
+        if found.is_none() {
+            self.mistake(
+                path,
+                format!("\"{text}\" is none of {}", choices.join(", ")),
+            );
+        }
+        found
+    }
+
+    fn duration(&mut self, path: &str, default: Duration) -> Duration {
+        let Some(text) = self.text(path) else {
+            return default;
+        };
+        duration_of(&text)
+            .filter(|duration| !duration.is_zero())
+            .unwrap_or_else(|| {
+                self.mistake(
+                    path,
+                    format!("\"{text}\" is not a length of time such as 500ms, 10s, 5m, 1h or 7d"),
+                );
+                default
+            })
+    }
+
+    fn duration_or_off(&mut self, path: &str, default: Option<Duration>) -> Option<Duration> {
+        let Some(text) = self.text(path) else {
+            return default;
+        };
+        if text == "off" || text == "false" {
+            return None;
+        }
+        let duration = duration_of(&text).filter(|duration| !duration.is_zero());
+        if duration.is_none() {
+            self.mistake(path, format!("\"{text}\" is neither off nor a length of time such as 500ms, 10s, 5m, 1h or 7d"));
+        }
+        duration
+    }
+
+    /// A list of texts; a single text counts as a list of one, and a variable holds them with commas between.
+    fn list(&mut self, path: &str) -> Vec<String> {
+        let variable = format!("TIDEWATCH_{}", path.to_ascii_uppercase().replace('.', "_"));
+        let written = self.take(path);
+        if let Some(value) = self.environment.get(&variable) {
+            return value
+                .split(',')
+                .map(|item| item.trim().to_string())
+                .filter(|item| !item.is_empty())
+                .collect();
+        }
+        let items = match written {
+            None => Vec::new(),
+            Some(Value::Array(items)) => items,
+            Some(one) => vec![one],
+        };
+        let mut texts = Vec::new();
+        for (at, item) in items.iter().enumerate() {
+            match scalar(item) {
+                Some(text) => texts.push(text),
+                None => self.mistake(
+                    &format!("{path}[{at}]"),
+                    format!("is {}; a text would be right", kind(item)),
+                ),
+            }
+        }
+        texts
+    }
+
+    /// A map of scalars.
+    fn strings(&mut self, path: &str) -> BTreeMap<String, String> {
+        let mut strings = BTreeMap::new();
+        match self.take(path) {
+            None => {}
+            Some(Value::Object(map)) => {
+                for (name, value) in map {
+                    match scalar(&value) {
+                        Some(text) => {
+                            strings.insert(name, text);
+                        }
+                        None => self.mistake(
+                            &format!("{path}.{name}"),
+                            format!("is {}; a single value would be right", kind(&value)),
+                        ),
+                    }
+                }
+            }
+            Some(other) => self.mistake(
+                path,
+                format!(
+                    "is {}; a map of property names and values would be right",
+                    kind(&other)
+                ),
+            ),
+        }
+        strings
+    }
+
+    /// What nobody took is not a key.
+    fn refuse_the_rest(&mut self) {
+        let written = std::mem::take(&mut self.written);
+        for (section, value) in written {
+            let inside = format!("{section}.");
+            let is_section = self.known.iter().any(|known| known.starts_with(&inside));
+            match value {
+                Value::Object(map) if is_section => {
+                    for key in map
+                        .into_iter()
+                        .filter(|(_, value)| !value.is_null())
+                        .map(|(key, _)| key)
+                    {
+                        self.refuse(&format!("{section}.{key}"));
+                    }
+                }
+                Value::Null if is_section => {}
+                other if is_section => {
+                    self.mistake(
+                        &section,
+                        format!("is {}; a map would be right", kind(&other)),
+                    );
+                }
+                _ => self.refuse(&section),
+            }
+        }
+    }
+
+    fn refuse(&mut self, path: &str) {
+        let sections = self
+            .known
+            .iter()
+            .map(|known| known.split('.').next().unwrap_or(known));
+        let candidates: BTreeSet<&str> = self
+            .known
+            .iter()
+            .map(String::as_str)
+            .chain(sections)
+            .collect();
+        let nearest = candidates
+            .into_iter()
+            .map(|known| (distance(known, path), known))
+            .min();
+        let hint = match nearest {
+            Some((steps, known)) if steps <= 3 => format!("did you mean {known}?"),
+            _ => "config/tidewatch.yaml has them all".into(),
+        };
+        self.mistake(path, format!("is not a key; {hint}"));
+    }
+}
+
+fn scalar(value: &Value) -> Option<String> {
+    match value {
+        Value::String(text) => Some(text.clone()),
+        Value::Number(number) => Some(number.to_string()),
+        Value::Bool(truth) => Some(truth.to_string()),
+        Value::Null | Value::Array(_) | Value::Object(_) => None,
+    }
+}
+
+fn kind(value: &Value) -> &'static str {
+    match value {
+        Value::Null => "nothing",
+        Value::Bool(_) => "true or false",
+        Value::Number(_) => "a number",
+        Value::String(_) => "a text",
+        Value::Array(_) => "a list",
+        Value::Object(_) => "a map",
+    }
+}
+
+/// A length of time in Elastic's units: a whole number and `ms`, `s`, `m`, `h` or `d`.
+fn duration_of(text: &str) -> Option<Duration> {
+    let digits = text.find(|c: char| !c.is_ascii_digit())?;
+    let (number, unit) = text.split_at(digits);
+    let unit_ms: u64 = match unit {
+        "ms" => 1,
+        "s" => 1_000,
+        "m" => 60_000,
+        "h" => 3_600_000,
+        "d" => 86_400_000,
+        _ => return None,
+    };
+    Some(Duration::from_millis(
+        number.parse::<u64>().ok()?.checked_mul(unit_ms)?,
+    ))
+}
+
+/// Levenshtein's distance: how many letters must be put in, taken out or changed.
+fn distance(a: &str, b: &str) -> usize {
+    let b: Vec<char> = b.chars().collect();
+    let mut row: Vec<usize> = (0..=b.len()).collect();
+    for (i, letter) in a.chars().enumerate() {
+        let mut diagonal = std::mem::replace(&mut row[0], i + 1);
+        for (j, other) in b.iter().enumerate() {
+            let substituted = diagonal + usize::from(letter != *other);
+            diagonal = row[j + 1];
+            row[j + 1] = substituted.min(row[j] + 1).min(diagonal + 1);
+        }
+    }
+    row[b.len()]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parse(text: &str, environment: &[(&str, &str)]) -> Result<Service, ServiceError> {
+        let environment = environment
+            .iter()
+            .map(|(name, value)| (name.to_string(), value.to_string()));
+        Service::parse(
+            "test.yaml",
+            text,
+            Path::new(env!("CARGO_MANIFEST_DIR")),
+            environment,
+        )
+    }
+
+    fn mistakes(text: &str) -> Vec<String> {
+        match parse(text, &[]) {
+            Err(ServiceError::Mistakes { mistakes, .. }) => {
+                mistakes.iter().map(Mistake::to_string).collect()
+            }
+            other => panic!("expected mistakes, got {other:?}"),
+        }
+    }
+
+    const SMALL: &str =
+        "{kafka: {properties: {bootstrap.servers: 'b:9092'}, instance_id: a}, jobs: Cargo.toml}";
+
+    #[test]
+    fn brokers_and_jobs_are_all_that_must_be_said() {
+        let service = parse(SMALL, &[]).unwrap();
+        assert_eq!(service.kafka.group_id, "tidewatch");
+        assert_eq!(service.http, "127.0.0.1:9600".parse().unwrap());
+        assert_eq!(service.snapshots, SnapshotStore::Topic);
+        assert_eq!(service.timing.commit_interval, Duration::from_millis(200));
+    }
+
+    #[test]
+    fn the_example_file_says_every_key_and_every_default() {
+        let example = Path::new(env!("CARGO_MANIFEST_DIR")).join("config/tidewatch.yaml");
+        let mut service = Service::load(&example, []).unwrap();
+        let mut bare = parse(SMALL, &[]).unwrap();
+        (service.jobs, bare.jobs) = (vec![], vec![]);
+        (service.kafka, bare.kafka) = (bare.kafka.clone(), bare.kafka);
+        assert_eq!(service, bare);
+        let text = std::fs::read_to_string(example).unwrap();
+        let mut reader = Reader::new(Value::Null, []);
+        let _ = read_service(&mut reader, Path::new(""));
+        for known in &reader.known {
+            let key = known.rsplit('.').next().unwrap();
+            assert!(
+                text.contains(&format!("{key}:")),
+                "config/tidewatch.yaml does not explain {known}"
+            );
+        }
+    }
+
+    #[test]
+    fn every_mistake_is_reported_at_once_with_what_would_have_been_right() {
+        let found = mistakes(
+            "{kafka: {group_ids: x, properties: {isolation.level: read_uncommitted, retries: [1]}, secret_files: {sasl.password: /none}},
+              timings: {}, timing: {commit_interval: 200}, http: {bind: nowhere}, log: {format: xml}, snapshots: {store: tape}, topics: {partitions: 0}}",
+        );
+        for expected in [
+            "kafka.properties.retries: is a list; a single value would be right",
+            "kafka.properties.isolation.level: is the service's own; only committed messages may be read",
+            "kafka.secret_files.sasl.password: cannot read /none: No such file or directory (os error 2)",
+            "kafka.properties.bootstrap.servers: is missing; say host:port[,host:port...]",
+            "jobs: is missing; list job files, directories of them, or patterns such as jobs/web-*.yaml",
+            "topics.partitions: 0 is not in 1 to 1024",
+            "snapshots.store: \"tape\" is not a store; say \"topic\" or \"directory\"",
+            "timing.commit_interval: \"200\" is not a length of time such as 500ms, 10s, 5m, 1h or 7d",
+            "http.bind: \"nowhere\" is not an address and a port such as \"0.0.0.0:9600\"",
+            "log.format: \"xml\" is none of text, json",
+            "kafka.group_ids: is not a key; did you mean kafka.group_id?",
+            "timings: is not a key; did you mean timing?",
+        ] {
+            assert!(
+                found.iter().any(|mistake| mistake == expected),
+                "{expected}\nnot in {found:#?}"
+            );
+        }
+        assert_eq!(found.len(), 12, "{found:#?}");
+    }
+
+    #[test]
+    fn the_environment_has_the_last_word() {
+        let service = parse(
+            SMALL,
+            &[
+                ("TIDEWATCH_KAFKA_GROUP_ID", "other"),
+                (
+                    "TIDEWATCH_KAFKA_PROPERTIES_BOOTSTRAP_SERVERS",
+                    "elsewhere:9092",
+                ),
+                ("TIDEWATCH_KAFKA_PROPERTIES_SECURITY_PROTOCOL", "ssl"),
+                ("TIDEWATCH_TIMING_INTERIM_INTERVAL", "off"),
+                (
+                    "TIDEWATCH_SERVICE_HOST",
+                    "set by Kubernetes for a service of our name",
+                ),
+            ],
+        )
+        .unwrap();
+        assert_eq!(service.kafka.group_id, "other");
+        assert_eq!(
+            service.kafka.properties["bootstrap.servers"],
+            "elsewhere:9092"
+        );
+        assert_eq!(service.kafka.properties["security.protocol"], "ssl");
+        assert_eq!(service.timing.interim_interval, None);
+    }
+
+    #[test]
+    fn a_secret_comes_from_its_file_and_is_never_shown() {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        std::fs::write(file.path(), "hunter2\n").unwrap();
+        let text = format!(
+            "{{kafka: {{properties: {{bootstrap.servers: b}}, secret_files: {{sasl.password: {}}}}}, jobs: Cargo.toml}}",
+            file.path().display()
+        );
+        let service = parse(&text, &[]).unwrap();
+        assert_eq!(service.kafka.secrets["sasl.password"].reveal(), "hunter2");
+        assert!(!format!("{service:?}").contains("hunter2"));
+    }
+
+    #[test]
+    fn a_star_in_a_file_name_stands_for_any_text() {
+        for (name, pattern, expected) in [
+            ("web-1.yaml", "web-*.yaml", true),
+            ("web.yaml", "web-*.yaml", false),
+            ("a.b.json", "*.*", true),
+            ("ü.yml", "*.yml", true),
+        ] {
+            assert_eq!(fits(name, pattern), expected, "{name} {pattern}");
+        }
+    }
+}
