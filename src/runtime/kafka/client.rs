@@ -1,0 +1,242 @@
+//! From what the operator wrote to librdkafka clients: properties in three layers, and contexts that listen to what clients say.
+//!
+//! Layers, later ones win: our preferences, the operator's properties and secrets, what the guarantee needs (the last layer holds only
+//! what `config::service` refuses to be told). Units are librdkafka's own.
+//! Source of the figures: measurements on Apache Kafka 4.3, see docs/operating.md.
+
+use super::edge::Bell;
+use crate::config::service;
+use rdkafka::client::ClientContext;
+use rdkafka::config::{ClientConfig, RDKafkaLogLevel};
+use rdkafka::consumer::{BaseConsumer, Consumer, ConsumerContext};
+use rdkafka::error::KafkaError;
+use rdkafka::message::{DeliveryResult, Message};
+use rdkafka::producer::ProducerContext;
+use rdkafka::topic_partition_list::TopicPartitionList;
+use rdkafka::types::RDKafkaRespErr;
+use std::collections::VecDeque;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+/// How long a broker waits for a silent producer's transaction before it aborts it, and readers with it.
+pub(super) const TRANSACTION_TIMEOUT: Duration = Duration::from_secs(15);
+
+/// What we would choose, were we not told otherwise.
+const PREFERENCES: [(&str, &str); 8] = [
+    ("client.id", "tidewatch"),
+    // The default of a second makes a consumer that is slower than its broker stall a second at a time.
+    ("fetch.queue.backoff.ms", "5"),
+    // Sets the time a rebalance takes; the default is three seconds.
+    ("heartbeat.interval.ms", "1000"),
+    ("session.timeout.ms", "10000"),
+    // Per partition: with the defaults of 64 MiB and 100,000 messages a member with many partitions is a member without memory.
+    ("queued.max.messages.kbytes", "8192"),
+    ("queued.min.messages", "20000"),
+    // How soon a topic that a pattern asks for, or a partition that was added, is noticed.
+    ("topic.metadata.refresh.interval.ms", "30000"),
+    ("compression.type", "lz4"),
+];
+
+/// The three layers, and nothing yet that is a consumer's or a producer's alone.
+fn base(kafka: &service::Kafka) -> ClientConfig {
+    let mut config = ClientConfig::new();
+    for (name, value) in PREFERENCES {
+        config.set(name, value);
+    }
+    for (name, value) in &kafka.properties {
+        config.set(name, value);
+    }
+    for (name, secret) in &kafka.secrets {
+        config.set(name, secret.reveal());
+    }
+    // Producer properties on a consumer, and the reverse, are not worth a line each: one map serves both.
+    config.set_log_level(RDKafkaLogLevel::Warning);
+    config.set("log.connection.close", "false");
+    config
+}
+
+/// A member of the group that reads committed messages from where it is told to.
+pub(super) fn member(kafka: &service::Kafka) -> ClientConfig {
+    let mut config = reader(kafka);
+    config.set("partition.assignment.strategy", "cooperative-sticky");
+    config
+}
+
+/// A reader of committed messages outside of any group membership. (librdkafka wants a group id all the same.)
+pub(super) fn reader(kafka: &service::Kafka) -> ClientConfig {
+    let mut config = base(kafka);
+    config
+        .set("group.id", &kafka.group_id)
+        .set("isolation.level", "read_committed")
+        .set("enable.auto.commit", "false")
+        .set("enable.auto.offset.store", "false")
+        // An offset that the log no longer has is told, never skipped over.
+        .set("auto.offset.reset", "error")
+        // The only word that tells "all read" from "more to come" past the markers of transactions.
+        .set("enable.partition.eof", "true");
+    config
+}
+
+/// Writes whole batches in transactions.
+pub(super) fn transactional(kafka: &service::Kafka, transactional_id: &str) -> ClientConfig {
+    let mut config = loose(kafka);
+    config
+        .set("transactional.id", transactional_id)
+        .set("transaction.timeout.ms", TRANSACTION_TIMEOUT.as_millis().to_string())
+        // A transaction is handed over whole: there is nothing to wait for.
+        .set("linger.ms", "0");
+    config
+}
+
+/// Writes at least once, in order.
+pub(super) fn loose(kafka: &service::Kafka) -> ClientConfig {
+    let mut config = base(kafka);
+    config.set("enable.idempotence", "true");
+    config
+}
+
+/// Makes and asks for topics.
+pub(super) fn admin(kafka: &service::Kafka) -> ClientConfig {
+    base(kafka)
+}
+
+/// What a client said last that was not an answer: the only place where a wrong password or an unknown authority is told.
+#[derive(Clone, Default)]
+pub(super) struct Complaints(Arc<Mutex<Option<String>>>);
+
+impl Complaints {
+    fn hear(&self, error: &KafkaError, reason: &str) {
+        tracing::warn!(%error, reason, "kafka client");
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(format!("{error}: {reason}"));
+    }
+
+    /// `what` went wrong, and the last complaint as its likely cause.
+    pub(super) fn explain(&self, what: impl std::fmt::Display) -> String {
+        match &*self.0.lock().unwrap_or_else(PoisonError::into_inner) {
+            Some(complaint) => format!("{what} (last heard from the client: {complaint})"),
+            None => what.to_string(),
+        }
+    }
+}
+
+/// librdkafka's log lines as ours.
+fn log_line(level: RDKafkaLogLevel, facility: &str, line: &str) {
+    match level {
+        RDKafkaLogLevel::Emerg | RDKafkaLogLevel::Alert | RDKafkaLogLevel::Critical | RDKafkaLogLevel::Error => {
+            tracing::error!(target: "librdkafka", facility, "{line}");
+        }
+        RDKafkaLogLevel::Warning if facility == "CONFWARN" => tracing::debug!(target: "librdkafka", "{line}"),
+        RDKafkaLogLevel::Warning => tracing::warn!(target: "librdkafka", facility, "{line}"),
+        RDKafkaLogLevel::Notice | RDKafkaLogLevel::Info => tracing::info!(target: "librdkafka", facility, "{line}"),
+        RDKafkaLogLevel::Debug => tracing::debug!(target: "librdkafka", facility, "{line}"),
+    }
+}
+
+/// A client that only listens.
+#[derive(Clone, Default)]
+pub(super) struct Listener {
+    pub(super) complaints: Complaints,
+}
+
+impl ClientContext for Listener {
+    fn log(&self, level: RDKafkaLogLevel, facility: &str, line: &str) {
+        log_line(level, facility, line);
+    }
+    fn error(&self, error: KafkaError, reason: &str) {
+        self.complaints.hear(&error, reason);
+    }
+}
+
+impl ConsumerContext for Listener {}
+
+/// What the group decided, in its order.
+pub(super) enum GroupEvent {
+    Assigned(Vec<(String, i32)>),
+    Revoked { partitions: Vec<(String, i32)>, lost: bool },
+}
+
+/// A group member: notes what the group decides and leaves the answer to whoever polls.
+#[derive(Default)]
+pub(super) struct Member {
+    pub(super) complaints: Complaints,
+    pub(super) bell: Arc<Bell>,
+    events: Mutex<VecDeque<GroupEvent>>,
+    closing: AtomicBool,
+}
+
+impl Member {
+    pub(super) fn next_event(&self) -> Option<GroupEvent> {
+        self.events.lock().unwrap_or_else(PoisonError::into_inner).pop_front()
+    }
+
+    /// From now on whatever the group asks is granted at once: nobody polls a consumer that is being closed.
+    pub(super) fn close(&self) {
+        self.closing.store(true, Ordering::Relaxed);
+    }
+}
+
+impl ClientContext for Member {
+    fn log(&self, level: RDKafkaLogLevel, facility: &str, line: &str) {
+        log_line(level, facility, line);
+    }
+    fn error(&self, error: KafkaError, reason: &str) {
+        self.complaints.hear(&error, reason);
+    }
+}
+
+impl ConsumerContext for Member {
+    fn rebalance(&self, consumer: &BaseConsumer<Self>, code: RDKafkaRespErr, list: &mut TopicPartitionList) {
+        if self.closing.load(Ordering::Relaxed) {
+            if let Err(error) = consumer.unassign() {
+                tracing::warn!(%error, "could not let go of partitions while closing");
+            }
+            return;
+        }
+        let partitions = list.elements().iter().map(|element| (element.topic().to_string(), element.partition())).collect();
+        let event = match code {
+            RDKafkaRespErr::RD_KAFKA_RESP_ERR__ASSIGN_PARTITIONS => GroupEvent::Assigned(partitions),
+            _ => GroupEvent::Revoked { partitions, lost: consumer.assignment_lost() },
+        };
+        self.events.lock().unwrap_or_else(PoisonError::into_inner).push_back(event);
+    }
+}
+
+/// A producer: counts what could not be delivered. The default context would hide it.
+#[derive(Clone, Default)]
+pub(super) struct Deliveries {
+    pub(super) complaints: Complaints,
+    failed: Arc<AtomicU64>,
+    last: Arc<Mutex<Option<KafkaError>>>,
+}
+
+impl Deliveries {
+    /// The last error since the last call, when there was one.
+    pub(super) fn take_failure(&self) -> Option<KafkaError> {
+        if self.failed.swap(0, Ordering::AcqRel) == 0 {
+            return None;
+        }
+        self.last.lock().unwrap_or_else(PoisonError::into_inner).take()
+    }
+}
+
+impl ClientContext for Deliveries {
+    fn log(&self, level: RDKafkaLogLevel, facility: &str, line: &str) {
+        log_line(level, facility, line);
+    }
+    fn error(&self, error: KafkaError, reason: &str) {
+        self.complaints.hear(&error, reason);
+    }
+}
+
+impl ProducerContext for Deliveries {
+    type DeliveryOpaque = ();
+
+    fn delivery(&self, result: &DeliveryResult<'_>, (): ()) {
+        if let Err((error, message)) = result {
+            tracing::debug!(topic = message.topic(), %error, "not delivered");
+            *self.last.lock().unwrap_or_else(PoisonError::into_inner) = Some(error.clone());
+            self.failed.fetch_add(1, Ordering::AcqRel);
+        }
+    }
+}

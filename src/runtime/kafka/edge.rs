@@ -1,0 +1,178 @@
+//! The doorway to librdkafka's batch reads: all `unsafe` of the runtime is here.
+//!
+//! The safe client hands messages over one at a time; librdkafka can hand over a thousand of one partition in one call, at less than half the
+//! cost. That is sound on a partition's own queue only (on the consumer's queue it would answer a rebalance behind our back).
+//! Holds: a queue and its messages never outlive the client they came from, because both borrow or share it; nothing is copied.
+
+use crate::runtime::log::Message;
+use rdkafka::client::ClientContext;
+use rdkafka::consumer::{BaseConsumer, Consumer, ConsumerContext};
+use rdkafka::error::RDKafkaErrorCode;
+use rdkafka_sys as sys;
+use std::ffi::{CString, c_void};
+use std::ptr;
+use std::sync::{Arc, Condvar, Mutex, PoisonError};
+use std::time::Duration;
+
+/// Rung by librdkafka's threads when a queue that was empty no longer is.
+#[derive(Default)]
+pub(super) struct Bell {
+    rung: Mutex<bool>,
+    changed: Condvar,
+}
+
+impl Bell {
+    pub(super) fn ring(&self) {
+        *self.rung.lock().unwrap_or_else(PoisonError::into_inner) = true;
+        self.changed.notify_one();
+    }
+
+    /// Waits for a ring, also one that came before the call.
+    pub(super) fn wait(&self, timeout: Duration) {
+        let rung = self.rung.lock().unwrap_or_else(PoisonError::into_inner);
+        let waited = self.changed.wait_timeout_while(rung, timeout, |rung| !*rung);
+        *waited.unwrap_or_else(PoisonError::into_inner).0 = false;
+    }
+}
+
+/// One partition's own queue of fetched messages.
+pub(super) struct PartitionQueue<C: ConsumerContext> {
+    queue: *mut sys::rd_kafka_queue_t,
+    /// What the ring callback points to; dropped after the callback is taken off.
+    bell: *const Bell,
+    /// Keeps the client that the queue belongs to.
+    _consumer: Arc<BaseConsumer<C>>,
+}
+
+impl<C: ConsumerContext + ClientContext> PartitionQueue<C> {
+    /// Takes a partition's messages out of the consumer's common queue. To be called before the partition is assigned, so that
+    /// none has gone the common way. `None`: the name cannot be a topic.
+    pub(super) fn split(consumer: &Arc<BaseConsumer<C>>, topic: &str, partition: i32, bell: Arc<Bell>) -> Option<PartitionQueue<C>> {
+        let name = CString::new(topic).ok()?;
+        let bell = Arc::into_raw(bell);
+        // SAFETY: the client pointer is valid while `consumer` lives, which the new value shares. A null queue is checked before use.
+        // The callback's pointer is a strong count of the bell that `drop` gives back after the callback is off.
+        unsafe {
+            let queue = sys::rd_kafka_queue_get_partition(consumer.client().native_ptr(), name.as_ptr(), partition);
+            if queue.is_null() {
+                drop(Arc::from_raw(bell));
+                return None;
+            }
+            sys::rd_kafka_queue_forward(queue, ptr::null_mut());
+            sys::rd_kafka_queue_cb_event_enable(queue, Some(ring), bell as *mut c_void);
+            Some(PartitionQueue { queue, bell, _consumer: consumer.clone() })
+        }
+    }
+
+    /// The messages that are here by now, as many as the buffer has room for; does not wait.
+    pub(super) fn batch<'a>(&mut self, buffer: &'a mut Buffer) -> Batch<'a> {
+        // SAFETY: the buffer has room for its length of pointers; librdkafka fills the first `count` of them and gives each message to us.
+        let count = unsafe { sys::rd_kafka_consume_batch_queue(self.queue, 0, buffer.0.as_mut_ptr(), buffer.0.len()) };
+        Batch { messages: &buffer.0[..usize::try_from(count).unwrap_or(0)] }
+    }
+}
+
+// SAFETY: librdkafka's queues may be used from any thread; ours is only ever used by the thread that owns the value.
+unsafe impl<C: ConsumerContext> Send for PartitionQueue<C> {}
+
+impl<C: ConsumerContext> Drop for PartitionQueue<C> {
+    fn drop(&mut self) {
+        // SAFETY: the queue is ours and not yet destroyed. librdkafka calls back with the queue's lock held, so that none runs once
+        // the callback is taken off; then the bell's count may go.
+        unsafe {
+            sys::rd_kafka_queue_cb_event_enable(self.queue, None, ptr::null_mut());
+            sys::rd_kafka_queue_destroy(self.queue);
+            drop(Arc::from_raw(self.bell));
+        }
+    }
+}
+
+/// Room for a batch's pointers, used again and again.
+pub(super) struct Buffer(Vec<*mut sys::rd_kafka_message_t>);
+
+// SAFETY: between batches, which borrow it, no pointer in it is followed.
+unsafe impl Send for Buffer {}
+
+impl Buffer {
+    pub(super) fn with_room_for(messages: usize) -> Buffer {
+        Buffer(vec![ptr::null_mut(); messages])
+    }
+}
+
+/// What one read brought; the messages live until it is dropped.
+pub(super) struct Batch<'a> {
+    messages: &'a [*mut sys::rd_kafka_message_t],
+}
+
+/// A message, or a word about the partition.
+pub(super) enum Entry<'a> {
+    Message(Message<'a>),
+    /// Everything readable before this offset has been handed over.
+    End(i64),
+    Error(RDKafkaErrorCode),
+}
+
+impl Batch<'_> {
+    pub(super) fn len(&self) -> usize {
+        self.messages.len()
+    }
+
+    pub(super) fn entries(&self) -> impl Iterator<Item = Entry<'_>> {
+        // SAFETY: every pointer is a message that we own until drop; what an entry borrows lives as long as `self`.
+        self.messages.iter().map(|&message| unsafe { entry(message) })
+    }
+}
+
+impl Drop for Batch<'_> {
+    fn drop(&mut self) {
+        for &message in self.messages {
+            // SAFETY: each pointer is ours, and this is the only place that destroys it.
+            unsafe { sys::rd_kafka_message_destroy(message) };
+        }
+    }
+}
+
+/// SAFETY: `message` points to a live message of librdkafka's that outlives `'a`.
+unsafe fn entry<'a>(message: *const sys::rd_kafka_message_t) -> Entry<'a> {
+    use sys::rd_kafka_resp_err_t as code;
+    // SAFETY: the caller's promise.
+    let fields = unsafe { &*message };
+    match fields.err {
+        code::RD_KAFKA_RESP_ERR_NO_ERROR => {}
+        code::RD_KAFKA_RESP_ERR__PARTITION_EOF => return Entry::End(fields.offset),
+        error => return Entry::Error(error.into()),
+    }
+    let mut kind = sys::rd_kafka_timestamp_type_t::RD_KAFKA_TIMESTAMP_NOT_AVAILABLE;
+    // SAFETY: the caller's promise; librdkafka's lengths are those of its own buffers, and a null pointer means none.
+    unsafe {
+        let timestamp = sys::rd_kafka_message_timestamp(message, &mut kind);
+        Entry::Message(Message {
+            offset: fields.offset,
+            timestamp_ms: (timestamp >= 0).then_some(timestamp),
+            key: bytes(fields.key, fields.key_len),
+            payload: bytes(fields.payload, fields.len),
+        })
+    }
+}
+
+/// SAFETY: `start` is null, or the start of `length` bytes that outlive `'a`.
+unsafe fn bytes<'a>(start: *const c_void, length: usize) -> Option<&'a [u8]> {
+    // SAFETY: the caller's promise.
+    (!start.is_null()).then(|| unsafe { std::slice::from_raw_parts(start.cast(), length) })
+}
+
+unsafe extern "C" fn ring(_client: *mut sys::rd_kafka_t, bell: *mut c_void) {
+    // SAFETY: `bell` is the pointer that `split` gave, whose count `drop` keeps until no callback can run.
+    unsafe { &*bell.cast::<Bell>() }.ring();
+}
+
+/// The end of a partition as its last fetch told, in offsets; `None` until one has. Does not ask the broker.
+pub(super) fn known_end<C: ConsumerContext>(consumer: &BaseConsumer<C>, topic: &str, partition: i32) -> Option<i64> {
+    let name = CString::new(topic).ok()?;
+    let (mut low, mut high) = (-1, -1);
+    // SAFETY: the client lives as long as `consumer`; the two numbers are written by the call.
+    let error = unsafe {
+        sys::rd_kafka_get_watermark_offsets(consumer.client().native_ptr(), name.as_ptr(), partition, &mut low, &mut high)
+    };
+    (error == sys::rd_kafka_resp_err_t::RD_KAFKA_RESP_ERR_NO_ERROR && high >= 0).then_some(high)
+}

@@ -1,0 +1,324 @@
+//! One member of the consumer group: what is assigned to it, and the messages of what it has begun to read.
+//!
+//! The group's decisions arrive inside `poll` and are answered by us, not by the client: an assigned partition is given to the client only
+//! when somebody seeks in it (so nothing is fetched before), and a released one is let go at the next `poll` (so that it can be committed
+//! before). Both follow librdkafka's incremental (cooperative) protocol, the only one in use.
+//!
+//! Holds: `owned` is what the group has assigned and we have not let go; a partition with a `delivery` is what the client fetches.
+//! Checked by: tests/kafka.
+
+use super::client::{GroupEvent, Member, member};
+use super::edge::{Buffer, Entry, PartitionQueue, known_end};
+use super::topics::{REQUEST_TIMEOUT, only, watermarks};
+use crate::config::service;
+use crate::runtime::log::{Assignment, Handler, LogError, Position, Revocation, TopicPartition};
+use rdkafka::config::FromClientConfigAndContext;
+use rdkafka::consumer::{BaseConsumer, Consumer, ConsumerGroupMetadata};
+use rdkafka::error::{KafkaError, RDKafkaErrorCode};
+use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+/// Messages a call to the client.
+const BATCH: usize = 1000;
+/// Messages a poll, over all partitions; the last batch may exceed it.
+const POLL_MESSAGES: usize = 4000;
+/// The bell is rung for every queue that fills; this only bounds the time until group events are looked at again.
+const WAIT_MAX: Duration = Duration::from_millis(100);
+
+/// A consumer in a group.
+pub(super) struct Membership {
+    owned: BTreeMap<TopicPartition, Owned>,
+    /// Assigned, and not yet told because the positions are not known.
+    untold: Vec<TopicPartition>,
+    /// Told to be released, ours until the next poll.
+    releasing: Vec<TopicPartition>,
+    /// Where the next round begins, so that a busy partition does not starve those after it.
+    next_turn: Option<TopicPartition>,
+    buffer: Buffer,
+    /// After the queues, which belong to it.
+    consumer: Arc<BaseConsumer<Member>>,
+}
+
+struct Owned {
+    log_start: i64,
+    delivery: Option<Delivery>,
+}
+
+struct Delivery {
+    queue: PartitionQueue<Member>,
+    /// After everything handed over, markers of transactions included as far as they are known.
+    next_offset: i64,
+    /// Nothing has come since the client said that all was read.
+    at_end: bool,
+}
+
+impl Membership {
+    /// A member that has subscribed to nothing.
+    pub(super) fn new(kafka: &service::Kafka) -> Result<Membership, LogError> {
+        let broken = |error: KafkaError| LogError::Fatal(format!("kafka.properties: {error}"));
+        let mut consumer = BaseConsumer::from_config_and_context(&member(kafka), Member::default()).map_err(broken)?;
+        let bell = consumer.context().bell.clone();
+        consumer.set_nonempty_callback(move || bell.ring());
+        Ok(Membership {
+            owned: BTreeMap::new(),
+            untold: Vec::new(),
+            releasing: Vec::new(),
+            next_turn: None,
+            buffer: Buffer::with_room_for(BATCH),
+            consumer: Arc::new(consumer),
+        })
+    }
+
+    pub(super) fn subscribe(&self, topics: &[String]) -> Result<(), LogError> {
+        let names: Vec<&str> = topics.iter().map(String::as_str).collect();
+        self.consumer.subscribe(&names).map_err(|error| LogError::Fatal(format!("subscription to {names:?}: {error}")))
+    }
+
+    /// The group as it is now: what a transaction proves itself with.
+    pub(super) fn metadata(&self) -> Option<ConsumerGroupMetadata> {
+        self.consumer.group_metadata()
+    }
+
+    /// Everything that has been told to the handler as assigned and not as gone.
+    pub(super) fn told(&self) -> Vec<TopicPartition> {
+        self.owned.keys().filter(|at| !self.releasing.contains(at)).cloned().collect()
+    }
+
+    pub(super) fn poll(&mut self, timeout: Duration, handler: &mut dyn Handler) -> Result<(), LogError> {
+        let deadline = Instant::now() + timeout;
+        let released = std::mem::take(&mut self.releasing);
+        if !released.is_empty() {
+            self.let_go(&released)?;
+        }
+        loop {
+            if self.serve_group(handler)? || self.tell_assigned(handler)? || self.serve_partitions(handler)? {
+                return Ok(());
+            }
+            let left = deadline.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                return Ok(());
+            }
+            self.consumer.context().bell.wait(left.min(WAIT_MAX));
+        }
+    }
+
+    /// Lets the client work off its events and acts on the group's. Whether anything was told.
+    fn serve_group(&mut self, handler: &mut dyn Handler) -> Result<bool, LogError> {
+        if let Some(result) = self.consumer.poll(Duration::ZERO) {
+            match result {
+                Ok(message) => unreachable!("every partition has its own queue, yet {message:?} came by the common one"),
+                Err(error) => self.judge(&error)?,
+            }
+        }
+        let mut told = false;
+        while let Some(event) = self.consumer.context().next_event() {
+            match event {
+                GroupEvent::Assigned(partitions) => {
+                    // The client only wants to know that the assignment was heard; each partition follows with its seek.
+                    self.consumer.incremental_assign(&TopicPartitionList::new()).map_err(|error| self.refused("assignment", &error))?;
+                    self.untold.extend(partitions.into_iter().map(|(topic, partition)| TopicPartition::new(topic, partition)));
+                }
+                GroupEvent::Revoked { partitions, lost } => {
+                    let gone: Vec<TopicPartition> =
+                        partitions.into_iter().map(|(topic, partition)| TopicPartition::new(topic, partition)).collect();
+                    told |= self.revoke(gone, lost, handler)?;
+                }
+            }
+        }
+        Ok(told)
+    }
+
+    fn revoke(&mut self, gone: Vec<TopicPartition>, lost: bool, handler: &mut dyn Handler) -> Result<bool, LogError> {
+        self.untold.retain(|at| !gone.contains(at));
+        let known: Vec<TopicPartition> = gone.iter().filter(|at| self.owned.contains_key(at)).cloned().collect();
+        if lost {
+            self.let_go(&gone)?;
+        } else {
+            self.releasing.extend(gone);
+        }
+        if known.is_empty() {
+            return Ok(!self.releasing.is_empty());
+        }
+        handler.revoked(&known, if lost { Revocation::Lost } else { Revocation::Released });
+        Ok(true)
+    }
+
+    /// Gives partitions back, and the client those of them that it fetches.
+    fn let_go(&mut self, partitions: &[TopicPartition]) -> Result<(), LogError> {
+        let mut fetched = TopicPartitionList::new();
+        for at in partitions {
+            if self.owned.remove(at).is_some_and(|owned| owned.delivery.is_some()) {
+                fetched.add_partition(&at.topic, at.partition);
+            }
+        }
+        self.consumer.incremental_unassign(&fetched).map_err(|error| self.refused("release", &error))
+    }
+
+    /// Reads the committed positions of what is newly assigned, then tells. Waits, within limits, for transactions that hold them.
+    fn tell_assigned(&mut self, handler: &mut dyn Handler) -> Result<bool, LogError> {
+        if self.untold.is_empty() {
+            return Ok(false);
+        }
+        let mut list = TopicPartitionList::with_capacity(self.untold.len());
+        for at in &self.untold {
+            list.add_partition(&at.topic, at.partition);
+        }
+        let committed = match self.consumer.committed_offsets(list, REQUEST_TIMEOUT) {
+            Ok(committed) => committed,
+            Err(error) => {
+                tracing::warn!(%error, "committed positions are not to be had yet");
+                self.judge(&error)?;
+                return Ok(false);
+            }
+        };
+        let mut assignments = Vec::with_capacity(self.untold.len());
+        for at in &self.untold {
+            let position = committed.find_partition(&at.topic, at.partition).and_then(|element| match element.offset() {
+                Offset::Offset(next_offset) => Some(Position { next_offset, metadata: element.metadata().to_string() }),
+                _ => None,
+            });
+            let (log_start, _) = watermarks(&self.consumer, at)?;
+            assignments.push(Assignment { at: at.clone(), committed: position, log_start });
+        }
+        self.untold.clear();
+        for assignment in &assignments {
+            self.owned.insert(assignment.at.clone(), Owned { log_start: assignment.log_start, delivery: None });
+        }
+        handler.assigned(assignments);
+        Ok(true)
+    }
+
+    pub(super) fn seek(&mut self, at: &TopicPartition, offset: i64) -> Result<(), LogError> {
+        let Some(owned) = self.owned.get_mut(at) else {
+            // The group has taken it back in the meantime, and says so in the next poll.
+            return Ok(());
+        };
+        let client_error = |error: KafkaError| LogError::Unavailable(format!("{at}: seek to {offset}: {error}"));
+        if owned.delivery.take().is_some() {
+            self.consumer.incremental_unassign(&only(at, Offset::Invalid).map_err(client_error)?).map_err(client_error)?;
+        }
+        let next_offset = offset.max(owned.log_start);
+        let bell = self.consumer.context().bell.clone();
+        let queue = PartitionQueue::split(&self.consumer, &at.topic, at.partition, bell)
+            .ok_or_else(|| LogError::Fatal(format!("\"{}\" is no name for a topic", at.topic)))?;
+        self.consumer.incremental_assign(&only(at, Offset::Offset(next_offset)).map_err(client_error)?).map_err(client_error)?;
+        owned.delivery = Some(Delivery { queue, next_offset, at_end: false });
+        Ok(())
+    }
+
+    pub(super) fn lag(&self, at: &TopicPartition) -> Option<u64> {
+        let delivery = self.owned.get(at)?.delivery.as_ref()?;
+        let end = known_end(&self.consumer, &at.topic, at.partition)?;
+        let ahead = u64::try_from(end - delivery.next_offset).unwrap_or(0);
+        // Until the client has said that all is read, markers and what is not committed yet may be all that lies ahead, or not.
+        Some(if delivery.at_end { ahead } else { ahead.max(1) })
+    }
+
+    /// Hands over what has been fetched, a turn for each partition. Whether there was anything.
+    fn serve_partitions(&mut self, handler: &mut dyn Handler) -> Result<bool, LogError> {
+        let mut budget = POLL_MESSAGES;
+        let mut displaced = Vec::new();
+        let mut any = false;
+        let first = self.next_turn.take();
+        let (before, after): (Vec<_>, Vec<_>) = self.owned.iter_mut().partition(|(at, _)| first.as_ref().is_some_and(|first| *at < first));
+        for (at, owned) in after.into_iter().chain(before) {
+            let Some(delivery) = owned.delivery.as_mut().filter(|_| !self.releasing.contains(at)) else { continue };
+            if budget == 0 {
+                self.next_turn = Some(at.clone());
+                break;
+            }
+            let (messages, error) = delivery.hand_over(at, &mut self.buffer, handler);
+            budget = budget.saturating_sub(messages);
+            any |= messages > 0;
+            match error {
+                None => {}
+                Some(RDKafkaErrorCode::AutoOffsetReset | RDKafkaErrorCode::OffsetOutOfRange) => displaced.push((at.clone(), delivery.next_offset)),
+                Some(code) => tracing::warn!(%at, %code, "while reading"),
+            }
+        }
+        for (at, next_offset) in displaced {
+            self.find_place(&at, next_offset)?;
+        }
+        Ok(any)
+    }
+
+    /// The log no longer has, or never had, what we wanted to read next.
+    fn find_place(&mut self, at: &TopicPartition, next_offset: i64) -> Result<(), LogError> {
+        let (start, end) = watermarks(&self.consumer, at)?;
+        if next_offset > end {
+            return Err(LogError::Fatal(format!(
+                "{at} ends at offset {end}, but {next_offset} is to be read next: the topic was made anew or has lost messages; use another group_id, or give the group positions that exist"
+            )));
+        }
+        if next_offset < start {
+            tracing::warn!(%at, next_offset, start, "messages were deleted before they were read");
+        }
+        if let Some(owned) = self.owned.get_mut(at) {
+            owned.log_start = start;
+        }
+        self.seek(at, next_offset.max(start))
+    }
+
+    /// Whether a client error ends everything. Most heal.
+    fn judge(&self, error: &KafkaError) -> Result<(), LogError> {
+        let is_fatal = matches!(error, KafkaError::MessageConsumptionFatal(_));
+        match error.rdkafka_error_code() {
+            Some(RDKafkaErrorCode::GroupAuthorizationFailed | RDKafkaErrorCode::TopicAuthorizationFailed) => {
+                Err(LogError::Fatal(self.consumer.context().complaints.explain(error)))
+            }
+            _ if is_fatal => Err(LogError::Fatal(self.consumer.context().complaints.explain(error))),
+            _ => {
+                tracing::warn!(%error, "kafka consumer");
+                Ok(())
+            }
+        }
+    }
+
+    fn refused(&self, step: &str, error: &KafkaError) -> LogError {
+        LogError::Unavailable(self.consumer.context().complaints.explain(format!("{step}: {error}")))
+    }
+}
+
+impl Delivery {
+    /// Hands over one batch; how many messages it had, and the last error in it.
+    fn hand_over(&mut self, at: &TopicPartition, buffer: &mut Buffer, handler: &mut dyn Handler) -> (usize, Option<RDKafkaErrorCode>) {
+        let batch = self.queue.batch(buffer);
+        let (mut count, mut error) = (0, None);
+        let (next_offset, at_end) = (&mut self.next_offset, &mut self.at_end);
+        let mut messages = batch
+            .entries()
+            .filter_map(|entry| match entry {
+                Entry::Message(message) => {
+                    debug_assert!(message.offset >= *next_offset, "offsets of a partition grow");
+                    (*next_offset, *at_end) = (message.offset + 1, false);
+                    count += 1;
+                    Some(message)
+                }
+                Entry::End(offset) => {
+                    (*next_offset, *at_end) = (offset.max(*next_offset), true);
+                    None
+                }
+                Entry::Error(code) => {
+                    error = Some(code);
+                    None
+                }
+            })
+            .peekable();
+        if messages.peek().is_some() {
+            handler.batch(at, &mut messages);
+            // The position counts what was handed over, taken or not.
+            messages.for_each(drop);
+        }
+        (count, error)
+    }
+}
+
+impl Drop for Membership {
+    /// Leaves the group. The client asks once more for what it has; nobody polls by then.
+    fn drop(&mut self) {
+        self.consumer.context().close();
+        self.owned.clear();
+    }
+}

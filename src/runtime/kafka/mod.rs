@@ -1,0 +1,144 @@
+//! The log on Apache Kafka, through librdkafka: [`KafkaLog`] implements [`Log`].
+//!
+//! ```text
+//!  KafkaLog ──┬── membership   one consumer of the group: assignments, batches read from each partition's own queue
+//!  (a thread) ├── transaction  one transactional producer: messages and positions, atomically
+//!             └── topics       everything that needs no group
+//! ```
+//!
+//! Kafka's own rules that this relies on (KIP-98, KIP-447): a transactional id has one producer at a time; positions committed with stale
+//! group metadata are refused; positions are readable only when no open transaction holds them. librdkafka's names are in `client`, its
+//! pointers in `edge`, nowhere else. Checked by: tests/kafka, on a real broker.
+
+mod client;
+mod edge;
+mod membership;
+mod topics;
+mod transaction;
+
+use super::log::{CommitError, Handler, Log, LogError, Message, NewTopic, Outgoing, Revocation, TopicPartition, Topics, Transaction};
+use crate::config::service;
+use membership::Membership;
+use std::collections::BTreeMap;
+use std::time::Duration;
+use topics::TopicClients;
+use transaction::TransactionalProducer;
+
+/// A member of a Kafka consumer group with a transactional producer.
+pub struct KafkaLog {
+    kafka: service::Kafka,
+    transactional_id: String,
+    subscription: Vec<String>,
+    topics: TopicClients,
+    session: Session,
+}
+
+/// What being fenced off ends.
+enum Session {
+    Joined { membership: Membership, producer: TransactionalProducer },
+    /// Fenced off; what was ours is still to be told as lost.
+    Fenced { lost: Vec<TopicPartition> },
+    Left,
+}
+
+impl KafkaLog {
+    /// Connects as worker number `worker` of the instance, and takes over its transactional id: what an earlier process of that name left
+    /// open is aborted. Joins no group yet.
+    pub fn open(kafka: &service::Kafka, topics: &service::Topics, worker: usize) -> Result<KafkaLog, LogError> {
+        let transactional_id = format!("{}-{}-{worker}", kafka.group_id, kafka.instance_id);
+        let topics = TopicClients::open(kafka, topics)?;
+        let session = Session::join(kafka, &transactional_id, &[])?;
+        Ok(KafkaLog { kafka: kafka.clone(), transactional_id, subscription: Vec::new(), topics, session })
+    }
+}
+
+impl Session {
+    /// The producer first: positions must not be read while a transaction of our id may still change them.
+    fn join(kafka: &service::Kafka, transactional_id: &str, subscription: &[String]) -> Result<Session, LogError> {
+        let producer = TransactionalProducer::take_over(kafka, transactional_id)?;
+        let membership = Membership::new(kafka)?;
+        if !subscription.is_empty() {
+            membership.subscribe(subscription)?;
+        }
+        Ok(Session::Joined { membership, producer })
+    }
+}
+
+impl Topics for KafkaLog {
+    fn partitions(&mut self, names: &[String]) -> Result<BTreeMap<String, i32>, LogError> {
+        self.topics.partitions(names)
+    }
+
+    fn create(&mut self, topics: &[NewTopic]) -> Result<(), LogError> {
+        self.topics.create(topics)
+    }
+
+    fn publish(&mut self, messages: &[Outgoing]) -> Result<(), LogError> {
+        self.topics.publish(messages)
+    }
+
+    fn flush(&mut self) -> Result<(), LogError> {
+        self.topics.flush()
+    }
+
+    fn read(&mut self, at: &TopicPartition, from: i64, sink: &mut dyn FnMut(&Message<'_>)) -> Result<i64, LogError> {
+        self.topics.read(at, from, sink)
+    }
+}
+
+impl Log for KafkaLog {
+    fn subscribe(&mut self, topics: &[String]) -> Result<(), LogError> {
+        self.subscription = topics.to_vec();
+        match &self.session {
+            Session::Joined { membership, .. } => membership.subscribe(topics),
+            Session::Fenced { .. } | Session::Left => Ok(()),
+        }
+    }
+
+    fn poll(&mut self, timeout: Duration, handler: &mut dyn Handler) -> Result<(), LogError> {
+        match &mut self.session {
+            Session::Joined { membership, .. } => membership.poll(timeout, handler),
+            Session::Fenced { lost } => {
+                let lost = std::mem::take(lost);
+                if !lost.is_empty() {
+                    handler.revoked(&lost, Revocation::Lost);
+                }
+                self.session = Session::join(&self.kafka, &self.transactional_id, &self.subscription)?;
+                Ok(())
+            }
+            Session::Left => Err(LogError::Fatal("the group has been left".into())),
+        }
+    }
+
+    fn seek(&mut self, at: &TopicPartition, offset: i64) -> Result<(), LogError> {
+        match &mut self.session {
+            Session::Joined { membership, .. } => membership.seek(at, offset),
+            Session::Fenced { .. } | Session::Left => Ok(()),
+        }
+    }
+
+    fn lag(&mut self, at: &TopicPartition) -> Option<u64> {
+        match &self.session {
+            Session::Joined { membership, .. } => membership.lag(at),
+            Session::Fenced { .. } | Session::Left => None,
+        }
+    }
+
+    fn commit(&mut self, transaction: Transaction<'_>) -> Result<(), CommitError> {
+        let Session::Joined { membership, producer } = &mut self.session else {
+            return Err(CommitError::Fenced("the group has not been joined again yet".into()));
+        };
+        let outcome = producer.run(transaction, membership.metadata());
+        if let Err(CommitError::Fenced(why)) = &outcome {
+            tracing::warn!(why, transactional_id = self.transactional_id, "fenced off; joining again as new");
+            let lost = membership.told();
+            self.session = Session::Fenced { lost };
+        }
+        outcome
+    }
+
+    fn leave(&mut self) -> Result<(), LogError> {
+        self.session = Session::Left;
+        Ok(())
+    }
+}

@@ -1,0 +1,208 @@
+//! Transactions: messages and input positions become visible together, or not at all.
+//!
+//! ```text
+//! begin ─► send all ─► positions, with the group's newest metadata ─► wait until all is delivered ─► commit
+//!             └──────────────── abortable ──────────┴────────► purge, wait until nothing is under way, abort
+//! ```
+//!
+//! Every wait has a deadline. Two habits of librdkafka are designed around: its own flush polls in steps of 100 ms, so we wait for delivery
+//! ourselves; and a commit that ran out of time must be called again, never followed by an abort (it may have happened).
+//! Whoever cannot know how a commit ended is [`CommitError::Fenced`]: a new producer of the same id settles it before positions are read.
+//! Checked by: tests/kafka.
+
+use super::client::{Deliveries, TRANSACTION_TIMEOUT, transactional};
+use crate::config::service;
+use crate::runtime::log::{CommitError, LogError, Outgoing, Position, Transaction};
+use rdkafka::config::FromClientConfigAndContext;
+use rdkafka::consumer::ConsumerGroupMetadata;
+use rdkafka::error::{KafkaError, RDKafkaErrorCode};
+use rdkafka::message::{Header, OwnedHeaders};
+use rdkafka::producer::{BaseProducer, BaseRecord, Producer, PurgeConfig};
+use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
+use std::time::{Duration, Instant};
+
+/// For one round trip within a transaction.
+const STEP_TIMEOUT: Duration = Duration::from_secs(5);
+/// For the whole of one; the broker gives up on it soon after.
+const TOTAL_TIMEOUT: Duration = TRANSACTION_TIMEOUT;
+/// For the start: another instance of this id may have left a transaction that the broker ends first.
+const INIT_TIMEOUT: Duration = Duration::from_secs(45);
+/// Between two looks at what is under way; a delivery takes a millisecond or more.
+const LOOK_INTERVAL: Duration = Duration::from_micros(200);
+/// Before a step that could not be done yet is tried again.
+const AGAIN_INTERVAL: Duration = Duration::from_millis(20);
+
+/// A producer of transactions.
+pub(super) struct TransactionalProducer {
+    producer: BaseProducer<Deliveries>,
+    deliveries: Deliveries,
+}
+
+impl TransactionalProducer {
+    /// Takes over the id: whoever had it is fenced off, and what it left open is aborted.
+    pub(super) fn take_over(kafka: &service::Kafka, transactional_id: &str) -> Result<TransactionalProducer, LogError> {
+        let deliveries = Deliveries::default();
+        let config = transactional(kafka, transactional_id);
+        let producer = BaseProducer::from_config_and_context(&config, deliveries.clone())
+            .map_err(|error| LogError::Fatal(format!("the producer's properties: {error}")))?;
+        producer.init_transactions(INIT_TIMEOUT).map_err(|error| {
+            // Errors of the client, such as a wrong password, are told by events only.
+            producer.poll(Duration::ZERO);
+            let what = deliveries.complaints.explain(format!("transactional id \"{transactional_id}\": {error}"));
+            match &error {
+                KafkaError::Transaction(error) if error.is_fatal() => LogError::Fatal(what),
+                _ => LogError::Unavailable(what),
+            }
+        })?;
+        Ok(TransactionalProducer { producer, deliveries })
+    }
+
+    /// Runs one transaction. After [`CommitError::Fenced`] this producer is of no more use.
+    pub(super) fn run(&mut self, transaction: Transaction<'_>, group: Option<ConsumerGroupMetadata>) -> Result<(), CommitError> {
+        let deadline = Instant::now() + TOTAL_TIMEOUT;
+        match self.attempt(transaction, group, deadline) {
+            Err(CommitError::Retry(why)) => match self.abort() {
+                Ok(()) => Err(CommitError::Retry(why)),
+                Err(error) => Err(CommitError::Fenced(format!("{why}, and the abort failed: {error}"))),
+            },
+            other => other,
+        }
+    }
+
+    fn attempt(&mut self, transaction: Transaction<'_>, group: Option<ConsumerGroupMetadata>, deadline: Instant) -> Result<(), CommitError> {
+        self.producer.begin_transaction().map_err(|error| verdict("begin", &error))?;
+        for message in transaction.messages {
+            send(&self.producer, message, deadline).map_err(CommitError::Retry)?;
+        }
+        if !transaction.positions.is_empty() {
+            let group = group.ok_or_else(|| CommitError::Retry("the group has not been joined".into()))?;
+            let offsets = offsets(transaction.positions).map_err(|error| CommitError::Fatal(error.to_string()))?;
+            persist("positions", deadline, || self.producer.send_offsets_to_transaction(&offsets, &group, STEP_TIMEOUT)).map_err(Trouble::undone)?;
+        }
+        drain(&self.producer, deadline).map_err(CommitError::Retry)?;
+        if let Some(error) = self.deliveries.take_failure() {
+            return Err(verdict("delivery", &error));
+        }
+        // From here on nothing may be aborted because time ran out: the broker may have committed.
+        let deadline = Instant::now() + TOTAL_TIMEOUT;
+        persist("commit", deadline, || self.producer.commit_transaction(STEP_TIMEOUT)).map_err(|trouble| match trouble {
+            Trouble::OutOfTime(why) => CommitError::Fenced(why),
+            Trouble::Refused(error) => error,
+        })
+    }
+
+    fn abort(&mut self) -> Result<(), String> {
+        // Undelivered messages would keep the abort waiting for its whole time.
+        self.producer.purge(PurgeConfig::default().queue().inflight());
+        drain(&self.producer, Instant::now() + STEP_TIMEOUT)?;
+        let _ = self.deliveries.take_failure();
+        let deadline = Instant::now() + TOTAL_TIMEOUT;
+        persist("abort", deadline, || self.producer.abort_transaction(STEP_TIMEOUT)).map_err(|trouble| trouble.undone().to_string())
+    }
+}
+
+/// Why a step did not end well.
+enum Trouble {
+    /// Called again and again, it might yet have.
+    OutOfTime(String),
+    /// It was told no.
+    Refused(CommitError),
+}
+
+impl Trouble {
+    /// For a step whose transaction can still be aborted.
+    fn undone(self) -> CommitError {
+        match self {
+            Trouble::OutOfTime(why) => CommitError::Retry(why),
+            Trouble::Refused(error) => error,
+        }
+    }
+}
+
+/// Calls again while the client says that calling again helps.
+fn persist(step: &str, deadline: Instant, mut call: impl FnMut() -> Result<(), KafkaError>) -> Result<(), Trouble> {
+    loop {
+        match call() {
+            Ok(()) => return Ok(()),
+            Err(KafkaError::Transaction(error)) if error.is_retriable() => {
+                if Instant::now() > deadline {
+                    return Err(Trouble::OutOfTime(format!("{step}: no answer in time: {error}")));
+                }
+                tracing::debug!(step, %error, "again");
+                std::thread::sleep(AGAIN_INTERVAL);
+            }
+            Err(error) => return Err(Trouble::Refused(verdict(step, &error))),
+        }
+    }
+}
+
+/// What an error means for the transaction and its producer.
+fn verdict(step: &str, error: &KafkaError) -> CommitError {
+    let what = format!("{step}: {error}");
+    let code = match error {
+        KafkaError::Transaction(error) => Some(error.code()),
+        other => other.rdkafka_error_code(),
+    };
+    let is_fatal = matches!(error, KafkaError::Transaction(error) if error.is_fatal());
+    match code {
+        Some(
+            RDKafkaErrorCode::TransactionalIdAuthorizationFailed
+            | RDKafkaErrorCode::GroupAuthorizationFailed
+            | RDKafkaErrorCode::TopicAuthorizationFailed
+            | RDKafkaErrorCode::ClusterAuthorizationFailed
+            | RDKafkaErrorCode::UnsupportedVersion
+            | RDKafkaErrorCode::OffsetMetadataTooLarge
+            | RDKafkaErrorCode::MessageSizeTooLarge
+            | RDKafkaErrorCode::InvalidMessageSize,
+        ) => CommitError::Fatal(what),
+        Some(RDKafkaErrorCode::Fenced | RDKafkaErrorCode::InvalidProducerEpoch | RDKafkaErrorCode::ProducerFenced) => CommitError::Fenced(what),
+        _ if is_fatal => CommitError::Fenced(what),
+        _ => CommitError::Retry(what),
+    }
+}
+
+fn offsets(positions: &[(crate::runtime::log::TopicPartition, Position)]) -> Result<TopicPartitionList, KafkaError> {
+    let mut list = TopicPartitionList::with_capacity(positions.len());
+    for (at, position) in positions {
+        let mut element = list.add_partition(&at.topic, at.partition);
+        element.set_offset(Offset::Offset(position.next_offset))?;
+        element.set_metadata(&position.metadata);
+    }
+    Ok(list)
+}
+
+/// Hands a message to the client, waiting while its queue is full.
+pub(super) fn send(producer: &BaseProducer<Deliveries>, message: &Outgoing, deadline: Instant) -> Result<(), String> {
+    let mut record = BaseRecord::<[u8], [u8]>::to(&message.topic);
+    record.partition = message.partition;
+    record.key = message.key.as_deref();
+    record.payload = message.payload.as_deref();
+    record.timestamp = message.timestamp_ms;
+    if !message.headers.is_empty() {
+        let headers = OwnedHeaders::new_with_capacity(message.headers.len());
+        record.headers =
+            Some(message.headers.iter().fold(headers, |headers, (key, value)| headers.insert(Header { key, value: Some(value) })));
+    }
+    loop {
+        match producer.send(record) {
+            Ok(()) => return Ok(()),
+            Err((KafkaError::MessageProduction(RDKafkaErrorCode::QueueFull), back)) if Instant::now() < deadline => {
+                record = back;
+                producer.poll(Duration::from_millis(1));
+            }
+            Err((error, _)) => return Err(format!("{}: {error}", message.topic)),
+        }
+    }
+}
+
+/// Waits until nothing is under way any more.
+pub(super) fn drain(producer: &BaseProducer<Deliveries>, deadline: Instant) -> Result<(), String> {
+    loop {
+        producer.poll(Duration::ZERO);
+        match producer.in_flight_count() {
+            0 => return Ok(()),
+            under_way if Instant::now() > deadline => return Err(format!("{under_way} messages were not delivered in time")),
+            _ => std::thread::sleep(LOOK_INTERVAL),
+        }
+    }
+}
