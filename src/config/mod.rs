@@ -10,9 +10,9 @@ mod function;
 mod id;
 mod job;
 mod raw;
+pub mod service;
 mod time_pattern;
 mod time_text;
-pub mod service;
 
 pub use datafeed::Datafeed;
 pub use error::{ConfigErrors, Mistake, MistakeKind};

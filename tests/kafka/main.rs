@@ -1,9 +1,7 @@
-//! The service on a real Apache Kafka, which these tests start themselves.
+//! The service on a real Apache Kafka, which these tests start themselves: one broker, shared by all of them.
+#![allow(missing_docs, unreachable_pub)]
 
 #[path = "../support/broker.rs"]
 mod broker;
-
-#[test]
-fn start() {
-    println!("{}", broker::broker().address);
-}
+mod client;
+mod log;

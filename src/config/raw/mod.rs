@@ -18,7 +18,7 @@ mod document;
 mod object;
 mod rules;
 mod sections;
-mod suggest;
+pub(super) mod suggest;
 mod text;
 
 use super::error::{ConfigErrors, Mistake};

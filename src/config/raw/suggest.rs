@@ -7,7 +7,7 @@
 const WORD_LENGTH_MAX: usize = 64;
 
 /// The candidate nearest to `word`, when there is one near enough; of equals the first.
-pub(super) fn nearest<'c>(
+pub(in crate::config) fn nearest<'c>(
     word: &str,
     candidates: impl IntoIterator<Item = &'c str>,
 ) -> Option<&'c str> {

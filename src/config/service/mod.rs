@@ -7,6 +7,7 @@
 
 mod reader;
 
+use super::ConfigErrors;
 use reader::Reader;
 use serde_json::Value;
 use std::collections::BTreeMap;
@@ -113,71 +114,15 @@ pub enum LogFormat {
     Json,
 }
 
-/// One mistake in a service configuration.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{path}: {problem}")]
-pub struct Mistake {
-    /// The path in the document, dotted.
-    pub path: String,
-    /// What is wrong and what would have been right.
-    pub problem: String,
-}
-
-/// Why there is no service configuration.
-#[derive(Debug, thiserror::Error)]
-pub enum ServiceError {
-    /// The file cannot be read.
-    #[error("{file}: {error}")]
-    Unreadable {
-        /// Which file.
-        file: String,
-        /// The system's word.
-        error: std::io::Error,
-    },
-    /// The file is neither YAML nor JSON.
-    #[error("{file}: not YAML or JSON: {error}")]
-    Syntax {
-        /// Which file.
-        file: String,
-        /// Where and what.
-        error: serde_yaml_ng::Error,
-    },
-    /// Everything that is wrong with what was written.
-    #[error("{file}: {} to correct:\n{}", count(.mistakes), list(.mistakes))]
-    Mistakes {
-        /// Which file.
-        file: String,
-        /// In the order of the document's sections.
-        mistakes: Vec<Mistake>,
-    },
-}
-
-fn count(mistakes: &[Mistake]) -> String {
-    match mistakes.len() {
-        1 => "one thing".into(),
-        n => format!("{n} things"),
-    }
-}
-
-fn list(mistakes: &[Mistake]) -> String {
-    let lines: Vec<String> = mistakes
-        .iter()
-        .map(|mistake| format!("  {mistake}"))
-        .collect();
-    lines.join("\n")
-}
-
 impl Service {
     /// Reads `file` and the environment. Relative paths in it are relative to the directory it lies in.
     pub fn load(
         file: &Path,
         environment: impl IntoIterator<Item = (String, String)>,
-    ) -> Result<Service, ServiceError> {
+    ) -> Result<Service, ConfigErrors> {
         let name = file.display().to_string();
-        let text = std::fs::read_to_string(file).map_err(|error| ServiceError::Unreadable {
-            file: name.clone(),
-            error,
-        })?;
+        let text = std::fs::read_to_string(file)
+            .map_err(|error| ConfigErrors::one(&name, "", format!("cannot be read: {error}")))?;
         let base = file.parent().unwrap_or(Path::new(""));
         Service::parse(&name, &text, base, environment)
     }
@@ -188,21 +133,15 @@ impl Service {
         text: &str,
         base: &Path,
         environment: impl IntoIterator<Item = (String, String)>,
-    ) -> Result<Service, ServiceError> {
-        let written: Value =
-            serde_yaml_ng::from_str(text).map_err(|error| ServiceError::Syntax {
-                file: file.into(),
-                error,
-            })?;
+    ) -> Result<Service, ConfigErrors> {
+        let written: Value = serde_yaml_ng::from_str(text)
+            .map_err(|error| ConfigErrors::one(file, "", format!("not YAML or JSON: {error}")))?;
         let mut reader = Reader::new(written, environment);
         let service = read_service(&mut reader, base);
         reader.refuse_the_rest();
         match service {
             Some(service) if reader.mistakes.is_empty() => Ok(service),
-            _ => Err(ServiceError::Mistakes {
-                file: file.into(),
-                mistakes: reader.mistakes,
-            }),
+            _ => Err(ConfigErrors::new(Some(file.into()), reader.mistakes)),
         }
     }
 }
@@ -445,7 +384,7 @@ fn read_topics(reader: &mut Reader) -> Topics {
         prefix,
         partitions,
         replication_factor,
-        retention: reader.duration_or_off("topics.retention", None),
+        retention: reader.duration_or_off("topics.retention"),
     }
 }
 
@@ -481,7 +420,7 @@ fn read_snapshots(reader: &mut Reader, base: &Path) -> SnapshotStore {
 mod tests {
     use super::*;
 
-    fn parse(text: &str, environment: &[(&str, &str)]) -> Result<Service, ServiceError> {
+    fn parse(text: &str, environment: &[(&str, &str)]) -> Result<Service, ConfigErrors> {
         let environment = environment
             .iter()
             .map(|(name, value)| (name.to_string(), value.to_string()));
@@ -494,12 +433,8 @@ mod tests {
     }
 
     fn mistakes(text: &str) -> Vec<String> {
-        match parse(text, &[]) {
-            Err(ServiceError::Mistakes { mistakes, .. }) => {
-                mistakes.iter().map(Mistake::to_string).collect()
-            }
-            other => panic!("expected mistakes, got {other:?}"),
-        }
+        let errors = parse(text, &[]).unwrap_err();
+        errors.mistakes().iter().map(ToString::to_string).collect()
     }
 
     const SMALL: &str =
@@ -548,11 +483,11 @@ mod tests {
             "jobs: is missing; list job files, directories of them, or patterns such as jobs/web-*.yaml",
             "topics.partitions: 0 is not in 1 to 1024",
             "snapshots.store: \"tape\" is not a store; say \"topic\" or \"directory\"",
-            "timing.commit_interval: \"200\" is not a length of time such as 500ms, 10s, 5m, 1h or 7d",
+            "timing.commit_interval: \"200\" has no unit; write \"200s\" or \"200m\"",
             "http.bind: \"nowhere\" is not an address and a port such as \"0.0.0.0:9600\"",
             "log.format: \"xml\" is none of text, json",
-            "kafka.group_ids: is not a key; did you mean kafka.group_id?",
-            "timings: is not a key; did you mean timing?",
+            "kafka.group_ids: unknown key; did you mean \"kafka.group_id\"?",
+            "timings: unknown key; did you mean \"timing\"?",
         ] {
             assert!(
                 found.iter().any(|mistake| mistake == expected),

@@ -3,7 +3,9 @@
 //! Holds: what was never asked for is a mistake too ([`Reader::refuse_the_rest`]), with the nearest key that exists.
 //! Checked by the tests of the parent module.
 
-use super::Mistake;
+use crate::config::raw::suggest;
+use crate::config::time_text::TimeText;
+use crate::config::{Mistake, MistakeKind};
 use serde_json::{Map, Value};
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -44,8 +46,9 @@ impl Reader {
 
     pub(super) fn mistake(&mut self, path: &str, problem: String) {
         self.mistakes.push(Mistake {
+            kind: MistakeKind::Invalid,
             path: path.into(),
-            problem,
+            message: problem,
         });
     }
 
@@ -106,37 +109,35 @@ impl Reader {
         found
     }
 
+    /// A length of time as Elastic writes them.
     pub(super) fn duration(&mut self, path: &str, default: Duration) -> Duration {
         let Some(text) = self.text(path) else {
             return default;
         };
-        duration_of(&text)
-            .filter(|duration| !duration.is_zero())
-            .unwrap_or_else(|| {
-                self.mistake(
-                    path,
-                    format!("\"{text}\" is not a length of time such as 500ms, 10s, 5m, 1h or 7d"),
-                );
-                default
-            })
+        self.length(path, &text).unwrap_or(default)
     }
 
-    pub(super) fn duration_or_off(
-        &mut self,
-        path: &str,
-        default: Option<Duration>,
-    ) -> Option<Duration> {
-        let Some(text) = self.text(path) else {
-            return default;
-        };
-        if text == "off" || text == "false" {
-            return None;
+    /// A length of time, or `off`.
+    pub(super) fn duration_or_off(&mut self, path: &str) -> Option<Duration> {
+        let text = self.text(path).filter(|text| text != "off")?;
+        self.length(path, &text)
+    }
+
+    fn length(&mut self, path: &str, text: &str) -> Option<Duration> {
+        match TimeText::parse(text) {
+            Ok(TimeText { ms, .. }) if ms > 0 => Some(Duration::from_millis(ms.unsigned_abs())),
+            Ok(_) => {
+                self.mistake(
+                    path,
+                    format!("\"{text}\" is no time at all; 1ms is the least"),
+                );
+                None
+            }
+            Err(error) => {
+                self.mistake(path, error.to_string());
+                None
+            }
         }
-        let duration = duration_of(&text).filter(|duration| !duration.is_zero());
-        if duration.is_none() {
-            self.mistake(path, format!("\"{text}\" is neither off nor a length of time such as 500ms, 10s, 5m, 1h or 7d"));
-        }
-        duration
     }
 
     /// A list of texts; a single text counts as a list of one, and a variable holds them with commas between.
@@ -229,22 +230,13 @@ impl Reader {
         let sections = self
             .known
             .iter()
-            .map(|known| known.split('.').next().unwrap_or(known));
-        let candidates: BTreeSet<&str> = self
-            .known
-            .iter()
-            .map(String::as_str)
-            .chain(sections)
-            .collect();
-        let nearest = candidates
-            .into_iter()
-            .map(|known| (distance(known, path), known))
-            .min();
-        let hint = match nearest {
-            Some((steps, known)) if steps <= 3 => format!("did you mean {known}?"),
-            _ => "config/tidewatch.yaml has them all".into(),
+            .filter_map(|known| known.split('.').next());
+        let candidates = self.known.iter().map(String::as_str).chain(sections);
+        let hint = match suggest::nearest(path, candidates) {
+            Some(near) => format!("did you mean {near:?}?"),
+            None => "config/tidewatch.yaml explains every key".into(),
         };
-        self.mistake(path, format!("is not a key; {hint}"));
+        self.mistake(path, format!("unknown key; {hint}"));
     }
 }
 
@@ -266,36 +258,4 @@ fn kind(value: &Value) -> &'static str {
         Value::Array(_) => "a list",
         Value::Object(_) => "a map",
     }
-}
-
-/// A length of time in Elastic's units: a whole number and `ms`, `s`, `m`, `h` or `d`.
-fn duration_of(text: &str) -> Option<Duration> {
-    let digits = text.find(|c: char| !c.is_ascii_digit())?;
-    let (number, unit) = text.split_at(digits);
-    let unit_ms: u64 = match unit {
-        "ms" => 1,
-        "s" => 1_000,
-        "m" => 60_000,
-        "h" => 3_600_000,
-        "d" => 86_400_000,
-        _ => return None,
-    };
-    Some(Duration::from_millis(
-        number.parse::<u64>().ok()?.checked_mul(unit_ms)?,
-    ))
-}
-
-/// Levenshtein's distance: how many letters must be put in, taken out or changed.
-fn distance(a: &str, b: &str) -> usize {
-    let b: Vec<char> = b.chars().collect();
-    let mut row: Vec<usize> = (0..=b.len()).collect();
-    for (i, letter) in a.chars().enumerate() {
-        let mut diagonal = std::mem::replace(&mut row[0], i + 1);
-        for (j, other) in b.iter().enumerate() {
-            let substituted = diagonal + usize::from(letter != *other);
-            diagonal = row[j + 1];
-            row[j + 1] = substituted.min(row[j] + 1).min(diagonal + 1);
-        }
-    }
-    row[b.len()]
 }

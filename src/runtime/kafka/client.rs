@@ -83,7 +83,10 @@ pub(super) fn transactional(kafka: &service::Kafka, transactional_id: &str) -> C
     let mut config = loose(kafka);
     config
         .set("transactional.id", transactional_id)
-        .set("transaction.timeout.ms", TRANSACTION_TIMEOUT.as_millis().to_string())
+        .set(
+            "transaction.timeout.ms",
+            TRANSACTION_TIMEOUT.as_millis().to_string(),
+        )
         // A transaction is handed over whole: there is nothing to wait for.
         .set("linger.ms", "0");
     config
@@ -123,12 +126,19 @@ impl Complaints {
 /// librdkafka's log lines as ours.
 fn log_line(level: RDKafkaLogLevel, facility: &str, line: &str) {
     match level {
-        RDKafkaLogLevel::Emerg | RDKafkaLogLevel::Alert | RDKafkaLogLevel::Critical | RDKafkaLogLevel::Error => {
+        RDKafkaLogLevel::Emerg
+        | RDKafkaLogLevel::Alert
+        | RDKafkaLogLevel::Critical
+        | RDKafkaLogLevel::Error => {
             tracing::error!(target: "librdkafka", facility, "{line}");
         }
-        RDKafkaLogLevel::Warning if facility == "CONFWARN" => tracing::debug!(target: "librdkafka", "{line}"),
+        RDKafkaLogLevel::Warning if facility == "CONFWARN" => {
+            tracing::debug!(target: "librdkafka", "{line}")
+        }
         RDKafkaLogLevel::Warning => tracing::warn!(target: "librdkafka", facility, "{line}"),
-        RDKafkaLogLevel::Notice | RDKafkaLogLevel::Info => tracing::info!(target: "librdkafka", facility, "{line}"),
+        RDKafkaLogLevel::Notice | RDKafkaLogLevel::Info => {
+            tracing::info!(target: "librdkafka", facility, "{line}")
+        }
         RDKafkaLogLevel::Debug => tracing::debug!(target: "librdkafka", facility, "{line}"),
     }
 }
@@ -153,7 +163,10 @@ impl ConsumerContext for Listener {}
 /// What the group decided, in its order.
 pub(super) enum GroupEvent {
     Assigned(Vec<(String, i32)>),
-    Revoked { partitions: Vec<(String, i32)>, lost: bool },
+    Revoked {
+        partitions: Vec<(String, i32)>,
+        lost: bool,
+    },
 }
 
 /// A group member: notes what the group decides and leaves the answer to whoever polls.
@@ -167,7 +180,10 @@ pub(super) struct Member {
 
 impl Member {
     pub(super) fn next_event(&self) -> Option<GroupEvent> {
-        self.events.lock().unwrap_or_else(PoisonError::into_inner).pop_front()
+        self.events
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .pop_front()
     }
 
     /// From now on whatever the group asks is granted at once: nobody polls a consumer that is being closed.
@@ -186,19 +202,36 @@ impl ClientContext for Member {
 }
 
 impl ConsumerContext for Member {
-    fn rebalance(&self, consumer: &BaseConsumer<Self>, code: RDKafkaRespErr, list: &mut TopicPartitionList) {
+    fn rebalance(
+        &self,
+        consumer: &BaseConsumer<Self>,
+        code: RDKafkaRespErr,
+        list: &mut TopicPartitionList,
+    ) {
         if self.closing.load(Ordering::Relaxed) {
             if let Err(error) = consumer.unassign() {
                 tracing::warn!(%error, "could not let go of partitions while closing");
             }
             return;
         }
-        let partitions = list.elements().iter().map(|element| (element.topic().to_string(), element.partition())).collect();
+        let partitions = list
+            .elements()
+            .iter()
+            .map(|element| (element.topic().to_string(), element.partition()))
+            .collect();
         let event = match code {
-            RDKafkaRespErr::RD_KAFKA_RESP_ERR__ASSIGN_PARTITIONS => GroupEvent::Assigned(partitions),
-            _ => GroupEvent::Revoked { partitions, lost: consumer.assignment_lost() },
+            RDKafkaRespErr::RD_KAFKA_RESP_ERR__ASSIGN_PARTITIONS => {
+                GroupEvent::Assigned(partitions)
+            }
+            _ => GroupEvent::Revoked {
+                partitions,
+                lost: consumer.assignment_lost(),
+            },
         };
-        self.events.lock().unwrap_or_else(PoisonError::into_inner).push_back(event);
+        self.events
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .push_back(event);
     }
 }
 
@@ -216,7 +249,10 @@ impl Deliveries {
         if self.failed.swap(0, Ordering::AcqRel) == 0 {
             return None;
         }
-        self.last.lock().unwrap_or_else(PoisonError::into_inner).take()
+        self.last
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .take()
     }
 }
 

@@ -30,7 +30,9 @@ impl Bell {
     /// Waits for a ring, also one that came before the call.
     pub(super) fn wait(&self, timeout: Duration) {
         let rung = self.rung.lock().unwrap_or_else(PoisonError::into_inner);
-        let waited = self.changed.wait_timeout_while(rung, timeout, |rung| !*rung);
+        let waited = self
+            .changed
+            .wait_timeout_while(rung, timeout, |rung| !*rung);
         *waited.unwrap_or_else(PoisonError::into_inner).0 = false;
     }
 }
@@ -47,28 +49,45 @@ pub(super) struct PartitionQueue<C: ConsumerContext> {
 impl<C: ConsumerContext + ClientContext> PartitionQueue<C> {
     /// Takes a partition's messages out of the consumer's common queue. To be called before the partition is assigned, so that
     /// none has gone the common way. `None`: the name cannot be a topic.
-    pub(super) fn split(consumer: &Arc<BaseConsumer<C>>, topic: &str, partition: i32, bell: Arc<Bell>) -> Option<PartitionQueue<C>> {
+    pub(super) fn split(
+        consumer: &Arc<BaseConsumer<C>>,
+        topic: &str,
+        partition: i32,
+        bell: Arc<Bell>,
+    ) -> Option<PartitionQueue<C>> {
         let name = CString::new(topic).ok()?;
         let bell = Arc::into_raw(bell);
         // SAFETY: the client pointer is valid while `consumer` lives, which the new value shares. A null queue is checked before use.
         // The callback's pointer is a strong count of the bell that `drop` gives back after the callback is off.
         unsafe {
-            let queue = sys::rd_kafka_queue_get_partition(consumer.client().native_ptr(), name.as_ptr(), partition);
+            let queue = sys::rd_kafka_queue_get_partition(
+                consumer.client().native_ptr(),
+                name.as_ptr(),
+                partition,
+            );
             if queue.is_null() {
                 drop(Arc::from_raw(bell));
                 return None;
             }
             sys::rd_kafka_queue_forward(queue, ptr::null_mut());
             sys::rd_kafka_queue_cb_event_enable(queue, Some(ring), bell as *mut c_void);
-            Some(PartitionQueue { queue, bell, _consumer: consumer.clone() })
+            Some(PartitionQueue {
+                queue,
+                bell,
+                _consumer: consumer.clone(),
+            })
         }
     }
 
     /// The messages that are here by now, as many as the buffer has room for; does not wait.
     pub(super) fn batch<'a>(&mut self, buffer: &'a mut Buffer) -> Batch<'a> {
         // SAFETY: the buffer has room for its length of pointers; librdkafka fills the first `count` of them and gives each message to us.
-        let count = unsafe { sys::rd_kafka_consume_batch_queue(self.queue, 0, buffer.0.as_mut_ptr(), buffer.0.len()) };
-        Batch { messages: &buffer.0[..usize::try_from(count).unwrap_or(0)] }
+        let count = unsafe {
+            sys::rd_kafka_consume_batch_queue(self.queue, 0, buffer.0.as_mut_ptr(), buffer.0.len())
+        };
+        Batch {
+            messages: &buffer.0[..usize::try_from(count).unwrap_or(0)],
+        }
     }
 }
 
@@ -119,7 +138,9 @@ impl Batch<'_> {
 
     pub(super) fn entries(&self) -> impl Iterator<Item = Entry<'_>> {
         // SAFETY: every pointer is a message that we own until drop; what an entry borrows lives as long as `self`.
-        self.messages.iter().map(|&message| unsafe { entry(message) })
+        self.messages
+            .iter()
+            .map(|&message| unsafe { entry(message) })
     }
 }
 
@@ -167,12 +188,22 @@ unsafe extern "C" fn ring(_client: *mut sys::rd_kafka_t, bell: *mut c_void) {
 }
 
 /// The end of a partition as its last fetch told, in offsets; `None` until one has. Does not ask the broker.
-pub(super) fn known_end<C: ConsumerContext>(consumer: &BaseConsumer<C>, topic: &str, partition: i32) -> Option<i64> {
+pub(super) fn known_end<C: ConsumerContext>(
+    consumer: &BaseConsumer<C>,
+    topic: &str,
+    partition: i32,
+) -> Option<i64> {
     let name = CString::new(topic).ok()?;
     let (mut low, mut high) = (-1, -1);
     // SAFETY: the client lives as long as `consumer`; the two numbers are written by the call.
     let error = unsafe {
-        sys::rd_kafka_get_watermark_offsets(consumer.client().native_ptr(), name.as_ptr(), partition, &mut low, &mut high)
+        sys::rd_kafka_get_watermark_offsets(
+            consumer.client().native_ptr(),
+            name.as_ptr(),
+            partition,
+            &mut low,
+            &mut high,
+        )
     };
     (error == sys::rd_kafka_resp_err_t::RD_KAFKA_RESP_ERR_NO_ERROR && high >= 0).then_some(high)
 }

@@ -58,7 +58,8 @@ impl Membership {
     /// A member that has subscribed to nothing.
     pub(super) fn new(kafka: &service::Kafka) -> Result<Membership, LogError> {
         let broken = |error: KafkaError| LogError::Fatal(format!("kafka.properties: {error}"));
-        let mut consumer = BaseConsumer::from_config_and_context(&member(kafka), Member::default()).map_err(broken)?;
+        let mut consumer = BaseConsumer::from_config_and_context(&member(kafka), Member::default())
+            .map_err(broken)?;
         let bell = consumer.context().bell.clone();
         consumer.set_nonempty_callback(move || bell.ring());
         Ok(Membership {
@@ -73,7 +74,9 @@ impl Membership {
 
     pub(super) fn subscribe(&self, topics: &[String]) -> Result<(), LogError> {
         let names: Vec<&str> = topics.iter().map(String::as_str).collect();
-        self.consumer.subscribe(&names).map_err(|error| LogError::Fatal(format!("subscription to {names:?}: {error}")))
+        self.consumer
+            .subscribe(&names)
+            .map_err(|error| LogError::Fatal(format!("subscription to {names:?}: {error}")))
     }
 
     /// The group as it is now: what a transaction proves itself with.
@@ -83,17 +86,28 @@ impl Membership {
 
     /// Everything that has been told to the handler as assigned and not as gone.
     pub(super) fn told(&self) -> Vec<TopicPartition> {
-        self.owned.keys().filter(|at| !self.releasing.contains(at)).cloned().collect()
+        self.owned
+            .keys()
+            .filter(|at| !self.releasing.contains(at))
+            .cloned()
+            .collect()
     }
 
-    pub(super) fn poll(&mut self, timeout: Duration, handler: &mut dyn Handler) -> Result<(), LogError> {
+    pub(super) fn poll(
+        &mut self,
+        timeout: Duration,
+        handler: &mut dyn Handler,
+    ) -> Result<(), LogError> {
         let deadline = Instant::now() + timeout;
         let released = std::mem::take(&mut self.releasing);
         if !released.is_empty() {
             self.let_go(&released)?;
         }
         loop {
-            if self.serve_group(handler)? || self.tell_assigned(handler)? || self.serve_partitions(handler)? {
+            if self.serve_group(handler)?
+                || self.tell_assigned(handler)?
+                || self.serve_partitions(handler)?
+            {
                 return Ok(());
             }
             let left = deadline.saturating_duration_since(Instant::now());
@@ -108,7 +122,9 @@ impl Membership {
     fn serve_group(&mut self, handler: &mut dyn Handler) -> Result<bool, LogError> {
         if let Some(result) = self.consumer.poll(Duration::ZERO) {
             match result {
-                Ok(message) => unreachable!("every partition has its own queue, yet {message:?} came by the common one"),
+                Ok(message) => unreachable!(
+                    "every partition has its own queue, yet {message:?} came by the common one"
+                ),
                 Err(error) => self.judge(&error)?,
             }
         }
@@ -117,12 +133,20 @@ impl Membership {
             match event {
                 GroupEvent::Assigned(partitions) => {
                     // The client only wants to know that the assignment was heard; each partition follows with its seek.
-                    self.consumer.incremental_assign(&TopicPartitionList::new()).map_err(|error| self.refused("assignment", &error))?;
-                    self.untold.extend(partitions.into_iter().map(|(topic, partition)| TopicPartition::new(topic, partition)));
+                    self.consumer
+                        .incremental_assign(&TopicPartitionList::new())
+                        .map_err(|error| self.refused("assignment", &error))?;
+                    self.untold.extend(
+                        partitions
+                            .into_iter()
+                            .map(|(topic, partition)| TopicPartition::new(topic, partition)),
+                    );
                 }
                 GroupEvent::Revoked { partitions, lost } => {
-                    let gone: Vec<TopicPartition> =
-                        partitions.into_iter().map(|(topic, partition)| TopicPartition::new(topic, partition)).collect();
+                    let gone: Vec<TopicPartition> = partitions
+                        .into_iter()
+                        .map(|(topic, partition)| TopicPartition::new(topic, partition))
+                        .collect();
                     told |= self.revoke(gone, lost, handler)?;
                 }
             }
@@ -130,9 +154,18 @@ impl Membership {
         Ok(told)
     }
 
-    fn revoke(&mut self, gone: Vec<TopicPartition>, lost: bool, handler: &mut dyn Handler) -> Result<bool, LogError> {
+    fn revoke(
+        &mut self,
+        gone: Vec<TopicPartition>,
+        lost: bool,
+        handler: &mut dyn Handler,
+    ) -> Result<bool, LogError> {
         self.untold.retain(|at| !gone.contains(at));
-        let known: Vec<TopicPartition> = gone.iter().filter(|at| self.owned.contains_key(at)).cloned().collect();
+        let known: Vec<TopicPartition> = gone
+            .iter()
+            .filter(|at| self.owned.contains_key(at))
+            .cloned()
+            .collect();
         if lost {
             self.let_go(&gone)?;
         } else {
@@ -141,7 +174,14 @@ impl Membership {
         if known.is_empty() {
             return Ok(!self.releasing.is_empty());
         }
-        handler.revoked(&known, if lost { Revocation::Lost } else { Revocation::Released });
+        handler.revoked(
+            &known,
+            if lost {
+                Revocation::Lost
+            } else {
+                Revocation::Released
+            },
+        );
         Ok(true)
     }
 
@@ -149,11 +189,17 @@ impl Membership {
     fn let_go(&mut self, partitions: &[TopicPartition]) -> Result<(), LogError> {
         let mut fetched = TopicPartitionList::new();
         for at in partitions {
-            if self.owned.remove(at).is_some_and(|owned| owned.delivery.is_some()) {
+            if self
+                .owned
+                .remove(at)
+                .is_some_and(|owned| owned.delivery.is_some())
+            {
                 fetched.add_partition(&at.topic, at.partition);
             }
         }
-        self.consumer.incremental_unassign(&fetched).map_err(|error| self.refused("release", &error))
+        self.consumer
+            .incremental_unassign(&fetched)
+            .map_err(|error| self.refused("release", &error))
     }
 
     /// Reads the committed positions of what is newly assigned, then tells. Waits, within limits, for transactions that hold them.
@@ -175,16 +221,31 @@ impl Membership {
         };
         let mut assignments = Vec::with_capacity(self.untold.len());
         for at in &self.untold {
-            let position = committed.find_partition(&at.topic, at.partition).and_then(|element| match element.offset() {
-                Offset::Offset(next_offset) => Some(Position { next_offset, metadata: element.metadata().to_string() }),
-                _ => None,
-            });
+            let position = committed
+                .find_partition(&at.topic, at.partition)
+                .and_then(|element| match element.offset() {
+                    Offset::Offset(next_offset) => Some(Position {
+                        next_offset,
+                        metadata: element.metadata().to_string(),
+                    }),
+                    _ => None,
+                });
             let (log_start, _) = watermarks(&self.consumer, at)?;
-            assignments.push(Assignment { at: at.clone(), committed: position, log_start });
+            assignments.push(Assignment {
+                at: at.clone(),
+                committed: position,
+                log_start,
+            });
         }
         self.untold.clear();
         for assignment in &assignments {
-            self.owned.insert(assignment.at.clone(), Owned { log_start: assignment.log_start, delivery: None });
+            self.owned.insert(
+                assignment.at.clone(),
+                Owned {
+                    log_start: assignment.log_start,
+                    delivery: None,
+                },
+            );
         }
         handler.assigned(assignments);
         Ok(true)
@@ -195,16 +256,25 @@ impl Membership {
             // The group has taken it back in the meantime, and says so in the next poll.
             return Ok(());
         };
-        let client_error = |error: KafkaError| LogError::Unavailable(format!("{at}: seek to {offset}: {error}"));
+        let client_error =
+            |error: KafkaError| LogError::Unavailable(format!("{at}: seek to {offset}: {error}"));
         if owned.delivery.take().is_some() {
-            self.consumer.incremental_unassign(&only(at, Offset::Invalid).map_err(client_error)?).map_err(client_error)?;
+            self.consumer
+                .incremental_unassign(&only(at, Offset::Invalid).map_err(client_error)?)
+                .map_err(client_error)?;
         }
         let next_offset = offset.max(owned.log_start);
         let bell = self.consumer.context().bell.clone();
         let queue = PartitionQueue::split(&self.consumer, &at.topic, at.partition, bell)
             .ok_or_else(|| LogError::Fatal(format!("\"{}\" is no name for a topic", at.topic)))?;
-        self.consumer.incremental_assign(&only(at, Offset::Offset(next_offset)).map_err(client_error)?).map_err(client_error)?;
-        owned.delivery = Some(Delivery { queue, next_offset, at_end: false });
+        self.consumer
+            .incremental_assign(&only(at, Offset::Offset(next_offset)).map_err(client_error)?)
+            .map_err(client_error)?;
+        owned.delivery = Some(Delivery {
+            queue,
+            next_offset,
+            at_end: false,
+        });
         Ok(())
     }
 
@@ -222,9 +292,18 @@ impl Membership {
         let mut displaced = Vec::new();
         let mut any = false;
         let first = self.next_turn.take();
-        let (before, after): (Vec<_>, Vec<_>) = self.owned.iter_mut().partition(|(at, _)| first.as_ref().is_some_and(|first| *at < first));
+        let (before, after): (Vec<_>, Vec<_>) = self
+            .owned
+            .iter_mut()
+            .partition(|(at, _)| first.as_ref().is_some_and(|first| *at < first));
         for (at, owned) in after.into_iter().chain(before) {
-            let Some(delivery) = owned.delivery.as_mut().filter(|_| !self.releasing.contains(at)) else { continue };
+            let Some(delivery) = owned
+                .delivery
+                .as_mut()
+                .filter(|_| !self.releasing.contains(at))
+            else {
+                continue;
+            };
             if budget == 0 {
                 self.next_turn = Some(at.clone());
                 break;
@@ -234,7 +313,9 @@ impl Membership {
             any |= messages > 0;
             match error {
                 None => {}
-                Some(RDKafkaErrorCode::AutoOffsetReset | RDKafkaErrorCode::OffsetOutOfRange) => displaced.push((at.clone(), delivery.next_offset)),
+                Some(RDKafkaErrorCode::AutoOffsetReset | RDKafkaErrorCode::OffsetOutOfRange) => {
+                    displaced.push((at.clone(), delivery.next_offset))
+                }
                 Some(code) => tracing::warn!(%at, %code, "while reading"),
             }
         }
@@ -265,10 +346,15 @@ impl Membership {
     fn judge(&self, error: &KafkaError) -> Result<(), LogError> {
         let is_fatal = matches!(error, KafkaError::MessageConsumptionFatal(_));
         match error.rdkafka_error_code() {
-            Some(RDKafkaErrorCode::GroupAuthorizationFailed | RDKafkaErrorCode::TopicAuthorizationFailed) => {
-                Err(LogError::Fatal(self.consumer.context().complaints.explain(error)))
-            }
-            _ if is_fatal => Err(LogError::Fatal(self.consumer.context().complaints.explain(error))),
+            Some(
+                RDKafkaErrorCode::GroupAuthorizationFailed
+                | RDKafkaErrorCode::TopicAuthorizationFailed,
+            ) => Err(LogError::Fatal(
+                self.consumer.context().complaints.explain(error),
+            )),
+            _ if is_fatal => Err(LogError::Fatal(
+                self.consumer.context().complaints.explain(error),
+            )),
             _ => {
                 tracing::warn!(%error, "kafka consumer");
                 Ok(())
@@ -277,13 +363,23 @@ impl Membership {
     }
 
     fn refused(&self, step: &str, error: &KafkaError) -> LogError {
-        LogError::Unavailable(self.consumer.context().complaints.explain(format!("{step}: {error}")))
+        LogError::Unavailable(
+            self.consumer
+                .context()
+                .complaints
+                .explain(format!("{step}: {error}")),
+        )
     }
 }
 
 impl Delivery {
     /// Hands over one batch; how many messages it had, and the last error in it.
-    fn hand_over(&mut self, at: &TopicPartition, buffer: &mut Buffer, handler: &mut dyn Handler) -> (usize, Option<RDKafkaErrorCode>) {
+    fn hand_over(
+        &mut self,
+        at: &TopicPartition,
+        buffer: &mut Buffer,
+        handler: &mut dyn Handler,
+    ) -> (usize, Option<RDKafkaErrorCode>) {
         let batch = self.queue.batch(buffer);
         let (mut count, mut error) = (0, None);
         let (next_offset, at_end) = (&mut self.next_offset, &mut self.at_end);
@@ -291,7 +387,10 @@ impl Delivery {
             .entries()
             .filter_map(|entry| match entry {
                 Entry::Message(message) => {
-                    debug_assert!(message.offset >= *next_offset, "offsets of a partition grow");
+                    debug_assert!(
+                        message.offset >= *next_offset,
+                        "offsets of a partition grow"
+                    );
                     (*next_offset, *at_end) = (message.offset + 1, false);
                     count += 1;
                     Some(message)

@@ -16,7 +16,10 @@ mod membership;
 mod topics;
 mod transaction;
 
-use super::log::{CommitError, Handler, Log, LogError, Message, NewTopic, Outgoing, Revocation, TopicPartition, Topics, Transaction};
+use super::log::{
+    CommitError, Handler, Log, LogError, Message, NewTopic, Outgoing, Revocation, TopicPartition,
+    Topics, Transaction,
+};
 use crate::config::service;
 use membership::Membership;
 use std::collections::BTreeMap;
@@ -35,32 +38,54 @@ pub struct KafkaLog {
 
 /// What being fenced off ends.
 enum Session {
-    Joined { membership: Membership, producer: TransactionalProducer },
+    Joined {
+        membership: Membership,
+        producer: TransactionalProducer,
+    },
     /// Fenced off; what was ours is still to be told as lost.
-    Fenced { lost: Vec<TopicPartition> },
+    Fenced {
+        lost: Vec<TopicPartition>,
+    },
     Left,
 }
 
 impl KafkaLog {
-    /// Connects as worker number `worker` of the instance, and takes over its transactional id: what an earlier process of that name left
+    /// Connects as the instance's member `worker` (a name that no other member of the instance has), and takes over its transactional id: what an earlier process of that name left
     /// open is aborted. Joins no group yet.
-    pub fn open(kafka: &service::Kafka, topics: &service::Topics, worker: usize) -> Result<KafkaLog, LogError> {
+    pub fn open(
+        kafka: &service::Kafka,
+        topics: &service::Topics,
+        worker: &str,
+    ) -> Result<KafkaLog, LogError> {
         let transactional_id = format!("{}-{}-{worker}", kafka.group_id, kafka.instance_id);
         let topics = TopicClients::open(kafka, topics)?;
         let session = Session::join(kafka, &transactional_id, &[])?;
-        Ok(KafkaLog { kafka: kafka.clone(), transactional_id, subscription: Vec::new(), topics, session })
+        Ok(KafkaLog {
+            kafka: kafka.clone(),
+            transactional_id,
+            subscription: Vec::new(),
+            topics,
+            session,
+        })
     }
 }
 
 impl Session {
     /// The producer first: positions must not be read while a transaction of our id may still change them.
-    fn join(kafka: &service::Kafka, transactional_id: &str, subscription: &[String]) -> Result<Session, LogError> {
+    fn join(
+        kafka: &service::Kafka,
+        transactional_id: &str,
+        subscription: &[String],
+    ) -> Result<Session, LogError> {
         let producer = TransactionalProducer::take_over(kafka, transactional_id)?;
         let membership = Membership::new(kafka)?;
         if !subscription.is_empty() {
             membership.subscribe(subscription)?;
         }
-        Ok(Session::Joined { membership, producer })
+        Ok(Session::Joined {
+            membership,
+            producer,
+        })
     }
 }
 
@@ -81,7 +106,12 @@ impl Topics for KafkaLog {
         self.topics.flush()
     }
 
-    fn read(&mut self, at: &TopicPartition, from: i64, sink: &mut dyn FnMut(&Message<'_>)) -> Result<i64, LogError> {
+    fn read(
+        &mut self,
+        at: &TopicPartition,
+        from: i64,
+        sink: &mut dyn FnMut(&Message<'_>),
+    ) -> Result<i64, LogError> {
         self.topics.read(at, from, sink)
     }
 }
@@ -103,7 +133,8 @@ impl Log for KafkaLog {
                 if !lost.is_empty() {
                     handler.revoked(&lost, Revocation::Lost);
                 }
-                self.session = Session::join(&self.kafka, &self.transactional_id, &self.subscription)?;
+                self.session =
+                    Session::join(&self.kafka, &self.transactional_id, &self.subscription)?;
                 Ok(())
             }
             Session::Left => Err(LogError::Fatal("the group has been left".into())),
@@ -125,12 +156,22 @@ impl Log for KafkaLog {
     }
 
     fn commit(&mut self, transaction: Transaction<'_>) -> Result<(), CommitError> {
-        let Session::Joined { membership, producer } = &mut self.session else {
-            return Err(CommitError::Fenced("the group has not been joined again yet".into()));
+        let Session::Joined {
+            membership,
+            producer,
+        } = &mut self.session
+        else {
+            return Err(CommitError::Fenced(
+                "the group has not been joined again yet".into(),
+            ));
         };
         let outcome = producer.run(transaction, membership.metadata());
         if let Err(CommitError::Fenced(why)) = &outcome {
-            tracing::warn!(why, transactional_id = self.transactional_id, "fenced off; joining again as new");
+            tracing::warn!(
+                why,
+                transactional_id = self.transactional_id,
+                "fenced off; joining again as new"
+            );
             let lost = membership.told();
             self.session = Session::Fenced { lost };
         }

@@ -42,14 +42,22 @@ pub(super) struct TopicClients {
 }
 
 impl TopicClients {
-    pub(super) fn open(kafka: &service::Kafka, settings: &service::Topics) -> Result<TopicClients, LogError> {
+    pub(super) fn open(
+        kafka: &service::Kafka,
+        settings: &service::Topics,
+    ) -> Result<TopicClients, LogError> {
         let broken = |error: KafkaError| LogError::Fatal(format!("kafka.properties: {error}"));
         let listener = Listener::default();
         let deliveries = Deliveries::default();
         Ok(TopicClients {
-            admin: AdminClient::from_config_and_context(&admin(kafka), listener.clone()).map_err(broken)?,
-            reader: Arc::new(BaseConsumer::from_config_and_context(&reader(kafka), listener.clone()).map_err(broken)?),
-            loose: BaseProducer::from_config_and_context(&loose(kafka), deliveries.clone()).map_err(broken)?,
+            admin: AdminClient::from_config_and_context(&admin(kafka), listener.clone())
+                .map_err(broken)?,
+            reader: Arc::new(
+                BaseConsumer::from_config_and_context(&reader(kafka), listener.clone())
+                    .map_err(broken)?,
+            ),
+            loose: BaseProducer::from_config_and_context(&loose(kafka), deliveries.clone())
+                .map_err(broken)?,
             deliveries,
             complaints: listener.complaints,
             settings: settings.clone(),
@@ -67,31 +75,58 @@ impl TopicClients {
     pub(super) fn partitions(&self, names: &[String]) -> Result<BTreeMap<String, i32>, LogError> {
         let patterns = compile(names)?;
         let metadata = self.metadata()?;
-        let exists = |topic: &&rdkafka::metadata::MetadataTopic| topic.error().is_none() && !topic.partitions().is_empty();
-        let wanted = |name: &str| {
-            names.iter().any(|wanted| wanted == name) || (!name.starts_with("__") && patterns.iter().any(|pattern| pattern.is_match(name)))
+        let exists = |topic: &&rdkafka::metadata::MetadataTopic| {
+            topic.error().is_none() && !topic.partitions().is_empty()
         };
-        let found = metadata.topics().iter().filter(exists).filter(|topic| wanted(topic.name()));
-        Ok(found.map(|topic| (topic.name().to_string(), count(topic.partitions()))).collect())
+        let wanted = |name: &str| {
+            names.iter().any(|wanted| wanted == name)
+                || (!name.starts_with("__")
+                    && patterns.iter().any(|pattern| pattern.is_match(name)))
+        };
+        let found = metadata
+            .topics()
+            .iter()
+            .filter(exists)
+            .filter(|topic| wanted(topic.name()));
+        Ok(found
+            .map(|topic| (topic.name().to_string(), count(topic.partitions())))
+            .collect())
     }
 
     pub(super) fn create(&mut self, topics: &[NewTopic]) -> Result<(), LogError> {
         let names: Vec<String> = topics.iter().map(|topic| topic.name.clone()).collect();
         let existing = self.partitions(&names)?;
-        let missing: Vec<&NewTopic> = topics.iter().filter(|topic| !existing.contains_key(&topic.name)).collect();
+        let missing: Vec<&NewTopic> = topics
+            .iter()
+            .filter(|topic| !existing.contains_key(&topic.name))
+            .collect();
         if missing.is_empty() {
             return Ok(());
         }
-        let retention = self.settings.retention.map_or("-1".into(), |keep| keep.as_millis().to_string());
-        let requests: Vec<Request<'_>> = missing.iter().map(|topic| self.request(topic, &retention)).collect();
-        let options = AdminOptions::new().request_timeout(Some(REQUEST_TIMEOUT)).operation_timeout(Some(REQUEST_TIMEOUT));
+        let retention = self
+            .settings
+            .retention
+            .map_or("-1".into(), |keep| keep.as_millis().to_string());
+        let requests: Vec<Request<'_>> = missing
+            .iter()
+            .map(|topic| self.request(topic, &retention))
+            .collect();
+        let options = AdminOptions::new()
+            .request_timeout(Some(REQUEST_TIMEOUT))
+            .operation_timeout(Some(REQUEST_TIMEOUT));
         let answer = block_on(self.admin.create_topics(&requests, &options));
-        for result in answer.map_err(|error| self.unavailable(format!("topics could not be created: {error}")))? {
+        for result in answer
+            .map_err(|error| self.unavailable(format!("topics could not be created: {error}")))?
+        {
             match result {
                 Ok(name) => tracing::info!(topic = name, "created"),
                 // Another instance was quicker.
                 Err((_, RDKafkaErrorCode::TopicAlreadyExists)) => {}
-                Err((name, code)) => return Err(LogError::Fatal(format!("topic \"{name}\" is missing and cannot be created: {code}"))),
+                Err((name, code)) => {
+                    return Err(LogError::Fatal(format!(
+                        "topic \"{name}\" is missing and cannot be created: {code}"
+                    )));
+                }
             }
         }
         self.await_leaders(&missing)
@@ -103,7 +138,9 @@ impl TopicClients {
         match topic.cleanup {
             Cleanup::Delete => request.set("cleanup.policy", "delete"),
             Cleanup::Compact => request.set("cleanup.policy", "compact"),
-            Cleanup::CompactDelete => request.set("cleanup.policy", "compact,delete").set("retention.ms", retention),
+            Cleanup::CompactDelete => request
+                .set("cleanup.policy", "compact,delete")
+                .set("retention.ms", retention),
         }
     }
 
@@ -112,22 +149,32 @@ impl TopicClients {
         loop {
             let metadata = self.metadata()?;
             let led = |wanted: &&NewTopic| {
-                let topic = metadata.topics().iter().find(|topic| topic.name() == wanted.name);
+                let topic = metadata
+                    .topics()
+                    .iter()
+                    .find(|topic| topic.name() == wanted.name);
                 topic.is_some_and(|topic| {
                     let parts = topic.partitions();
-                    !parts.is_empty() && parts.iter().all(|part| part.leader() >= 0 && part.error().is_none())
+                    !parts.is_empty()
+                        && parts
+                            .iter()
+                            .all(|part| part.leader() >= 0 && part.error().is_none())
                 })
             };
             match topics.iter().find(|topic| !led(topic)) {
                 None => return Ok(()),
-                Some(topic) if Instant::now() > deadline => return Err(self.unavailable(format!("topic \"{}\" has no leader", topic.name))),
+                Some(topic) if Instant::now() > deadline => {
+                    return Err(self.unavailable(format!("topic \"{}\" has no leader", topic.name)));
+                }
                 Some(_) => std::thread::sleep(Duration::from_millis(20)),
             }
         }
     }
 
     fn metadata(&self) -> Result<rdkafka::metadata::Metadata, LogError> {
-        self.reader.fetch_metadata(None, REQUEST_TIMEOUT).map_err(|error| self.unavailable(format!("the brokers do not answer: {error}")))
+        self.reader
+            .fetch_metadata(None, REQUEST_TIMEOUT)
+            .map_err(|error| self.unavailable(format!("the brokers do not answer: {error}")))
     }
 
     pub(super) fn publish(&mut self, messages: &[Outgoing]) -> Result<(), LogError> {
@@ -140,23 +187,36 @@ impl TopicClients {
     }
 
     pub(super) fn flush(&mut self) -> Result<(), LogError> {
-        drain(&self.loose, Instant::now() + FLUSH_TIMEOUT).map_err(|error| self.unavailable(error))?;
+        drain(&self.loose, Instant::now() + FLUSH_TIMEOUT)
+            .map_err(|error| self.unavailable(error))?;
         match self.deliveries.take_failure() {
-            Some(error) => Err(LogError::Unavailable(format!("not everything was written: {error}"))),
+            Some(error) => Err(LogError::Unavailable(format!(
+                "not everything was written: {error}"
+            ))),
             None => Ok(()),
         }
     }
 
-    pub(super) fn read(&mut self, at: &TopicPartition, from: i64, sink: &mut dyn FnMut(&Message<'_>)) -> Result<i64, LogError> {
+    pub(super) fn read(
+        &mut self,
+        at: &TopicPartition,
+        from: i64,
+        sink: &mut dyn FnMut(&Message<'_>),
+    ) -> Result<i64, LogError> {
         let (start, end) = watermarks(&self.reader, at)?;
         let from = from.max(start);
         if from >= end {
             return Ok(from);
         }
         let unavailable = |error: KafkaError| LogError::Unavailable(format!("{at}: {error}"));
-        let mut queue = PartitionQueue::split(&self.reader, &at.topic, at.partition, Arc::default())
-            .ok_or_else(|| LogError::Fatal(format!("\"{}\" is no name for a topic", at.topic)))?;
-        self.reader.assign(&only(at, Offset::Offset(from)).map_err(unavailable)?).map_err(unavailable)?;
+        let mut queue =
+            PartitionQueue::split(&self.reader, &at.topic, at.partition, Arc::default())
+                .ok_or_else(|| {
+                    LogError::Fatal(format!("\"{}\" is no name for a topic", at.topic))
+                })?;
+        self.reader
+            .assign(&only(at, Offset::Offset(from)).map_err(unavailable)?)
+            .map_err(unavailable)?;
         let outcome = read_to(&mut queue, &mut self.buffer, &self.reader, end, from, sink);
         self.reader.unassign().map_err(unavailable)?;
         outcome.map_err(|error| self.unavailable(format!("{at}: {error}")))
@@ -201,8 +261,13 @@ fn read_to<C: ConsumerContext + ClientContext>(
 }
 
 /// The log's start, and the end of what is readable.
-pub(super) fn watermarks<C: ConsumerContext>(consumer: &BaseConsumer<C>, at: &TopicPartition) -> Result<(i64, i64), LogError> {
-    consumer.fetch_watermarks(&at.topic, at.partition, REQUEST_TIMEOUT).map_err(|error| LogError::Unavailable(format!("{at}: {error}")))
+pub(super) fn watermarks<C: ConsumerContext>(
+    consumer: &BaseConsumer<C>,
+    at: &TopicPartition,
+) -> Result<(i64, i64), LogError> {
+    consumer
+        .fetch_watermarks(&at.topic, at.partition, REQUEST_TIMEOUT)
+        .map_err(|error| LogError::Unavailable(format!("{at}: {error}")))
 }
 
 /// A list of one partition.
@@ -219,11 +284,18 @@ fn count<T>(items: &[T]) -> i32 {
 fn compile(names: &[String]) -> Result<Vec<regex::Regex>, LogError> {
     let patterns = names.iter().filter(|name| name.starts_with('^'));
     patterns
-        .map(|pattern| regex::Regex::new(pattern).map_err(|error| LogError::Fatal(format!("\"{pattern}\" is no pattern of topics: {error}"))))
+        .map(|pattern| {
+            regex::Regex::new(pattern).map_err(|error| {
+                LogError::Fatal(format!("\"{pattern}\" is no pattern of topics: {error}"))
+            })
+        })
         .collect()
 }
 
 /// The admin client answers with futures, from a thread of its own.
 fn block_on<F: std::future::Future>(future: F) -> F::Output {
-    tokio::runtime::Builder::new_current_thread().build().expect("a runtime without drivers needs nothing of the system").block_on(future)
+    tokio::runtime::Builder::new_current_thread()
+        .build()
+        .expect("a runtime without drivers needs nothing of the system")
+        .block_on(future)
 }

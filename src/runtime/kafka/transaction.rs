@@ -40,7 +40,10 @@ pub(super) struct TransactionalProducer {
 
 impl TransactionalProducer {
     /// Takes over the id: whoever had it is fenced off, and what it left open is aborted.
-    pub(super) fn take_over(kafka: &service::Kafka, transactional_id: &str) -> Result<TransactionalProducer, LogError> {
+    pub(super) fn take_over(
+        kafka: &service::Kafka,
+        transactional_id: &str,
+    ) -> Result<TransactionalProducer, LogError> {
         let deliveries = Deliveries::default();
         let config = transactional(kafka, transactional_id);
         let producer = BaseProducer::from_config_and_context(&config, deliveries.clone())
@@ -48,36 +51,60 @@ impl TransactionalProducer {
         producer.init_transactions(INIT_TIMEOUT).map_err(|error| {
             // Errors of the client, such as a wrong password, are told by events only.
             producer.poll(Duration::ZERO);
-            let what = deliveries.complaints.explain(format!("transactional id \"{transactional_id}\": {error}"));
+            let what = deliveries
+                .complaints
+                .explain(format!("transactional id \"{transactional_id}\": {error}"));
             match &error {
                 KafkaError::Transaction(error) if error.is_fatal() => LogError::Fatal(what),
                 _ => LogError::Unavailable(what),
             }
         })?;
-        Ok(TransactionalProducer { producer, deliveries })
+        Ok(TransactionalProducer {
+            producer,
+            deliveries,
+        })
     }
 
     /// Runs one transaction. After [`CommitError::Fenced`] this producer is of no more use.
-    pub(super) fn run(&mut self, transaction: Transaction<'_>, group: Option<ConsumerGroupMetadata>) -> Result<(), CommitError> {
+    pub(super) fn run(
+        &mut self,
+        transaction: Transaction<'_>,
+        group: Option<ConsumerGroupMetadata>,
+    ) -> Result<(), CommitError> {
         let deadline = Instant::now() + TOTAL_TIMEOUT;
         match self.attempt(transaction, group, deadline) {
             Err(CommitError::Retry(why)) => match self.abort() {
                 Ok(()) => Err(CommitError::Retry(why)),
-                Err(error) => Err(CommitError::Fenced(format!("{why}, and the abort failed: {error}"))),
+                Err(error) => Err(CommitError::Fenced(format!(
+                    "{why}, and the abort failed: {error}"
+                ))),
             },
             other => other,
         }
     }
 
-    fn attempt(&mut self, transaction: Transaction<'_>, group: Option<ConsumerGroupMetadata>, deadline: Instant) -> Result<(), CommitError> {
-        self.producer.begin_transaction().map_err(|error| verdict("begin", &error))?;
+    fn attempt(
+        &mut self,
+        transaction: Transaction<'_>,
+        group: Option<ConsumerGroupMetadata>,
+        deadline: Instant,
+    ) -> Result<(), CommitError> {
+        self.producer
+            .begin_transaction()
+            .map_err(|error| verdict("begin", &error))?;
         for message in transaction.messages {
             send(&self.producer, message, deadline).map_err(CommitError::Retry)?;
         }
         if !transaction.positions.is_empty() {
-            let group = group.ok_or_else(|| CommitError::Retry("the group has not been joined".into()))?;
-            let offsets = offsets(transaction.positions).map_err(|error| CommitError::Fatal(error.to_string()))?;
-            persist("positions", deadline, || self.producer.send_offsets_to_transaction(&offsets, &group, STEP_TIMEOUT)).map_err(Trouble::undone)?;
+            let group =
+                group.ok_or_else(|| CommitError::Retry("the group has not been joined".into()))?;
+            let offsets = offsets(transaction.positions)
+                .map_err(|error| CommitError::Fatal(error.to_string()))?;
+            persist("positions", deadline, || {
+                self.producer
+                    .send_offsets_to_transaction(&offsets, &group, STEP_TIMEOUT)
+            })
+            .map_err(Trouble::undone)?;
         }
         drain(&self.producer, deadline).map_err(CommitError::Retry)?;
         if let Some(error) = self.deliveries.take_failure() {
@@ -85,7 +112,10 @@ impl TransactionalProducer {
         }
         // From here on nothing may be aborted because time ran out: the broker may have committed.
         let deadline = Instant::now() + TOTAL_TIMEOUT;
-        persist("commit", deadline, || self.producer.commit_transaction(STEP_TIMEOUT)).map_err(|trouble| match trouble {
+        persist("commit", deadline, || {
+            self.producer.commit_transaction(STEP_TIMEOUT)
+        })
+        .map_err(|trouble| match trouble {
             Trouble::OutOfTime(why) => CommitError::Fenced(why),
             Trouble::Refused(error) => error,
         })
@@ -93,11 +123,15 @@ impl TransactionalProducer {
 
     fn abort(&mut self) -> Result<(), String> {
         // Undelivered messages would keep the abort waiting for its whole time.
-        self.producer.purge(PurgeConfig::default().queue().inflight());
+        self.producer
+            .purge(PurgeConfig::default().queue().inflight());
         drain(&self.producer, Instant::now() + STEP_TIMEOUT)?;
         let _ = self.deliveries.take_failure();
         let deadline = Instant::now() + TOTAL_TIMEOUT;
-        persist("abort", deadline, || self.producer.abort_transaction(STEP_TIMEOUT)).map_err(|trouble| trouble.undone().to_string())
+        persist("abort", deadline, || {
+            self.producer.abort_transaction(STEP_TIMEOUT)
+        })
+        .map_err(|trouble| trouble.undone().to_string())
     }
 }
 
@@ -120,13 +154,19 @@ impl Trouble {
 }
 
 /// Calls again while the client says that calling again helps.
-fn persist(step: &str, deadline: Instant, mut call: impl FnMut() -> Result<(), KafkaError>) -> Result<(), Trouble> {
+fn persist(
+    step: &str,
+    deadline: Instant,
+    mut call: impl FnMut() -> Result<(), KafkaError>,
+) -> Result<(), Trouble> {
     loop {
         match call() {
             Ok(()) => return Ok(()),
             Err(KafkaError::Transaction(error)) if error.is_retriable() => {
                 if Instant::now() > deadline {
-                    return Err(Trouble::OutOfTime(format!("{step}: no answer in time: {error}")));
+                    return Err(Trouble::OutOfTime(format!(
+                        "{step}: no answer in time: {error}"
+                    )));
                 }
                 tracing::debug!(step, %error, "again");
                 std::thread::sleep(AGAIN_INTERVAL);
@@ -153,15 +193,22 @@ fn verdict(step: &str, error: &KafkaError) -> CommitError {
             | RDKafkaErrorCode::UnsupportedVersion
             | RDKafkaErrorCode::OffsetMetadataTooLarge
             | RDKafkaErrorCode::MessageSizeTooLarge
-            | RDKafkaErrorCode::InvalidMessageSize,
+            | RDKafkaErrorCode::InvalidMessageSize
+            | RDKafkaErrorCode::InvalidRecord,
         ) => CommitError::Fatal(what),
-        Some(RDKafkaErrorCode::Fenced | RDKafkaErrorCode::InvalidProducerEpoch | RDKafkaErrorCode::ProducerFenced) => CommitError::Fenced(what),
+        Some(
+            RDKafkaErrorCode::Fenced
+            | RDKafkaErrorCode::InvalidProducerEpoch
+            | RDKafkaErrorCode::ProducerFenced,
+        ) => CommitError::Fenced(what),
         _ if is_fatal => CommitError::Fenced(what),
         _ => CommitError::Retry(what),
     }
 }
 
-fn offsets(positions: &[(crate::runtime::log::TopicPartition, Position)]) -> Result<TopicPartitionList, KafkaError> {
+fn offsets(
+    positions: &[(crate::runtime::log::TopicPartition, Position)],
+) -> Result<TopicPartitionList, KafkaError> {
     let mut list = TopicPartitionList::with_capacity(positions.len());
     for (at, position) in positions {
         let mut element = list.add_partition(&at.topic, at.partition);
@@ -172,7 +219,11 @@ fn offsets(positions: &[(crate::runtime::log::TopicPartition, Position)]) -> Res
 }
 
 /// Hands a message to the client, waiting while its queue is full.
-pub(super) fn send(producer: &BaseProducer<Deliveries>, message: &Outgoing, deadline: Instant) -> Result<(), String> {
+pub(super) fn send(
+    producer: &BaseProducer<Deliveries>,
+    message: &Outgoing,
+    deadline: Instant,
+) -> Result<(), String> {
     let mut record = BaseRecord::<[u8], [u8]>::to(&message.topic);
     record.partition = message.partition;
     record.key = message.key.as_deref();
@@ -180,13 +231,24 @@ pub(super) fn send(producer: &BaseProducer<Deliveries>, message: &Outgoing, dead
     record.timestamp = message.timestamp_ms;
     if !message.headers.is_empty() {
         let headers = OwnedHeaders::new_with_capacity(message.headers.len());
-        record.headers =
-            Some(message.headers.iter().fold(headers, |headers, (key, value)| headers.insert(Header { key, value: Some(value) })));
+        record.headers = Some(
+            message
+                .headers
+                .iter()
+                .fold(headers, |headers, (key, value)| {
+                    headers.insert(Header {
+                        key,
+                        value: Some(value),
+                    })
+                }),
+        );
     }
     loop {
         match producer.send(record) {
             Ok(()) => return Ok(()),
-            Err((KafkaError::MessageProduction(RDKafkaErrorCode::QueueFull), back)) if Instant::now() < deadline => {
+            Err((KafkaError::MessageProduction(RDKafkaErrorCode::QueueFull), back))
+                if Instant::now() < deadline =>
+            {
                 record = back;
                 producer.poll(Duration::from_millis(1));
             }
@@ -201,7 +263,9 @@ pub(super) fn drain(producer: &BaseProducer<Deliveries>, deadline: Instant) -> R
         producer.poll(Duration::ZERO);
         match producer.in_flight_count() {
             0 => return Ok(()),
-            under_way if Instant::now() > deadline => return Err(format!("{under_way} messages were not delivered in time")),
+            under_way if Instant::now() > deadline => {
+                return Err(format!("{under_way} messages were not delivered in time"));
+            }
             _ => std::thread::sleep(LOOK_INTERVAL),
         }
     }

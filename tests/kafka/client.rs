@@ -1,0 +1,162 @@
+//! A plain Kafka client for tests: makes topics, writes events, reads what is committed.
+
+use crate::broker::broker;
+use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, TopicReplication};
+use rdkafka::client::DefaultClientContext;
+use rdkafka::config::ClientConfig;
+use rdkafka::consumer::{BaseConsumer, Consumer};
+use rdkafka::error::KafkaError;
+use rdkafka::message::{Headers, Message};
+use rdkafka::producer::{BaseProducer, BaseRecord, Producer};
+use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
+
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// A name that no other test uses.
+pub fn unique(name: &str) -> String {
+    static NEXT: AtomicUsize = AtomicUsize::new(0);
+    format!(
+        "{name}-{}-{}",
+        std::process::id(),
+        NEXT.fetch_add(1, Ordering::Relaxed)
+    )
+}
+
+fn config() -> ClientConfig {
+    let mut config = ClientConfig::new();
+    config
+        .set("bootstrap.servers", &broker().address)
+        .set("allow.auto.create.topics", "false");
+    config
+}
+
+/// Makes a topic with a unique name and waits until it can be written to.
+pub fn topic(name: &str, partitions: i32) -> String {
+    let name = unique(name);
+    let admin: AdminClient<DefaultClientContext> = config().create().expect("an admin client");
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .build()
+        .expect("a runtime");
+    let request = NewTopic::new(&name, partitions, TopicReplication::Fixed(1));
+    let made = runtime
+        .block_on(admin.create_topics(&[request], &AdminOptions::new()))
+        .expect("an answer");
+    assert!(made.iter().all(Result::is_ok), "{made:?}");
+    let deadline = Instant::now() + PATIENCE;
+    loop {
+        let metadata = admin
+            .inner()
+            .fetch_metadata(Some(&name), Duration::from_secs(10))
+            .expect("metadata");
+        let parts = metadata.topics()[0].partitions();
+        if parts.len() == partitions as usize && parts.iter().all(|part| part.leader() >= 0) {
+            return name;
+        }
+        assert!(Instant::now() < deadline, "{name} got no leader");
+        std::thread::sleep(Duration::from_millis(10));
+    }
+}
+
+/// Writes texts to the partitions beside them and waits until they are safe.
+pub fn produce(topic: &str, messages: impl IntoIterator<Item = (i32, String)>) {
+    let producer: BaseProducer = config()
+        .set("linger.ms", "5")
+        .set("enable.idempotence", "true")
+        .create()
+        .expect("a producer");
+    for (partition, text) in messages {
+        let mut record = BaseRecord::<(), str>::to(topic)
+            .partition(partition)
+            .payload(&text);
+        while let Err((error, back)) = producer.send(record) {
+            assert!(
+                matches!(
+                    error,
+                    KafkaError::MessageProduction(rdkafka::types::RDKafkaErrorCode::QueueFull)
+                ),
+                "{error}"
+            );
+            producer.poll(Duration::from_millis(5));
+            record = back;
+        }
+    }
+    producer.flush(PATIENCE).expect("all delivered");
+}
+
+/// A message as a reader of committed messages sees it.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Seen {
+    pub partition: i32,
+    pub offset: i64,
+    pub key: Option<String>,
+    /// `None` is a tombstone.
+    pub value: Option<String>,
+    pub headers: Vec<(String, String)>,
+}
+
+/// The values of everything committed to a topic so far.
+pub fn committed(topic: &str) -> Vec<String> {
+    read_committed(topic)
+        .into_iter()
+        .filter_map(|seen| seen.value)
+        .collect()
+}
+
+/// Everything committed to a topic so far, partition by partition.
+pub fn read_committed(topic: &str) -> Vec<Seen> {
+    let consumer: BaseConsumer = config()
+        .set("group.id", unique("reader"))
+        .set("isolation.level", "read_committed")
+        .set("enable.auto.commit", "false")
+        .set("enable.partition.eof", "true")
+        .create()
+        .expect("a consumer");
+    let metadata = consumer
+        .fetch_metadata(Some(topic), Duration::from_secs(10))
+        .expect("metadata");
+    let partitions = metadata.topics()[0].partitions().len();
+    let mut list = TopicPartitionList::new();
+    for partition in 0..partitions {
+        list.add_partition_offset(topic, partition as i32, Offset::Beginning)
+            .expect("a partition");
+    }
+    consumer.assign(&list).expect("assigned");
+    let (mut seen, mut ended) = (Vec::new(), 0);
+    let deadline = Instant::now() + PATIENCE;
+    while ended < partitions {
+        assert!(
+            Instant::now() < deadline,
+            "{topic} was not read to its end in time"
+        );
+        match consumer.poll(Duration::from_millis(100)) {
+            None => {}
+            Some(Err(KafkaError::PartitionEOF(_))) => ended += 1,
+            Some(Err(error)) => println!("reading {topic}: {error}"),
+            Some(Ok(message)) => {
+                let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+                let headers = message.headers().map(|headers| {
+                    headers
+                        .iter()
+                        .map(|header| {
+                            (
+                                header.key.to_string(),
+                                text(header.value.unwrap_or_default()),
+                            )
+                        })
+                        .collect()
+                });
+                seen.push(Seen {
+                    partition: message.partition(),
+                    offset: message.offset(),
+                    key: message.key().map(text),
+                    value: message.payload().map(text),
+                    headers: headers.unwrap_or_default(),
+                });
+            }
+        }
+    }
+    seen.sort();
+    seen
+}
