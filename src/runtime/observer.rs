@@ -142,6 +142,11 @@ pub enum Fact<'a> {
         /// Where.
         at: &'a TopicPartition,
     },
+    /// The log did not answer; it is asked again.
+    Unavailable {
+        /// Why.
+        error: String,
+    },
     /// Partitions left.
     Revoked {
         /// Which.

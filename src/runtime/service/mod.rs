@@ -1,1 +1,312 @@
-//! (follows)
+//! The service: one job, one member of its consumer group, one thread that owns everything.
+//!
+//! One breath: [`receive`](Service::receive) (poll; hand over; restore what was assigned) and [`settle`](Service::settle) (what the clock
+//! has to say; the transaction; snapshots). Nothing else happens, so there is no lock to explain and a simulation can stop anywhere.
+//!
+//! A consumer group belongs to one job: its positions, lag and rebalances are the job's own, and a job can be reset or moved without the
+//! others noticing. The price is that two jobs on one topic read it twice.
+//!
+//! Holds: every transaction contains, for each of its partitions, exactly what the door said between the committed position and the new one;
+//! partitions that were lost are not in it, because the loss is told on this thread, in `poll`, and forgetting is immediate. A snapshot
+//! is only taken of a committed position.
+
+mod commit;
+mod restore;
+
+use super::clock::Clock;
+use super::log::{
+    Assignment, CommitError, Handler, Log, LogError, Message, Revocation, TopicPartition,
+};
+use super::observer::{Fact, Observer};
+use super::shutdown::Shutdown;
+use super::store::SnapshotStore;
+use super::task::{Plan, PlanError, Remarkable, Task, TopicNames};
+use crate::config::Job;
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// How often things are done. Milliseconds.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// The names of the topics written to.
+    pub names: TopicNames,
+    /// The longest time between two transactions while there is something to commit.
+    pub commit_interval_ms: i64,
+    /// The longest time between two snapshots of a task.
+    pub snapshot_interval_ms: i64,
+    /// Besides, a snapshot after so many messages: bounds how much is replayed.
+    pub snapshot_every_messages: Option<u64>,
+    /// How many snapshots of a task are kept, at least 2.
+    pub snapshots_kept: usize,
+}
+
+impl Default for Settings {
+    fn default() -> Settings {
+        Settings {
+            names: TopicNames::new("tidewatch"),
+            commit_interval_ms: 200,
+            snapshot_interval_ms: 300_000,
+            snapshot_every_messages: None,
+            snapshots_kept: 3,
+        }
+    }
+}
+
+/// Why a service ended.
+#[derive(Debug, thiserror::Error)]
+pub enum ServiceError {
+    /// The job cannot be laid out on the topics that exist.
+    #[error(transparent)]
+    Plan(#[from] PlanError),
+    /// The log cannot be worked with.
+    #[error(transparent)]
+    Log(#[from] LogError),
+    /// A transaction can neither be made nor given up.
+    #[error("commit: {0}")]
+    Commit(String),
+}
+
+/// One job at work.
+pub struct Service<L> {
+    log: L,
+    store: Box<dyn SnapshotStore + Send>,
+    clock: Arc<dyn Clock>,
+    observer: Arc<dyn Observer>,
+    settings: Settings,
+    plan: Arc<Plan>,
+    tasks: BTreeMap<TopicPartition, Task>,
+    committed_ms: i64,
+    /// How long the last transaction took: commits keep to a tenth of the time.
+    commit_cost_ms: i64,
+    /// The last transaction did not happen: poll once before the next.
+    retry: bool,
+}
+
+impl<L: Log> Service<L> {
+    /// Lays the job out, creates the topics it writes to, and joins its group. Nothing is read yet.
+    pub fn start(
+        mut log: L,
+        store: Box<dyn SnapshotStore + Send>,
+        clock: Arc<dyn Clock>,
+        observer: Arc<dyn Observer>,
+        job: Arc<Job>,
+        settings: Settings,
+    ) -> Result<Service<L>, ServiceError> {
+        let mut asked = Plan::asked(&job)?;
+        asked.push(settings.names.closed(&job.id));
+        let found = log.partitions(&asked)?;
+        let plan = Plan::new(job, settings.names.clone(), &found)?;
+        log.create(&plan.written())?;
+        log.subscribe(&plan.subscription())?;
+        Ok(Service {
+            log,
+            store,
+            committed_ms: clock.now_ms(),
+            clock,
+            observer,
+            settings,
+            plan: Arc::new(plan),
+            tasks: BTreeMap::new(),
+            commit_cost_ms: 0,
+            retry: false,
+        })
+    }
+
+    /// How the job is laid out.
+    pub fn plan(&self) -> &Plan {
+        &self.plan
+    }
+
+    /// The log: for a simulation, which pulls its levers.
+    pub fn log_mut(&mut self) -> &mut L {
+        &mut self.log
+    }
+
+    /// Whether every assigned task has caught up with what its former owner had committed.
+    pub fn is_ready(&self) -> bool {
+        self.tasks.values().all(Task::is_live)
+    }
+
+    /// Whether nothing is left to do until something new arrives: all is read and committed.
+    pub fn is_settled(&mut self) -> bool {
+        let log = &mut self.log;
+        self.tasks.values().all(|task| {
+            task.is_live() && !task.has_words() && !task.has_moved() && log.lag(&task.at) == Some(0)
+        })
+    }
+
+    /// Breathes until `shutdown` is asked for, then finishes.
+    pub fn run(&mut self, shutdown: &Shutdown) -> Result<(), ServiceError> {
+        while !shutdown.is_asked() {
+            match self.breathe(Duration::from_millis(self.patience_ms())) {
+                Err(ServiceError::Log(LogError::Unavailable(error))) => {
+                    self.tell(&Fact::Unavailable { error });
+                }
+                done => done?,
+            }
+        }
+        self.finish()
+    }
+
+    /// Waits for one thing (at most `timeout`), hands it over, carries everything out.
+    pub fn breathe(&mut self, timeout: Duration) -> Result<(), ServiceError> {
+        self.receive(timeout)?;
+        self.settle()
+    }
+
+    /// The first half of a breath: what the log has to tell.
+    pub fn receive(&mut self, timeout: Duration) -> Result<(), ServiceError> {
+        let mut intake = Intake {
+            tasks: &mut self.tasks,
+            observer: &*self.observer,
+            job_id: &self.plan.job.id,
+            arrivals: Vec::new(),
+            leaving: Vec::new(),
+            taken: BTreeMap::new(),
+        };
+        let polled = self.log.poll(timeout, &mut intake);
+        let (arrivals, leaving, taken) = (intake.arrivals, intake.leaving, intake.taken);
+        self.retry = false;
+        if !leaving.is_empty() {
+            self.hand_over(&leaving)?;
+        }
+        for assignment in arrivals {
+            self.restore(assignment)?;
+        }
+        self.tell_consumed(&taken);
+        polled.map_err(ServiceError::from)
+    }
+
+    /// The second half: what the clock has to say, then the transaction and snapshots that are due.
+    pub fn settle(&mut self) -> Result<(), ServiceError> {
+        let at_end = self.wake_tasks();
+        self.publish_interim()?;
+        if self.commit_is_due(at_end) && self.commit()? {
+            self.take_due_snapshots();
+        }
+        Ok(())
+    }
+
+    /// The end: what is finished is committed, the state kept, the group left at once.
+    pub fn finish(&mut self) -> Result<(), ServiceError> {
+        if self.commit()? {
+            let all: Vec<TopicPartition> = self.tasks.keys().cloned().collect();
+            all.iter().for_each(|at| self.keep(at));
+        }
+        self.tasks.clear();
+        Ok(self.log.leave()?)
+    }
+
+    /// How long a poll may wait without anything here coming too late, milliseconds.
+    fn patience_ms(&self) -> u64 {
+        (self.settings.commit_interval_ms / 4)
+            .clamp(1, 100)
+            .unsigned_abs()
+    }
+
+    /// Tells each live task that has read everything what time it is. Returns whether that is so for all of them.
+    fn wake_tasks(&mut self) -> bool {
+        let now_ms = self.clock.now_ms();
+        let mut all_at_end = true;
+        for task in self.tasks.values_mut() {
+            let at_end = self.log.lag(&task.at) == Some(0);
+            all_at_end &= at_end;
+            if let Some((messages, duration_ms)) = task.finished_replay(now_ms, at_end) {
+                let at = &task.at;
+                let fact = Fact::Replayed {
+                    at,
+                    messages,
+                    duration_ms,
+                };
+                self.observer.observe(&self.plan.job.id, &fact);
+            }
+            if at_end && task.is_live() && task.at_end(now_ms) {
+                let fact = Fact::Idle { at: &task.at };
+                self.observer.observe(&self.plan.job.id, &fact);
+            }
+        }
+        all_at_end
+    }
+
+    fn tell_consumed(&mut self, taken: &BTreeMap<TopicPartition, (u64, u64)>) {
+        for (at, &(messages, bytes)) in taken {
+            let lag = self.log.lag(at);
+            let fact = Fact::Consumed {
+                at,
+                messages,
+                bytes,
+                lag,
+            };
+            self.observer.observe(&self.plan.job.id, &fact);
+            if let Some(time) = self.tasks.get(at).and_then(Task::watermark) {
+                let event_time_ms = time.millis();
+                let fact = Fact::Watermark { at, event_time_ms };
+                self.observer.observe(&self.plan.job.id, &fact);
+            }
+        }
+    }
+
+    fn tell(&self, fact: &Fact<'_>) {
+        self.observer.observe(&self.plan.job.id, fact);
+    }
+}
+
+/// What the service hears in a poll: batches go to their tasks at once, the rest is remembered until the poll returns.
+struct Intake<'s> {
+    tasks: &'s mut BTreeMap<TopicPartition, Task>,
+    observer: &'s dyn Observer,
+    job_id: &'s str,
+    arrivals: Vec<Assignment>,
+    leaving: Vec<TopicPartition>,
+    taken: BTreeMap<TopicPartition, (u64, u64)>,
+}
+
+impl Handler for Intake<'_> {
+    fn assigned(&mut self, assignments: Vec<Assignment>) {
+        self.arrivals.extend(assignments);
+    }
+
+    fn revoked(&mut self, partitions: &[TopicPartition], how: Revocation) {
+        self.arrivals
+            .retain(|arrival| !partitions.contains(&arrival.at));
+        match how {
+            Revocation::Released => self.leaving.extend_from_slice(partitions),
+            Revocation::Lost => {
+                self.tasks.retain(|at, _| !partitions.contains(at));
+                self.leaving.retain(|at| !partitions.contains(at));
+            }
+        }
+        self.observer
+            .observe(self.job_id, &Fact::Revoked { partitions, how });
+    }
+
+    fn batch(&mut self, at: &TopicPartition, messages: &mut dyn Iterator<Item = Message<'_>>) {
+        let Some(task) = self.tasks.get_mut(at) else {
+            messages.for_each(drop);
+            return;
+        };
+        let (observer, job_id) = (self.observer, self.job_id);
+        let (count, bytes) = task.take(messages, &mut |remark| {
+            let offset = remark.offset;
+            let fact = match remark.what {
+                Remarkable::Rejected(ref rejection) => Fact::Rejected {
+                    at,
+                    offset,
+                    rejection,
+                },
+                Remarkable::Unreadable(ref error) => Fact::Unreadable {
+                    at,
+                    offset,
+                    error: error.clone(),
+                },
+                Remarkable::Late { events } => Fact::LateForJudge { at, events },
+            };
+            observer.observe(job_id, &fact);
+        });
+        match self.taken.get_mut(at) {
+            Some(taken) => *taken = (taken.0 + count, taken.1 + bytes),
+            None => drop(self.taken.insert(at.clone(), (count, bytes))),
+        }
+    }
+}

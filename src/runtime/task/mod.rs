@@ -1,1 +1,309 @@
-//! (follows)
+//! A task: the work on one topic partition, of whichever stage.
+//!
+//! ```text
+//! assigned ──► restored ──► replaying ──► live ──► handed over, or lost
+//!              (newest       (muted, up     │
+//!               snapshot)     to the        └── spoken ──► committed ──► perhaps a snapshot
+//!                             committed
+//!                             position)
+//! ```
+//!
+//! Holds: the door's state is a function of the messages before `position` alone (the engine's law), so after a replay up to the committed position it is
+//! the state that the former owner had there, and everything before has been said. Only what the clock decides is not in the messages: that a partition is idle is
+//! therefore part of the position's [`Mark`], and interim results change no state.
+
+mod mark;
+mod plan;
+mod stage;
+mod voice;
+
+pub use mark::Mark;
+pub use plan::{Placement, Plan, PlanError, StageKind, TopicNames};
+pub(crate) use voice::Speech;
+
+use crate::engine::event::Rejection;
+use crate::engine::result::BucketSummary;
+use crate::engine::snapshot::{RestoreError, Snapshot};
+use crate::engine::wire::InputId;
+use crate::runtime::log::{METADATA_BYTES_MAX, Message, Outgoing, Position, TopicPartition};
+use crate::runtime::store::SnapshotKey;
+use crate::time::EventTime;
+use stage::{Note, Stage};
+use std::sync::Arc;
+use voice::Voice;
+
+/// Something in a message that telemetry wants to hear of.
+#[derive(Debug)]
+pub(crate) struct Remark {
+    pub(crate) offset: i64,
+    pub(crate) what: Remarkable,
+}
+
+#[derive(Debug)]
+pub(crate) enum Remarkable {
+    Rejected(Rejection),
+    Unreadable(String),
+    Late { events: u64 },
+}
+
+/// Where a task begins.
+#[derive(Clone, Debug)]
+pub(crate) struct Beginning {
+    /// The next offset to read.
+    pub(crate) from: i64,
+    /// What lies before this offset has been said by an earlier owner.
+    pub(crate) live_from: i64,
+    /// The mark of the committed position that the task goes on from, if it is of this lineage.
+    pub(crate) mark: Option<Mark>,
+    /// Buckets that another lineage, whose positions these are, has published.
+    pub(crate) silent_until_ms: Option<i64>,
+    /// The committed position, if there is one.
+    pub(crate) committed: Option<Position>,
+    pub(crate) now_ms: i64,
+    pub(crate) snapshot_interval_ms: i64,
+}
+
+/// The work on one topic partition.
+pub(crate) struct Task {
+    pub(crate) at: TopicPartition,
+    plan: Arc<Plan>,
+    kind: StageKind,
+    stage: Stage,
+    voice: Voice,
+    position: i64,
+    live_from: i64,
+    mark: Mark,
+    committed: Option<Position>,
+    /// Since when there has been nothing to read, milliseconds.
+    silent_since_ms: Option<i64>,
+    /// Whether anything came since interim results were last said.
+    news: bool,
+    interim_due_ms: i64,
+    snapshot_due_ms: i64,
+    snapshot_interval_ms: i64,
+    messages_since_snapshot: u64,
+    replay: Option<Replay>,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Replay {
+    messages: u64,
+    began_ms: i64,
+}
+
+impl Task {
+    /// A task of `kind` whose door goes on from `snapshot`, or begins anew.
+    pub(crate) fn begin(
+        plan: Arc<Plan>,
+        kind: StageKind,
+        at: TopicPartition,
+        snapshot: Option<&Snapshot>,
+        beginning: Beginning,
+    ) -> Result<Task, RestoreError> {
+        let fresh = Mark {
+            lineage: plan.lineage,
+            began: beginning.from,
+            // Unknown when there is a past without a mark: a needless word of being awake does no harm.
+            idle: beginning.committed.is_some(),
+            final_until_ms: beginning.silent_until_ms,
+            silent_until_ms: beginning.silent_until_ms,
+            inputs: plan.inputs.clone(),
+        };
+        let mark = beginning.mark.unwrap_or(fresh);
+        let stage = match snapshot {
+            Some(snapshot) => Stage::restore(kind, &plan, snapshot)?,
+            None => Stage::fresh(kind, &plan, &at, plan.speakers_to(kind, &mark.inputs)),
+        };
+        let speaker = match kind {
+            StageKind::Judge => plan::shard_id(at.partition as u16),
+            _ => InputId(at.to_string()),
+        };
+        let mut voice = Voice::new(Arc::clone(&plan), at.clone(), &speaker);
+        voice.muted = beginning.from < beginning.live_from;
+        voice.silent_until_ms = mark.silent_until_ms;
+        voice.final_until_ms = mark.final_until_ms;
+        let replay = voice.muted.then_some(Replay {
+            messages: 0,
+            began_ms: beginning.now_ms,
+        });
+        Ok(Task {
+            at,
+            plan,
+            kind,
+            stage,
+            voice,
+            position: beginning.from,
+            live_from: beginning.live_from,
+            mark,
+            committed: beginning.committed,
+            silent_since_ms: None,
+            news: false,
+            interim_due_ms: beginning.now_ms,
+            snapshot_due_ms: beginning.now_ms + beginning.snapshot_interval_ms,
+            snapshot_interval_ms: beginning.snapshot_interval_ms,
+            messages_since_snapshot: 0,
+            replay,
+        })
+    }
+
+    /// Takes messages in; returns how many, and the bytes of their values.
+    pub(crate) fn take(
+        &mut self,
+        messages: &mut dyn Iterator<Item = Message<'_>>,
+        remark: &mut dyn FnMut(Remark),
+    ) -> (u64, u64) {
+        let (mut count, mut bytes) = (0, 0);
+        for message in messages {
+            let offset = message.offset;
+            if offset < self.position {
+                continue; // a client may deliver again what it had fetched before a seek
+            }
+            self.voice.muted = offset < self.live_from;
+            let mut note = |note: Note| {
+                let what = match note {
+                    Note::Rejected(rejection) => Remarkable::Rejected(rejection),
+                    Note::Unreadable(error) => Remarkable::Unreadable(error),
+                    Note::Late { events } => Remarkable::Late { events },
+                };
+                remark(Remark { offset, what });
+            };
+            self.news |= self
+                .stage
+                .message(&self.plan, &message, &mut self.voice, &mut note);
+            self.position = offset + 1;
+            count += 1;
+            bytes += message.payload.map_or(0, <[u8]>::len) as u64;
+            if self.mark.idle && !self.voice.muted {
+                self.mark.idle = false;
+                self.stage.say_awake(&self.plan, &mut self.voice);
+            }
+        }
+        if count > 0 {
+            self.silent_since_ms = None;
+            self.messages_since_snapshot += count;
+            if let Some(replay) = &mut self.replay {
+                replay.messages += count;
+            }
+        }
+        (count, bytes)
+    }
+
+    /// Whether the replay has just ended; tells its messages and its length in milliseconds, once.
+    pub(crate) fn finished_replay(&mut self, now_ms: i64, at_end: bool) -> Option<(u64, i64)> {
+        // At the end of the partition nothing is left to replay, even if what lay before the committed position has been compacted away.
+        if self.replay.is_none() || (self.position < self.live_from && !at_end) {
+            return None;
+        }
+        self.position = self.position.max(self.live_from);
+        self.voice.muted = false;
+        let replay = self.replay.take()?;
+        Some((replay.messages, now_ms - replay.began_ms))
+    }
+
+    /// Whether everything that was said before is behind us.
+    pub(crate) fn is_live(&self) -> bool {
+        self.replay.is_none()
+    }
+
+    /// What the clock has to say to a live task that has read all there is. Returns whether the partition has just become idle.
+    pub(crate) fn at_end(&mut self, now_ms: i64) -> bool {
+        self.say_interim(now_ms);
+        let since = *self.silent_since_ms.get_or_insert(now_ms);
+        let patience = self.plan.job.extensions.idle_timeout_ms;
+        let is_awaited = matches!(self.kind, StageKind::Gather | StageKind::Keyed);
+        let falls_idle = is_awaited && !self.mark.idle && now_ms - since >= patience;
+        if falls_idle {
+            self.mark.idle = true;
+            self.stage.say_idle(&mut self.voice);
+        }
+        falls_idle
+    }
+
+    /// Events are taken up by the clock; what they lead to in the later stages goes on at once.
+    fn say_interim(&mut self, now_ms: i64) {
+        let interval = self.plan.job.extensions.interim_interval_ms;
+        let waits = self.kind.reads_events() && now_ms < self.interim_due_ms;
+        if interval > 0 && self.news && !waits {
+            self.news = false;
+            self.interim_due_ms = now_ms + interval;
+            self.stage.flush_interim(&mut self.voice);
+        }
+    }
+
+    /// The position to commit, if it (or its mark) differs from what is committed.
+    pub(crate) fn to_commit(&mut self) -> Option<Position> {
+        if !self.is_live() {
+            return None;
+        }
+        self.mark.final_until_ms = self.voice.final_until_ms;
+        let position = Position {
+            next_offset: self.position,
+            metadata: self.mark.write(METADATA_BYTES_MAX),
+        };
+        (self.committed.as_ref() != Some(&position)).then_some(position)
+    }
+
+    /// The transaction that held `position` is visible.
+    pub(crate) fn committed(&mut self, position: Position) {
+        self.committed = Some(position);
+    }
+
+    /// Whether there is anything to send.
+    pub(crate) fn has_words(&self) -> bool {
+        !self.voice.is_empty()
+    }
+
+    /// Whether the committed position is behind what has been read.
+    pub(crate) fn has_moved(&self) -> bool {
+        let committed = self.committed.as_ref().map(|held| held.next_offset);
+        self.is_live() && committed != Some(self.position)
+    }
+
+    /// Bytes that wait for a transaction.
+    pub(crate) fn outbox_bytes(&self) -> usize {
+        self.voice.bytes()
+    }
+
+    pub(crate) fn take_words(&mut self) -> Speech {
+        self.voice.take()
+    }
+
+    pub(crate) fn put_back(&mut self, speech: Speech) {
+        self.voice.put_back(speech);
+    }
+
+    pub(crate) fn take_interim(&mut self) -> (Vec<Outgoing>, Vec<BucketSummary>) {
+        self.voice.take_loose()
+    }
+
+    pub(crate) fn watermark(&self) -> Option<EventTime> {
+        self.stage.watermark()
+    }
+
+    /// Whether a snapshot is due and allowed: only of a state whose position is committed, so that none is ever ahead of the log.
+    pub(crate) fn wants_snapshot(&self, now_ms: i64, every_messages: Option<u64>) -> bool {
+        let many = every_messages.is_some_and(|every| self.messages_since_snapshot >= every);
+        (now_ms >= self.snapshot_due_ms || many) && self.may_snapshot()
+    }
+
+    /// Whether there is something new to keep, and its position is committed.
+    pub(crate) fn may_snapshot(&self) -> bool {
+        let committed = self.committed.as_ref().map(|held| held.next_offset);
+        self.messages_since_snapshot > 0
+            && self.is_live()
+            && committed == Some(self.position)
+            && !self.has_words()
+    }
+
+    /// The state, and the name to keep it under.
+    pub(crate) fn snapshot(&mut self, now_ms: i64) -> (SnapshotKey, Snapshot) {
+        self.snapshot_due_ms = now_ms + self.snapshot_interval_ms;
+        self.messages_since_snapshot = 0;
+        let key = SnapshotKey {
+            task: self.plan.task_name(&self.at),
+            lineage: self.plan.lineage,
+            offset: self.position,
+        };
+        (key, self.stage.snapshot())
+    }
+}

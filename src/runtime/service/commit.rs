@@ -1,0 +1,198 @@
+//! The transaction: what the tasks have said and how far they have read, together or not at all; and the snapshots that may follow it.
+
+use super::{CommitError, Service, ServiceError};
+use crate::runtime::log::{Log, Position, TopicPartition, Transaction};
+use crate::runtime::observer::Fact;
+use crate::runtime::task::{Speech, Task};
+
+/// Bytes in the outboxes beyond which a transaction does not wait for its time.
+const OUTBOX_BYTES_MAX: usize = 8 << 20;
+
+/// A task's part in a transaction.
+struct Part {
+    at: TopicPartition,
+    position: Option<Position>,
+    speech: Speech,
+    messages: usize,
+}
+
+impl<L: Log> Service<L> {
+    /// Whether it is time: something to commit, and either the interval is over, or somebody waits for a word that is said, or there is too much of it.
+    /// The interval grows with the cost of a transaction, so that commits never take more than a tenth of the time.
+    pub(super) fn commit_is_due(&self, all_at_end: bool) -> bool {
+        let has_words = self.tasks.values().any(Task::has_words);
+        if self.retry || !(has_words || self.tasks.values().any(Task::has_moved)) {
+            return false;
+        }
+        let since_ms = self.clock.now_ms() - self.committed_ms;
+        let bytes: usize = self.tasks.values().map(Task::outbox_bytes).sum();
+        since_ms
+            >= self
+                .settings
+                .commit_interval_ms
+                .max(9 * self.commit_cost_ms)
+            || (has_words && all_at_end && since_ms >= 9 * self.commit_cost_ms)
+            || bytes >= OUTBOX_BYTES_MAX
+    }
+
+    /// Makes the transaction; returns whether it happened. When it did not, what was said waits for the next, unless its task is lost by then.
+    pub(super) fn commit(&mut self) -> Result<bool, ServiceError> {
+        let mut parts: Vec<Part> = self.tasks.values_mut().filter_map(part_of).collect();
+        if parts.is_empty() {
+            return Ok(true);
+        }
+        let mut messages = Vec::new();
+        for part in &mut parts {
+            messages.append(&mut part.speech.messages);
+        }
+        let positions: Vec<(TopicPartition, Position)> = parts
+            .iter()
+            .filter_map(|part| Some((part.at.clone(), part.position.clone()?)))
+            .collect();
+        let began_ms = self.clock.now_ms();
+        let outcome = self.log.commit(Transaction {
+            messages: &messages,
+            positions: &positions,
+        });
+        self.committed_ms = self.clock.now_ms();
+        self.commit_cost_ms = self.committed_ms - began_ms;
+        match outcome {
+            Ok(()) => {
+                self.made_public(parts, messages.len());
+                Ok(true)
+            }
+            Err(CommitError::Retry(error)) => {
+                self.tell(&Fact::Aborted { error });
+                self.put_back(parts, messages);
+                Ok(false)
+            }
+            Err(CommitError::Fenced(error)) => {
+                self.tell(&Fact::Aborted { error });
+                self.tasks.clear();
+                Ok(false)
+            }
+            Err(CommitError::Fatal(error)) => Err(ServiceError::Commit(error)),
+        }
+    }
+
+    fn made_public(&mut self, parts: Vec<Part>, messages: usize) {
+        for part in parts {
+            for summary in &part.speech.summaries {
+                self.tell(&Fact::Bucket { summary });
+            }
+            if let (Some(task), Some(position)) = (self.tasks.get_mut(&part.at), part.position) {
+                task.committed(position);
+            }
+        }
+        let duration_ms = self.commit_cost_ms;
+        self.tell(&Fact::Committed {
+            messages,
+            duration_ms,
+        });
+    }
+
+    fn put_back(&mut self, parts: Vec<Part>, messages: Vec<crate::runtime::log::Outgoing>) {
+        self.retry = true;
+        let mut messages = messages.into_iter();
+        for mut part in parts {
+            part.speech.messages = messages.by_ref().take(part.messages).collect();
+            if let Some(task) = self.tasks.get_mut(&part.at) {
+                task.put_back(part.speech);
+            }
+        }
+    }
+
+    /// Interim results leave at once; what becomes of them is not worth a transaction.
+    pub(super) fn publish_interim(&mut self) -> Result<(), ServiceError> {
+        let mut published = false;
+        for task in self.tasks.values_mut() {
+            let (messages, summaries) = task.take_interim();
+            if !messages.is_empty() {
+                self.log.publish(&messages)?;
+                published = true;
+            }
+            for summary in &summaries {
+                let fact = Fact::Bucket { summary };
+                self.observer.observe(&self.plan.job.id, &fact);
+            }
+        }
+        // Before the tombstone that a later transaction may send after them.
+        match published {
+            true => Ok(self.log.flush()?),
+            false => Ok(()),
+        }
+    }
+
+    /// Partitions that leave: a last commit, a last snapshot for whoever comes, and they are forgotten.
+    pub(super) fn hand_over(&mut self, leaving: &[TopicPartition]) -> Result<(), ServiceError> {
+        if self.commit()? {
+            leaving.iter().for_each(|at| self.keep(at));
+        }
+        self.tasks.retain(|at, _| !leaving.contains(at));
+        Ok(())
+    }
+
+    /// The snapshots that are due, after a commit.
+    pub(super) fn take_due_snapshots(&mut self) {
+        let now_ms = self.clock.now_ms();
+        let every = self.settings.snapshot_every_messages;
+        let due: Vec<TopicPartition> = self
+            .tasks
+            .values()
+            .filter(|task| task.wants_snapshot(now_ms, every))
+            .map(|task| task.at.clone())
+            .collect();
+        due.iter().for_each(|at| self.keep(at));
+    }
+
+    /// Stores a task's state, and forgets the snapshots that are no longer needed. A store that fails costs replay time, not results.
+    pub(super) fn keep(&mut self, at: &TopicPartition) {
+        let now_ms = self.clock.now_ms();
+        let Some(task) = self.tasks.get_mut(at).filter(|task| task.may_snapshot()) else {
+            return;
+        };
+        let (key, snapshot) = task.snapshot(now_ms);
+        let bytes = snapshot.as_bytes();
+        let stored = self
+            .store
+            .put(&key, bytes)
+            .and_then(|()| self.forget_old_snapshots(&key));
+        match stored {
+            Ok(()) => self.tell(&Fact::Snapshot {
+                key: &key,
+                bytes: bytes.len(),
+                duration_ms: self.clock.now_ms() - now_ms,
+            }),
+            Err(error) => self.tell(&Fact::SnapshotFailed {
+                key: &key,
+                error: error.to_string(),
+            }),
+        }
+    }
+
+    fn forget_old_snapshots(
+        &mut self,
+        newest: &crate::runtime::store::SnapshotKey,
+    ) -> Result<(), crate::runtime::store::StoreError> {
+        let keys = self.store.list(&newest.task)?;
+        let of_lineage = keys.iter().filter(|key| key.lineage == newest.lineage);
+        for key in of_lineage.skip(self.settings.snapshots_kept.max(2)) {
+            self.store.delete(key)?;
+        }
+        Ok(())
+    }
+}
+
+fn part_of(task: &mut Task) -> Option<Part> {
+    let position = task.to_commit();
+    if position.is_none() && !task.has_words() {
+        return None;
+    }
+    let speech = task.take_words();
+    Some(Part {
+        at: task.at.clone(),
+        position,
+        messages: speech.messages.len(),
+        speech,
+    })
+}

@@ -1,0 +1,119 @@
+//! What stands beside a committed position: all that a successor has to know and a snapshot cannot tell, because it must be of this very
+//! position.
+//!
+//! Text, so that the usual Kafka tools show it: `tidewatch/1 lineage=… began=… idle=… final=… inputs=web:4,auth:2`.
+//! Holds: `parse` reads what `write` wrote; text of other origin is no mark, never an error.
+
+use std::collections::BTreeMap;
+use std::fmt::Write;
+use std::sync::Arc;
+
+const VERSION: &str = "tidewatch/1";
+
+/// The metadata of a committed position.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Mark {
+    /// Of which configuration and placement.
+    pub lineage: u64,
+    /// The offset that this lineage began at: where a replay without any snapshot begins.
+    pub began: i64,
+    /// Whether the others had been told not to wait for this partition.
+    pub idle: bool,
+    /// The last bucket whose final results were published, milliseconds since the epoch. Survives a change of lineage.
+    pub final_until_ms: Option<i64>,
+    /// Buckets up to this one were published by an earlier lineage, and are not published again; milliseconds since the epoch.
+    pub silent_until_ms: Option<i64>,
+    /// The input topics and partitions that the lineage began with.
+    pub inputs: BTreeMap<Arc<str>, i32>,
+}
+
+impl Mark {
+    /// The text. Input topics are left out, last first, where they would exceed `bytes_max`; they stay known as long as a snapshot is.
+    pub fn write(&self, bytes_max: usize) -> String {
+        let mut text = format!(
+            "{VERSION} lineage={:016x} began={} idle={}",
+            self.lineage,
+            self.began,
+            u8::from(self.idle)
+        );
+        if let Some(ms) = self.final_until_ms {
+            let _ = write!(text, " final={ms}");
+        }
+        if let Some(ms) = self.silent_until_ms {
+            let _ = write!(text, " silent={ms}");
+        }
+        let mut separator = " inputs=";
+        for (topic, partitions) in &self.inputs {
+            let input = format!("{separator}{topic}:{partitions}");
+            if text.len() + input.len() > bytes_max {
+                break;
+            }
+            text.push_str(&input);
+            separator = ",";
+        }
+        text
+    }
+
+    /// The mark that `text` holds.
+    pub fn parse(text: &str) -> Option<Mark> {
+        let mut words = text.split(' ');
+        if words.next() != Some(VERSION) {
+            return None;
+        }
+        let mut mark = Mark::default();
+        for word in words {
+            let (name, value) = word.split_once('=')?;
+            match name {
+                "lineage" => mark.lineage = u64::from_str_radix(value, 16).ok()?,
+                "began" => mark.began = value.parse().ok()?,
+                "idle" => mark.idle = value == "1",
+                "final" => mark.final_until_ms = Some(value.parse().ok()?),
+                "silent" => mark.silent_until_ms = Some(value.parse().ok()?),
+                "inputs" => {
+                    for input in value.split(',') {
+                        let (topic, partitions) = input.rsplit_once(':')?;
+                        mark.inputs.insert(topic.into(), partitions.parse().ok()?);
+                    }
+                }
+                _ => {} // of a later build
+            }
+        }
+        Some(mark)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    proptest! {
+        #[test]
+        fn what_is_written_beside_a_position_is_read_again(
+            lineage: u64, began in 0i64.., idle: bool, final_until_ms: Option<i64>,
+            silent_until_ms: Option<i64>, inputs in proptest::collection::btree_map("[a-zA-Z0-9._-]{1,20}", 1i32..100, 0..8),
+        ) {
+            let inputs = inputs.into_iter().map(|(topic, n)| (topic.into(), n)).collect();
+            let mark = Mark { lineage, began, idle, final_until_ms, silent_until_ms, inputs };
+            prop_assert_eq!(Mark::parse(&mark.write(4096)), Some(mark));
+        }
+
+        #[test]
+        fn any_other_text_is_no_mark_and_no_panic(text: String, tail: String) {
+            prop_assert_eq!(Mark::parse(&text), None);
+            let _ = Mark::parse(&format!("{VERSION} {tail}"));
+        }
+    }
+
+    #[test]
+    fn a_job_of_very_many_topics_still_fits_beside_its_position() {
+        let inputs = (0..1000).map(|n| (format!("a-rather-long-topic-name-{n:04}").into(), 64));
+        let mark = Mark {
+            inputs: inputs.collect(),
+            ..Mark::default()
+        };
+        let text = mark.write(4096);
+        assert!(text.len() <= 4096);
+        assert!(Mark::parse(&text).is_some_and(|read| read.inputs.len() > 50));
+    }
+}

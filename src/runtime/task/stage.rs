@@ -1,0 +1,341 @@
+//! The doors of the engine behind one interface: a message in, the door's answers to the voice.
+
+use super::plan::{Plan, StageKind};
+use super::voice::Voice;
+use crate::decode::Decoder;
+use crate::engine::event::{Event, Rejection};
+use crate::engine::gatherer::{self, Gatherer};
+use crate::engine::judge::{self, Judge};
+use crate::engine::pipeline::{self, Keyed, KeyedOutput, Pipeline};
+use crate::engine::rollup::{self, Rollup};
+use crate::engine::snapshot::{RestoreError, Snapshot};
+use crate::engine::wire::{InputId, StageMessage};
+use crate::runtime::log::{Message, TopicPartition};
+use crate::time::{EventTime, Finality};
+use std::sync::Arc;
+
+/// What the shell has to hear of a message beyond the door's answers.
+#[derive(Debug)]
+pub(super) enum Note {
+    Rejected(Rejection),
+    Unreadable(String),
+    Late { events: u64 },
+}
+
+/// A door, with the decoder where it reads events.
+pub(super) enum Stage {
+    Fused(Box<Decoder>, Box<Pipeline>),
+    Keyed(Box<Decoder>, Box<Keyed>),
+    Gather(Box<Decoder>, Box<Gatherer>),
+    Judge(Box<Judge>),
+    Rollup(Box<Rollup>),
+}
+
+impl Stage {
+    /// A door that has seen nothing; `speakers` are those that it waits for.
+    pub(super) fn fresh(
+        kind: StageKind,
+        plan: &Plan,
+        at: &TopicPartition,
+        speakers: Vec<InputId>,
+    ) -> Stage {
+        let job = Arc::clone(&plan.job);
+        let decoder = || Box::new(Decoder::new(&plan.job));
+        match kind {
+            StageKind::Fused => Stage::Fused(decoder(), Box::new(Pipeline::new(job))),
+            StageKind::Keyed => {
+                let input = InputId(at.to_string());
+                Stage::Keyed(decoder(), Box::new(Keyed::new(job, input)))
+            }
+            StageKind::Gather => Stage::Gather(decoder(), Box::new(Gatherer::new(job))),
+            StageKind::Judge => {
+                let shard = at.partition as u16;
+                Stage::Judge(Box::new(Judge::new(job, shard, speakers)))
+            }
+            StageKind::Rollup => Stage::Rollup(Box::new(Rollup::new(job, speakers))),
+        }
+    }
+
+    /// A door that goes on where `snapshot` was taken.
+    pub(super) fn restore(
+        kind: StageKind,
+        plan: &Plan,
+        snapshot: &Snapshot,
+    ) -> Result<Stage, RestoreError> {
+        let job = Arc::clone(&plan.job);
+        let decoder = || Box::new(Decoder::new(&plan.job));
+        Ok(match kind {
+            StageKind::Fused => {
+                Stage::Fused(decoder(), Box::new(Pipeline::restore(job, snapshot)?))
+            }
+            StageKind::Keyed => Stage::Keyed(decoder(), Box::new(Keyed::restore(job, snapshot)?)),
+            StageKind::Gather => {
+                Stage::Gather(decoder(), Box::new(Gatherer::restore(job, snapshot)?))
+            }
+            StageKind::Judge => Stage::Judge(Box::new(Judge::restore(job, snapshot)?)),
+            StageKind::Rollup => Stage::Rollup(Box::new(Rollup::restore(job, snapshot)?)),
+        })
+    }
+
+    pub(super) fn snapshot(&self) -> Snapshot {
+        match self {
+            Stage::Fused(_, pipeline) => pipeline.snapshot(),
+            Stage::Keyed(_, keyed) => keyed.snapshot(),
+            Stage::Gather(_, gatherer) => gatherer.snapshot(),
+            Stage::Judge(judge) => judge.snapshot(),
+            Stage::Rollup(rollup) => rollup.snapshot(),
+        }
+    }
+
+    /// The watermark of an input partition; `None` for judges and rollups, and before the first event.
+    pub(super) fn watermark(&self) -> Option<EventTime> {
+        match self {
+            Stage::Fused(_, pipeline) => pipeline.watermark(),
+            Stage::Keyed(_, keyed) => keyed.watermark(),
+            Stage::Gather(_, gatherer) => gatherer.watermark(),
+            Stage::Judge(_) | Stage::Rollup(_) => None,
+        }
+    }
+
+    /// Hands a message over. Returns whether there may be something new to say of an open bucket.
+    pub(super) fn message(
+        &mut self,
+        plan: &Plan,
+        message: &Message<'_>,
+        voice: &mut Voice,
+        note: &mut dyn FnMut(Note),
+    ) -> bool {
+        match self {
+            Stage::Fused(decoder, pipeline) => decode(decoder, message, &mut |decoded| {
+                let outputs = pipeline.handle(offer(&decoded));
+                refuse(decoded.err(), message, voice, note);
+                answer_fused(outputs, Some(message), voice, note);
+            }),
+            Stage::Keyed(decoder, keyed) => decode(decoder, message, &mut |decoded| {
+                let outputs = keyed.handle(offer(&decoded));
+                refuse(decoded.err(), message, voice, note);
+                answer_keyed(outputs, Some(message), voice, note);
+            }),
+            Stage::Gather(decoder, gatherer) => decode(decoder, message, &mut |decoded| {
+                let outputs = gatherer.handle(offer(&decoded));
+                refuse(decoded.err(), message, voice, note);
+                answer_gather(outputs, Some(message), voice, note);
+            }),
+            Stage::Judge(_) | Stage::Rollup(_) => {
+                let Some(from) = Voice::speaker(plan, message) else {
+                    return false; // of another lineage
+                };
+                match StageMessage::decode(message.payload.unwrap_or_default()) {
+                    Ok(word) => {
+                        let is_interim = is_interim(&word);
+                        self.heard(from, word, voice, note);
+                        return is_interim;
+                    }
+                    Err(error) => note(Note::Unreadable(error.to_string())),
+                }
+                return false;
+            }
+        }
+        true
+    }
+
+    fn heard(
+        &mut self,
+        from: InputId,
+        word: StageMessage,
+        voice: &mut Voice,
+        note: &mut dyn FnMut(Note),
+    ) {
+        match self {
+            Stage::Judge(judge) => {
+                let input = match word {
+                    StageMessage::Closed(bucket) => judge::Input::Closed { from, bucket },
+                    StageMessage::Watermark(until) => judge::Input::Watermark { from, until },
+                    StageMessage::Idle => judge::Input::Idle { from },
+                    StageMessage::Partial(_) => {
+                        return note(Note::Unreadable("a partial bucket, for a judge".to_owned()));
+                    }
+                };
+                answer_judge(judge.handle(input), voice, note);
+            }
+            Stage::Rollup(rollup) => {
+                let input = match word {
+                    StageMessage::Partial(bucket) => rollup::Input::Partial { from, bucket },
+                    StageMessage::Watermark(until) => rollup::Input::Watermark { from, until },
+                    StageMessage::Idle => rollup::Input::Idle { from },
+                    StageMessage::Closed(_) => {
+                        return note(Note::Unreadable(
+                            "a closed bucket, for the rollup".to_owned(),
+                        ));
+                    }
+                };
+                answer_rollup(rollup.handle(input), voice);
+            }
+            Stage::Fused(..) | Stage::Keyed(..) | Stage::Gather(..) => {}
+        }
+    }
+
+    /// Says what the open bucket looks like so far.
+    pub(super) fn flush_interim(&mut self, voice: &mut Voice) {
+        let flush = || gatherer::Input::Flush(Finality::Interim);
+        let mut ignore = |_: Note| {};
+        match self {
+            Stage::Fused(_, pipeline) => {
+                answer_fused(pipeline.handle(flush()), None, voice, &mut ignore);
+            }
+            Stage::Keyed(_, keyed) => answer_keyed(keyed.handle(flush()), None, voice, &mut ignore),
+            Stage::Gather(_, gatherer) => {
+                answer_gather(gatherer.handle(flush()), None, voice, &mut ignore);
+            }
+            Stage::Judge(judge) => {
+                let outputs = judge.handle(judge::Input::Flush(Finality::Interim));
+                answer_judge(outputs, voice, &mut ignore);
+            }
+            Stage::Rollup(rollup) => {
+                answer_rollup(
+                    rollup.handle(rollup::Input::Flush(Finality::Interim)),
+                    voice,
+                );
+            }
+        }
+    }
+
+    /// Tells the next stage that this input partition is silent.
+    pub(super) fn say_idle(&self, voice: &mut Voice) {
+        match self {
+            Stage::Gather(..) => voice.to_next(&StageMessage::Idle, true),
+            Stage::Keyed(..) => voice.to_next(&StageMessage::Idle, false),
+            Stage::Fused(..) | Stage::Judge(_) | Stage::Rollup(_) => {}
+        }
+    }
+
+    /// Tells the next stage that this input partition speaks again, before any bucket of its has closed.
+    pub(super) fn say_awake(&self, plan: &Plan, voice: &mut Voice) {
+        let Some(watermark) = self.watermark() else {
+            return;
+        };
+        let until = StageMessage::Watermark(plan.job.bucket_span.bucket_of(watermark));
+        match self {
+            Stage::Gather(..) => voice.to_next(&until, true),
+            Stage::Keyed(..) => voice.to_next(&until, false),
+            Stage::Fused(..) | Stage::Judge(_) | Stage::Rollup(_) => {}
+        }
+    }
+}
+
+fn is_interim(word: &StageMessage) -> bool {
+    match word {
+        StageMessage::Closed(bucket) => bucket.finality == Finality::Interim,
+        StageMessage::Partial(bucket) => bucket.finality == Finality::Interim,
+        StageMessage::Watermark(_) | StageMessage::Idle => false,
+    }
+}
+
+type Decoded<'a, 'b> = Result<&'a Event<'b>, Rejection>;
+
+fn decode(decoder: &mut Decoder, message: &Message<'_>, sink: &mut dyn FnMut(Decoded<'_, '_>)) {
+    let time = message.timestamp_ms.map(EventTime);
+    let payload = message.payload.unwrap_or_default();
+    decoder.payload(payload, time, sink);
+}
+
+fn offer<'a>(decoded: &'a Decoded<'_, '_>) -> gatherer::Input<'a> {
+    match decoded {
+        Ok(event) => gatherer::Input::Event(event),
+        Err(rejection) => gatherer::Input::Rejected(rejection),
+    }
+}
+
+fn refuse(
+    rejection: Option<Rejection>,
+    message: &Message<'_>,
+    voice: &mut Voice,
+    note: &mut dyn FnMut(Note),
+) {
+    if let Some(rejection) = rejection {
+        voice.dead_letter(message, &rejection);
+        note(Note::Rejected(rejection));
+    }
+}
+
+/// A door rejects only what has just been handed over, never in a flush.
+fn late(
+    rejection: Rejection,
+    message: Option<&Message<'_>>,
+    voice: &mut Voice,
+    note: &mut dyn FnMut(Note),
+) {
+    if let Some(message) = message {
+        refuse(Some(rejection), message, voice, note);
+    }
+}
+
+fn answer_fused(
+    outputs: Vec<pipeline::Output>,
+    message: Option<&Message<'_>>,
+    voice: &mut Voice,
+    note: &mut dyn FnMut(Note),
+) {
+    for output in outputs {
+        match output {
+            pipeline::Output::Rejected(rejection) => late(rejection, message, voice, note),
+            pipeline::Output::Result(document) => voice.result(&document),
+            pipeline::Output::Retract(document) => voice.retract(document),
+            pipeline::Output::Closed(summary) => voice.bucket(summary),
+        }
+    }
+}
+
+fn answer_keyed(
+    outputs: Vec<KeyedOutput>,
+    message: Option<&Message<'_>>,
+    voice: &mut Voice,
+    note: &mut dyn FnMut(Note),
+) {
+    for output in outputs {
+        match output {
+            KeyedOutput::Rejected(rejection) => late(rejection, message, voice, note),
+            KeyedOutput::Partial(bucket) => voice.partial(bucket),
+            KeyedOutput::Watermark(until) => voice.to_next(&StageMessage::Watermark(until), false),
+        }
+    }
+}
+
+fn answer_gather(
+    outputs: Vec<gatherer::Output>,
+    message: Option<&Message<'_>>,
+    voice: &mut Voice,
+    note: &mut dyn FnMut(Note),
+) {
+    for output in outputs {
+        match output {
+            gatherer::Output::Rejected(rejection) => late(rejection, message, voice, note),
+            gatherer::Output::Closed(bucket) => voice.closed(bucket),
+            gatherer::Output::Watermark(until) => {
+                voice.to_next(&StageMessage::Watermark(until), true);
+            }
+        }
+    }
+}
+
+fn answer_judge(outputs: Vec<judge::Output>, voice: &mut Voice, note: &mut dyn FnMut(Note)) {
+    for output in outputs {
+        match output {
+            judge::Output::Partial(bucket) => voice.partial(bucket),
+            judge::Output::Watermark(until) => {
+                voice.to_next(&StageMessage::Watermark(until), false);
+            }
+            judge::Output::Late { events } => note(Note::Late { events }),
+        }
+    }
+}
+
+fn answer_rollup(outputs: Vec<rollup::Output>, voice: &mut Voice) {
+    for output in outputs {
+        match output {
+            rollup::Output::Result(document) => voice.result(&document),
+            rollup::Output::Retract(document) => voice.retract(document),
+            rollup::Output::Closed(summary) => voice.bucket(summary),
+        }
+    }
+}

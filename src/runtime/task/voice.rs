@@ -1,0 +1,285 @@
+//! How a task speaks: the doors' answers become messages, in an outbox that leaves with the task's position.
+//!
+//! Final results, dead letters and what one stage says to the next wait in the outbox for a transaction. Interim results need no such
+//! care: they leave at once, at least once, to topics of their own. A muted voice says nothing (a replay: all of it has been said).
+//!
+//! Messages between stages have the key `<lineage, 16 hex digits> <speaker>`, so that a stage hears only its own lineage. Between two commits, a
+//! watermark that follows another to the same partition replaces it: only the last one says anything.
+
+use super::plan::Plan;
+use crate::engine::event::Rejection;
+use crate::engine::judge::PartialBucket;
+use crate::engine::result::{BucketSummary, Document, DocumentId, DocumentKind};
+use crate::engine::wire::{ClosedBucket, InputId, StageMessage};
+use crate::runtime::log::{Message, Outgoing, TopicPartition};
+use crate::time::{BucketStart, Finality};
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+/// A task's voice and outbox.
+#[derive(Debug)]
+pub(super) struct Voice {
+    plan: Arc<Plan>,
+    at: TopicPartition,
+    key: Vec<u8>,
+    /// Whether everything is being said for the second time.
+    pub(super) muted: bool,
+    /// Final results up to this bucket were published by an earlier lineage, and are not published again.
+    pub(super) silent_until_ms: Option<i64>,
+    /// The last bucket said to be final, milliseconds since the epoch.
+    pub(super) final_until_ms: Option<i64>,
+    outbox: Vec<Outgoing>,
+    outbox_bytes: usize,
+    /// Buckets that become public with the outbox.
+    summaries: Vec<BucketSummary>,
+    loose: Vec<Outgoing>,
+    interim_summaries: Vec<BucketSummary>,
+    /// Where in the outbox the last word to a partition of the next stage is, if that word is a watermark.
+    watermarks: BTreeMap<i32, usize>,
+    /// Interim documents that stand in their topic.
+    interim: BTreeSet<(DocumentKind, String)>,
+    /// So many of the next final buckets may have interim documents of an earlier life.
+    uncertain_buckets: i64,
+}
+
+/// What a task has to say, taken out of its outbox for a transaction.
+#[derive(Debug, Default)]
+pub(crate) struct Speech {
+    pub(crate) messages: Vec<Outgoing>,
+    pub(crate) summaries: Vec<BucketSummary>,
+}
+
+impl Voice {
+    pub(super) fn new(plan: Arc<Plan>, at: TopicPartition, speaker: &InputId) -> Voice {
+        let key = format!("{:016x} {}", plan.lineage, speaker.0).into_bytes();
+        let (span, lateness) = (plan.job.bucket_span, plan.job.lateness);
+        Voice {
+            uncertain_buckets: 2 + lateness.millis() / span.millis(),
+            plan,
+            at,
+            key,
+            muted: false,
+            silent_until_ms: None,
+            final_until_ms: None,
+            outbox: Vec::new(),
+            outbox_bytes: 0,
+            summaries: Vec::new(),
+            loose: Vec::new(),
+            interim_summaries: Vec::new(),
+            watermarks: BTreeMap::new(),
+            interim: BTreeSet::new(),
+        }
+    }
+
+    /// The speaker of an internal message, if it is of this lineage.
+    pub(super) fn speaker(plan: &Plan, message: &Message<'_>) -> Option<InputId> {
+        let text = std::str::from_utf8(message.key?).ok()?;
+        let (lineage, speaker) = text.split_once(' ')?;
+        let ours = u64::from_str_radix(lineage, 16) == Ok(plan.lineage);
+        ours.then(|| InputId(speaker.to_owned()))
+    }
+
+    pub(super) fn closed(&mut self, bucket: ClosedBucket) {
+        if self.muted {
+            return;
+        }
+        let topic = Arc::clone(&self.plan.closed);
+        for (shard, share) in bucket.split(self.plan.shards) {
+            self.tell(&topic, i32::from(shard), &StageMessage::Closed(share));
+        }
+    }
+
+    pub(super) fn partial(&mut self, bucket: PartialBucket) {
+        if self.muted {
+            return;
+        }
+        let topic = Arc::clone(&self.plan.partials);
+        self.tell(&topic, 0, &StageMessage::Partial(bucket));
+    }
+
+    /// To every judge, when a gatherer speaks; else to the rollup.
+    pub(super) fn to_next(&mut self, word: &StageMessage, to_judges: bool) {
+        if self.muted {
+            return;
+        }
+        let (topic, partitions) = match to_judges {
+            true => (Arc::clone(&self.plan.closed), self.plan.shards),
+            false => (Arc::clone(&self.plan.partials), 1),
+        };
+        let payload = word.encode();
+        for partition in 0..i32::from(partitions) {
+            let is_watermark = matches!(word, StageMessage::Watermark(_));
+            match self.watermarks.get(&partition) {
+                Some(&index) if is_watermark => self.outbox[index].payload = Some(payload.clone()),
+                _ => {
+                    self.push(&topic, partition, payload.clone());
+                    if is_watermark {
+                        self.watermarks.insert(partition, self.outbox.len() - 1);
+                    }
+                }
+            }
+        }
+    }
+
+    pub(super) fn result(&mut self, document: &Document) {
+        let is_old = |until: i64| document.time.millis() <= until;
+        if self.muted || self.silent_until_ms.is_some_and(is_old) {
+            return;
+        }
+        let identity = (document.kind, document.id.clone());
+        match document.finality {
+            Finality::Interim => {
+                let topic = Arc::clone(self.plan.names.interim(document.kind));
+                let message = self.document(topic, document);
+                self.loose.push(message);
+                self.interim.insert(identity);
+            }
+            Finality::Final => {
+                let topic = Arc::clone(self.plan.names.results(document.kind));
+                let message = self.document(topic, document);
+                self.add(message);
+                let may_stand = self.interim.remove(&identity) || self.uncertain_buckets > 0;
+                if may_stand && self.plan.job.extensions.interim_interval_ms > 0 {
+                    self.remove_interim(document.kind, document.id.clone(), document.time);
+                }
+            }
+        }
+    }
+
+    pub(super) fn retract(&mut self, document: DocumentId) {
+        if !self.muted {
+            self.interim.remove(&(document.kind, document.id.clone()));
+            self.remove_interim(document.kind, document.id, document.time);
+        }
+    }
+
+    pub(super) fn bucket(&mut self, summary: BucketSummary) {
+        if summary.finality == Finality::Final {
+            let until = summary.start.millis();
+            self.final_until_ms = self.final_until_ms.max(Some(until));
+        }
+        if self.muted {
+            return;
+        }
+        match summary.finality {
+            Finality::Final => {
+                self.uncertain_buckets -= 1;
+                self.summaries.push(summary);
+            }
+            Finality::Interim => self.interim_summaries.push(summary),
+        }
+    }
+
+    /// The bytes that were refused, with the reason and where they came from.
+    pub(super) fn dead_letter(&mut self, message: &Message<'_>, rejection: &Rejection) {
+        if self.muted {
+            return;
+        }
+        let letter = Outgoing {
+            topic: Arc::clone(self.plan.names.dead_letters()),
+            partition: None,
+            key: message.key.map(<[u8]>::to_vec),
+            payload: message.payload.map(<[u8]>::to_vec),
+            headers: vec![
+                ("reason", rejection.reason.label().to_owned()),
+                ("detail", rejection.detail.clone()),
+                ("job_id", self.plan.job.id.clone()),
+                ("topic", self.at.topic.to_string()),
+                ("partition", self.at.partition.to_string()),
+                ("offset", message.offset.to_string()),
+            ],
+            timestamp_ms: None,
+        };
+        self.add(letter);
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.outbox.is_empty() && self.summaries.is_empty()
+    }
+
+    pub(super) fn bytes(&self) -> usize {
+        self.outbox_bytes
+    }
+
+    /// Everything that waits for a transaction.
+    pub(super) fn take(&mut self) -> Speech {
+        self.watermarks.clear();
+        self.outbox_bytes = 0;
+        Speech {
+            messages: std::mem::take(&mut self.outbox),
+            summaries: std::mem::take(&mut self.summaries),
+        }
+    }
+
+    /// The transaction did not happen: what was taken waits again, before what has come since.
+    pub(super) fn put_back(&mut self, speech: Speech) {
+        debug_assert!(self.is_empty(), "nothing is said while a transaction runs");
+        self.outbox_bytes = speech.messages.iter().map(Outgoing::bytes).sum();
+        self.outbox = speech.messages;
+        self.summaries = speech.summaries;
+    }
+
+    /// Interim results, for sending at once.
+    pub(super) fn take_loose(&mut self) -> (Vec<Outgoing>, Vec<BucketSummary>) {
+        (
+            std::mem::take(&mut self.loose),
+            std::mem::take(&mut self.interim_summaries),
+        )
+    }
+
+    fn tell(&mut self, topic: &Arc<str>, partition: i32, word: &StageMessage) {
+        self.watermarks.remove(&partition);
+        self.push(topic, partition, word.encode());
+    }
+
+    /// Stamped with the time of writing: by its bucket's time, history would outlive the topic's retention before it is read.
+    fn push(&mut self, topic: &Arc<str>, partition: i32, payload: Vec<u8>) {
+        self.add(Outgoing {
+            topic: Arc::clone(topic),
+            partition: Some(partition),
+            key: Some(self.key.clone()),
+            payload: Some(payload),
+            headers: Vec::new(),
+            timestamp_ms: None,
+        });
+    }
+
+    fn add(&mut self, message: Outgoing) {
+        self.outbox_bytes += message.bytes();
+        self.outbox.push(message);
+    }
+
+    /// A tombstone, together with the final word that makes the interim one void.
+    fn remove_interim(&mut self, kind: DocumentKind, id: String, time: BucketStart) {
+        self.add(Outgoing {
+            topic: Arc::clone(self.plan.names.interim(kind)),
+            partition: None,
+            key: Some(id.into_bytes()),
+            payload: None,
+            headers: Vec::new(),
+            timestamp_ms: Some(time.millis().max(0)),
+        });
+    }
+
+    /// A document as a message: CloudEvents in binary mode (CloudEvents 1.0, Kafka protocol binding 3.2).
+    fn document(&self, topic: Arc<str>, document: &Document) -> Outgoing {
+        let kind = document.kind.name();
+        let payload = serde_json::to_vec(document)
+            .expect("documents hold finite numbers and text, which JSON can write");
+        Outgoing {
+            topic,
+            partition: None,
+            key: Some(document.id.clone().into_bytes()),
+            payload: Some(payload),
+            headers: vec![
+                ("ce_specversion", "1.0".to_owned()),
+                ("ce_id", document.id.clone()),
+                ("ce_type", format!("io.tidewatch.{kind}.v1")),
+                ("ce_source", format!("/jobs/{}", self.plan.job.id)),
+                ("ce_time", document.time.to_string()),
+                ("content-type", "application/json".to_owned()),
+            ],
+            timestamp_ms: Some(document.time.millis().max(0)),
+        }
+    }
+}
