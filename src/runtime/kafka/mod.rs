@@ -9,6 +9,10 @@
 //! Kafka's own rules that this relies on (KIP-98, KIP-447): a transactional id has one producer at a time; positions committed with stale
 //! group metadata are refused; positions are readable only when no open transaction holds them. librdkafka's names are in `client`, its
 //! pointers in `edge`, nowhere else. Checked by: tests/kafka, on a real broker.
+#![allow(
+    clippy::disallowed_methods,
+    reason = "deadlines: every wait for a broker has one"
+)]
 
 mod client;
 mod edge;
