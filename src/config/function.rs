@@ -141,7 +141,7 @@ impl Function {
     }
 
     /// Every name that `from_name` knows, aliases last.
-    pub fn names() -> impl Iterator<Item = &'static str> {
+    pub fn names() -> impl Iterator<Item = &'static str> + Clone {
         FUNCTIONS.iter().map(|row| row.name)
     }
 

@@ -284,17 +284,15 @@ fn read_delayed_check(object: &Object<'_>, analysis: Option<&Analysis>) -> Value
     document["enabled"] = check.boolean("enabled").unwrap_or(true).into();
     if let Some(window) = check.time("check_window", Grain::Seconds, 1000..=DAY_MS) {
         let span = analysis.and_then(|analysis| analysis.bucket_span.as_ref());
-        let rule = match span {
-            Some(span) if window.ms < span.ms => "at least one",
-            Some(span) if window.ms / span.ms > 10_000 => "at most 10000",
-            _ => "",
-        };
-        if let Some(span) = span.filter(|_| !rule.is_empty()) {
-            let message = format!(
-                "{:?} must be {rule} bucket spans ({:?})",
-                window.text, span.text
-            );
-            check.wrong("check_window", message);
+        let broken = span.and_then(|span| match window.ms {
+            ms if ms < span.ms => Some(format!("is less than the bucket span ({:?})", span.text)),
+            ms if ms / span.ms > 10_000 => {
+                Some(format!("is more than 10000 bucket spans ({:?})", span.text))
+            }
+            _ => None,
+        });
+        if let Some(broken) = broken {
+            check.wrong("check_window", format!("{:?} {broken}", window.text));
         }
         document["check_window"] = window.text.into();
     }

@@ -96,7 +96,7 @@ fn read_function(object: &Object<'_>) -> Option<Function> {
     if function.is_none() {
         let hint = match nearest(name, Function::names()) {
             Some(near) => format!("; did you mean {near:?}?"),
-            None => "; such as \"count\", \"mean\" or \"high_sum\"".to_owned(),
+            None => "; \"count\", \"mean\" and \"high_sum\" are some".to_owned(),
         };
         object.wrong(
             "function",
