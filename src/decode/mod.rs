@@ -1,26 +1,437 @@
 //! Bytes → events: JSON and CSV, time texts, framing. Total on any input: what is not an event is a [`Rejection`].
+//!
+//! A [`Decoder`] is made once for a job and holds what can be reused; an event of plain values whose texts need no unescaping costs
+//! no allocation (tests/allocations.rs counts them). Only the fields that the job names are materialised. The message
+//! shells call [`Decoder::payload`]; files and pipes go through [`Reader`]. docs/events.md is the user's side of this.
+
+mod csv;
+mod frame;
+mod guard;
+mod input;
+mod json;
+mod paths;
+mod scan;
+mod source;
+mod time_format;
+mod time_pattern;
+
+pub use input::{Format, Item, Options, Origin, Reader};
+pub use time_pattern::{Pattern, PatternError};
+
 use crate::config::Job;
-use crate::engine::event::{Event, Rejection};
+use crate::engine::event::{Event, Reason, Rejection, Value};
 use crate::time::EventTime;
+use csv::{Cells, Header};
+use frame::{Frame, Framer};
+use json::Extracted;
+use paths::Paths;
+use scan::{Flaw, Scanner};
+use time_format::TimeReader;
+
+/// A `time_field` of this name stands for the timestamp of the Kafka message, unless the event has such a field itself.
+pub const KAFKA_TIMESTAMP: &str = "@kafka_timestamp";
+
+/// The longest event that is decoded, bytes, unless said otherwise.
+pub const BYTES_MAX: usize = 1 << 20;
+
+/// The part of an offending text that a rejection shows, characters.
+const SHOWN_CHARS_MAX: usize = 120;
 
 /// Decodes the payloads of one job's topics.
-pub struct Decoder {}
+#[derive(Debug)]
+pub struct Decoder {
+    paths: Paths,
+    /// How many fields an event has; `time_slot` may lie behind them.
+    field_count: usize,
+    time_slot: usize,
+    slot_count: usize,
+    time_field: String,
+    time: TimeReader,
+    future_skew_ms_max: i64,
+    bytes_max: usize,
+    /// Empty between events; kept for its memory.
+    values: Vec<Value<'static>>,
+}
+
+/// What became of one frame.
+struct Decoded<'d> {
+    outcome: Result<&'d Event<'d>, Rejection>,
+    /// The bytes that it was made from.
+    raw: &'d [u8],
+    /// Where they begin in what was given.
+    offset: usize,
+}
+
+/// How far [`Decoder::step`] has come.
+enum Step {
+    /// So many bytes are done with, and one outcome has been handed over.
+    Took(usize),
+    /// So many bytes are done with; what follows them is needed.
+    More(usize),
+    /// All bytes are done with.
+    End,
+}
 
 impl Decoder {
     /// A decoder that materialises the job's fields and nothing else.
-    pub fn new(_job: &Job) -> Decoder {
-        Decoder {}
+    pub fn new(job: &Job) -> Decoder {
+        let mut slots = job.fields.clone();
+        let time_slot = job
+            .field_id(&job.time_field)
+            .map_or(slots.len(), |id| id.0 as usize);
+        if time_slot == slots.len() {
+            slots.push(job.time_field.clone());
+        }
+        Decoder {
+            paths: Paths::new(&slots),
+            field_count: job.fields.len(),
+            time_slot,
+            slot_count: slots.len(),
+            time_field: job.time_field.clone(),
+            time: TimeReader::new(&job.time_format),
+            future_skew_ms_max: job.extensions.max_future_skew_ms,
+            bytes_max: BYTES_MAX,
+            values: Vec::new(),
+        }
+    }
+
+    /// The same with another limit on the length of a payload, or of one event of a file.
+    #[must_use]
+    pub fn with_bytes_max(self, bytes_max: usize) -> Decoder {
+        Decoder { bytes_max, ..self }
     }
 
     /// Decodes a message's payload (one JSON object, several one after another, or an array of them) and hands each event or
-    /// rejection to `sink`. `message_time` (the Kafka record's timestamp) is the event time of jobs without a time field's value... and
-    /// the reference for [`Reason::FarFuture`](crate::engine::event::Reason::FarFuture).
+    /// rejection to `sink`, in order. `message_time` (the Kafka message's timestamp) is the event time of jobs whose time field is
+    /// [`KAFKA_TIMESTAMP`], and what [`Reason::FarFuture`] is measured from.
     pub fn payload(
         &mut self,
-        _payload: &[u8],
-        _message_time: Option<EventTime>,
-        _sink: &mut dyn FnMut(Result<&Event<'_>, Rejection>),
+        payload: &[u8],
+        message_time: Option<EventTime>,
+        sink: &mut dyn FnMut(Result<&Event<'_>, Rejection>),
     ) {
-        todo!()
+        if payload.len() > self.bytes_max {
+            return sink(Err(self.too_long(payload.len())));
+        }
+        let mut framer = Framer::new(self.bytes_max);
+        let mut rest = payload.strip_prefix(BOM).unwrap_or(payload);
+        if rest.iter().all(u8::is_ascii_whitespace) {
+            return sink(Err(rejection(
+                Reason::Malformed,
+                "nothing but blanks; expected a JSON object".into(),
+                payload.len(),
+            )));
+        }
+        while let Step::Took(length) =
+            self.step(&mut framer, rest, true, message_time, &mut |decoded| {
+                sink(decoded.outcome)
+            })
+        {
+            rest = &rest[length..];
+        }
     }
+
+    /// Decodes the next frame of `bytes`, which go on where the last step ended; `at_end` says that none follow.
+    fn step(
+        &mut self,
+        framer: &mut Framer,
+        bytes: &[u8],
+        at_end: bool,
+        message_time: Option<EventTime>,
+        sink: &mut dyn FnMut(Decoded<'_>),
+    ) -> Step {
+        let mut frame = framer.next(bytes, at_end);
+        if let Frame::Line { at, end } = frame {
+            match self.object(&bytes[at..end], message_time, at, sink) {
+                Ok(length) => return Step::Took(at + length),
+                Err(_) => frame = framer.object(bytes, at, at_end),
+            }
+        }
+        let (at, end, rejection) = match frame {
+            Frame::Object { at, end } => match self.object(&bytes[at..end], message_time, at, sink)
+            {
+                Ok(length) => return Step::Took(at + length),
+                Err(flaw) => (at, end, flawed(flaw, &bytes[at..end])),
+            },
+            Frame::Cut { at, end } => {
+                let raw = bytes[at..end].trim_ascii_end();
+                let flaw = self.flaw_of(raw).unwrap_or(Flaw::Cut);
+                (at, end, flawed(flaw, raw))
+            }
+            Frame::Line { at, end } | Frame::Other { at, end } => {
+                (at, end, not_an_object(&bytes[at..end]))
+            }
+            Frame::TooLong { at, end } => (at, end, self.too_long(end - at)),
+            Frame::More { at } => return Step::More(at),
+            Frame::End { unclosed: false } => return Step::End,
+            Frame::End { unclosed: true } => {
+                let detail = "the input ends inside an array; expected ']'";
+                (
+                    bytes.len(),
+                    bytes.len(),
+                    rejection(Reason::Malformed, detail.into(), 0),
+                )
+            }
+        };
+        sink(Decoded {
+            outcome: Err(rejection),
+            raw: bytes[at..end].trim_ascii_end(),
+            offset: at,
+        });
+        Step::Took(end)
+    }
+
+    /// Decodes the object that `bytes` begin with, and says how long it is. Nothing has been handed over when it is flawed.
+    fn object(
+        &mut self,
+        bytes: &[u8],
+        message_time: Option<EventTime>,
+        offset: usize,
+        sink: &mut dyn FnMut(Decoded<'_>),
+    ) -> Result<usize, Flaw> {
+        let text = std::str::from_utf8(bytes).map_err(|error| Flaw::Utf8 {
+            at: error.valid_up_to(),
+        })?;
+        let mut values = recycled(std::mem::take(&mut self.values));
+        values.resize(self.slot_count, Value::Missing);
+        let extracted = json::extract(&self.paths, self.time_slot, text, &mut values);
+        let length = extracted.map(|extracted| {
+            let raw = &bytes[..extracted.end];
+            self.conclude(&values, &extracted, message_time, raw, offset, sink);
+            extracted.end
+        });
+        self.values = recycled(values);
+        length
+    }
+
+    /// The slot of a CSV column's name.
+    fn slot_of(&self, name: &str) -> Option<usize> {
+        self.paths.slot(self.paths.step(Paths::ROOT, name)?)
+    }
+
+    /// Decodes the cells of a CSV row.
+    fn cells(
+        &mut self,
+        cells: &Cells<'_>,
+        header: &Header,
+        raw: &[u8],
+        offset: usize,
+        sink: &mut dyn FnMut(Decoded<'_>),
+    ) {
+        let mut values = recycled(std::mem::take(&mut self.values));
+        values.resize(self.slot_count, Value::Missing);
+        header.fill(cells, &mut values);
+        let extracted = Extracted {
+            end: raw.len(),
+            fields: cells.len() as u32,
+            time_is_object: false,
+        };
+        self.conclude(&values, &extracted, None, raw, offset, sink);
+        self.values = recycled(values);
+    }
+
+    /// What is wrong with the object that `bytes` begin with, if anything.
+    fn flaw_of(&self, bytes: &[u8]) -> Option<Flaw> {
+        match std::str::from_utf8(bytes) {
+            Ok(text) => Scanner::new(text).skip_value(0).err(),
+            Err(error) => Some(Flaw::Utf8 {
+                at: error.valid_up_to(),
+            }),
+        }
+    }
+
+    /// Makes an event of the values, if their time allows.
+    fn conclude(
+        &self,
+        values: &[Value<'_>],
+        extracted: &Extracted,
+        message_time: Option<EventTime>,
+        raw: &[u8],
+        offset: usize,
+        sink: &mut dyn FnMut(Decoded<'_>),
+    ) {
+        let has_time = !matches!(values[self.time_slot], Value::Missing);
+        let time = match extracted.time_is_object && !has_time {
+            true => Err(self.wrong_time_type("an object")),
+            false => self.event_time(&values[self.time_slot], message_time),
+        };
+        let raw_bytes = raw.len().try_into().unwrap_or(u32::MAX);
+        let event;
+        let outcome = match time {
+            Ok(time) => {
+                event = Event {
+                    time,
+                    values: &values[..self.field_count],
+                    raw_bytes,
+                    raw_fields: extracted.fields.saturating_sub(u32::from(has_time)),
+                };
+                Ok(&event)
+            }
+            Err((reason, detail)) => Err(rejection(reason, detail, raw.len())),
+        };
+        sink(Decoded {
+            outcome,
+            raw,
+            offset,
+        });
+    }
+
+    /// The event's time, if it has one that can be believed.
+    fn event_time(
+        &self,
+        value: &Value<'_>,
+        message_time: Option<EventTime>,
+    ) -> Result<EventTime, (Reason, String)> {
+        match value {
+            Value::Missing if self.time_field == KAFKA_TIMESTAMP => {
+                message_time.ok_or_else(|| self.missing_time())
+            }
+            Value::Missing => Err(self.missing_time()),
+            Value::Bool(_) => Err(self.wrong_time_type("true or false")),
+            Value::List(_) => Err(self.wrong_time_type("an array")),
+            value => {
+                let time = self
+                    .time
+                    .read(value)
+                    .map_err(|why| self.bad_time(value, &why))?;
+                match message_time {
+                    Some(message) if time.0 > message.0.saturating_add(self.future_skew_ms_max) => {
+                        Err(self.far_future(time, message))
+                    }
+                    _ => Ok(time),
+                }
+            }
+        }
+    }
+
+    #[cold]
+    fn far_future(&self, time: EventTime, message: EventTime) -> (Reason, String) {
+        let skew_seconds = self.future_skew_ms_max / 1000;
+        let detail = format!(
+            "{time} is more than {skew_seconds} s ahead of the message's timestamp {message}; is a clock wrong, or max_future_skew too small?"
+        );
+        (Reason::FarFuture, detail)
+    }
+
+    #[cold]
+    fn missing_time(&self) -> (Reason, String) {
+        let detail = format!("no value in the time field {:?}", shown(&self.time_field));
+        (Reason::MissingTime, detail)
+    }
+
+    #[cold]
+    fn wrong_time_type(&self, found: &str) -> (Reason, String) {
+        let field = shown(&self.time_field);
+        (
+            Reason::WrongType,
+            format!("time field {field:?} holds {found}; expected text or a number"),
+        )
+    }
+
+    #[cold]
+    fn bad_time(&self, value: &Value<'_>, why: &str) -> (Reason, String) {
+        let mut scratch = String::new();
+        let text = value.text(&mut scratch).unwrap_or_default();
+        let detail = format!(
+            "time field {:?}: {:?} {why}",
+            shown(&self.time_field),
+            shown(text)
+        );
+        (Reason::BadTime, detail)
+    }
+
+    #[cold]
+    fn too_long(&self, length: usize) -> Rejection {
+        let detail = format!("longer than the {} bytes that are decoded", self.bytes_max);
+        rejection(Reason::TooLong, detail, length)
+    }
+}
+
+/// The mark that some editors put before UTF-8 text.
+const BOM: &[u8] = b"\xef\xbb\xbf";
+
+/// The same memory, empty, for values that borrow from elsewhere. (Collecting a vector's own iterator works in place.)
+#[inline]
+fn recycled<'b>(mut values: Vec<Value<'_>>) -> Vec<Value<'b>> {
+    values.clear();
+    values
+        .into_iter()
+        .map(|_| unreachable!("the vector is empty"))
+        .collect()
+}
+
+fn rejection(reason: Reason, detail: String, length: usize) -> Rejection {
+    Rejection {
+        reason,
+        detail,
+        raw_bytes: length.try_into().unwrap_or(u32::MAX),
+    }
+}
+
+#[cold]
+fn flawed(flaw: Flaw, raw: &[u8]) -> Rejection {
+    let (reason, detail) = match flaw {
+        Flaw::Cut => (
+            Reason::Malformed,
+            "the object is cut off; expected '}' at its end".into(),
+        ),
+        Flaw::TooDeep => (
+            Reason::TooDeep,
+            format!(
+                "more than {} objects and arrays inside one another",
+                scan::DEPTH_MAX
+            ),
+        ),
+        Flaw::Syntax { at, expected } => (
+            Reason::Malformed,
+            format!(
+                "byte {at}: found {}; expected {expected}",
+                found_at(raw, at)
+            ),
+        ),
+        Flaw::Range { at } => (
+            Reason::Malformed,
+            format!(
+                "byte {at}: {} does not fit a 64-bit float",
+                found_at(raw, at)
+            ),
+        ),
+        Flaw::Utf8 { at } => (Reason::Malformed, format!("byte {at}: not UTF-8")),
+    };
+    rejection(reason, detail, raw.len())
+}
+
+#[cold]
+fn not_an_object(raw: &[u8]) -> Rejection {
+    let raw = raw.trim_ascii_end();
+    let is_json = std::str::from_utf8(raw).is_ok_and(|text| {
+        let mut scanner = Scanner::new(text);
+        scanner.skip_value(0).is_ok() && scanner.position() == text.len()
+    });
+    let reason = if is_json {
+        Reason::WrongType
+    } else {
+        Reason::Malformed
+    };
+    let detail = format!("found {}; expected a JSON object", found_at(raw, 0));
+    rejection(reason, detail, raw.len())
+}
+
+/// The first characters of what stands at byte `at`.
+fn found_at(raw: &[u8], at: usize) -> String {
+    let window = &raw[at.min(raw.len())..raw.len().min(at + 4 * SHOWN_CHARS_MAX)];
+    let text: String = String::from_utf8_lossy(window).chars().take(24).collect();
+    match text.is_empty() {
+        true => "the end".into(),
+        false => format!("{text:?}"),
+    }
+}
+
+/// The first characters of `text`.
+fn shown(text: &str) -> &str {
+    let end = text
+        .char_indices()
+        .nth(SHOWN_CHARS_MAX)
+        .map_or(text.len(), |(at, _)| at);
+    &text[..end]
 }

@@ -1,0 +1,284 @@
+//! CSV by RFC 4180: rows → values of the fields that the job names.
+//!
+//! The first row names the columns. Cells are text (a number's text is a number to the analysis), an empty cell is missing, and
+//! of two columns of one name the last counts. A row must have as many cells as the header. A row that spans lines and breaks the
+//! rules (a quote that is never closed, or closed where no cell ends) costs its first line only; reading goes on with the second.
+//! Memory: one row; nothing is allocated for a row once the buffers have grown.
+
+use crate::engine::event::Value;
+use csv_core::ReadRecordResult;
+use memchr::memchr;
+use std::borrow::Cow;
+
+/// What comes next.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Row {
+    /// A row of so many bytes, line end included; ask for its cells.
+    Whole(usize),
+    /// So many bytes are a line that is no row.
+    Broken(usize),
+    /// So many bytes are the beginning of a line longer than is decoded.
+    TooLong(usize),
+    /// The rest of a line that was too long: so many bytes to pass over.
+    Skip(usize),
+    /// What follows is needed.
+    More,
+    /// That was all.
+    End,
+}
+
+/// Splits bytes into rows and cells; can stop at any byte and go on when there are more.
+pub(super) struct Rows {
+    core: csv_core::Reader,
+    delimiter: u8,
+    bytes_max: usize,
+    /// How much of the current row has been split, and into what: the cells one after another, and where each ends.
+    split: usize,
+    cells: Vec<u8>,
+    cells_length: usize,
+    ends: Vec<usize>,
+    width: usize,
+    skipping: bool,
+}
+
+impl Rows {
+    pub(super) fn new(delimiter: u8, bytes_max: usize) -> Rows {
+        Rows {
+            core: csv_core::ReaderBuilder::new().delimiter(delimiter).build(),
+            delimiter,
+            bytes_max,
+            split: 0,
+            cells: vec![0; 4096],
+            cells_length: 0,
+            ends: vec![0; 64],
+            width: 0,
+            skipping: false,
+        }
+    }
+
+    /// The next row of `bytes`, which go on where the last one ended; `at_end` says that none follow.
+    pub(super) fn next(&mut self, bytes: &[u8], at_end: bool) -> Row {
+        if self.skipping {
+            return self.skip(bytes, at_end);
+        }
+        if self.split == 0 {
+            (self.cells_length, self.width) = (0, 0);
+        }
+        loop {
+            let input = &bytes[self.split..];
+            if input.is_empty() && !at_end {
+                return Row::More;
+            }
+            let (result, read, written, ended) = self.core.read_record(
+                input,
+                &mut self.cells[self.cells_length..],
+                &mut self.ends[self.width..],
+            );
+            self.split += read;
+            self.cells_length += written;
+            self.width += ended;
+            match result {
+                ReadRecordResult::InputEmpty if self.split > self.bytes_max => {
+                    return self.too_long(bytes);
+                }
+                ReadRecordResult::InputEmpty => {}
+                ReadRecordResult::OutputFull => self.cells.resize(self.cells.len() * 2, 0),
+                ReadRecordResult::OutputEndsFull => self.ends.resize(self.ends.len() * 2, 0),
+                ReadRecordResult::Record if self.split > self.bytes_max => {
+                    return self.too_long(bytes);
+                }
+                ReadRecordResult::Record => return self.whole(bytes),
+                ReadRecordResult::End => return Row::End,
+            }
+        }
+    }
+
+    /// The cells of the row that has just been read; `None` if they are not UTF-8.
+    pub(super) fn cells(&self) -> Option<Cells<'_>> {
+        Some(Cells {
+            text: std::str::from_utf8(&self.cells[..self.cells_length]).ok()?,
+            ends: &self.ends[..self.width],
+        })
+    }
+
+    fn whole(&mut self, bytes: &[u8]) -> Row {
+        let length = std::mem::take(&mut self.split);
+        let blank = length - bytes[..length].trim_ascii_start().len();
+        let row = &bytes[blank..length];
+        match memchr(b'\n', row.trim_ascii_end()) {
+            Some(line) if !is_quoted_well(row.trim_ascii_end(), self.delimiter) => {
+                self.restart(blank + line + 1)
+            }
+            _ => Row::Whole(length),
+        }
+    }
+
+    fn restart(&mut self, length: usize) -> Row {
+        self.core.reset();
+        self.split = 0;
+        Row::Broken(length)
+    }
+
+    fn too_long(&mut self, bytes: &[u8]) -> Row {
+        let row = &bytes[..self.split];
+        let blank = row.len() - row.trim_ascii_start().len();
+        match memchr(b'\n', &row[blank..]) {
+            Some(line) if line < self.bytes_max => self.restart(blank + line + 1),
+            line => {
+                self.core.reset();
+                self.split = 0;
+                self.skipping = line.is_none();
+                Row::TooLong(line.map_or(row.len(), |line| blank + line + 1))
+            }
+        }
+    }
+
+    fn skip(&mut self, bytes: &[u8], at_end: bool) -> Row {
+        match memchr(b'\n', bytes) {
+            Some(line) => {
+                self.skipping = false;
+                Row::Skip(line + 1)
+            }
+            None if !bytes.is_empty() => Row::Skip(bytes.len()),
+            None if at_end => Row::End,
+            None => Row::More,
+        }
+    }
+}
+
+/// Whether each cell that begins with a quote ends with one, and nothing but a delimiter or line end follows it.
+fn is_quoted_well(row: &[u8], delimiter: u8) -> bool {
+    let mut rest = row;
+    loop {
+        if let [b'"', quoted @ ..] = rest {
+            rest = quoted;
+            loop {
+                let Some(quote) = memchr(b'"', rest) else {
+                    return false;
+                };
+                rest = &rest[quote + 1..];
+                match rest {
+                    [b'"', after @ ..] => rest = after,
+                    _ => break,
+                }
+            }
+            if !rest.is_empty() && rest[0] != delimiter {
+                return false;
+            }
+        }
+        match memchr(delimiter, rest) {
+            Some(at) => rest = &rest[at + 1..],
+            None => return true,
+        }
+    }
+}
+
+/// The cells of one row.
+pub(super) struct Cells<'c> {
+    text: &'c str,
+    ends: &'c [usize],
+}
+
+impl<'c> Cells<'c> {
+    pub(super) fn len(&self) -> usize {
+        self.ends.len()
+    }
+
+    pub(super) fn get(&self, column: usize) -> &'c str {
+        let start = column.checked_sub(1).map_or(0, |before| self.ends[before]);
+        // A cell may end inside a character only if the row as a whole is no UTF-8 (a multi-byte delimiter cannot be set).
+        self.text.get(start..self.ends[column]).unwrap_or_default()
+    }
+
+    pub(super) fn iter(&self) -> impl Iterator<Item = &'c str> + '_ {
+        (0..self.len()).map(|column| self.get(column))
+    }
+}
+
+/// The columns that are wanted.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Header {
+    /// Column and slot.
+    wanted: Vec<(usize, usize)>,
+    width: usize,
+}
+
+impl Header {
+    /// The columns of `names` that `slot_of` knows.
+    pub(super) fn new(names: &Cells<'_>, slot_of: impl Fn(&str) -> Option<usize>) -> Header {
+        let wanted = names.iter().enumerate();
+        Header {
+            wanted: wanted
+                .filter_map(|(column, name)| Some((column, slot_of(name.trim())?)))
+                .collect(),
+            width: names.len(),
+        }
+    }
+
+    pub(super) fn has(&self, slot: usize) -> bool {
+        self.wanted.iter().any(|(_, wanted)| *wanted == slot)
+    }
+
+    pub(super) fn width(&self) -> usize {
+        self.width
+    }
+
+    /// The wanted cells as values.
+    pub(super) fn fill<'c>(&self, cells: &Cells<'c>, values: &mut [Value<'c>]) {
+        for (column, slot) in &self.wanted {
+            values[*slot] = match cells.get(*column) {
+                "" => Value::Missing,
+                text => Value::Text(Cow::Borrowed(text)),
+            };
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The cells of each row; a broken line in angle brackets.
+    fn rows(text: &str, piece: usize) -> Vec<String> {
+        let mut rows = Rows::new(b',', 64);
+        let (mut start, mut end, mut found) = (0, 0, Vec::new());
+        loop {
+            match rows.next(&text.as_bytes()[start..end], end == text.len()) {
+                Row::Whole(length) => {
+                    found.push(rows.cells().unwrap().iter().collect::<Vec<_>>().join("|"));
+                    start += length;
+                }
+                Row::Broken(length) => {
+                    found.push(format!("<{}>", text[start..start + length].trim()));
+                    start += length;
+                }
+                Row::TooLong(length) => {
+                    found.push("<long>".into());
+                    start += length;
+                }
+                Row::Skip(length) => start += length,
+                Row::More => end = text.len().min(end + piece),
+                Row::End => return found,
+            }
+        }
+    }
+
+    #[test]
+    fn rows_are_the_same_however_the_bytes_arrive() {
+        for (text, expected) in [
+            ("a,b\r\n1,2\r\n\r\n3,\r\n", vec!["a|b", "1|2", "3|"]),
+            ("a\n\"x,\"\"y\"\"\nz\"\n", vec!["a", "x,\"y\"\nz"]),
+            ("a,b\n1,2", vec!["a|b", "1|2"]),
+            ("a,\"b\n1,2\n3,4\n", vec!["<a,\"b>", "1|2", "3|4"]),
+            ("a,\"b\n1,\"c\"\n3,4\n", vec!["<a,\"b>", "1|c", "3|4"]),
+            (
+                &format!("a,b\n{},1\n2,3\n", "x".repeat(200)),
+                vec!["a|b", "<long>", "2|3"],
+            ),
+        ] {
+            for piece in [1, 2, 3, 1000] {
+                assert_eq!(rows(text, piece), expected, "{text:?} by {piece}");
+            }
+        }
+    }
+}

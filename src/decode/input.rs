@@ -1,0 +1,504 @@
+//! Events from files and pipes, in order, with bounded memory.
+//!
+//! A [`Reader`] opens one source after another (`-` is standard input), undoes gzip and zstd, sees whether it holds JSON or CSV, and
+//! hands on each event, or each rejection with its bytes and origin. What a pipe has delivered is decoded at once: nothing
+//! waits for a full buffer. Between files the times go on (the guard against wrong clocks is one for all), formats and headers do not.
+
+use super::csv::{Header, Row, Rows};
+use super::frame::Framer;
+use super::guard::{Guard, Sink};
+use super::source::{self, Bytes};
+use super::{BOM, Decoded, Decoder, Step, rejection, shown};
+use crate::config::Job;
+use crate::engine::event::{Event, Reason, Rejection};
+use std::cell::Cell;
+use std::collections::VecDeque;
+use std::fmt;
+use std::io::{self, ErrorKind};
+use std::ops::ControlFlow;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+
+/// How much is asked of a source at once, bytes.
+const READ_BYTES: usize = 256 << 10;
+
+/// The part of a rejected event that is handed over, bytes.
+const RAW_BYTES_MAX: usize = 16 << 10;
+
+/// What a file holds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Format {
+    /// JSON objects: a line each, one after another, or in an array.
+    Json,
+    /// Comma-separated values below a header.
+    Csv,
+}
+
+/// How files are read.
+#[derive(Clone, Copy, Debug)]
+pub struct Options {
+    /// What they hold; `None`: JSON if the first byte that is not blank is `{` or `[`, else CSV.
+    pub format: Option<Format>,
+    /// What separates CSV's cells.
+    pub delimiter: u8,
+    /// The longest event that is decoded, bytes.
+    pub bytes_max: usize,
+}
+
+impl Default for Options {
+    fn default() -> Options {
+        Options {
+            format: None,
+            delimiter: b',',
+            bytes_max: super::BYTES_MAX,
+        }
+    }
+}
+
+/// Where something stood.
+#[derive(Clone, Copy, Debug)]
+pub struct Origin<'a> {
+    file: &'a str,
+    /// The bytes up to it, and a count of their lines that somebody has already made: `(bytes, lines)`. Most origins are never asked.
+    before: &'a [u8],
+    counted: Option<&'a Cell<(usize, u64)>>,
+    line: u64,
+}
+
+impl<'a> Origin<'a> {
+    pub(super) fn new(file: &'a str, line: u64) -> Origin<'a> {
+        Origin {
+            file,
+            before: &[],
+            counted: None,
+            line,
+        }
+    }
+
+    /// The file as it was named; `-` for standard input.
+    pub fn file(&self) -> &'a str {
+        self.file
+    }
+
+    /// The line it began on, from 1.
+    pub fn line(&self) -> u64 {
+        let Some(counted) = self.counted else {
+            return self.line;
+        };
+        let (bytes, lines) = counted.get();
+        let lines = lines + line_ends(&self.before[bytes.min(self.before.len())..]);
+        counted.set((self.before.len().max(bytes), lines));
+        lines + 1
+    }
+}
+
+impl fmt::Display for Origin<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}:{}", self.file, self.line())
+    }
+}
+
+fn line_ends(bytes: &[u8]) -> u64 {
+    memchr::memchr_iter(b'\n', bytes).count() as u64
+}
+
+/// What a reader hands over.
+#[derive(Debug)]
+pub enum Item<'a> {
+    /// An event.
+    Event {
+        /// What it says.
+        event: &'a Event<'a>,
+        /// The bytes it was made from.
+        raw: &'a [u8],
+        /// Where they stood.
+        origin: Origin<'a>,
+    },
+    /// Something that is none.
+    Rejected {
+        /// Why; the detail begins with file and line.
+        rejection: Rejection,
+        /// The bytes it was found in, a few KiB at most.
+        raw: &'a [u8],
+        /// Where they stood.
+        origin: Origin<'a>,
+    },
+}
+
+/// Reads the events of files, one after another.
+pub struct Reader {
+    decoder: Decoder,
+    guard: Guard,
+    options: Options,
+    waiting: VecDeque<(String, Waiting)>,
+    bytes_read: Arc<AtomicU64>,
+    bytes_total: Option<u64>,
+}
+
+/// A source whose turn has not come.
+enum Waiting {
+    File(PathBuf),
+    Bytes(Bytes),
+}
+
+impl Reader {
+    /// A reader of `paths`, in order; `-`, or no path at all, is standard input. A file that cannot be looked at is an error here,
+    /// before anything has been read.
+    pub fn open<P: AsRef<Path>>(job: &Job, paths: &[P], options: Options) -> io::Result<Reader> {
+        let mut reader = Reader::empty(job, options);
+        let stdin = [Path::new("-")];
+        let paths: Vec<&Path> = match paths {
+            [] => stdin.to_vec(),
+            paths => paths.iter().map(AsRef::as_ref).collect(),
+        };
+        reader.bytes_total = Some(0);
+        for path in paths {
+            let name = path.display().to_string();
+            reader.bytes_total = match path.as_os_str() == "-" {
+                true => None,
+                false => {
+                    let metadata =
+                        std::fs::metadata(path).map_err(|error| at_file(&name, error))?;
+                    if metadata.is_dir() {
+                        return Err(at_file(&name, ErrorKind::IsADirectory.into()));
+                    }
+                    reader
+                        .bytes_total
+                        .filter(|_| metadata.is_file())
+                        .map(|total| total + metadata.len())
+                }
+            };
+            reader.waiting.push_back((name, Waiting::File(path.into())));
+        }
+        Ok(reader)
+    }
+
+    /// A reader of bytes from anywhere, which errors and origins call `name`.
+    pub fn from_bytes(
+        job: &Job,
+        name: &str,
+        bytes: impl io::Read + Send + 'static,
+        options: Options,
+    ) -> Reader {
+        let mut reader = Reader::empty(job, options);
+        reader
+            .waiting
+            .push_back((name.into(), Waiting::Bytes(Box::new(bytes))));
+        reader
+    }
+
+    fn empty(job: &Job, options: Options) -> Reader {
+        Reader {
+            decoder: Decoder::new(job).with_bytes_max(options.bytes_max),
+            guard: Guard::new(job),
+            options,
+            waiting: VecDeque::new(),
+            bytes_read: Arc::default(),
+            bytes_total: None,
+        }
+    }
+
+    /// Bytes taken from the files so far, compressed ones as they are.
+    pub fn bytes_read(&self) -> u64 {
+        self.bytes_read.load(Relaxed)
+    }
+
+    /// The same number for another thread to watch.
+    pub fn bytes_read_counter(&self) -> Arc<AtomicU64> {
+        self.bytes_read.clone()
+    }
+
+    /// The size of all files together; `None` when one of them is a pipe.
+    pub fn bytes_total(&self) -> Option<u64> {
+        self.bytes_total
+    }
+
+    /// Reads everything, until the end or until `sink` breaks; after a break the reader is used up. An error names its file.
+    pub fn run(
+        &mut self,
+        sink: &mut dyn FnMut(Item<'_>) -> ControlFlow<()>,
+    ) -> io::Result<ControlFlow<()>> {
+        while let Some((file, waiting)) = self.waiting.pop_front() {
+            let flow = self
+                .file(&file, waiting, sink)
+                .map_err(|error| at_file(&file, error))?;
+            if flow.is_break() {
+                return Ok(flow);
+            }
+        }
+        Ok(self.guard.finish(sink))
+    }
+
+    fn file(
+        &mut self,
+        file: &str,
+        waiting: Waiting,
+        sink: &mut Sink<'_>,
+    ) -> io::Result<ControlFlow<()>> {
+        let bytes = match waiting {
+            Waiting::File(path) => source::open(&path, &self.bytes_read)?,
+            Waiting::Bytes(bytes) => source::plain(bytes)?,
+        };
+        let mut window = Window::new(bytes);
+        let first = window.first_byte()?;
+        let format = self.options.format.or(match first {
+            None => return Ok(ControlFlow::Continue(())),
+            Some(b'{' | b'[') => Some(Format::Json),
+            Some(_) => Some(Format::Csv),
+        });
+        match format {
+            Some(Format::Csv) => self.csv(file, &mut window, sink),
+            _ => self.json(file, &mut window, sink),
+        }
+    }
+
+    fn json(
+        &mut self,
+        file: &str,
+        window: &mut Window,
+        sink: &mut Sink<'_>,
+    ) -> io::Result<ControlFlow<()>> {
+        let mut framer = Framer::new(self.options.bytes_max);
+        loop {
+            let mut flow = ControlFlow::Continue(());
+            let guard = &mut self.guard;
+            let view = &*window;
+            let step = self.decoder.step(
+                &mut framer,
+                view.unread(),
+                view.at_end,
+                None,
+                &mut |decoded| {
+                    flow = deliver(guard, decoded, file, view, sink);
+                },
+            );
+            match step {
+                _ if flow.is_break() => return Ok(flow),
+                Step::Took(length) => window.take(length),
+                Step::More(length) => {
+                    window.take(length);
+                    window.fill()?;
+                }
+                Step::End => return Ok(flow),
+            }
+        }
+    }
+
+    fn csv(
+        &mut self,
+        file: &str,
+        window: &mut Window,
+        sink: &mut Sink<'_>,
+    ) -> io::Result<ControlFlow<()>> {
+        let mut rows = Rows::new(self.options.delimiter, self.options.bytes_max);
+        let mut header = None;
+        loop {
+            let row = rows.next(window.unread(), window.at_end);
+            let mut flow = ControlFlow::Continue(());
+            let length = match row {
+                Row::Whole(length) | Row::Broken(length) | Row::TooLong(length) => length,
+                Row::Skip(length) => {
+                    window.take(length);
+                    continue;
+                }
+                Row::More => {
+                    window.fill()?;
+                    continue;
+                }
+                Row::End => return Ok(flow),
+            };
+            let guard = &mut self.guard;
+            let view = &*window;
+            match &header {
+                None => header = Some(self.decoder.header(&rows, row)?),
+                Some(header) => self.decoder.row(
+                    &rows,
+                    row,
+                    header,
+                    &view.unread()[..length],
+                    &mut |decoded| {
+                        flow = deliver(guard, decoded, file, view, sink);
+                    },
+                ),
+            }
+            if flow.is_break() {
+                return Ok(flow);
+            }
+            window.take(length);
+        }
+    }
+}
+
+/// Hands over what became of a frame.
+fn deliver(
+    guard: &mut Guard,
+    decoded: Decoded<'_>,
+    file: &str,
+    window: &Window,
+    sink: &mut Sink<'_>,
+) -> ControlFlow<()> {
+    let origin = window.origin(file, decoded.offset);
+    match decoded.outcome {
+        Ok(event) => guard.admit(event, decoded.raw, origin, sink),
+        Err(rejection) => sink(Item::Rejected {
+            rejection: Rejection {
+                detail: format!("{origin}: {}", rejection.detail),
+                ..rejection
+            },
+            raw: &decoded.raw[..decoded.raw.len().min(RAW_BYTES_MAX)],
+            origin,
+        }),
+    }
+}
+
+impl Decoder {
+    /// The columns that the header row names.
+    fn header(&self, rows: &Rows, row: Row) -> io::Result<Header> {
+        let cells = match row {
+            Row::Whole(_) => rows.cells(),
+            _ => None,
+        };
+        let invalid = |why: String| io::Error::new(ErrorKind::InvalidData, why);
+        let cells =
+            cells.ok_or_else(|| invalid("neither JSON nor a CSV header in UTF-8".into()))?;
+        let header = Header::new(&cells, |name| self.slot_of(name));
+        if header.has(self.time_slot) {
+            return Ok(header);
+        }
+        let names = cells.iter().collect::<Vec<_>>().join(", ");
+        Err(invalid(format!(
+            "the CSV header has no column {:?} for the time; it has: {} (data_description.time_field names the column)",
+            self.time_field,
+            shown(&names)
+        )))
+    }
+
+    /// Decodes one row of CSV.
+    fn row(
+        &mut self,
+        rows: &Rows,
+        row: Row,
+        header: &Header,
+        bytes: &[u8],
+        sink: &mut dyn FnMut(Decoded<'_>),
+    ) {
+        let offset = bytes.len() - bytes.trim_ascii_start().len();
+        let raw = bytes.trim_ascii();
+        let cells = match row {
+            Row::Whole(_) => rows.cells().ok_or_else(|| "not UTF-8".to_string()),
+            Row::TooLong(_) => {
+                let outcome = Err(self.too_long(raw.len()));
+                return sink(Decoded { outcome, raw, offset });
+            }
+            _ => Err("a quote is not closed, or closed inside a cell; expected \"text\", with \"\" for a quote".into()),
+        };
+        let cells = cells.and_then(|cells| match cells.len() == header.width() {
+            true => Ok(cells),
+            false => Err(format!(
+                "{} columns; expected {}, as in the header",
+                cells.len(),
+                header.width()
+            )),
+        });
+        match cells {
+            Ok(cells) => self.cells(&cells, header, raw, offset, sink),
+            Err(detail) => {
+                let outcome = Err(rejection(Reason::Malformed, detail, raw.len()));
+                sink(Decoded {
+                    outcome,
+                    raw,
+                    offset,
+                });
+            }
+        }
+    }
+}
+
+/// The part of a source that is in memory.
+struct Window {
+    source: Bytes,
+    data: Vec<u8>,
+    start: usize,
+    end: usize,
+    at_end: bool,
+    /// How many bytes of `data` have had their line ends counted, and how many those and all before were.
+    counted: Cell<(usize, u64)>,
+}
+
+impl Window {
+    fn new(source: Bytes) -> Window {
+        Window {
+            source,
+            data: Vec::new(),
+            start: 0,
+            end: 0,
+            at_end: false,
+            counted: Cell::new((0, 0)),
+        }
+    }
+
+    fn unread(&self) -> &[u8] {
+        &self.data[self.start..self.end]
+    }
+
+    fn take(&mut self, length: usize) {
+        self.start += length;
+        debug_assert!(self.start <= self.end, "no more is taken than is there");
+    }
+
+    fn origin<'a>(&'a self, file: &'a str, offset: usize) -> Origin<'a> {
+        Origin {
+            file,
+            before: &self.data[..self.start + offset],
+            counted: Some(&self.counted),
+            line: 0,
+        }
+    }
+
+    /// Reads on, once.
+    fn fill(&mut self) -> io::Result<()> {
+        let (bytes, lines) = self.counted.get();
+        let counted = bytes.max(self.start);
+        let lines = lines + line_ends(&self.data[bytes..counted]);
+        self.data.copy_within(self.start..self.end, 0);
+        self.counted.set((counted - self.start, lines));
+        (self.start, self.end) = (0, self.end - self.start);
+        if self.data.len() < self.end + READ_BYTES {
+            self.data.resize(self.end + READ_BYTES, 0);
+        }
+        let read = loop {
+            match self.source.read(&mut self.data[self.end..]) {
+                Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                other => break other?,
+            }
+        };
+        self.end += read;
+        self.at_end = read == 0;
+        Ok(())
+    }
+
+    /// The first byte that is not blank, a byte order mark left out; `None` if there is none.
+    fn first_byte(&mut self) -> io::Result<Option<u8>> {
+        loop {
+            if self.unread().starts_with(BOM) {
+                self.take(BOM.len());
+            }
+            let unread = self.unread();
+            let blank = unread.len() - unread.trim_ascii_start().len();
+            // Blanks on the first line that has more than blanks may be empty cells.
+            let lines = memchr::memrchr(b'\n', &unread[..blank]).map_or(0, |at| at + 1);
+            self.take(lines);
+            let is_partial_bom = BOM.starts_with(self.unread());
+            match self.unread().trim_ascii_start().first() {
+                Some(byte) if !is_partial_bom => return Ok(Some(*byte)),
+                first if self.at_end => return Ok(first.copied()),
+                _ => self.fill()?,
+            }
+        }
+    }
+}
+
+fn at_file(file: &str, error: io::Error) -> io::Error {
+    io::Error::new(error.kind(), format!("{file}: {error}"))
+}

@@ -1,0 +1,148 @@
+//! One JSON object → the values of the fields that the job names.
+//!
+//! Wanted values are materialised (text borrowed when it holds no escape), everything else is skipped. Of a path that occurs twice the last
+//! value counts. Arrays become lists of their plain elements; what is nested in them, and nulls, are left out, and a list of
+//! nothing is missing. Checked: tests/decode.rs against serde_json.
+
+use super::paths::{NodeId, Paths};
+use super::scan::{DEPTH_MAX, Flaw, Number, Scanner};
+use crate::engine::event::Value;
+use std::borrow::Cow;
+
+/// What an object was besides its values.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Extracted {
+    /// Bytes read, up to and including the closing brace.
+    pub(super) end: usize,
+    /// Keys whose value is not an object.
+    pub(super) fields: u32,
+    /// The time field held an object somewhere.
+    pub(super) time_is_object: bool,
+}
+
+/// Reads the object at the beginning of `text` into `values`, which are indexed by the slots of `paths`.
+pub(super) fn extract<'p>(
+    paths: &Paths,
+    time_slot: usize,
+    text: &'p str,
+    values: &mut [Value<'p>],
+) -> Result<Extracted, Flaw> {
+    let mut walk = Walk {
+        paths,
+        scanner: Scanner::new(text),
+        values,
+        time_slot,
+        time_is_object: false,
+    };
+    if walk.scanner.peek()? != b'{' {
+        return Err(walk.scanner.flaw("an object"));
+    }
+    walk.object(Paths::ROOT, 1)?;
+    Ok(Extracted {
+        end: walk.scanner.position(),
+        fields: walk.scanner.fields,
+        time_is_object: walk.time_is_object,
+    })
+}
+
+struct Walk<'w, 'p> {
+    paths: &'w Paths,
+    scanner: Scanner<'p>,
+    values: &'w mut [Value<'p>],
+    time_slot: usize,
+    time_is_object: bool,
+}
+
+impl<'p> Walk<'_, 'p> {
+    /// The object here, which is the `depth`th container. Recurses along wanted paths only, hence at most [`DEPTH_MAX`] deep.
+    fn object(&mut self, node: NodeId, depth: u32) -> Result<(), Flaw> {
+        if depth > DEPTH_MAX {
+            return Err(Flaw::TooDeep);
+        }
+        self.scanner.bump();
+        if self.scanner.peek()? == b'}' {
+            self.scanner.bump();
+            return Ok(());
+        }
+        loop {
+            let (key, first) = self.scanner.key()?;
+            match self.paths.step(node, &key) {
+                None => self.scanner.skip_value(depth)?,
+                Some(child) => self.wanted(child, first, depth)?,
+            }
+            if !self.scanner.more(b'}', "',' or '}' after a value")? {
+                return Ok(());
+            }
+        }
+    }
+
+    /// The value here, which begins with `first` and whose path is or begins one of the job's.
+    #[inline]
+    fn wanted(&mut self, node: NodeId, first: u8, depth: u32) -> Result<(), Flaw> {
+        if first == b'{' {
+            if let Some(slot) = self.paths.slot(node) {
+                self.values[slot] = Value::Missing;
+                self.time_is_object |= slot == self.time_slot;
+            }
+            return match self.paths.leads_on(node) {
+                true => self.object(node, depth + 1),
+                false => self.scanner.skip_value(depth),
+            };
+        }
+        let Some(slot) = self.paths.slot(node) else {
+            return self.scanner.skip_value(depth);
+        };
+        self.values[slot] = match first {
+            b'[' => self.list(depth + 1)?,
+            _ => plain(&mut self.scanner, first)?,
+        };
+        Ok(())
+    }
+
+    /// The array here, which is the `depth`th container.
+    #[cold]
+    fn list(&mut self, depth: u32) -> Result<Value<'p>, Flaw> {
+        if depth > DEPTH_MAX {
+            return Err(Flaw::TooDeep);
+        }
+        let mut list = Vec::new();
+        self.scanner.bump();
+        if self.scanner.peek()? == b']' {
+            self.scanner.bump();
+            return Ok(Value::Missing);
+        }
+        loop {
+            match self.scanner.peek()? {
+                b'{' | b'[' => self.scanner.skip_value(depth)?,
+                first => match plain(&mut self.scanner, first)? {
+                    Value::Missing => {}
+                    value => list.push(value),
+                },
+            }
+            if !self.scanner.more(b']', "',' or ']' after a value")? {
+                break;
+            }
+        }
+        Ok(if list.is_empty() {
+            Value::Missing
+        } else {
+            Value::List(list)
+        })
+    }
+}
+
+/// The value here, which begins with `first` and is neither object nor array.
+#[inline]
+fn plain<'p>(scanner: &mut Scanner<'p>, first: u8) -> Result<Value<'p>, Flaw> {
+    Ok(match first {
+        b'"' => Value::Text(scanner.string()?),
+        b't' => scanner.word("true").map(|()| Value::Bool(true))?,
+        b'f' => scanner.word("false").map(|()| Value::Bool(false))?,
+        b'n' => scanner.word("null").map(|()| Value::Missing)?,
+        _ => match scanner.number()? {
+            Number::Int(i) => Value::Int(i),
+            Number::Float(x) => Value::Float(x),
+            Number::Big(digits) => Value::Text(Cow::Borrowed(digits)),
+        },
+    })
+}

@@ -1,0 +1,64 @@
+//! Files and pipes as plain bytes: opened, counted, decompressed.
+//!
+//! gzip (several members too) and zstd (several frames too) are known by their first bytes, not by the file's name. Nothing waits
+//! for a full buffer: what a pipe has, it delivers.
+
+use std::io::{self, Cursor, Read};
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+
+const GZIP: &[u8] = &[0x1f, 0x8b];
+const ZSTD: &[u8] = &[0x28, 0xb5, 0x2f, 0xfd];
+
+/// Bytes that come when they come.
+pub(super) type Bytes = Box<dyn Read + Send>;
+
+/// The bytes of a file, or of standard input when `path` is `-`; `read` counts what is taken from it, before decompression.
+pub(super) fn open(path: &Path, read: &Arc<AtomicU64>) -> io::Result<Bytes> {
+    let inner: Bytes = match path.as_os_str() == "-" {
+        true => Box::new(io::stdin()),
+        false => Box::new(std::fs::File::open(path)?),
+    };
+    plain(Box::new(Counted {
+        inner,
+        read: read.clone(),
+    }))
+}
+
+/// The bytes themselves, or what they are a compressed form of.
+pub(super) fn plain(mut inner: Bytes) -> io::Result<Bytes> {
+    let mut head = [0; 4];
+    let mut length = 0;
+    let could_be = |head: &[u8]| [GZIP, ZSTD].iter().any(|magic| magic.starts_with(head));
+    while length < head.len() && could_be(&head[..length]) {
+        match inner.read(&mut head[length..]) {
+            Ok(0) => break,
+            Ok(count) => length += count,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+    }
+    let head = &head[..length];
+    let whole = Cursor::new(head.to_vec()).chain(inner);
+    Ok(if head.starts_with(GZIP) {
+        Box::new(flate2::read::MultiGzDecoder::new(whole))
+    } else if head == ZSTD {
+        Box::new(zstd::stream::read::Decoder::new(whole)?)
+    } else {
+        Box::new(whole)
+    })
+}
+
+struct Counted {
+    inner: Bytes,
+    read: Arc<AtomicU64>,
+}
+
+impl Read for Counted {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let count = self.inner.read(buffer)?;
+        self.read.fetch_add(count as u64, Relaxed);
+        Ok(count)
+    }
+}
