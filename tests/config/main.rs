@@ -333,3 +333,43 @@ fn null_is_not_a_way_to_leave_something_out() {
         "groups: must be a list, not null; leave it out instead\nanalysis_limits: must be an object, not null"
     );
 }
+
+/// The manual is held to what the reader knows: an unknown key makes it list the known ones, section by section.
+#[test]
+fn the_manual_explains_every_key_and_its_example_is_a_job() {
+    let manual = std::fs::read_to_string("docs/job-configuration.md").expect("the manual is there");
+    let yaml = manual
+        .split("```yaml\n")
+        .nth(1)
+        .and_then(|rest| rest.split("```").next());
+    let example = yaml.expect("the manual has an example");
+    Job::from_text(example, "example.yaml").unwrap_or_else(|errors| panic!("{errors}"));
+
+    let stranger = json!({"??": 1});
+    let mut job = web_with(json!({
+        "??": 1, "analysis_config": stranger, "analysis_limits": stranger, "data_description": stranger,
+        "model_plot_config": stranger, "datafeed_config": stranger, "tidewatch": stranger,
+    }));
+    job["analysis_config"]["detectors"][0]["??"] = json!(1);
+    let errors = Job::from_value(&job).unwrap_err();
+    let lists = errors
+        .iter()
+        .filter_map(|(_, message)| message.split_once("known here: "));
+    let keys: Vec<&str> = lists.flat_map(|(_, keys)| keys.split(", ")).collect();
+    assert!(keys.len() > 60, "{keys:?}");
+    for key in keys {
+        assert!(
+            manual.contains(&format!("`{key}`")),
+            "{key} is not in the manual"
+        );
+    }
+    for function in tidewatch::config::Function::names() {
+        let family = function
+            .trim_start_matches("high_")
+            .trim_start_matches("low_");
+        assert!(
+            manual.contains(&format!("`{family}`")),
+            "{function} is not in the manual"
+        );
+    }
+}

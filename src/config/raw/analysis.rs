@@ -180,7 +180,8 @@ fn check_nested_names(
     let influencers = influencers
         .iter()
         .map(|(path, name)| (path.clone(), name.as_str()));
-    let terms: Vec<(String, &str)> = splits.chain(influencers).collect();
+    let named = |(_, name): &(String, &str)| invalid_field_name(name).is_none();
+    let terms: Vec<(String, &str)> = splits.chain(influencers).filter(named).collect();
     let names: BTreeSet<&str> = terms.iter().map(|(_, name)| *name).collect();
     for (path, name) in &terms {
         let parents = name.match_indices('.').map(|(dot, _)| &name[..dot]);

@@ -150,11 +150,18 @@ fn check_names(object: &Object<'_>, names: &Names) {
     }
 }
 
+/// The longest name of a field, bytes: hostile names must not cost more than honest ones.
+const FIELD_NAME_LENGTH_MAX: usize = 1024;
+
 /// Why a text cannot name a field (row 7).
 pub(super) fn invalid_field_name(name: &str) -> Option<String> {
     let bad = |c: char| c == '"' || c == '\\' || c.is_control();
     if name == "." {
         return Some("\".\" is not a field name".to_owned());
+    }
+    if name.len() > FIELD_NAME_LENGTH_MAX {
+        let message = format!("is longer than {FIELD_NAME_LENGTH_MAX} bytes, the most for a field");
+        return Some(message);
     }
     name.contains(bad).then(|| {
         format!(
