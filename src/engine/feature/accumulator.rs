@@ -280,3 +280,107 @@ fn difference(a: &ExactSum, b: &ExactSum) -> ExactSum {
     rest.subtract(b);
     rest
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const NUMERIC: [Statistic; 6] = [
+        Statistic::Mean,
+        Statistic::Median,
+        Statistic::Min,
+        Statistic::Max,
+        Statistic::Sum,
+        Statistic::Varp,
+    ];
+
+    fn of(statistic: Statistic, values: &[f64]) -> Accumulator {
+        let mut accumulator = Accumulator::new(statistic);
+        for &x in values {
+            accumulator.add_number(x, 1);
+        }
+        accumulator
+    }
+
+    #[test]
+    fn statistics_of_a_handful_of_values() {
+        let values = [3.0, -1.0, 4.0, 2.0];
+        for (statistic, expected) in NUMERIC.into_iter().zip([2.0, 2.5, -1.0, 4.0, 8.0, 3.5]) {
+            let accumulator = of(statistic, &values);
+            assert_eq!(accumulator.value(), Some(expected), "{statistic:?}");
+            assert_eq!(accumulator.measurements(), 4);
+        }
+    }
+
+    #[test]
+    fn nothing_has_no_value_but_a_count_of_0_and_one_value_no_variance() {
+        for statistic in NUMERIC.into_iter().chain([Statistic::Distinct]) {
+            assert_eq!(Accumulator::new(statistic).value(), None, "{statistic:?}");
+        }
+        assert_eq!(Accumulator::new(Statistic::Count).value(), Some(0.0));
+        assert_eq!(of(Statistic::Varp, &[5.0]).value(), None);
+        assert_eq!(of(Statistic::Varp, &[5.0, 5.0]).value(), Some(0.0));
+    }
+
+    #[test]
+    fn taking_a_share_out_leaves_the_statistic_of_the_rest() {
+        let (all, part, rest) = ([3.0, 1e16, 4.0, 2.0], [1e16], [3.0, 4.0, 2.0]);
+        for statistic in NUMERIC {
+            let left = of(statistic, &all).without(&of(statistic, &part));
+            let expected = match statistic {
+                Statistic::Min | Statistic::Max => None,
+                _ => of(statistic, &rest).value(),
+            };
+            assert_eq!(left, expected, "{statistic:?}");
+        }
+        let count = |n| Accumulator::Count(n);
+        assert_eq!(count(5).without(&count(2)), Some(3.0));
+        assert_eq!(count(5).without(&count(5)), Some(0.0));
+    }
+
+    #[test]
+    fn what_is_left_of_everything_is_zero_for_sums_and_nothing_for_means() {
+        let values = [0.1, 0.2, 0.3];
+        for statistic in NUMERIC {
+            let left = of(statistic, &values).without(&of(statistic, &values));
+            let expected = (statistic == Statistic::Sum).then_some(0.0);
+            assert_eq!(left, expected, "{statistic:?}");
+        }
+        // One value has no variance.
+        let varp = of(Statistic::Varp, &values);
+        assert_eq!(varp.without(&of(Statistic::Varp, &values[1..])), None);
+    }
+
+    #[test]
+    fn a_weight_is_so_many_equal_values_but_for_a_sum() {
+        for statistic in NUMERIC {
+            let mut weighted = Accumulator::new(statistic);
+            weighted.add_number(0.7, 3);
+            weighted.add_number(-2.0, 1);
+            let repeated = of(statistic, &[0.7, -2.0, 0.7, 0.7]);
+            assert_eq!(weighted.measurements(), 4);
+            if statistic == Statistic::Sum {
+                assert_eq!(weighted.value(), Some(0.7 - 2.0));
+            } else {
+                assert_eq!(weighted, repeated, "{statistic:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn the_two_zeros_are_one_value() {
+        for statistic in NUMERIC {
+            let bytes = |values: &[f64]| postcard::to_stdvec(&of(statistic, values)).unwrap();
+            assert_eq!(bytes(&[0.0, -0.0]), bytes(&[-0.0, 0.0]), "{statistic:?}");
+        }
+    }
+
+    #[test]
+    fn an_accumulator_is_one_cache_line() {
+        assert!(
+            size_of::<Accumulator>() <= 64,
+            "{}",
+            size_of::<Accumulator>()
+        );
+    }
+}

@@ -215,14 +215,17 @@ impl Cells {
             index,
         } = *from;
         let width = group.features.len();
-        let mut rows: Vec<u32> = (0..self.slots.len() as u32).collect();
-        rows.sort_unstable_by_key(|&row| entities.texts(self.slots[row as usize], reader));
+        let texts = |row| entities.texts(self.slots[row as usize], reader);
+        let mut rows: Vec<_> = (0..self.slots.len() as u32)
+            .map(|row| (texts(row), row))
+            .collect();
+        rows.sort_unstable();
         let text = |owner: &Owner| {
             reader.text(job.influencers[usize::from(owner.influencer)], owner.symbol)
         };
 
         let mut rank = vec![0u32; self.slots.len()];
-        for (at, &row) in (0..).zip(&rows) {
+        for (at, &(_, row)) in (0..).zip(&rows) {
             rank[row as usize] = at;
         }
         let mut shares: Vec<u32> = (0..self.owners.len() as u32).collect();
@@ -233,7 +236,7 @@ impl Cells {
 
         let mut shares = shares.into_iter().peekable();
         let mut series = Vec::with_capacity(rows.len());
-        for row in rows {
+        for (_, row) in rows {
             let at = row as usize * width;
             let mut of_row = Vec::new();
             while let Some(share) = shares.next_if(|&share| self.owners[share as usize].row == row)
