@@ -10,6 +10,7 @@
 //! to a partitioned log, [`store`] where snapshots live, [`observer`] what telemetry hears, [`clock`] the only source of time.
 
 pub mod clock;
+pub mod http;
 pub mod kafka;
 pub mod log;
 pub mod observer;
@@ -17,3 +18,4 @@ pub mod service;
 pub mod shutdown;
 pub mod store;
 pub mod task;
+pub mod telemetry;

@@ -11,6 +11,13 @@ use crate::engine::result::BucketSummary;
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub enum Fact<'a> {
+    /// The loop has turned once more.
+    Breath {
+        /// Whether every assigned task is restored.
+        ready: bool,
+        /// Whether every assigned task has read everything.
+        at_end: bool,
+    },
     /// A batch was taken in.
     Consumed {
         /// From where.

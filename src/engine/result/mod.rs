@@ -91,6 +91,15 @@ pub enum Severity {
 }
 
 impl Severity {
+    /// Every band, the mildest first.
+    pub const ALL: [Severity; 5] = [
+        Severity::Low,
+        Severity::Warning,
+        Severity::Minor,
+        Severity::Major,
+        Severity::Critical,
+    ];
+
     /// The band of a score in 0..=100.
     pub fn of(score: f64) -> Severity {
         match score {

@@ -185,6 +185,8 @@ impl<L: Log> Service<L> {
         if self.commit_is_due(at_end) && self.commit()? {
             self.take_due_snapshots();
         }
+        let ready = self.is_ready();
+        self.tell(&Fact::Breath { ready, at_end });
         Ok(())
     }
 

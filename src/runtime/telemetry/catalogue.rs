@@ -1,0 +1,181 @@
+//! Every metric by name, kind, labels and meaning: what `/metrics` exports and `docs/metrics.md` explains come from here.
+//!
+//! Units are base units and stand last in a name (`_seconds`, `_bytes`); instants are `_timestamp_seconds`. Labels come from small closed
+//! sets: a value of a by, over or partition field is never one.
+//! Source of the manners: Prometheus, "Metric and label naming" and "Instrumentation". Checked by: the test below, which keeps the page.
+
+use prometheus::{GaugeVec, HistogramOpts, HistogramVec, IntCounterVec, Opts, Registry};
+
+/// What a metric is.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) enum Kind {
+    Counter,
+    Gauge,
+    /// With the upper bounds of its buckets.
+    Histogram(&'static [f64]),
+}
+
+/// One metric.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Spec {
+    pub(super) name: &'static str,
+    pub(super) kind: Kind,
+    pub(super) labels: &'static [&'static str],
+    pub(super) help: &'static str,
+}
+
+/// From a millisecond to half a minute: round trips and writes.
+const QUICK: &[f64] = &[
+    0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0,
+];
+/// From a tenth of a second to an hour: waiting and catching up.
+const SLOW: &[f64] = &[
+    0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 120.0, 300.0, 600.0, 1800.0, 3600.0,
+];
+
+macro_rules! catalogue {
+    ($($constant:ident = $kind:expr, $name:literal, [$($label:literal),*], $help:literal;)*) => {
+        $(pub(super) const $constant: Spec = Spec { name: $name, kind: $kind, labels: &[$($label),*], help: $help };)*
+        /// All of them, in the order of the page.
+        pub(super) const ALL: &[Spec] = &[$($constant),*];
+    };
+}
+
+catalogue! {
+    BUILD_INFO = Kind::Gauge, "tidewatch_build_info", ["version"], "1; the label says which build runs.";
+    MESSAGES_CONSUMED = Kind::Counter, "tidewatch_messages_consumed_total", ["topic"], "Messages read, those of internal topics and those replayed after a start included.";
+    CONSUMED_BYTES = Kind::Counter, "tidewatch_consumed_bytes_total", ["topic"], "Bytes of their values.";
+    CONSUMER_LAG = Kind::Gauge, "tidewatch_consumer_lag_messages", ["topic", "kafka_partition"], "Messages of an assigned partition that lie ahead; 0 when everything readable has been read.";
+    UNREADABLE = Kind::Counter, "tidewatch_messages_unreadable_total", ["topic"], "Internal messages that no stage of this build can read; they are passed over.";
+    EVENTS_REJECTED = Kind::Counter, "tidewatch_events_rejected_total", ["job_id", "reason"], "Events refused and sent to the dead letters, by reason.";
+    EVENTS_LATE_FOR_JUDGE = Kind::Counter, "tidewatch_events_late_for_judge_total", ["job_id"], "Events that reached a judge after it had judged their bucket: their partition had been taken for idle.";
+    WATERMARK = Kind::Gauge, "tidewatch_watermark_timestamp_seconds", ["job_id"], "Event time up to which this instance's part of the job is done: the least watermark of its input partitions.";
+    BUCKET_SPAN = Kind::Gauge, "tidewatch_bucket_span_seconds", ["job_id"], "The job's bucket span, so that alerts can scale themselves.";
+    ASSIGNED_PARTITIONS = Kind::Gauge, "tidewatch_assigned_partitions", ["job_id"], "Partitions, of input and internal topics, that this instance works on.";
+    REBALANCES = Kind::Counter, "tidewatch_rebalances_total", ["kind"], "Changes of assignment: assigned, released (handed over) or lost (the group went on without us).";
+    INPUTS_IDLE = Kind::Counter, "tidewatch_inputs_idle_total", ["job_id"], "Times that a silent input partition was no longer waited for.";
+    BUCKETS_CLOSED = Kind::Counter, "tidewatch_buckets_closed_total", ["job_id", "finality"], "Buckets whose results were published: final once each, interim as often as they were said.";
+    RECORDS = Kind::Counter, "tidewatch_records_total", ["job_id", "detector", "severity"], "Final anomaly records published. The detector is its description; severities begin at scores of 0, 3, 25, 50 and 75.";
+    DETECTION_DELAY = Kind::Histogram(SLOW), "tidewatch_detection_delay_seconds", ["job_id"], "From a bucket's end, in event time, until its final results were visible. The one number to page on; large while history is caught up with.";
+    MODELS = Kind::Gauge, "tidewatch_models", ["job_id"], "Series that the job keeps a model of.";
+    MODEL_MEMORY = Kind::Gauge, "tidewatch_model_memory_bytes", ["job_id"], "Memory of the job's models.";
+    MODEL_MEMORY_LIMIT = Kind::Gauge, "tidewatch_model_memory_limit_bytes", ["job_id"], "The job's model_memory_limit.";
+    SNAPSHOTS = Kind::Counter, "tidewatch_snapshots_total", ["job_id", "outcome"], "Snapshots: stored, failed to be stored, or unusable when they were wanted.";
+    SNAPSHOT_LAST = Kind::Gauge, "tidewatch_snapshot_last_success_timestamp_seconds", ["job_id"], "When a snapshot of the job was stored last.";
+    SNAPSHOT_DURATION = Kind::Histogram(QUICK), "tidewatch_snapshot_duration_seconds", ["job_id"], "How long storing a snapshot took.";
+    SNAPSHOT_SIZE = Kind::Gauge, "tidewatch_snapshot_size_bytes", ["job_id"], "Size of the snapshot stored last.";
+    TRANSACTIONS = Kind::Counter, "tidewatch_transactions_total", ["outcome"], "Transactions: committed, or aborted (what they held is sent again, or restored elsewhere).";
+    TRANSACTION_DURATION = Kind::Histogram(QUICK), "tidewatch_transaction_duration_seconds", [], "How long a committed transaction took.";
+    RESTORE_DURATION = Kind::Histogram(SLOW), "tidewatch_restore_duration_seconds", ["job_id"], "From the assignment of a partition until its task was live, replay included.";
+    REPLAYED = Kind::Counter, "tidewatch_replayed_messages_total", ["job_id"], "Messages read again, with nothing said, to reach the committed position.";
+    REPLAY_GAPS = Kind::Counter, "tidewatch_replay_gaps_total", ["job_id"], "Times that messages to be replayed were gone from the log, or positions had vanished: results may differ from those of an unbroken run.";
+    LOG_UNAVAILABLE = Kind::Counter, "tidewatch_log_unavailable_total", ["job_id"], "Times that the brokers did not answer; they are asked again.";
+}
+
+impl Spec {
+    pub(super) fn counter(&self, registry: &Registry) -> IntCounterVec {
+        debug_assert_eq!(self.kind, Kind::Counter);
+        self.register(
+            registry,
+            IntCounterVec::new(Opts::new(self.name, self.help), self.labels),
+        )
+    }
+
+    pub(super) fn gauge(&self, registry: &Registry) -> GaugeVec {
+        debug_assert_eq!(self.kind, Kind::Gauge);
+        self.register(
+            registry,
+            GaugeVec::new(Opts::new(self.name, self.help), self.labels),
+        )
+    }
+
+    pub(super) fn histogram(&self, registry: &Registry) -> HistogramVec {
+        let Kind::Histogram(bounds) = self.kind else {
+            unreachable!("{} is a {:?}", self.name, self.kind)
+        };
+        let options = HistogramOpts::new(self.name, self.help).buckets(bounds.to_vec());
+        self.register(registry, HistogramVec::new(options, self.labels))
+    }
+
+    fn register<M: prometheus::core::Collector + Clone + 'static>(
+        &self,
+        registry: &Registry,
+        metric: prometheus::Result<M>,
+    ) -> M {
+        let metric = metric.expect("the catalogue holds legal names");
+        registry
+            .register(Box::new(metric.clone()))
+            .expect("the catalogue holds each name once");
+        metric
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::fmt::Write;
+
+    fn page() -> String {
+        let mut page = String::from(
+            "# Metrics\n\nEverything at `/metrics`, beside the usual `process_*`. This page is generated: `UPDATE_EXPECT=1 cargo test --lib catalogue` writes it.\n\
+             Labels never hold a value of a by, over or partition field. `job` belongs to Prometheus, so a job is a `job_id`.\n\n\
+             | metric | type | labels | meaning |\n|---|---|---|---|\n",
+        );
+        for spec in ALL {
+            let kind = match spec.kind {
+                Kind::Counter => "counter",
+                Kind::Gauge => "gauge",
+                Kind::Histogram(_) => "histogram",
+            };
+            let labels = if spec.labels.is_empty() {
+                "–".into()
+            } else {
+                spec.labels.join(", ")
+            };
+            writeln!(
+                page,
+                "| `{}` | {kind} | {labels} | {} |",
+                spec.name, spec.help
+            )
+            .unwrap();
+        }
+        page
+    }
+
+    #[test]
+    fn the_page_of_metrics_is_the_catalogue() {
+        let file = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/metrics.md");
+        if std::env::var_os("UPDATE_EXPECT").is_some() {
+            std::fs::write(&file, page()).unwrap();
+        }
+        let written = std::fs::read_to_string(&file).unwrap_or_default();
+        assert_eq!(
+            written,
+            page(),
+            "docs/metrics.md is stale: UPDATE_EXPECT=1 cargo test --lib catalogue"
+        );
+    }
+
+    #[test]
+    fn names_keep_prometheus_manners() {
+        for Spec {
+            name,
+            kind,
+            labels,
+            help,
+        } in ALL
+        {
+            assert!(name.starts_with("tidewatch_"), "{name}");
+            assert_eq!(
+                name.ends_with("_total"),
+                *kind == Kind::Counter,
+                "{name}: counters, and only they, end in _total"
+            );
+            assert!(
+                !labels.contains(&"job"),
+                "{name}: job belongs to Prometheus"
+            );
+            assert!(help.ends_with('.'), "{name}: a sentence");
+        }
+    }
+}

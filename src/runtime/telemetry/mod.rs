@@ -1,0 +1,410 @@
+//! What the runtime tells of itself: each [`Fact`] becomes counts and, where a person would want to know, a log line; and the health that
+//! `/livez` and `/readyz` answer with.
+//!
+//! Times are the clock's, in seconds outside and milliseconds inside. Holds: every label value that is known beforehand is exported from the
+//! start, at 0; nothing here waits. Checked by: the tests below, and tests/kafka, which scrapes a running service.
+
+mod catalogue;
+mod health;
+
+pub use health::{Health, JobHealth};
+
+use super::clock::Clock;
+use super::log::{Revocation, TopicPartition};
+use super::observer::{Fact, Observer};
+use crate::config::Job;
+use crate::engine::event::Reason;
+use crate::engine::result::{BucketSummary, Severity};
+use crate::time::Finality;
+use catalogue as metric;
+use health::Ledger;
+use prometheus::process_collector::ProcessCollector;
+use prometheus::{GaugeVec, HistogramVec, IntCounterVec, Registry, TextEncoder};
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, PoisonError};
+
+/// Counts, logs and remembers how everybody is.
+pub struct Telemetry {
+    registry: Registry,
+    clock: Arc<dyn Clock>,
+    jobs: BTreeMap<String, Arc<Job>>,
+    ledger: Mutex<Ledger>,
+    consumed: IntCounterVec,
+    consumed_bytes: IntCounterVec,
+    lag: GaugeVec,
+    unreadable: IntCounterVec,
+    rejected: IntCounterVec,
+    late_for_judge: IntCounterVec,
+    watermark: GaugeVec,
+    assigned: GaugeVec,
+    rebalances: IntCounterVec,
+    idle: IntCounterVec,
+    buckets: IntCounterVec,
+    records: IntCounterVec,
+    delay: HistogramVec,
+    models: GaugeVec,
+    model_bytes: GaugeVec,
+    snapshots: IntCounterVec,
+    snapshot_last: GaugeVec,
+    snapshot_duration: HistogramVec,
+    snapshot_size: GaugeVec,
+    transactions: IntCounterVec,
+    transaction_duration: HistogramVec,
+    restore_duration: HistogramVec,
+    replayed: IntCounterVec,
+    gaps: IntCounterVec,
+    unavailable: IntCounterVec,
+}
+
+impl Telemetry {
+    /// Telemetry of these jobs, all at nothing.
+    pub fn new(clock: Arc<dyn Clock>, jobs: &[Arc<Job>]) -> Telemetry {
+        let registry = Registry::new();
+        let to = &registry;
+        registry
+            .register(Box::new(ProcessCollector::for_self()))
+            .expect("no other metric is called process_*");
+        metric::BUILD_INFO
+            .gauge(to)
+            .with_label_values(&[env!("CARGO_PKG_VERSION")])
+            .set(1.0);
+        let (spans, limits) = (
+            metric::BUCKET_SPAN.gauge(to),
+            metric::MODEL_MEMORY_LIMIT.gauge(to),
+        );
+        for job in jobs {
+            spans
+                .with_label_values(&[&job.id])
+                .set(job.bucket_span.seconds() as f64);
+            limits
+                .with_label_values(&[&job.id])
+                .set(job.model_memory_limit_bytes as f64);
+        }
+        let telemetry = Telemetry {
+            consumed: metric::MESSAGES_CONSUMED.counter(to),
+            consumed_bytes: metric::CONSUMED_BYTES.counter(to),
+            lag: metric::CONSUMER_LAG.gauge(to),
+            unreadable: metric::UNREADABLE.counter(to),
+            rejected: metric::EVENTS_REJECTED.counter(to),
+            late_for_judge: metric::EVENTS_LATE_FOR_JUDGE.counter(to),
+            watermark: metric::WATERMARK.gauge(to),
+            assigned: metric::ASSIGNED_PARTITIONS.gauge(to),
+            rebalances: metric::REBALANCES.counter(to),
+            idle: metric::INPUTS_IDLE.counter(to),
+            buckets: metric::BUCKETS_CLOSED.counter(to),
+            records: metric::RECORDS.counter(to),
+            delay: metric::DETECTION_DELAY.histogram(to),
+            models: metric::MODELS.gauge(to),
+            model_bytes: metric::MODEL_MEMORY.gauge(to),
+            snapshots: metric::SNAPSHOTS.counter(to),
+            snapshot_last: metric::SNAPSHOT_LAST.gauge(to),
+            snapshot_duration: metric::SNAPSHOT_DURATION.histogram(to),
+            snapshot_size: metric::SNAPSHOT_SIZE.gauge(to),
+            transactions: metric::TRANSACTIONS.counter(to),
+            transaction_duration: metric::TRANSACTION_DURATION.histogram(to),
+            restore_duration: metric::RESTORE_DURATION.histogram(to),
+            replayed: metric::REPLAYED.counter(to),
+            gaps: metric::REPLAY_GAPS.counter(to),
+            unavailable: metric::LOG_UNAVAILABLE.counter(to),
+            ledger: Mutex::new(Ledger::of(
+                jobs.iter().map(|job| job.id.clone()),
+                clock.now_ms(),
+            )),
+            jobs: jobs
+                .iter()
+                .map(|job| (job.id.clone(), job.clone()))
+                .collect(),
+            registry,
+            clock,
+        };
+        telemetry.begin_at_zero();
+        telemetry
+    }
+
+    /// A counter that appears with its first event hides that event from `increase()`.
+    fn begin_at_zero(&self) {
+        for kind in ["assigned", "released", "lost"] {
+            self.rebalances.with_label_values(&[kind]);
+        }
+        for outcome in ["committed", "aborted"] {
+            self.transactions.with_label_values(&[outcome]);
+        }
+        self.transaction_duration.with_label_values::<&str>(&[]);
+        for job in self.jobs.values() {
+            let id = job.id.as_str();
+            for reason in Reason::ALL {
+                self.rejected.with_label_values(&[id, reason.label()]);
+            }
+            for finality in [Finality::Interim, Finality::Final] {
+                self.buckets.with_label_values(&[id, label(finality)]);
+            }
+            for (detector, severity) in job
+                .detectors
+                .iter()
+                .flat_map(|detector| Severity::ALL.map(|severity| (detector, severity)))
+            {
+                self.records.with_label_values(&[
+                    id,
+                    detector.description.as_str(),
+                    severity.label(),
+                ]);
+            }
+            for outcome in ["stored", "failed", "unusable"] {
+                self.snapshots.with_label_values(&[id, outcome]);
+            }
+            for counter in [
+                &self.late_for_judge,
+                &self.idle,
+                &self.replayed,
+                &self.gaps,
+                &self.unavailable,
+            ] {
+                counter.with_label_values(&[id]);
+            }
+            for histogram in [&self.delay, &self.snapshot_duration, &self.restore_duration] {
+                histogram.with_label_values(&[id]);
+            }
+            self.assigned.with_label_values(&[id]);
+        }
+    }
+
+    /// Everything in Prometheus's text format.
+    pub fn exposition(&self) -> String {
+        TextEncoder::new()
+            .encode_to_string(&self.registry.gather())
+            .unwrap_or_else(|error| format!("# {error}\n"))
+    }
+
+    /// How everybody is now.
+    pub fn health(&self) -> Health {
+        self.ledger().health(self.clock.now_ms())
+    }
+
+    fn ledger(&self) -> std::sync::MutexGuard<'_, Ledger> {
+        self.ledger.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn breath(&self, job_id: &str, ready: bool, at_end: bool) {
+        let mut ledger = self.ledger();
+        if let Some(arrived) = ledger.breath(job_id, ready, at_end, self.clock.now_ms()) {
+            for at in arrived {
+                self.lag_of(at).set(0.0);
+            }
+        }
+    }
+
+    fn lag_of(&self, at: &TopicPartition) -> prometheus::Gauge {
+        self.lag
+            .with_label_values(&[&*at.topic, &at.partition.to_string()])
+    }
+
+    fn assigned(&self, job_id: &str, at: &TopicPartition) {
+        self.rebalances.with_label_values(&["assigned"]).inc();
+        let assigned = self.ledger().assigned(job_id, at);
+        self.assigned
+            .with_label_values(&[job_id])
+            .set(assigned as f64);
+    }
+
+    fn revoked(&self, job_id: &str, partitions: &[TopicPartition], how: Revocation) {
+        let kind = match how {
+            Revocation::Released => "released",
+            Revocation::Lost => "lost",
+        };
+        self.rebalances
+            .with_label_values(&[kind])
+            .inc_by(partitions.len() as u64);
+        let assigned = self.ledger().revoked(job_id, partitions);
+        self.assigned
+            .with_label_values(&[job_id])
+            .set(assigned as f64);
+        for at in partitions {
+            // Somebody else's lag by now.
+            let _ = self
+                .lag
+                .remove_label_values(&[&*at.topic, &at.partition.to_string()]);
+        }
+        tracing::info!(job_id, how = kind, partitions = %list(partitions), "partitions left");
+    }
+
+    fn bucket(&self, job_id: &str, summary: &BucketSummary) {
+        self.buckets
+            .with_label_values(&[job_id, label(summary.finality)])
+            .inc();
+        if summary.finality == Finality::Interim {
+            return;
+        }
+        self.models
+            .with_label_values(&[job_id])
+            .set(summary.series as f64);
+        self.model_bytes
+            .with_label_values(&[job_id])
+            .set(summary.model_bytes as f64);
+        let Some(job) = self.jobs.get(job_id) else {
+            return;
+        };
+        let end_ms = job.bucket_span.end_of(summary.start).millis();
+        self.delay
+            .with_label_values(&[job_id])
+            .observe(seconds((self.clock.now_ms() - end_ms).max(0)));
+        for (detector, severity) in &summary.records {
+            let detector = job
+                .detectors
+                .get(usize::from(*detector))
+                .map_or("", |detector| detector.description.as_str());
+            self.records
+                .with_label_values(&[job_id, detector, severity.label()])
+                .inc();
+            if *severity >= Severity::Critical {
+                tracing::info!(job_id, detector, bucket = %summary.start, score = summary.anomaly_score, "critical anomaly");
+            }
+        }
+    }
+}
+
+impl Observer for Telemetry {
+    fn observe(&self, job_id: &str, fact: &Fact<'_>) {
+        let job = &[job_id];
+        match fact {
+            Fact::Breath { ready, at_end } => self.breath(job_id, *ready, *at_end),
+            Fact::Consumed {
+                at,
+                messages,
+                bytes,
+                lag,
+            } => {
+                self.consumed
+                    .with_label_values(&[&*at.topic])
+                    .inc_by(*messages);
+                self.consumed_bytes
+                    .with_label_values(&[&*at.topic])
+                    .inc_by(*bytes);
+                if let Some(lag) = lag {
+                    self.lag_of(at).set(*lag as f64);
+                }
+            }
+            Fact::Rejected {
+                at,
+                offset,
+                rejection,
+            } => {
+                self.rejected
+                    .with_label_values(&[job_id, rejection.reason.label()])
+                    .inc();
+                tracing::debug!(job_id, %at, offset, reason = rejection.reason.label(), detail = rejection.detail, "event refused");
+            }
+            Fact::Unreadable { at, offset, error } => {
+                self.unreadable.with_label_values(&[&*at.topic]).inc();
+                tracing::error!(job_id, %at, offset, error, "an internal message cannot be read by this build; passed over");
+            }
+            Fact::LateForJudge { at, events } => {
+                self.late_for_judge.with_label_values(job).inc_by(*events);
+                tracing::warn!(job_id, %at, events, "events came after their bucket was judged: a longer idle_timeout would have waited");
+            }
+            Fact::Bucket { summary } => self.bucket(job_id, summary),
+            Fact::Watermark { at, event_time_ms } => {
+                let least = self.ledger().watermark(job_id, at, *event_time_ms);
+                self.watermark.with_label_values(job).set(seconds(least));
+            }
+            Fact::Idle { at } => {
+                self.idle.with_label_values(job).inc();
+                tracing::info!(job_id, %at, "silent; no longer waited for");
+            }
+            Fact::Committed {
+                messages,
+                duration_ms,
+            } => {
+                self.transactions.with_label_values(&["committed"]).inc();
+                self.transaction_duration
+                    .with_label_values::<&str>(&[])
+                    .observe(seconds(*duration_ms));
+                tracing::trace!(job_id, messages, duration_ms, "committed");
+            }
+            Fact::Aborted { error } => {
+                self.transactions.with_label_values(&["aborted"]).inc();
+                tracing::warn!(job_id, error, "transaction aborted");
+            }
+            Fact::Snapshot {
+                key,
+                bytes,
+                duration_ms,
+            } => {
+                self.snapshots.with_label_values(&[job_id, "stored"]).inc();
+                self.snapshot_last
+                    .with_label_values(job)
+                    .set(seconds(self.clock.now_ms()));
+                self.snapshot_duration
+                    .with_label_values(job)
+                    .observe(seconds(*duration_ms));
+                self.snapshot_size.with_label_values(job).set(*bytes as f64);
+                tracing::debug!(job_id, snapshot = %key, bytes, duration_ms, "snapshot stored");
+            }
+            Fact::SnapshotFailed { key, error } => {
+                self.snapshots.with_label_values(&[job_id, "failed"]).inc();
+                tracing::error!(job_id, snapshot = %key, error, "snapshot not stored; tried again in its time");
+            }
+            Fact::SnapshotUnusable { key, error } => {
+                self.snapshots
+                    .with_label_values(&[job_id, "unusable"])
+                    .inc();
+                tracing::warn!(job_id, snapshot = %key, error, "snapshot passed over; an older one, or the log's beginning, stands in");
+            }
+            Fact::Assigned {
+                at,
+                snapshot,
+                from,
+                live_from,
+                duration_ms,
+            } => {
+                self.assigned(job_id, at);
+                self.ledger().restoring(job_id, at, *duration_ms);
+                let snapshot = snapshot.map(ToString::to_string);
+                tracing::info!(job_id, %at, snapshot, from, live_from, "partition assigned");
+            }
+            Fact::Replayed {
+                at,
+                messages,
+                duration_ms,
+            } => {
+                self.replayed.with_label_values(job).inc_by(*messages);
+                let whole_ms = self.ledger().restored(job_id, at) + duration_ms;
+                self.restore_duration
+                    .with_label_values(job)
+                    .observe(seconds(whole_ms));
+                tracing::info!(job_id, %at, messages, duration_ms, "replayed; live");
+            }
+            Fact::Gap { at, from, to } => {
+                self.gaps.with_label_values(job).inc();
+                tracing::error!(job_id, %at, from, to, "messages to be replayed are gone from the log: results may differ from those of an unbroken run");
+            }
+            Fact::PositionVanished { at, from } => {
+                self.gaps.with_label_values(job).inc();
+                tracing::error!(job_id, %at, from, "the committed position had vanished; a snapshot stands in, and results after it may come twice");
+            }
+            Fact::Reconfigured { at } => {
+                tracing::info!(job_id, %at, "the job was changed: it learns anew and publishes no bucket again");
+            }
+            Fact::Unavailable { error } => {
+                self.unavailable.with_label_values(job).inc();
+                tracing::warn!(job_id, error, "the log does not answer; asking again");
+            }
+            Fact::Revoked { partitions, how } => self.revoked(job_id, partitions, *how),
+        }
+    }
+}
+
+fn label(finality: Finality) -> &'static str {
+    match finality {
+        Finality::Interim => "interim",
+        Finality::Final => "final",
+    }
+}
+
+fn seconds(ms: i64) -> f64 {
+    ms as f64 / 1000.0
+}
+
+fn list(partitions: &[TopicPartition]) -> String {
+    let names: Vec<String> = partitions.iter().map(ToString::to_string).collect();
+    names.join(" ")
+}
