@@ -72,7 +72,7 @@ fn kafka(group: &str, instance: &str) -> Kafka {
 }
 
 fn open(group: &str, instance: &str, topic: &str) -> KafkaLog {
-    let mut log = KafkaLog::open(&kafka(group, instance), &settings(), "test").unwrap();
+    let mut log = KafkaLog::open(&kafka(group, instance), &settings()).unwrap();
     log.subscribe(&[topic.to_string()]).unwrap();
     log
 }
@@ -307,7 +307,7 @@ fn missing_topics_are_made_and_existing_ones_left_alone() {
     use tidewatch::runtime::log::{Cleanup, NewTopic};
     let existing = topic("existing", 2);
     let made = unique("made");
-    let mut log = KafkaLog::open(&kafka(&unique("group"), "a"), &settings(), "test").unwrap();
+    let mut log = KafkaLog::open(&kafka(&unique("group"), "a"), &settings()).unwrap();
     let wanted = |name: &str| NewTopic {
         name: name.into(),
         partitions: Some(3),

@@ -42,7 +42,7 @@ pub struct Kafka {
     pub properties: BTreeMap<String, String>,
     /// Properties whose values came from files.
     pub secrets: BTreeMap<String, Secret>,
-    /// The consumer group; part of the transactional id.
+    /// What the name of each job's consumer group begins with, a dot and the job's id following.
     pub group_id: String,
     /// The name of this instance, stable over restarts and unique in its group.
     pub instance_id: String,
@@ -74,7 +74,8 @@ pub struct Topics {
     pub partitions: u16,
     /// Replication factor of a topic that the service creates; -1: the brokers' default.
     pub replication_factor: i16,
-    /// How long result topics keep what they hold; `None`: for ever.
+    /// How long created topics keep dead letters, interim results and internal messages; `None`: the brokers' default. Results are
+    /// compacted: the last word on each stays.
     pub retention: Option<Duration>,
 }
 
@@ -184,7 +185,7 @@ const OWNED_PROPERTIES: [(&str, &str); 9] = [
     ("group.id", "say kafka.group_id"),
     (
         "transactional.id",
-        "it is made of kafka.group_id and kafka.instance_id",
+        "it is made of the group and kafka.instance_id",
     ),
     (
         "enable.auto.commit",
@@ -384,7 +385,7 @@ fn read_topics(reader: &mut Reader) -> Topics {
         prefix,
         partitions,
         replication_factor,
-        retention: reader.duration_or_off("topics.retention"),
+        retention: reader.duration_if_said("topics.retention"),
     }
 }
 

@@ -117,9 +117,9 @@ impl Reader {
         self.length(path, &text).unwrap_or(default)
     }
 
-    /// A length of time, or `off`.
-    pub(super) fn duration_or_off(&mut self, path: &str) -> Option<Duration> {
-        let text = self.text(path).filter(|text| text != "off")?;
+    /// A length of time, when one is said.
+    pub(super) fn duration_if_said(&mut self, path: &str) -> Option<Duration> {
+        let text = self.text(path)?;
         self.length(path, &text)
     }
 

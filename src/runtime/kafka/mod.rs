@@ -28,7 +28,7 @@ use crate::config::service;
 use membership::Membership;
 use std::collections::BTreeMap;
 use std::time::Duration;
-use topics::TopicClients;
+pub use topics::KafkaTopics;
 use transaction::TransactionalProducer;
 
 /// A member of a Kafka consumer group with a transactional producer.
@@ -36,7 +36,7 @@ pub struct KafkaLog {
     kafka: service::Kafka,
     transactional_id: String,
     subscription: Vec<String>,
-    topics: TopicClients,
+    topics: KafkaTopics,
     session: Session,
 }
 
@@ -54,15 +54,11 @@ enum Session {
 }
 
 impl KafkaLog {
-    /// Connects as the instance's member `worker` (a name that no other member of the instance has), and takes over its transactional id: what an earlier process of that name left
-    /// open is aborted. Joins no group yet.
-    pub fn open(
-        kafka: &service::Kafka,
-        topics: &service::Topics,
-        worker: &str,
-    ) -> Result<KafkaLog, LogError> {
-        let transactional_id = format!("{}-{}-{worker}", kafka.group_id, kafka.instance_id);
-        let topics = TopicClients::open(kafka, topics)?;
+    /// Connects as this instance of the group, and takes over its transactional id: what an earlier process of that name left open is
+    /// aborted. Joins no group yet.
+    pub fn open(kafka: &service::Kafka, topics: &service::Topics) -> Result<KafkaLog, LogError> {
+        let transactional_id = format!("{}-{}", kafka.group_id, kafka.instance_id);
+        let topics = KafkaTopics::open(kafka, topics)?;
         let session = Session::join(kafka, &transactional_id, &[])?;
         Ok(KafkaLog {
             kafka: kafka.clone(),

@@ -7,7 +7,7 @@ use super::client::{Complaints, Deliveries, Listener, admin, loose, reader};
 use super::edge::{Buffer, Entry, PartitionQueue};
 use super::transaction::{drain, send};
 use crate::config::service;
-use crate::runtime::log::{Cleanup, LogError, Message, NewTopic, Outgoing, TopicPartition};
+use crate::runtime::log::{Cleanup, LogError, Message, NewTopic, Outgoing, TopicPartition, Topics};
 use rdkafka::admin::{AdminClient, AdminOptions, NewTopic as Request, TopicReplication};
 use rdkafka::client::ClientContext;
 use rdkafka::config::FromClientConfigAndContext;
@@ -30,8 +30,8 @@ const READ_TIMEOUT: Duration = Duration::from_secs(30);
 /// Messages a call.
 const BATCH: usize = 1000;
 
-/// Clients for everything but the group's work.
-pub(super) struct TopicClients {
+/// Topics of a Kafka cluster, without membership in any group.
+pub struct KafkaTopics {
     admin: AdminClient<Listener>,
     reader: Arc<BaseConsumer<Listener>>,
     loose: BaseProducer<Deliveries>,
@@ -41,15 +41,16 @@ pub(super) struct TopicClients {
     buffer: Buffer,
 }
 
-impl TopicClients {
-    pub(super) fn open(
+impl KafkaTopics {
+    /// Prepares the clients; nothing is asked of a broker yet.
+    pub fn open(
         kafka: &service::Kafka,
         settings: &service::Topics,
-    ) -> Result<TopicClients, LogError> {
+    ) -> Result<KafkaTopics, LogError> {
         let broken = |error: KafkaError| LogError::Fatal(format!("kafka.properties: {error}"));
         let listener = Listener::default();
         let deliveries = Deliveries::default();
-        Ok(TopicClients {
+        Ok(KafkaTopics {
             admin: AdminClient::from_config_and_context(&admin(kafka), listener.clone())
                 .map_err(broken)?,
             reader: Arc::new(
@@ -72,75 +73,23 @@ impl TopicClients {
         LogError::Unavailable(self.complaints.explain(what))
     }
 
-    pub(super) fn partitions(&self, names: &[String]) -> Result<BTreeMap<String, i32>, LogError> {
-        let patterns = compile(names)?;
-        let metadata = self.metadata()?;
-        let exists = |topic: &&rdkafka::metadata::MetadataTopic| {
-            topic.error().is_none() && !topic.partitions().is_empty()
-        };
-        let wanted = |name: &str| {
-            names.iter().any(|wanted| wanted == name)
-                || (!name.starts_with("__")
-                    && patterns.iter().any(|pattern| pattern.is_match(name)))
-        };
-        let found = metadata
-            .topics()
-            .iter()
-            .filter(exists)
-            .filter(|topic| wanted(topic.name()));
-        Ok(found
-            .map(|topic| (topic.name().to_string(), count(topic.partitions())))
-            .collect())
-    }
-
-    pub(super) fn create(&mut self, topics: &[NewTopic]) -> Result<(), LogError> {
-        let names: Vec<String> = topics.iter().map(|topic| topic.name.clone()).collect();
-        let existing = self.partitions(&names)?;
-        let missing: Vec<&NewTopic> = topics
-            .iter()
-            .filter(|topic| !existing.contains_key(&topic.name))
-            .collect();
-        if missing.is_empty() {
-            return Ok(());
-        }
-        let retention = self
-            .settings
-            .retention
-            .map_or("-1".into(), |keep| keep.as_millis().to_string());
-        let requests: Vec<Request<'_>> = missing
-            .iter()
-            .map(|topic| self.request(topic, &retention))
-            .collect();
-        let options = AdminOptions::new()
-            .request_timeout(Some(REQUEST_TIMEOUT))
-            .operation_timeout(Some(REQUEST_TIMEOUT));
-        let answer = block_on(self.admin.create_topics(&requests, &options));
-        for result in answer
-            .map_err(|error| self.unavailable(format!("topics could not be created: {error}")))?
-        {
-            match result {
-                Ok(name) => tracing::info!(topic = name, "created"),
-                // Another instance was quicker.
-                Err((_, RDKafkaErrorCode::TopicAlreadyExists)) => {}
-                Err((name, code)) => {
-                    return Err(LogError::Fatal(format!(
-                        "topic \"{name}\" is missing and cannot be created: {code}"
-                    )));
-                }
-            }
-        }
-        self.await_leaders(&missing)
-    }
-
-    fn request<'a>(&self, topic: &'a NewTopic, retention: &'a str) -> Request<'a> {
+    fn request<'a>(&self, topic: &'a NewTopic, retention: Option<&'a str>) -> Request<'a> {
         let replication = TopicReplication::Fixed(i32::from(self.settings.replication_factor));
-        let request = Request::new(&topic.name, topic.partitions.unwrap_or(-1), replication);
-        match topic.cleanup {
-            Cleanup::Delete => request.set("cleanup.policy", "delete"),
-            Cleanup::Compact => request.set("cleanup.policy", "compact"),
-            Cleanup::CompactDelete => request
-                .set("cleanup.policy", "compact,delete")
-                .set("retention.ms", retention),
+        let partitions = topic
+            .partitions
+            .unwrap_or(i32::from(self.settings.partitions));
+        let policy = match topic.cleanup {
+            Cleanup::Delete => "delete",
+            Cleanup::Compact => "compact",
+            Cleanup::CompactDelete => "compact,delete",
+        };
+        let request =
+            Request::new(&topic.name, partitions, replication).set("cleanup.policy", policy);
+        match retention {
+            Some(retention) if topic.cleanup != Cleanup::Compact => {
+                request.set("retention.ms", retention)
+            }
+            _ => request,
         }
     }
 
@@ -176,8 +125,70 @@ impl TopicClients {
             .fetch_metadata(None, REQUEST_TIMEOUT)
             .map_err(|error| self.unavailable(format!("the brokers do not answer: {error}")))
     }
+}
 
-    pub(super) fn publish(&mut self, messages: &[Outgoing]) -> Result<(), LogError> {
+impl Topics for KafkaTopics {
+    fn partitions(&mut self, names: &[String]) -> Result<BTreeMap<String, i32>, LogError> {
+        let patterns = compile(names)?;
+        let metadata = self.metadata()?;
+        let exists = |topic: &&rdkafka::metadata::MetadataTopic| {
+            topic.error().is_none() && !topic.partitions().is_empty()
+        };
+        let wanted = |name: &str| {
+            names.iter().any(|wanted| wanted == name)
+                || (!name.starts_with("__")
+                    && patterns.iter().any(|pattern| pattern.is_match(name)))
+        };
+        let found = metadata
+            .topics()
+            .iter()
+            .filter(exists)
+            .filter(|topic| wanted(topic.name()));
+        Ok(found
+            .map(|topic| (topic.name().to_string(), count(topic.partitions())))
+            .collect())
+    }
+
+    fn create(&mut self, topics: &[NewTopic]) -> Result<(), LogError> {
+        let names: Vec<String> = topics.iter().map(|topic| topic.name.clone()).collect();
+        let existing = self.partitions(&names)?;
+        let missing: Vec<&NewTopic> = topics
+            .iter()
+            .filter(|topic| !existing.contains_key(&topic.name))
+            .collect();
+        if missing.is_empty() {
+            return Ok(());
+        }
+        let retention = self
+            .settings
+            .retention
+            .map(|keep| keep.as_millis().to_string());
+        let requests: Vec<Request<'_>> = missing
+            .iter()
+            .map(|topic| self.request(topic, retention.as_deref()))
+            .collect();
+        let options = AdminOptions::new()
+            .request_timeout(Some(REQUEST_TIMEOUT))
+            .operation_timeout(Some(REQUEST_TIMEOUT));
+        let answer = block_on(self.admin.create_topics(&requests, &options));
+        for result in answer
+            .map_err(|error| self.unavailable(format!("topics could not be created: {error}")))?
+        {
+            match result {
+                Ok(name) => tracing::info!(topic = name, "created"),
+                // Another instance was quicker.
+                Err((_, RDKafkaErrorCode::TopicAlreadyExists)) => {}
+                Err((name, code)) => {
+                    return Err(LogError::Fatal(format!(
+                        "topic \"{name}\" is missing and cannot be created: {code}"
+                    )));
+                }
+            }
+        }
+        self.await_leaders(&missing)
+    }
+
+    fn publish(&mut self, messages: &[Outgoing]) -> Result<(), LogError> {
         let deadline = Instant::now() + FLUSH_TIMEOUT;
         for message in messages {
             send(&self.loose, message, deadline).map_err(|error| self.unavailable(error))?;
@@ -186,7 +197,7 @@ impl TopicClients {
         Ok(())
     }
 
-    pub(super) fn flush(&mut self) -> Result<(), LogError> {
+    fn flush(&mut self) -> Result<(), LogError> {
         drain(&self.loose, Instant::now() + FLUSH_TIMEOUT)
             .map_err(|error| self.unavailable(error))?;
         match self.deliveries.take_failure() {
@@ -197,7 +208,7 @@ impl TopicClients {
         }
     }
 
-    pub(super) fn read(
+    fn read(
         &mut self,
         at: &TopicPartition,
         from: i64,

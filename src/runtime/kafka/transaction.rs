@@ -12,6 +12,7 @@
 
 use super::client::{Deliveries, TRANSACTION_TIMEOUT, transactional};
 use crate::config::service;
+use crate::runtime::clock::{Clock, SystemClock};
 use crate::runtime::log::{CommitError, LogError, Outgoing, Position, Transaction};
 use rdkafka::config::FromClientConfigAndContext;
 use rdkafka::consumer::ConsumerGroupMetadata;
@@ -228,7 +229,10 @@ pub(super) fn send(
     record.partition = message.partition;
     record.key = message.key.as_deref();
     record.payload = message.payload.as_deref();
-    record.timestamp = message.timestamp_ms;
+    // Brokers refuse messages from the future (an hour, by default), and events may be ahead of the clock.
+    record.timestamp = message
+        .timestamp_ms
+        .map(|wanted| wanted.min(SystemClock.now_ms()));
     if !message.headers.is_empty() {
         let headers = OwnedHeaders::new_with_capacity(message.headers.len());
         record.headers = Some(
