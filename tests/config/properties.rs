@@ -163,6 +163,26 @@ fn any_key() -> impl Strategy<Value = String> {
     prop_oneof![9 => prop::sample::select(known).prop_map(str::to_owned), 1 => ".{0,6}"]
 }
 
+/// Whether a job may have the pattern, and whether the decoder reads it.
+fn verdicts(pattern: &str) -> (bool, bool) {
+    let mut job = web();
+    job["data_description"] = json!({"time_format": pattern});
+    let compiled = tidewatch::decode::Pattern::new(pattern);
+    (Job::from_value(&job).is_ok(), compiled.is_ok())
+}
+
+#[test]
+fn a_job_may_have_exactly_the_letters_that_the_decoder_reads() {
+    for letter in ('A'..='Z').chain('a'..='z') {
+        for count in 1..16 {
+            let letters = letter.to_string().repeat(count);
+            let pattern = format!("yyyy-MM-dd a {letters}");
+            let (allowed, read) = verdicts(&pattern);
+            assert_eq!(allowed, read, "{pattern}");
+        }
+    }
+}
+
 /// Replaces, adds or removes something at a place that `path` picks.
 fn mutate(value: &mut Value, path: &[prop::sample::Index], key: &str, new: Value) {
     let Some((step, rest)) = path.split_first() else {
@@ -233,6 +253,15 @@ proptest! {
         let yaml = serde_yaml_ng::to_string(&body).expect("every JSON value can be written as YAML");
         let (json, yaml) = (Job::from_text(&body.to_string(), "job.json"), Job::from_text(&yaml, "job.json"));
         prop_assert_eq!(json.map(|job| job.fingerprint), yaml.map(|job| job.fingerprint));
+    }
+
+    #[test]
+    fn a_pattern_that_a_job_may_have_is_one_that_the_decoder_reads(
+        parts in prop::collection::vec(select(vec!["yyyy", "MM", "dd", "D", "HH", "'T'", "'", "''", "[", "]", "[.SSS]", "{", "é"]), 0..9),
+    ) {
+        let pattern = parts.concat();
+        let (allowed, read) = verdicts(&pattern);
+        prop_assert!(read || !allowed, "{}", pattern);
     }
 
     #[test]
