@@ -1,21 +1,38 @@
 //! The second door: closed buckets of all gatherers in, one partial bucket a shard out.
-use super::snapshot::{RestoreError, Snapshot};
-use super::wire::{ClosedBucket, InputId};
-use crate::config::Job;
-use crate::time::{BucketStart, Finality};
+//!
+//! A judge owns the models of its share of a job's series. When every gatherer that counts has closed a bucket, it merges what they said, judges each
+//! series, then learns. Holds: what it says is a function of the sequence of its inputs, and of the buckets' contents only, whichever
+//! gatherer brought them; a bucket is judged once; nothing that came too late is lost without being counted.
+
+mod partial;
+mod rarity;
+mod series;
+
+pub use partial::{PartialBucket, PlotDraft, RecordDraft, ShardSize};
+
+use super::feature::Layout;
+use super::frontier::Frontier;
+use super::probability::Aggregate;
+use super::result::DataCounts;
+use super::snapshot::{Door, RestoreError, Snapshot};
+use super::wire::{ClosedBucket, InputId, SeriesKey};
+use crate::config::{Family, Job, Side};
+use crate::time::{BucketStart, EventTime, Finality};
+use rarity::Rarity;
 use serde::{Deserialize, Serialize};
+use series::{Context, FeatureKind, Finding, Mode, Series};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
-/// What a judge says of one bucket.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct PartialBucket {
-    /// The bucket.
-    pub start: BucketStart,
-    /// Whether it may be said again.
-    pub finality: Finality,
-}
+/// Empty buckets in a row that are judged; in a longer gap the rest is passed over, as if time had been skipped.
+pub const GAP_BUCKETS_MAX: u32 = 1000;
+/// `exclude_frequent`: present in more than this share of the buckets.
+const FREQUENT_SHARE: f64 = 0.1;
+/// How fast the usual number of measurements a bucket is followed.
+const VOLUME_GAIN: f64 = 0.05;
 
 /// Everything a judge can be told.
+#[derive(Clone, Debug, PartialEq)]
 pub enum Input {
     /// A gatherer's bucket.
     Closed {
@@ -54,28 +71,574 @@ pub enum Output {
     },
 }
 
+/// Everything that a judge remembers.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+struct State {
+    shard: u16,
+    frontier: Frontier,
+    /// Parts of buckets that some gatherer still works on, merged.
+    pending: BTreeMap<BucketStart, ClosedBucket>,
+    series: BTreeMap<(u16, SeriesKey), Series>,
+    /// The next bucket to judge.
+    next: Option<BucketStart>,
+    /// The watermark said last.
+    said: Option<BucketStart>,
+    /// Buckets judged.
+    buckets: u64,
+    /// Empty ones in a row up to now.
+    empty_run: u32,
+    /// Counts that came with late parts; they go with the next bucket.
+    carried: DataCounts,
+    /// Usual number of measurements a bucket.
+    volume: f64,
+    size: ShardSize,
+}
+
 /// Owns a shard's models: learns and scores.
 pub struct Judge {
     job: Arc<Job>,
+    layout: Layout,
+    kinds: Vec<Vec<FeatureKind>>,
+    state: State,
+    /// The latest interim word of each gatherer on each open bucket; no lasting state.
+    interim: BTreeMap<BucketStart, BTreeMap<InputId, ClosedBucket>>,
 }
 
 impl Judge {
     /// A judge that has seen nothing and will wait for every one of `inputs`.
-    pub fn new(job: Arc<Job>, _shard: u16, _inputs: Vec<InputId>) -> Judge {
-        Judge { job }
+    pub fn new(job: Arc<Job>, shard: u16, inputs: Vec<InputId>) -> Judge {
+        let state = State {
+            shard,
+            frontier: Frontier::new(inputs),
+            pending: BTreeMap::new(),
+            series: BTreeMap::new(),
+            next: None,
+            said: None,
+            buckets: 0,
+            empty_run: 0,
+            carried: DataCounts::default(),
+            volume: 0.0,
+            size: ShardSize::default(),
+        };
+        Judge::with_state(job, state)
     }
+
+    fn with_state(job: Arc<Job>, state: State) -> Judge {
+        let layout = Layout::of(&job);
+        let kinds = layout
+            .groups
+            .iter()
+            .map(|group| FeatureKind::all(&job, group))
+            .collect();
+        Judge {
+            job,
+            layout,
+            kinds,
+            state,
+            interim: BTreeMap::new(),
+        }
+    }
+
     /// Takes one input, says what follows from it.
     #[must_use]
-    pub fn handle(&mut self, _input: Input) -> Vec<Output> {
-        let _ = &self.job;
-        todo!()
+    pub fn handle(&mut self, input: Input) -> Vec<Output> {
+        match input {
+            Input::Closed { from, bucket } => self.hear(from, bucket),
+            Input::Watermark { from, until } => {
+                self.state.frontier.hear(from, until);
+                self.catch_up()
+            }
+            Input::Idle { from } => {
+                self.state.frontier.idle(from);
+                self.catch_up()
+            }
+            Input::Flush(Finality::Final) => self.finish(),
+            Input::Flush(Finality::Interim) => self.judge_interim(),
+        }
     }
+
     /// The state, also in mid-bucket.
     pub fn snapshot(&self) -> Snapshot {
-        todo!()
+        Snapshot::seal(Door::Judge, self.job.fingerprint, &self.state)
     }
+
     /// A judge that goes on exactly where the snapshot was taken.
-    pub fn restore(_job: Arc<Job>, _snapshot: &Snapshot) -> Result<Judge, RestoreError> {
-        todo!()
+    pub fn restore(job: Arc<Job>, snapshot: &Snapshot) -> Result<Judge, RestoreError> {
+        let state: State = snapshot.open(Door::Judge, job.fingerprint)?;
+        Ok(Judge::with_state(job, state))
     }
+
+    /// The size of the shard's models, exact.
+    pub fn size(&self) -> ShardSize {
+        self.state.size
+    }
+
+    fn hear(&mut self, from: InputId, bucket: ClosedBucket) -> Vec<Output> {
+        self.state.frontier.wake(&from);
+        if !self.fits(&bucket) {
+            // Not of this job's shape: the wire was damaged in a way its checks did not see. Counted as late rather than judged wrongly.
+            return vec![Output::Late {
+                events: bucket.event_count,
+            }];
+        }
+        if self.state.next.is_some_and(|next| bucket.start < next) {
+            if bucket.finality == Finality::Final {
+                self.state.carried.add(&bucket.counts);
+            }
+            return if bucket.event_count > 0 {
+                vec![Output::Late {
+                    events: bucket.event_count,
+                }]
+            } else {
+                Vec::new()
+            };
+        }
+        match bucket.finality {
+            Finality::Interim => {
+                self.interim
+                    .entry(bucket.start)
+                    .or_default()
+                    .insert(from, bucket);
+            }
+            Finality::Final => {
+                if let Some(words) = self.interim.get_mut(&bucket.start) {
+                    words.remove(&from);
+                }
+                match self.state.pending.get_mut(&bucket.start) {
+                    Some(known) => known.merge(bucket),
+                    None => {
+                        self.state.pending.insert(bucket.start, bucket);
+                    }
+                }
+            }
+        }
+        Vec::new()
+    }
+
+    /// Whether a bucket has the shape that this job's gatherers give.
+    fn fits(&self, bucket: &ClosedBucket) -> bool {
+        let aligned = self.job.bucket_span.bucket_of(bucket.start.time()) == bucket.start;
+        aligned
+            && bucket.series.iter().all(|series| {
+                self.layout
+                    .groups
+                    .get(usize::from(series.group))
+                    .is_some_and(|group| {
+                        let right = |cells: &[super::feature::Accumulator]| {
+                            cells.len() == group.features.len()
+                                && cells
+                                    .iter()
+                                    .zip(&group.features)
+                                    .all(|(cell, spec)| cell.statistic() == spec.statistic)
+                        };
+                        right(&series.cells)
+                            && series.shares.iter().all(|share| right(&share.cells))
+                    })
+            })
+    }
+
+    /// Judges every bucket that the frontier has passed.
+    fn catch_up(&mut self) -> Vec<Output> {
+        match self.state.frontier.reach() {
+            Some(until) => self.judge_until(until),
+            None => Vec::new(),
+        }
+    }
+
+    fn finish(&mut self) -> Vec<Output> {
+        let span = self.job.bucket_span;
+        let last_pending = self
+            .state
+            .pending
+            .keys()
+            .next_back()
+            .map(|&start| span.end_of(start));
+        let mut outputs = match self.state.frontier.furthest().max(last_pending) {
+            Some(until) => self.judge_until(until),
+            None => Vec::new(),
+        };
+        if self.state.carried != DataCounts::default() {
+            // Counts that no later bucket will carry.
+            let start = self
+                .state
+                .next
+                .map_or(BucketStart(0), |next| BucketStart(next.0 - span.millis()));
+            outputs.push(Output::Partial(PartialBucket {
+                counts: std::mem::take(&mut self.state.carried),
+                ..self.empty_partial(start, Finality::Final)
+            }));
+        }
+        outputs
+    }
+
+    fn judge_until(&mut self, until: BucketStart) -> Vec<Output> {
+        if self.state.next.is_none() {
+            self.state.next = self
+                .state
+                .pending
+                .keys()
+                .next()
+                .copied()
+                .filter(|&first| first < until);
+        }
+        let mut outputs = Vec::new();
+        while let Some(start) = self.state.next.filter(|&next| next < until) {
+            let closed = self.state.pending.remove(&start);
+            self.interim.remove(&start);
+            self.state.empty_run = if closed.is_some() {
+                0
+            } else {
+                self.state.empty_run + 1
+            };
+            if self.state.empty_run > GAP_BUCKETS_MAX {
+                self.state
+                    .carried
+                    .add(&closed.map(|bucket| bucket.counts).unwrap_or_default());
+                let next_known = self.state.pending.keys().next().copied();
+                self.state.next = Some(next_known.unwrap_or(until).min(until));
+                continue;
+            }
+            let partial = self.judge_bucket(start, closed.as_ref(), Mode::Learn);
+            if closed.is_some() || partial.judged.members() > 0 || !partial.plots.is_empty() {
+                outputs.push(Output::Partial(partial));
+            }
+            self.state.next = Some(self.job.bucket_span.end_of(start));
+        }
+        if self.state.said < Some(until) {
+            self.state.said = Some(until);
+            outputs.push(Output::Watermark(until));
+        }
+        outputs
+    }
+
+    fn judge_interim(&mut self) -> Vec<Output> {
+        let mut outputs = Vec::new();
+        let starts: Vec<BucketStart> = self.interim.keys().copied().collect();
+        for start in starts {
+            if self.state.next.is_some_and(|next| start < next) {
+                self.interim.remove(&start);
+                continue;
+            }
+            let mut words = self.interim[&start]
+                .values()
+                .cloned()
+                .chain(self.state.pending.get(&start).cloned());
+            let Some(mut open) = words.next() else {
+                continue;
+            };
+            words.for_each(|word| open.merge(word));
+            let seen = measurements(&open);
+            let share = if self.state.volume > 0.0 {
+                (seen / self.state.volume).clamp(0.0, 1.0)
+            } else {
+                1.0
+            };
+            outputs.push(Output::Partial(self.judge_bucket(
+                start,
+                Some(&open),
+                Mode::Interim(share),
+            )));
+        }
+        outputs
+    }
+
+    fn empty_partial(&self, start: BucketStart, finality: Finality) -> PartialBucket {
+        PartialBucket {
+            start,
+            finality,
+            event_count: 0,
+            counts: DataCounts::default(),
+            judged: Aggregate::default(),
+            records: Vec::new(),
+            plots: Vec::new(),
+            size: self.state.size,
+        }
+    }
+
+    fn judge_bucket(
+        &mut self,
+        start: BucketStart,
+        closed: Option<&ClosedBucket>,
+        mode: Mode,
+    ) -> PartialBucket {
+        let learns = matches!(mode, Mode::Learn);
+        let mut partial = self.empty_partial(
+            start,
+            if learns {
+                Finality::Final
+            } else {
+                Finality::Interim
+            },
+        );
+        let middle = EventTime(start.millis() + self.job.bucket_span.millis() / 2);
+        if learns {
+            self.state.buckets += 1;
+            partial.counts = std::mem::take(&mut self.state.carried);
+            let seen = closed.map_or(0.0, measurements);
+            self.state.volume +=
+                VOLUME_GAIN.max(1.0 / self.state.buckets as f64) * (seen - self.state.volume);
+        }
+        if let Some(closed) = closed {
+            partial.event_count = closed.event_count;
+            if learns {
+                partial.counts.add(&closed.counts);
+            }
+        }
+        self.judge_present(start, middle, closed, mode, &mut partial);
+        self.judge_absent(start, middle, closed, mode, &mut partial);
+        if learns {
+            self.prune(start);
+            self.count_size();
+        }
+        partial.size = self.state.size;
+        partial
+            .records
+            .sort_by(|a, b| (a.detector, &a.key).cmp(&(b.detector, &b.key)));
+        partial.plots.sort_by(|a, b| {
+            (a.detector, &a.key, a.statistic).cmp(&(b.detector, &b.key, b.statistic))
+        });
+        partial
+    }
+
+    /// Series with an event in the bucket.
+    fn judge_present(
+        &mut self,
+        start: BucketStart,
+        middle: EventTime,
+        closed: Option<&ClosedBucket>,
+        mode: Mode,
+        partial: &mut PartialBucket,
+    ) {
+        let Some(closed) = closed else { return };
+        let learns = matches!(mode, Mode::Learn);
+        let rarity = Rarity::of(closed, &self.state.series, |group| {
+            self.judges_rarity(group)
+        });
+        let mut refused = false;
+        for bucket in &closed.series {
+            let group = usize::from(bucket.group);
+            let id = (bucket.group, bucket.key.clone());
+            let presence = self
+                .state
+                .series
+                .get(&id)
+                .map_or(0, |series| series.present);
+            let rare = rarity.of_series(bucket, presence);
+            let context = Context {
+                job: &self.job,
+                group: &self.layout.groups[group],
+                kinds: &self.kinds[group],
+                middle,
+                tell_all: rare.is_some(),
+            };
+            if learns && !self.state.series.contains_key(&id) {
+                if self.state.size.model_bytes >= self.job.model_memory_limit_bytes {
+                    refused = true;
+                    continue;
+                }
+                self.state
+                    .series
+                    .insert(id.clone(), Series::new(context.kinds.len(), start));
+            }
+            let mut stranger = Series::new(context.kinds.len(), start);
+            let known = self.state.series.get_mut(&id);
+            let frequent = known.as_ref().is_some_and(|series| {
+                f64::from(series.present) > FREQUENT_SHARE * self.state.buckets as f64
+            });
+            let series = known.unwrap_or(&mut stranger);
+            let findings = series.judge(
+                &context,
+                &bucket.key,
+                Some(bucket),
+                mode,
+                &mut partial.plots,
+            );
+            if learns {
+                series.last_seen = start;
+                series.present = series.present.saturating_add(1);
+                let bytes = series.count_bytes(&bucket.key);
+                self.state.size.model_bytes = self.state.size.model_bytes - series.bytes + bytes;
+                series.bytes = bytes;
+            }
+            self.tell(findings, bucket.group, &bucket.key, frequent, rare, partial);
+        }
+        self.state.size.allocation_failures += u64::from(refused);
+    }
+
+    /// Known series without an event, where that is a value.
+    fn judge_absent(
+        &mut self,
+        start: BucketStart,
+        middle: EventTime,
+        closed: Option<&ClosedBucket>,
+        mode: Mode,
+        partial: &mut PartialBucket,
+    ) {
+        let mut findings_of: Vec<(u16, SeriesKey, bool, Vec<Finding>)> = Vec::new();
+        let present = |id: &(u16, SeriesKey)| {
+            closed.is_some_and(|closed| {
+                closed
+                    .series
+                    .binary_search_by(|one| (one.group, &one.key).cmp(&(id.0, &id.1)))
+                    .is_ok()
+            })
+        };
+        for (id, series) in &mut self.state.series {
+            let group = usize::from(id.0);
+            let kinds = &self.kinds[group];
+            let seen = if matches!(mode, Mode::Learn) {
+                series.last_seen == start
+            } else {
+                present(id)
+            };
+            if seen
+                || !(kinds.iter().any(FeatureKind::samples_empty_buckets)
+                    || self.job.model_plot.is_some())
+            {
+                continue;
+            }
+            let context = Context {
+                job: &self.job,
+                group: &self.layout.groups[group],
+                kinds,
+                middle,
+                tell_all: false,
+            };
+            let findings = series.judge(&context, &id.1, None, mode, &mut partial.plots);
+            let frequent = f64::from(series.present) > FREQUENT_SHARE * self.state.buckets as f64;
+            if matches!(mode, Mode::Learn) {
+                let bytes = series.count_bytes(&id.1);
+                self.state.size.model_bytes = self.state.size.model_bytes - series.bytes + bytes;
+                series.bytes = bytes;
+            }
+            if !findings.is_empty() {
+                findings_of.push((id.0, id.1.clone(), frequent, findings));
+            }
+        }
+        for (group, key, frequent, findings) in findings_of {
+            self.tell(findings, group, &key, frequent, None, partial);
+        }
+    }
+
+    /// Counts what was found into the aggregate, and drafts the records.
+    fn tell(
+        &self,
+        findings: Vec<Finding>,
+        group: u16,
+        key: &SeriesKey,
+        frequent: bool,
+        rarity: Option<rarity::Rare>,
+        partial: &mut PartialBucket,
+    ) {
+        let mut told = findings;
+        if let Some(rare) = &rarity {
+            self.add_rarity(&mut told, group, key, rare);
+        }
+        for finding in told {
+            if frequent && self.job.detectors[finding.detector].exclude_frequent_by {
+                continue;
+            }
+            partial.judged.add(finding.ln_probability, finding.evidence);
+            partial.records.extend(finding.draft);
+        }
+    }
+
+    /// Whether counting in this group looks at the rarity of by values too (functions.md 2.3.1).
+    fn judges_rarity(&self, group: u16) -> bool {
+        let group = &self.layout.groups[usize::from(group)];
+        group.by.is_some()
+            && group
+                .features
+                .iter()
+                .any(|spec| self.counts_rarity(usize::from(spec.detector)))
+    }
+
+    fn counts_rarity(&self, detector: usize) -> bool {
+        let function = self.job.detectors[detector].function;
+        matches!(function.family, Family::Count | Family::NonZeroCount)
+            && function.side == Side::Both
+    }
+
+    /// Joins the rarity of a by value to the findings of detectors that look at it; a value never seen has no other finding.
+    fn add_rarity(
+        &self,
+        findings: &mut Vec<Finding>,
+        group: u16,
+        key: &SeriesKey,
+        rare: &rarity::Rare,
+    ) {
+        let specs = &self.layout.groups[usize::from(group)].features;
+        for spec in specs
+            .iter()
+            .filter(|spec| self.counts_rarity(usize::from(spec.detector)))
+        {
+            let detector = usize::from(spec.detector);
+            match findings
+                .iter_mut()
+                .find(|finding| finding.detector == detector)
+            {
+                Some(finding) => rare.join(finding),
+                None => {
+                    let culprits = Context {
+                        job: &self.job,
+                        group: &self.layout.groups[usize::from(group)],
+                        kinds: &[],
+                        middle: EventTime(0),
+                        tell_all: true,
+                    };
+                    findings.push(rare.alone(detector, key, culprits.split_culprits(key)));
+                }
+            }
+        }
+    }
+
+    /// Lets go of series that were not seen for the prune window.
+    fn prune(&mut self, start: BucketStart) {
+        // Looking through all series at every bucket would cost as much as judging them.
+        if self.state.buckets % 16 != 0 {
+            return;
+        }
+        let span = self.job.bucket_span;
+        let window = i64::from(self.job.prune_window_buckets);
+        let size = &mut self.state.size;
+        self.state.series.retain(|_, series| {
+            let keep = span.buckets_between(series.last_seen, start) <= window;
+            if !keep {
+                size.model_bytes -= series.bytes;
+            }
+            keep
+        });
+    }
+
+    fn count_size(&mut self) {
+        let series = self.state.series.len() as u64;
+        if self.state.size.series == series {
+            return;
+        }
+        self.state.size.series = series;
+        self.state.size.by_values = self
+            .state
+            .series
+            .keys()
+            .filter(|(_, key)| key.by.is_some())
+            .count() as u64;
+        let mut partitions = 0;
+        let mut last: Option<(u16, &Option<Arc<str>>)> = None;
+        for (group, key) in self.state.series.keys() {
+            if last != Some((*group, &key.partition)) {
+                partitions += 1;
+                last = Some((*group, &key.partition));
+            }
+        }
+        self.state.size.partitions = partitions;
+    }
+}
+
+fn measurements(bucket: &ClosedBucket) -> f64 {
+    bucket
+        .series
+        .iter()
+        .flat_map(|series| &series.cells)
+        .map(|cell| cell.measurements() as f64)
+        .sum()
 }

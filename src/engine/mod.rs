@@ -11,10 +11,15 @@
 mod bucket;
 pub mod event;
 pub mod feature;
+pub mod frontier;
 pub mod gatherer;
+pub mod influence;
 pub mod judge;
+pub mod model;
 pub mod pipeline;
+pub mod probability;
 pub mod result;
 pub mod rollup;
+pub mod score;
 pub mod snapshot;
 pub mod wire;

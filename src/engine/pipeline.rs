@@ -1,12 +1,16 @@
 //! The doors fused: [`Pipeline`] (all three; one input partition, or `detect`) and [`Keyed`] (gatherer and judge).
+//!
+//! Holds: a fused door says what its parts would have said apart, in the same order, and nothing else.
+
 use super::event::Rejection;
-use super::judge::PartialBucket;
+use super::gatherer::{self, Gatherer};
+use super::judge::{self, Judge, PartialBucket};
 use super::result::{BucketSummary, Document, DocumentId};
-use super::snapshot::{RestoreError, Snapshot};
+use super::rollup::{self, Rollup};
+use super::snapshot::{Door, RestoreError, Snapshot};
 use super::wire::InputId;
-use super::{gatherer, judge, rollup};
 use crate::config::Job;
-use crate::time::{BucketStart, EventTime};
+use crate::time::{BucketStart, EventTime, Finality};
 use std::sync::Arc;
 
 /// Everything a pipeline can say.
@@ -22,36 +26,6 @@ pub enum Output {
     Closed(BucketSummary),
 }
 
-/// Gatherer, judge and rollup in one.
-pub struct Pipeline {
-    #[allow(dead_code)]
-    job: Arc<Job>,
-}
-
-impl Pipeline {
-    /// A pipeline that has seen nothing.
-    pub fn new(job: Arc<Job>) -> Pipeline {
-        Pipeline { job }
-    }
-    /// Takes one input, says what follows from it.
-    #[must_use]
-    pub fn handle(&mut self, _input: gatherer::Input<'_>) -> Vec<Output> {
-        todo!()
-    }
-    /// The gatherer's watermark.
-    pub fn watermark(&self) -> Option<EventTime> {
-        todo!()
-    }
-    /// The state, also in mid-bucket.
-    pub fn snapshot(&self) -> Snapshot {
-        todo!()
-    }
-    /// A pipeline that goes on exactly where the snapshot was taken.
-    pub fn restore(_job: Arc<Job>, _snapshot: &Snapshot) -> Result<Pipeline, RestoreError> {
-        todo!()
-    }
-}
-
 /// Everything a keyed pair can say.
 #[derive(Clone, Debug, PartialEq)]
 pub enum KeyedOutput {
@@ -65,35 +39,199 @@ pub enum KeyedOutput {
 
 /// Gatherer and judge in one, for a topic that is keyed by the job's partition field.
 pub struct Keyed {
-    #[allow(dead_code)]
     job: Arc<Job>,
+    input: InputId,
+    gatherer: Gatherer,
+    judge: Judge,
 }
 
 impl Keyed {
     /// A pair that has seen nothing; `input` is the partition it reads.
-    pub fn new(job: Arc<Job>, _input: InputId) -> Keyed {
-        Keyed { job }
+    pub fn new(job: Arc<Job>, input: InputId) -> Keyed {
+        let (gatherer, judge) = (
+            Gatherer::new(job.clone()),
+            Judge::new(job.clone(), 0, vec![input.clone()]),
+        );
+        Keyed {
+            job,
+            input,
+            gatherer,
+            judge,
+        }
     }
+
     /// Takes one input, says what follows from it.
     #[must_use]
-    pub fn handle(&mut self, _input: gatherer::Input<'_>) -> Vec<KeyedOutput> {
-        todo!()
+    pub fn handle(&mut self, input: gatherer::Input<'_>) -> Vec<KeyedOutput> {
+        let flush = if let gatherer::Input::Flush(finality) = input {
+            Some(finality)
+        } else {
+            None
+        };
+        let gathered = self.gatherer.handle(input);
+        if gathered.is_empty() && flush.is_none() {
+            return Vec::new();
+        }
+        let mut outputs = Vec::new();
+        for one in gathered {
+            let input = match one {
+                gatherer::Output::Rejected(rejection) => {
+                    outputs.push(KeyedOutput::Rejected(rejection));
+                    continue;
+                }
+                gatherer::Output::Closed(bucket) => judge::Input::Closed {
+                    from: self.input.clone(),
+                    bucket,
+                },
+                gatherer::Output::Watermark(until) => judge::Input::Watermark {
+                    from: self.input.clone(),
+                    until,
+                },
+            };
+            self.judge(input, &mut outputs);
+        }
+        if let Some(finality) = flush {
+            self.judge(judge::Input::Flush(finality), &mut outputs);
+        }
+        outputs
     }
+
+    fn judge(&mut self, input: judge::Input, outputs: &mut Vec<KeyedOutput>) {
+        for output in self.judge.handle(input) {
+            match output {
+                judge::Output::Partial(partial) => outputs.push(KeyedOutput::Partial(partial)),
+                judge::Output::Watermark(until) => outputs.push(KeyedOutput::Watermark(until)),
+                // Its one gatherer closes a bucket once: nothing comes late here.
+                judge::Output::Late { events } => {
+                    debug_assert_eq!(events, 0, "a gatherer speaks of a bucket once")
+                }
+            }
+        }
+    }
+
     /// The gatherer's watermark.
     pub fn watermark(&self) -> Option<EventTime> {
-        todo!()
+        self.gatherer.watermark()
     }
+
     /// The state, also in mid-bucket.
     pub fn snapshot(&self) -> Snapshot {
-        todo!()
+        let body = (
+            &self.input,
+            self.gatherer.snapshot().as_bytes().to_vec(),
+            self.judge.snapshot().as_bytes().to_vec(),
+        );
+        Snapshot::seal(Door::Keyed, self.job.fingerprint, &body)
     }
+
     /// A pair that goes on exactly where the snapshot was taken.
-    pub fn restore(_job: Arc<Job>, _snapshot: &Snapshot) -> Result<Keyed, RestoreError> {
-        todo!()
+    pub fn restore(job: Arc<Job>, snapshot: &Snapshot) -> Result<Keyed, RestoreError> {
+        let (input, gatherer, judge): (InputId, Vec<u8>, Vec<u8>) =
+            snapshot.open(Door::Keyed, job.fingerprint)?;
+        let gatherer = Gatherer::restore(job.clone(), &Snapshot::from_bytes(gatherer))?;
+        let judge = Judge::restore(job.clone(), &Snapshot::from_bytes(judge))?;
+        Ok(Keyed {
+            job,
+            input,
+            gatherer,
+            judge,
+        })
     }
 }
 
-#[allow(dead_code)]
-fn doors() -> Option<(judge::Input, rollup::Input)> {
-    None
+/// Gatherer, judge and rollup in one.
+pub struct Pipeline {
+    job: Arc<Job>,
+    keyed: Keyed,
+    rollup: Rollup,
+}
+
+impl Pipeline {
+    /// A pipeline that has seen nothing.
+    pub fn new(job: Arc<Job>) -> Pipeline {
+        let keyed = Keyed::new(job.clone(), fused_input());
+        Pipeline {
+            keyed,
+            rollup: Rollup::new(job.clone(), vec![fused_input()]),
+            job,
+        }
+    }
+
+    /// Takes one input, says what follows from it.
+    #[must_use]
+    pub fn handle(&mut self, input: gatherer::Input<'_>) -> Vec<Output> {
+        let flush: Option<Finality> = if let gatherer::Input::Flush(finality) = input {
+            Some(finality)
+        } else {
+            None
+        };
+        let judged = self.keyed.handle(input);
+        if judged.is_empty() && flush.is_none() {
+            return Vec::new();
+        }
+        let mut outputs = Vec::new();
+        for one in judged {
+            let input = match one {
+                KeyedOutput::Rejected(rejection) => {
+                    outputs.push(Output::Rejected(rejection));
+                    continue;
+                }
+                KeyedOutput::Partial(bucket) => rollup::Input::Partial {
+                    from: fused_input(),
+                    bucket,
+                },
+                KeyedOutput::Watermark(until) => rollup::Input::Watermark {
+                    from: fused_input(),
+                    until,
+                },
+            };
+            outputs.extend(self.rollup.handle(input).into_iter().map(Output::from));
+        }
+        if let Some(finality) = flush {
+            outputs.extend(
+                self.rollup
+                    .handle(rollup::Input::Flush(finality))
+                    .into_iter()
+                    .map(Output::from),
+            );
+        }
+        outputs
+    }
+
+    /// The gatherer's watermark.
+    pub fn watermark(&self) -> Option<EventTime> {
+        self.keyed.watermark()
+    }
+
+    /// The state, also in mid-bucket.
+    pub fn snapshot(&self) -> Snapshot {
+        let body = (
+            self.keyed.snapshot().as_bytes().to_vec(),
+            self.rollup.snapshot().as_bytes().to_vec(),
+        );
+        Snapshot::seal(Door::Pipeline, self.job.fingerprint, &body)
+    }
+
+    /// A pipeline that goes on exactly where the snapshot was taken.
+    pub fn restore(job: Arc<Job>, snapshot: &Snapshot) -> Result<Pipeline, RestoreError> {
+        let (keyed, rollup): (Vec<u8>, Vec<u8>) = snapshot.open(Door::Pipeline, job.fingerprint)?;
+        let keyed = Keyed::restore(job.clone(), &Snapshot::from_bytes(keyed))?;
+        let rollup = Rollup::restore(job.clone(), &Snapshot::from_bytes(rollup))?;
+        Ok(Pipeline { job, keyed, rollup })
+    }
+}
+
+impl From<rollup::Output> for Output {
+    fn from(output: rollup::Output) -> Output {
+        match output {
+            rollup::Output::Result(document) => Output::Result(document),
+            rollup::Output::Retract(id) => Output::Retract(id),
+            rollup::Output::Closed(summary) => Output::Closed(summary),
+        }
+    }
+}
+
+/// The one input of fused doors.
+fn fused_input() -> InputId {
+    InputId("fused/0".to_owned())
 }

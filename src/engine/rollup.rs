@@ -1,13 +1,41 @@
 //! The third door: partial buckets of all shards in, results out.
-use super::judge::PartialBucket;
-use super::result::{BucketSummary, Document, DocumentId};
-use super::snapshot::{RestoreError, Snapshot};
+//!
+//! The rollup is the only writer of a job's results. When every shard that counts has judged a bucket, it merges their partial buckets,
+//! aggregates records into influencers and the bucket, and normalises all of it against the job's own history. Holds: results are a function of the
+//! partial buckets' contents, not of how many shards there were or who spoke first; `initial_*` scores never change; a document whose
+//! score changes much as history grows is said again under its id.
+
+mod documents;
+mod history;
+mod influencers;
+
+use super::frontier::Frontier;
+use super::judge::{GAP_BUCKETS_MAX, PartialBucket, RecordDraft, ShardSize};
+use super::probability::Aggregate;
+use super::result::{BucketSummary, DataCounts, Document, DocumentId, JobCounts, Severity};
+use super::score::{Level, of_evidence};
+use super::snapshot::{Door, RestoreError, Snapshot};
 use super::wire::InputId;
 use crate::config::Job;
 use crate::time::{BucketStart, Finality};
+use documents::{Scored, Writer};
+use history::History;
+use serde::{Deserialize, Serialize};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 
+/// Records written a bucket at the most, the least probable first.
+pub const RECORDS_MAX: usize = 500;
+/// Buckets of which the usual event count is known, for sparse buckets.
+const SPARSE_WINDOW: usize = 20;
+const SPARSE_WINDOW_MIN: usize = 10;
+/// A bucket is sparse when its count is below the mean by this many nats.
+const SPARSE_NATS: f64 = 2.0;
+/// Model sizes are said again when they have grown or shrunk by this share.
+const SIZE_CHANGE: f64 = 0.1;
+
 /// Everything a rollup can be told.
+#[derive(Clone, Debug, PartialEq)]
 pub enum Input {
     /// A judge's bucket.
     Partial {
@@ -43,28 +71,429 @@ pub enum Output {
     Closed(BucketSummary),
 }
 
+/// What one kind of result has shown over the job's life: the levels of normalisation.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub(super) struct Levels {
+    pub(super) records: Level,
+    pub(super) bucket: Level,
+    /// By influencer index: values, and the field as a whole.
+    pub(super) influencers: BTreeMap<u16, (Level, Level)>,
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+struct State {
+    frontier: Frontier,
+    pending: BTreeMap<BucketStart, PartialBucket>,
+    sizes: BTreeMap<InputId, ShardSize>,
+    next: Option<BucketStart>,
+    empty_run: u32,
+    levels: Levels,
+    history: History,
+    counts: DataCounts,
+    buckets: u64,
+    empty_buckets: u64,
+    sparse_buckets: u64,
+    latest_empty: Option<BucketStart>,
+    latest_sparse: Option<BucketStart>,
+    recent_counts: VecDeque<u64>,
+    peak_bytes: u64,
+    said_size: Option<(u64, u64)>,
+    /// Interim documents said and not yet replaced.
+    interim: BTreeSet<DocumentId>,
+}
+
 /// Merges a job's partial buckets into results; the only writer of them.
 pub struct Rollup {
     job: Arc<Job>,
+    writer: Writer,
+    state: State,
+    interim_words: BTreeMap<BucketStart, BTreeMap<InputId, PartialBucket>>,
 }
 
 impl Rollup {
     /// A rollup that has seen nothing and will wait for every one of `inputs`.
-    pub fn new(job: Arc<Job>, _inputs: Vec<InputId>) -> Rollup {
-        Rollup { job }
+    pub fn new(job: Arc<Job>, inputs: Vec<InputId>) -> Rollup {
+        let state = State {
+            frontier: Frontier::new(inputs),
+            pending: BTreeMap::new(),
+            sizes: BTreeMap::new(),
+            next: None,
+            empty_run: 0,
+            levels: Levels::default(),
+            history: History::default(),
+            counts: DataCounts::default(),
+            buckets: 0,
+            empty_buckets: 0,
+            sparse_buckets: 0,
+            latest_empty: None,
+            latest_sparse: None,
+            recent_counts: VecDeque::new(),
+            peak_bytes: 0,
+            said_size: None,
+            interim: BTreeSet::new(),
+        };
+        Rollup::with_state(job, state)
     }
+
+    fn with_state(job: Arc<Job>, state: State) -> Rollup {
+        Rollup {
+            writer: Writer::new(job.clone()),
+            job,
+            state,
+            interim_words: BTreeMap::new(),
+        }
+    }
+
     /// Takes one input, says what follows from it.
     #[must_use]
-    pub fn handle(&mut self, _input: Input) -> Vec<Output> {
-        let _ = &self.job;
-        todo!()
+    pub fn handle(&mut self, input: Input) -> Vec<Output> {
+        match input {
+            Input::Partial { from, bucket } => {
+                self.hear(from, bucket);
+                Vec::new()
+            }
+            Input::Watermark { from, until } => {
+                self.state.frontier.hear(from, until);
+                self.catch_up()
+            }
+            Input::Idle { from } => {
+                self.state.frontier.idle(from);
+                self.catch_up()
+            }
+            Input::Flush(Finality::Final) => self.finish(),
+            Input::Flush(Finality::Interim) => self.say_interim(),
+        }
     }
+
     /// The state.
     pub fn snapshot(&self) -> Snapshot {
-        todo!()
+        Snapshot::seal(Door::Rollup, self.job.fingerprint, &self.state)
     }
+
     /// A rollup that goes on exactly where the snapshot was taken.
-    pub fn restore(_job: Arc<Job>, _snapshot: &Snapshot) -> Result<Rollup, RestoreError> {
-        todo!()
+    pub fn restore(job: Arc<Job>, snapshot: &Snapshot) -> Result<Rollup, RestoreError> {
+        let state: State = snapshot.open(Door::Rollup, job.fingerprint)?;
+        Ok(Rollup::with_state(job, state))
     }
+
+    fn hear(&mut self, from: InputId, bucket: PartialBucket) {
+        self.state.frontier.wake(&from);
+        if bucket.finality == Finality::Interim {
+            if self.state.next.is_none_or(|next| bucket.start >= next) {
+                self.interim_words
+                    .entry(bucket.start)
+                    .or_default()
+                    .insert(from, bucket);
+            }
+            return;
+        }
+        self.state.sizes.insert(from, bucket.size);
+        self.state.counts.add(&bucket.counts);
+        if self.state.next.is_some_and(|next| bucket.start < next) {
+            return; // totals after the end, or of a shard that was not waited for: its counts are in, its buckets are judged no more
+        }
+        match self.state.pending.get_mut(&bucket.start) {
+            Some(known) => merge(known, bucket),
+            None => {
+                self.state.pending.insert(bucket.start, bucket);
+            }
+        }
+    }
+
+    fn catch_up(&mut self) -> Vec<Output> {
+        match self.state.frontier.reach() {
+            Some(until) => self.close_until(until),
+            None => Vec::new(),
+        }
+    }
+
+    fn finish(&mut self) -> Vec<Output> {
+        let last_pending = self
+            .state
+            .pending
+            .keys()
+            .next_back()
+            .map(|&start| self.job.bucket_span.end_of(start));
+        let mut outputs = match self.state.frontier.furthest().max(last_pending) {
+            Some(until) => self.close_until(until),
+            None => Vec::new(),
+        };
+        let at = self.state.next.map_or(BucketStart(0), |next| {
+            BucketStart(next.0 - self.job.bucket_span.millis())
+        });
+        outputs.push(Output::Result(self.size_document(at)));
+        outputs.push(Output::Result(
+            self.writer.data_counts(at, self.job_counts()),
+        ));
+        outputs
+    }
+
+    fn close_until(&mut self, until: BucketStart) -> Vec<Output> {
+        if self.state.next.is_none() {
+            self.state.next = self
+                .state
+                .pending
+                .keys()
+                .next()
+                .copied()
+                .filter(|&first| first < until);
+        }
+        let mut outputs = Vec::new();
+        while let Some(start) = self.state.next.filter(|&next| next < until) {
+            let partial = self.state.pending.remove(&start);
+            self.interim_words.remove(&start);
+            let events = partial.as_ref().map_or(0, |partial| partial.event_count);
+            self.state.empty_run = if events > 0 {
+                0
+            } else {
+                self.state.empty_run + 1
+            };
+            if self.state.empty_run > GAP_BUCKETS_MAX {
+                let known = self.state.pending.keys().next().copied();
+                self.state.next = Some(known.unwrap_or(until).min(until));
+                continue;
+            }
+            self.close_bucket(start, partial, &mut outputs);
+            self.state.next = Some(self.job.bucket_span.end_of(start));
+        }
+        outputs
+    }
+
+    fn close_bucket(
+        &mut self,
+        start: BucketStart,
+        partial: Option<PartialBucket>,
+        outputs: &mut Vec<Output>,
+    ) {
+        let mut partial = partial.unwrap_or_else(|| PartialBucket {
+            start,
+            finality: Finality::Final,
+            event_count: 0,
+            counts: DataCounts::default(),
+            judged: Aggregate::default(),
+            records: Vec::new(),
+            plots: Vec::new(),
+            size: ShardSize::default(),
+        });
+        self.count_bucket(start, partial.event_count);
+        let scored = self.score(start, &mut partial);
+        let grown = self.learn_levels(&scored);
+        let documents = self.writer.bucket(&scored, Finality::Final);
+        let said: BTreeSet<DocumentId> = documents.iter().map(DocumentId::of).collect();
+        outputs.extend(documents.into_iter().map(Output::Result));
+        outputs.extend(
+            self.writer
+                .plots(start, &partial.plots)
+                .into_iter()
+                .map(Output::Result),
+        );
+        self.retract_interim(start, &said, outputs);
+        self.say_size(start, outputs);
+        outputs.push(Output::Closed(self.summary(&scored, Finality::Final)));
+        self.state.history.keep(
+            scored,
+            self.job.renormalization_window_buckets,
+            self.job.bucket_span,
+        );
+        let due = self.state.buckets % u64::from(super::model::evidence::BLOCK_BUCKETS) == 0;
+        if self.job.renormalization_window_buckets > 0 && (grown || due) {
+            let rewritten = self.state.history.renormalise(start, &self.state.levels);
+            outputs.extend(
+                rewritten
+                    .iter()
+                    .flat_map(|changed| self.writer.rewritten(changed))
+                    .map(Output::Result),
+            );
+        }
+    }
+
+    /// Scores of everything in a bucket, before the bucket itself becomes history.
+    fn score(&self, start: BucketStart, partial: &mut PartialBucket) -> Scored {
+        let mut drafts = std::mem::take(&mut partial.records);
+        if drafts.len() > RECORDS_MAX {
+            drafts.sort_by(|a, b| {
+                a.ln_probability
+                    .total_cmp(&b.ln_probability)
+                    .then_with(|| (a.detector, &a.key).cmp(&(b.detector, &b.key)))
+            });
+            drafts.truncate(RECORDS_MAX);
+            drafts.sort_by(|a, b| (a.detector, &a.key).cmp(&(b.detector, &b.key)));
+        }
+        Scored::new(
+            start,
+            partial.event_count,
+            &partial.judged,
+            drafts,
+            &self.state.levels,
+        )
+    }
+
+    fn learn_levels(&mut self, scored: &Scored) -> bool {
+        let levels = &mut self.state.levels;
+        let strongest = |evidence: &mut dyn Iterator<Item = f64>| evidence.fold(0.0, f64::max);
+        let mut grown = levels.records.learn(strongest(
+            &mut scored.records.iter().map(|record| record.draft.evidence),
+        ));
+        grown |= levels.bucket.learn(scored.bucket_time.evidence);
+        for index in 0..self.job.influencers.len() as u16 {
+            let (values, field) = levels.influencers.entry(index).or_default();
+            grown |= values.learn(strongest(
+                &mut scored
+                    .influencers
+                    .iter()
+                    .filter(|one| one.field == index)
+                    .map(|one| one.node.evidence),
+            ));
+            grown |= field.learn(scored.fields.get(&index).map_or(0.0, |node| node.evidence));
+        }
+        grown
+    }
+
+    fn say_interim(&mut self) -> Vec<Output> {
+        let mut outputs = Vec::new();
+        let next = self.state.next;
+        self.interim_words
+            .retain(|&start, _| next.is_none_or(|next| start >= next));
+        let open: Vec<PartialBucket> = self
+            .interim_words
+            .iter()
+            .filter_map(|(start, words)| {
+                let mut words = words
+                    .values()
+                    .cloned()
+                    .chain(self.state.pending.get(start).cloned());
+                let mut whole = words.next()?;
+                words.for_each(|word| merge(&mut whole, word));
+                whole.finality = Finality::Interim;
+                Some(whole)
+            })
+            .collect();
+        for mut partial in open {
+            let scored = self.score(partial.start, &mut partial);
+            let documents = self.writer.bucket(&scored, Finality::Interim);
+            let said: BTreeSet<DocumentId> = documents.iter().map(DocumentId::of).collect();
+            outputs.extend(documents.into_iter().map(Output::Result));
+            self.retract_interim(partial.start, &said, &mut outputs);
+            self.state.interim.extend(said);
+            outputs.push(Output::Closed(self.summary(&scored, Finality::Interim)));
+        }
+        outputs
+    }
+
+    /// Interim documents of a bucket that nothing said now replaces are taken back.
+    fn retract_interim(
+        &mut self,
+        start: BucketStart,
+        said: &BTreeSet<DocumentId>,
+        outputs: &mut Vec<Output>,
+    ) {
+        let stale: Vec<DocumentId> = self
+            .state
+            .interim
+            .iter()
+            .filter(|id| id.time == start)
+            .cloned()
+            .collect();
+        for id in stale {
+            self.state.interim.remove(&id);
+            if !said.contains(&id) {
+                outputs.push(Output::Retract(id));
+            }
+        }
+    }
+
+    fn count_bucket(&mut self, start: BucketStart, events: u64) {
+        let state = &mut self.state;
+        state.buckets += 1;
+        let known = state.recent_counts.len();
+        let mean = state.recent_counts.iter().sum::<u64>() as f64 / known.max(1) as f64;
+        if events == 0 {
+            state.empty_buckets += 1;
+            state.latest_empty = Some(start);
+        } else if known >= SPARSE_WINDOW_MIN && mean.ln() - (events as f64).ln() > SPARSE_NATS {
+            state.sparse_buckets += 1;
+            state.latest_sparse = Some(start);
+        }
+        state.recent_counts.push_back(events);
+        if state.recent_counts.len() > SPARSE_WINDOW {
+            state.recent_counts.pop_front();
+        }
+    }
+
+    fn job_counts(&self) -> JobCounts {
+        JobCounts {
+            counts: self.state.counts.clone(),
+            bucket_count: self.state.buckets,
+            empty_bucket_count: self.state.empty_buckets,
+            sparse_bucket_count: self.state.sparse_buckets,
+            latest_empty_bucket: self.state.latest_empty,
+            latest_sparse_bucket: self.state.latest_sparse,
+        }
+    }
+
+    fn size(&self) -> ShardSize {
+        self.state
+            .sizes
+            .values()
+            .fold(ShardSize::default(), |mut sum, size| {
+                sum.model_bytes += size.model_bytes;
+                sum.series += size.series;
+                sum.by_values += size.by_values;
+                sum.partitions += size.partitions;
+                sum.allocation_failures += size.allocation_failures;
+                sum
+            })
+    }
+
+    /// Model sizes, when they have changed enough to be worth saying.
+    fn say_size(&mut self, start: BucketStart, outputs: &mut Vec<Output>) {
+        let size = self.size();
+        self.state.peak_bytes = self.state.peak_bytes.max(size.model_bytes);
+        let worth = self.state.said_size.is_none_or(|(bytes, failures)| {
+            (size.model_bytes as f64 - bytes as f64).abs() > SIZE_CHANGE * bytes as f64
+                || size.allocation_failures != failures
+        });
+        if worth {
+            self.state.said_size = Some((size.model_bytes, size.allocation_failures));
+            outputs.push(Output::Result(self.size_document(start)));
+        }
+    }
+
+    fn size_document(&self, at: BucketStart) -> Document {
+        self.writer
+            .model_size(at, &self.size(), self.state.peak_bytes)
+    }
+
+    fn summary(&self, scored: &Scored, finality: Finality) -> BucketSummary {
+        let size = self.size();
+        BucketSummary {
+            start: scored.start,
+            finality,
+            event_count: scored.event_count,
+            anomaly_score: of_evidence(scored.evidence_most()),
+            records: scored
+                .records
+                .iter()
+                .map(|record| {
+                    (
+                        record.draft.detector,
+                        Severity::of(of_evidence(record.normalised)),
+                    )
+                })
+                .collect(),
+            model_bytes: size.model_bytes,
+            series: size.series,
+        }
+    }
+}
+
+fn merge(into: &mut PartialBucket, other: PartialBucket) {
+    into.event_count += other.event_count;
+    into.judged.merge(&other.judged);
+    into.records.extend(other.records);
+    into.records
+        .sort_by(|a: &RecordDraft, b| (a.detector, &a.key).cmp(&(b.detector, &b.key)));
+    into.plots.extend(other.plots);
+    into.plots
+        .sort_by(|a, b| (a.detector, &a.key, a.statistic).cmp(&(b.detector, &b.key, b.statistic)));
 }

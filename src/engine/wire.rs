@@ -159,9 +159,10 @@ impl ClosedBucket {
             && self.series.iter().all(shares_sorted)
     }
 
-    /// The shares of the shards, by shard. Shard 0 always has one (it carries the counts), the others when they have series.
+    /// The shares of the shards, by shard: one for each, also an empty one, so that every judge knows which buckets had events.
+    /// Shard 0 carries the counts.
     pub fn split(self, shards: u16) -> Vec<(u16, ClosedBucket)> {
-        let mut parts: Vec<Option<ClosedBucket>> = vec![None; usize::from(shards.max(1))];
+        let shards = shards.max(1);
         let empty = ClosedBucket {
             start: self.start,
             finality: self.finality,
@@ -169,23 +170,14 @@ impl ClosedBucket {
             counts: DataCounts::default(),
             series: Vec::new(),
         };
-        parts[0] = Some(ClosedBucket {
-            event_count: self.event_count,
-            counts: self.counts,
-            ..empty.clone()
-        });
+        let mut parts: Vec<(u16, ClosedBucket)> =
+            (0..shards).map(|shard| (shard, empty.clone())).collect();
+        (parts[0].1.event_count, parts[0].1.counts) = (self.event_count, self.counts);
         for series in self.series {
             let shard = shard_of(series.key.partition.as_deref(), shards);
-            parts[usize::from(shard)]
-                .get_or_insert_with(|| empty.clone())
-                .series
-                .push(series);
+            parts[usize::from(shard)].1.series.push(series);
         }
         parts
-            .into_iter()
-            .enumerate()
-            .filter_map(|(shard, part)| Some((shard as u16, part?)))
-            .collect()
     }
 }
 

@@ -1,8 +1,12 @@
 //! Result documents: plain data with public fields, in Elastic's shapes (results.md).
 
-use crate::time::{BucketStart, EventTime, Finality};
-use serde::ser::{SerializeMap, Serializer};
+pub mod id;
+pub mod sentence;
+mod write;
+
+use crate::time::{BucketSpan, BucketStart, EventTime, Finality};
 use serde::{Deserialize, Serialize};
+use std::sync::Arc;
 
 /// The kind of a document: `result_type`, and the name of its results topic.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -50,26 +54,203 @@ pub struct Document {
     pub kind: DocumentKind,
     /// Its id (results.md 3.11): the key of its message; a later document of the same id replaces it.
     pub id: String,
+    /// The job it belongs to.
+    pub job_id: Arc<str>,
     /// The bucket it speaks of.
     pub time: BucketStart,
+    /// That bucket's span.
+    pub span: BucketSpan,
     /// Whether it is the last word.
     pub finality: Finality,
-    /// 0..=100 where the kind has a score.
-    pub score: Option<f64>,
-    /// One sentence for a person, where there is something to say.
-    pub sentence: Option<String>,
+    /// What it says.
+    pub body: Body,
 }
 
-impl Serialize for Document {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let mut map = serializer.serialize_map(None)?;
-        map.serialize_entry("result_type", self.kind.name())?;
-        map.end()
+/// What a document says.
+#[derive(Clone, Debug, PartialEq)]
+#[allow(missing_docs)] // named as `result_type` is
+pub enum Body {
+    Bucket(Bucket),
+    BucketInfluencer(BucketInfluencer),
+    Influencer(Influencer),
+    Record(Box<Record>),
+    ModelPlot(ModelPlot),
+    ModelSizeStats(ModelSizeStats),
+    DataCounts(JobCounts),
+}
+
+impl Document {
+    /// The score that the document carries, 0..=100, where its kind has one.
+    pub fn score(&self) -> Option<f64> {
+        match &self.body {
+            Body::Bucket(bucket) => Some(bucket.anomaly_score),
+            Body::BucketInfluencer(one) => Some(one.anomaly_score),
+            Body::Influencer(one) => Some(one.influencer_score),
+            Body::Record(record) => Some(record.record_score),
+            Body::ModelPlot(_) | Body::ModelSizeStats(_) | Body::DataCounts(_) => None,
+        }
     }
 }
 
+/// `bucket` (results.md 3.2).
+#[derive(Clone, Debug, PartialEq)]
+pub struct Bucket {
+    /// 0..=100: the largest of its influencers'.
+    pub anomaly_score: f64,
+    /// The score when first written.
+    pub initial_anomaly_score: f64,
+    /// Events, or summary counts, in it.
+    pub event_count: u64,
+    /// Its influencers, `bucket_time` among them, highest score first.
+    pub bucket_influencers: Vec<BucketInfluencer>,
+}
+
+/// `bucket_influencer` (results.md 3.3).
+#[derive(Clone, Debug, PartialEq)]
+pub struct BucketInfluencer {
+    /// A configured influencer, or `bucket_time`.
+    pub influencer_field_name: String,
+    /// 0..=100.
+    pub anomaly_score: f64,
+    /// The score when first written.
+    pub initial_anomaly_score: f64,
+    /// The evidence before normalisation, nats.
+    pub raw_anomaly_score: f64,
+    /// Of this or something less likely.
+    pub probability: f64,
+}
+
+/// `influencer` (results.md 3.4).
+#[derive(Clone, Debug, PartialEq)]
+pub struct Influencer {
+    /// Which field.
+    pub influencer_field_name: String,
+    /// Which value.
+    pub influencer_field_value: String,
+    /// 0..=100.
+    pub influencer_score: f64,
+    /// The score when first written.
+    pub initial_influencer_score: f64,
+    /// Of this or something less likely.
+    pub probability: f64,
+}
+
+/// The values of one influencer field that are to blame for a record.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct RecordInfluencer {
+    /// Which field.
+    pub influencer_field_name: String,
+    /// Its values, strongest first.
+    pub influencer_field_values: Vec<String>,
+}
+
+/// `record` (results.md 3.5).
+#[derive(Clone, Debug, PartialEq)]
+#[allow(missing_docs)] // named and described in results.md 3.5
+pub struct Record {
+    pub detector_index: u16,
+    pub probability: f64,
+    pub record_score: f64,
+    pub initial_record_score: f64,
+    pub multi_bucket_impact: f64,
+    pub function: &'static str,
+    pub function_description: &'static str,
+    pub field_name: Option<String>,
+    pub by_field_name: Option<String>,
+    pub by_field_value: Option<String>,
+    pub partition_field_name: Option<String>,
+    pub partition_field_value: Option<String>,
+    pub typical: Vec<f64>,
+    pub actual: Vec<f64>,
+    pub influencers: Vec<RecordInfluencer>,
+    pub explanation: Explanation,
+    /// Whether the by value was never seen before.
+    pub first_occurrence: bool,
+    /// Buckets that the series' model had learnt from.
+    pub history: u32,
+    /// One sentence for a person.
+    pub description: String,
+}
+
+impl Record {
+    /// Whether a field is the record's by or partition field.
+    pub fn is_split_field(&self, name: &str) -> bool {
+        self.by_field_name.as_deref() == Some(name)
+            || self.partition_field_name.as_deref() == Some(name)
+    }
+}
+
+/// `anomaly_score_explanation` (results.md 3.6); zeros and `false` are left out.
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+#[allow(missing_docs)] // named and described in results.md 3.6
+pub struct Explanation {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub anomaly_type: Option<&'static str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub anomaly_length: Option<u32>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub single_bucket_impact: Option<u32>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub multi_bucket_impact: Option<u32>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub lower_confidence_bound: Option<f64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub typical_value: Option<f64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub upper_confidence_bound: Option<f64>,
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub incomplete_bucket_penalty: bool,
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub by_field_first_occurrence: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub by_field_relative_rarity: Option<f64>,
+}
+
+/// `model_plot` (results.md 3.8).
+#[derive(Clone, Debug, PartialEq)]
+#[allow(missing_docs)] // named and described in results.md 3.8
+pub struct ModelPlot {
+    pub detector_index: u16,
+    pub by_field_name: Option<String>,
+    pub by_field_value: Option<String>,
+    pub partition_field_name: Option<String>,
+    pub partition_field_value: Option<String>,
+    pub model_feature: &'static str,
+    pub model_lower: f64,
+    pub model_upper: f64,
+    pub model_median: f64,
+    pub actual: Option<f64>,
+}
+
+/// `model_size_stats` (results.md 3.9), without what only a clock knows.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+#[allow(missing_docs)] // named and described in results.md 3.9
+pub struct ModelSizeStats {
+    pub model_bytes: u64,
+    pub peak_model_bytes: u64,
+    pub model_bytes_exceeded: u64,
+    pub model_bytes_memory_limit: u64,
+    pub total_by_field_count: u64,
+    pub total_over_field_count: u64,
+    pub total_partition_field_count: u64,
+    pub bucket_allocation_failures_count: u64,
+    pub memory_status: &'static str,
+}
+
+/// `data_counts` (results.md 3.9), without what only a clock knows.
+#[derive(Clone, Debug, Default, PartialEq)]
+#[allow(missing_docs)] // named and described in results.md 3.9
+pub struct JobCounts {
+    pub counts: DataCounts,
+    pub bucket_count: u64,
+    pub empty_bucket_count: u64,
+    pub sparse_bucket_count: u64,
+    pub latest_empty_bucket: Option<BucketStart>,
+    pub latest_sparse_bucket: Option<BucketStart>,
+}
+
 /// The name of a document.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct DocumentId {
     /// What it is.
     pub kind: DocumentKind,
@@ -77,6 +258,17 @@ pub struct DocumentId {
     pub id: String,
     /// The bucket it speaks of.
     pub time: BucketStart,
+}
+
+impl DocumentId {
+    /// The name of a document.
+    pub fn of(document: &Document) -> DocumentId {
+        DocumentId {
+            kind: document.kind,
+            id: document.id.clone(),
+            time: document.time,
+        }
+    }
 }
 
 /// The bands of a score (results.md 3.12): half-open at 3, 25, 50, 75.

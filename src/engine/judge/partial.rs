@@ -1,0 +1,99 @@
+//! What a judge says of one bucket: the records it found, and of everything else only what the aggregate needs.
+
+use crate::engine::feature::Statistic;
+use crate::engine::probability::Aggregate;
+use crate::engine::result::DataCounts;
+use crate::engine::wire::SeriesKey;
+use crate::time::{BucketStart, Finality};
+use serde::{Deserialize, Serialize};
+use std::sync::Arc;
+
+/// What a judge says of one bucket.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct PartialBucket {
+    /// The bucket.
+    pub start: BucketStart,
+    /// Whether it may be said again.
+    pub finality: Finality,
+    /// Events, or summary counts, that the shard was told of.
+    pub event_count: u64,
+    /// Counts since the last bucket.
+    pub counts: DataCounts,
+    /// Every series judged, records included.
+    pub judged: Aggregate,
+    /// What may become records, sorted by (detector, series).
+    pub records: Vec<RecordDraft>,
+    /// Model plots, sorted by (detector, series).
+    pub plots: Vec<PlotDraft>,
+    /// The shard's models.
+    pub size: ShardSize,
+}
+
+/// The size of a shard's models.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ShardSize {
+    /// Bytes of all models and keys.
+    pub model_bytes: u64,
+    /// Series.
+    pub series: u64,
+    /// By values over all splits.
+    pub by_values: u64,
+    /// Partition values over all splits (1 for a split without a partition field).
+    pub partitions: u64,
+    /// Buckets in which a new series was refused for want of memory.
+    pub allocation_failures: u64,
+}
+
+/// What may become a record.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct RecordDraft {
+    /// Index of the detector.
+    pub detector: u16,
+    /// Which series.
+    pub key: SeriesKey,
+    /// Which statistic was the most unusual (of `metric`; otherwise the only one).
+    pub statistic: Statistic,
+    /// The bucket's value.
+    pub actual: f64,
+    /// The expected value.
+    pub typical: f64,
+    /// The central 95 % interval.
+    pub bounds: (f64, f64),
+    /// ln p, all views together.
+    pub ln_probability: f64,
+    /// ln p of the bucket alone.
+    pub ln_single: f64,
+    /// ln p of the last dozen buckets, when known.
+    pub ln_multi: Option<f64>,
+    /// Nats.
+    pub evidence: f64,
+    /// Values the model had seen.
+    pub history: u32,
+    /// Whether the bucket held fewer measurements than usual.
+    pub incomplete: bool,
+    /// Buckets since the ongoing anomaly began, and the sign of its errors' sum.
+    pub anomaly: (u32, f64),
+    /// Whether the by value was never seen before.
+    pub first_occurrence: bool,
+    /// Median frequency of the by values over this one's, where rarity was judged.
+    pub relative_rarity: Option<f64>,
+    /// Who is to blame: (influencer index, value, influence), by falling influence within an influencer.
+    pub influencers: Vec<(u16, Arc<str>, f64)>,
+}
+
+/// One model plot.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct PlotDraft {
+    /// Index of the detector.
+    pub detector: u16,
+    /// Which series.
+    pub key: SeriesKey,
+    /// Which statistic.
+    pub statistic: Statistic,
+    /// Expected.
+    pub median: f64,
+    /// The central 95 % interval.
+    pub bounds: (f64, f64),
+    /// The bucket's value, if it had one.
+    pub actual: Option<f64>,
+}

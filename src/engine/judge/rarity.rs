@@ -1,0 +1,156 @@
+//! How rare a by value is among its partition's: the second half of `count by x` (functions.md 2.3.1).
+//!
+//! Dirichlet-multinomial over the by values of a partition, counts being the buckets in which each was present, prior weight one a value:
+//! the probability of a value is that of all values no more common than it. Source: Gelman et al., Bayesian Data Analysis, 3.4;
+//! modelling-notes.md 7. Silent until the partition has shown [`PRESENCES_MIN`] presences.
+
+use super::partial::RecordDraft;
+use super::series::{Finding, LN_RECORD, Series};
+use crate::engine::feature::Statistic;
+use crate::engine::wire::{ClosedBucket, SeriesBucket, SeriesKey};
+use std::collections::BTreeMap;
+use std::f64::consts::LN_2;
+use std::sync::Arc;
+
+const PRESENCES_MIN: u64 = 20;
+/// ln 24: from a chance a bucket to a chance a block of 24.
+const LN_BLOCK: f64 = 3.178_053_830_347_946;
+
+/// Presence counts of the by values of one partition, sorted.
+struct Partition {
+    presences: Vec<u32>,
+    total: u64,
+}
+
+/// Presence counts of every partition that has a rare value in this bucket.
+pub(super) struct Rarity {
+    partitions: BTreeMap<(u16, Option<Arc<str>>), Partition>,
+}
+
+/// A by value that is rare.
+pub(super) struct Rare {
+    ln_probability: f64,
+    first: bool,
+    relative: f64,
+    count: f64,
+}
+
+impl Rarity {
+    /// Before the bucket is learnt.
+    pub(super) fn of(
+        closed: &ClosedBucket,
+        series: &BTreeMap<(u16, SeriesKey), Series>,
+        wanted: impl Fn(u16) -> bool,
+    ) -> Rarity {
+        let mut partitions = BTreeMap::new();
+        for bucket in closed.series.iter().filter(|bucket| wanted(bucket.group)) {
+            let id = (bucket.group, bucket.key.partition.clone());
+            if partitions.contains_key(&id) {
+                continue;
+            }
+            let first = (
+                bucket.group,
+                SeriesKey {
+                    partition: bucket.key.partition.clone(),
+                    by: None,
+                },
+            );
+            let known = series
+                .range(first..)
+                .take_while(|((group, key), _)| *group == id.0 && key.partition == id.1);
+            let mut presences: Vec<u32> = known
+                .map(|(_, series)| series.present)
+                .filter(|&present| present > 0)
+                .collect();
+            presences.sort_unstable();
+            let total = presences.iter().map(|&present| u64::from(present)).sum();
+            partitions.insert(id, Partition { presences, total });
+        }
+        Rarity { partitions }
+    }
+
+    /// The rarity of a series present in the bucket, and in `own` buckets before; `None` when it is not rare, or not looked at.
+    pub(super) fn of_series(&self, bucket: &SeriesBucket, own: u32) -> Option<Rare> {
+        let partition = self
+            .partitions
+            .get(&(bucket.group, bucket.key.partition.clone()))?;
+        if partition.total < PRESENCES_MIN {
+            return None;
+        }
+        let first = own == 0;
+        let rarer = &partition.presences[..partition
+            .presences
+            .partition_point(|&present| present <= own)];
+        let values = partition.presences.len() as f64 + f64::from(u8::from(first));
+        let weight: f64 = rarer
+            .iter()
+            .map(|&present| f64::from(present) + 1.0)
+            .sum::<f64>()
+            + f64::from(u8::from(first));
+        let probability = weight / (partition.total as f64 + values);
+        let median = f64::from(partition.presences[partition.presences.len() / 2]);
+        Some(Rare {
+            ln_probability: probability.min(1.0).ln(),
+            first,
+            relative: median / f64::from(own.max(1)),
+            count: bucket
+                .cells
+                .first()
+                .map_or(0.0, |cell| cell.measurements() as f64),
+        })
+        .filter(|rare| rare.ln_probability < LN_RECORD)
+    }
+}
+
+impl Rare {
+    /// Evidence, nats: the chance that a block of buckets shows so rare a value.
+    fn evidence(&self) -> f64 {
+        (-self.ln_probability - LN_BLOCK).max(0.0)
+    }
+
+    /// Takes the rarity into a finding on the count: the less likely of the two, having looked twice.
+    pub(super) fn join(&self, finding: &mut Finding) {
+        let joined = (self.ln_probability.min(finding.ln_probability) + LN_2).min(0.0);
+        let evidence = finding.evidence.max(self.evidence());
+        (finding.ln_probability, finding.evidence) = (joined, evidence);
+        if let Some(draft) = &mut finding.draft {
+            (draft.ln_probability, draft.evidence) = (joined, evidence);
+            draft.relative_rarity = Some(self.relative);
+            draft.first_occurrence = self.first;
+        }
+    }
+
+    /// A finding on a value of which nothing else is known.
+    pub(super) fn alone(
+        &self,
+        detector: usize,
+        key: &SeriesKey,
+        influencers: Vec<(u16, Arc<str>, f64)>,
+    ) -> Finding {
+        let evidence = self.evidence();
+        let draft = RecordDraft {
+            detector: detector as u16,
+            key: key.clone(),
+            statistic: Statistic::Count,
+            actual: self.count,
+            typical: 0.0,
+            bounds: (0.0, 0.0),
+            ln_probability: self.ln_probability,
+            ln_single: self.ln_probability,
+            ln_multi: None,
+            evidence,
+            history: 0,
+            incomplete: false,
+            anomaly: (0, 0.0),
+            first_occurrence: self.first,
+            relative_rarity: Some(self.relative),
+            influencers,
+        };
+        Finding {
+            detector,
+            ln_probability: self.ln_probability,
+            evidence,
+            draft: Some(draft),
+        }
+    }
+}

@@ -1,0 +1,427 @@
+//! One series in front of the judge: its models, and what is said of one bucket of it.
+
+use super::partial::{PlotDraft, RecordDraft};
+use crate::config::{Family, Job, Side};
+use crate::engine::feature::{Accumulator, Group, Statistic};
+use crate::engine::influence::{Case, INFLUENCE_MIN};
+use crate::engine::model::{Kind, Model, Sample, SeriesModel, Verdict};
+use crate::engine::wire::{SeriesBucket, SeriesKey, Share};
+use crate::time::{BucketStart, EventTime};
+use serde::{Deserialize, Serialize};
+use std::sync::Arc;
+
+/// Records are drafted below this probability (results.md 3.12), or from this much evidence on.
+pub(super) const LN_RECORD: f64 = -3.352_407_217_330_787; // ln 0.035
+const EVIDENCE_RECORD: f64 = 1.0;
+/// Values of one influencer told of in one record.
+const CULPRITS_MAX: usize = 20;
+/// A variance of fewer measurements is no sample.
+const VARIANCE_MEASUREMENTS_MIN: u64 = 3;
+
+/// The models of one series of one split, and when it was seen.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub(super) struct Series {
+    /// One a feature of the group.
+    models: Vec<SeriesModel>,
+    /// Last bucket with an event.
+    pub(super) last_seen: BucketStart,
+    /// Buckets with an event.
+    pub(super) present: u32,
+    /// Bytes of the models, as last counted.
+    pub(super) bytes: u64,
+}
+
+/// What a feature is, for all its series: decided once.
+pub(super) struct FeatureKind {
+    pub(super) detector: usize,
+    pub(super) statistic: Statistic,
+    pub(super) kind: Kind,
+    empty_is_zero: bool,
+}
+
+/// How a bucket is judged.
+#[derive(Clone, Copy)]
+pub(super) enum Mode {
+    /// Judge, then learn.
+    Learn,
+    /// The bucket is still open: this share of it has been seen, 0..=1. Nothing is learnt.
+    Interim(f64),
+}
+
+/// One judged feature.
+struct Judged {
+    at: usize,
+    sample: Sample,
+    verdict: Verdict,
+}
+
+/// What is to be said of one detector's view of a series.
+pub(super) struct Finding {
+    pub(super) detector: usize,
+    pub(super) ln_probability: f64,
+    pub(super) evidence: f64,
+    pub(super) draft: Option<RecordDraft>,
+}
+
+impl FeatureKind {
+    pub(super) fn all(job: &Job, group: &Group) -> Vec<FeatureKind> {
+        let of = |spec: &crate::engine::feature::FeatureSpec| {
+            let function = job.detectors[usize::from(spec.detector)].function;
+            let side = match (function.family, spec.statistic) {
+                (Family::Metric, Statistic::Min) => Side::Low,
+                (Family::Metric, Statistic::Max) => Side::High,
+                _ => function.side,
+            };
+            let kind = Kind {
+                side,
+                counting: function.family.is_counting(),
+                averages: matches!(spec.statistic, Statistic::Mean | Statistic::Median),
+                span: job.bucket_span,
+            };
+            FeatureKind {
+                detector: usize::from(spec.detector),
+                statistic: spec.statistic,
+                kind,
+                empty_is_zero: function.family.empty_is_zero(),
+            }
+        };
+        group.features.iter().map(of).collect()
+    }
+
+    pub(super) fn samples_empty_buckets(&self) -> bool {
+        self.empty_is_zero
+    }
+
+    /// The sample that a bucket gives; `None` when it gives none.
+    fn sample(&self, at: EventTime, cell: Option<&Accumulator>) -> Option<Sample> {
+        let measurements = cell.map_or(0, Accumulator::measurements);
+        if self.statistic == Statistic::Varp && measurements < VARIANCE_MEASUREMENTS_MIN {
+            return None;
+        }
+        let value = cell
+            .and_then(Accumulator::value)
+            .filter(|_| measurements > 0);
+        let value = match value {
+            Some(value) if self.statistic == Statistic::Distinct => value.round(),
+            Some(value) => value,
+            None if self.empty_is_zero => 0.0,
+            None => return None,
+        };
+        value.is_finite().then_some(Sample {
+            at,
+            value,
+            measurements,
+        })
+    }
+
+    /// The value corrected for the part of the bucket still to come (modelling-notes.md 11): additive values may yet grow, by at most what is
+    /// usual for that part.
+    fn corrected(&self, sample: Sample, model: &SeriesModel, seen: f64, additive: bool) -> Sample {
+        match model.expected(&self.kind, sample.at) {
+            Some(usual) if additive && usual > 0.0 => {
+                let missing = (usual - sample.value).clamp(0.0, (1.0 - seen) * usual);
+                Sample {
+                    value: sample.value + missing,
+                    ..sample
+                }
+            }
+            _ => sample,
+        }
+    }
+}
+
+impl Series {
+    pub(super) fn new(features: usize, at: BucketStart) -> Series {
+        Series {
+            models: (0..features).map(|_| SeriesModel::new()).collect(),
+            last_seen: at,
+            present: 0,
+            bytes: 0,
+        }
+    }
+
+    /// Bytes of the models and their bookkeeping; `key` is counted twice, as map key and as it travels.
+    pub(super) fn count_bytes(&self, key: &SeriesKey) -> u64 {
+        let text = |part: &Option<Arc<str>>| part.as_ref().map_or(0, |text| text.len() + 16);
+        let models: usize = self.models.iter().map(Model::memory_bytes).sum();
+        (models
+            + size_of::<Series>()
+            + size_of::<SeriesKey>()
+            + text(&key.partition)
+            + text(&key.by)) as u64
+    }
+
+    /// Judges one bucket (`bucket` is `None` when the series had no event in it), learns it if the mode says so, and says one finding a detector.
+    pub(super) fn judge(
+        &mut self,
+        context: &Context<'_>,
+        key: &SeriesKey,
+        bucket: Option<&SeriesBucket>,
+        mode: Mode,
+        plots: &mut Vec<PlotDraft>,
+    ) -> Vec<Finding> {
+        let mut judged: Vec<Judged> = Vec::with_capacity(self.models.len());
+        for (at, (kind, model)) in context.kinds.iter().zip(&self.models).enumerate() {
+            let cell = bucket.map(|bucket| &bucket.cells[at]);
+            let sample = kind.sample(context.middle, cell);
+            let sample = match (sample, mode) {
+                (Some(sample), Mode::Interim(seen)) => Some(
+                    kind.corrected(
+                        sample,
+                        model,
+                        seen,
+                        context.job.detectors[kind.detector]
+                            .function
+                            .family
+                            .is_additive(),
+                    ),
+                ),
+                (sample, _) => sample,
+            };
+            let verdict = sample.and_then(|sample| model.judge(&kind.kind, &sample));
+            if context.plots(key) {
+                plots.extend(plot(kind, model, key, context.middle, sample, verdict));
+            }
+            if let (Some(sample), Some(verdict)) = (sample, verdict) {
+                judged.push(Judged {
+                    at,
+                    sample,
+                    verdict,
+                });
+            }
+        }
+        let findings = self.findings(context, key, bucket, &judged);
+        if matches!(mode, Mode::Learn) {
+            self.learn(context, bucket, &judged);
+        }
+        findings
+    }
+
+    fn learn(&mut self, context: &Context<'_>, bucket: Option<&SeriesBucket>, judged: &[Judged]) {
+        for (at, (kind, model)) in context.kinds.iter().zip(&mut self.models).enumerate() {
+            let cell = bucket.map(|bucket| &bucket.cells[at]);
+            if let Some(sample) = kind.sample(context.middle, cell) {
+                let verdict = judged
+                    .iter()
+                    .find(|one| one.at == at)
+                    .map(|one| &one.verdict);
+                model.learn(&kind.kind, &sample, verdict);
+            }
+        }
+    }
+
+    /// One finding a detector: of its most unusual feature.
+    fn findings(
+        &self,
+        context: &Context<'_>,
+        key: &SeriesKey,
+        bucket: Option<&SeriesBucket>,
+        judged: &[Judged],
+    ) -> Vec<Finding> {
+        let mut findings = Vec::with_capacity(judged.len());
+        let mut rest = judged;
+        while let Some(first) = rest.first() {
+            let detector = context.kinds[first.at].detector;
+            let (own, others) = rest.split_at(
+                rest.iter()
+                    .take_while(|one| context.kinds[one.at].detector == detector)
+                    .count(),
+            );
+            rest = others;
+            let most = own
+                .iter()
+                .min_by(|a, b| {
+                    a.verdict
+                        .ln_probability
+                        .total_cmp(&b.verdict.ln_probability)
+                })
+                .expect("not empty");
+            // A detector with several features has looked several times.
+            let ln_probability = (most.verdict.ln_probability + (own.len() as f64).ln()).min(0.0);
+            let evidence = own
+                .iter()
+                .map(|one| one.verdict.evidence)
+                .fold(0.0, f64::max);
+            let told =
+                context.tell_all || ln_probability < LN_RECORD || evidence >= EVIDENCE_RECORD;
+            let draft =
+                told.then(|| self.draft(context, key, bucket, most, ln_probability, evidence));
+            findings.push(Finding {
+                detector,
+                ln_probability,
+                evidence,
+                draft,
+            });
+        }
+        findings
+    }
+
+    fn draft(
+        &self,
+        context: &Context<'_>,
+        key: &SeriesKey,
+        bucket: Option<&SeriesBucket>,
+        judged: &Judged,
+        ln_probability: f64,
+        evidence: f64,
+    ) -> RecordDraft {
+        let (kind, verdict) = (&context.kinds[judged.at], &judged.verdict);
+        RecordDraft {
+            detector: kind.detector as u16,
+            key: key.clone(),
+            statistic: kind.statistic,
+            actual: judged.sample.value,
+            typical: verdict.typical,
+            bounds: (verdict.lower, verdict.upper),
+            ln_probability,
+            ln_single: verdict.ln_single,
+            ln_multi: verdict.ln_multi,
+            evidence,
+            history: verdict.history,
+            incomplete: verdict.incomplete,
+            anomaly: (verdict.anomaly_buckets, verdict.anomaly_error),
+            first_occurrence: false,
+            relative_rarity: None,
+            influencers: self.culprits(context, key, bucket, judged),
+        }
+    }
+
+    /// Who is to blame: split fields always, others by what is left without them.
+    fn culprits(
+        &self,
+        context: &Context<'_>,
+        key: &SeriesKey,
+        bucket: Option<&SeriesBucket>,
+        judged: &Judged,
+    ) -> Vec<(u16, Arc<str>, f64)> {
+        let mut culprits = context.split_culprits(key);
+        let (Some(bucket), kind) = (bucket, &context.kinds[judged.at]) else {
+            return culprits;
+        };
+        let model = &self.models[judged.at];
+        let whole = &bucket.cells[judged.at];
+        // Counts and sums are asked about their upper tail whatever the detector's side.
+        let upward = matches!(kind.statistic, Statistic::Count | Statistic::Sum)
+            && kind.kind.side != Side::Low;
+        let asked = if upward {
+            Kind {
+                side: Side::High,
+                ..kind.kind
+            }
+        } else {
+            kind.kind
+        };
+        let ln_p = |value: f64, measurements: u64| {
+            model.ln_probability(
+                &asked,
+                &Sample {
+                    value,
+                    measurements: measurements.max(1),
+                    ..judged.sample
+                },
+            )
+        };
+        let case = Case {
+            whole,
+            actual: judged.sample.value,
+            typical: judged.verdict.typical,
+            side: kind.kind.side,
+            ln_whole: ln_p(judged.sample.value, judged.sample.measurements),
+        };
+        for shares in bucket.shares.chunk_by(|a, b| a.influencer == b.influencer) {
+            let influence = |share: &Share| {
+                (
+                    share.influencer,
+                    share.value.clone(),
+                    case.influence(&share.cells[judged.at], ln_p),
+                )
+            };
+            let mut told: Vec<_> = shares
+                .iter()
+                .map(influence)
+                .filter(|one| one.2 >= INFLUENCE_MIN)
+                .collect();
+            told.sort_by(|a, b| b.2.total_cmp(&a.2).then_with(|| a.1.cmp(&b.1)));
+            told.truncate(CULPRITS_MAX);
+            culprits.extend(told);
+        }
+        culprits.sort_by(|a, b| {
+            a.0.cmp(&b.0)
+                .then(b.2.total_cmp(&a.2))
+                .then_with(|| a.1.cmp(&b.1))
+        });
+        culprits
+    }
+}
+
+/// What is the same for all series of a group in one bucket.
+pub(super) struct Context<'a> {
+    pub(super) job: &'a Job,
+    pub(super) group: &'a Group,
+    pub(super) kinds: &'a [FeatureKind],
+    /// The middle of the bucket.
+    pub(super) middle: EventTime,
+    /// Draft a record whatever the model says of it: something else speaks against the series.
+    pub(super) tell_all: bool,
+}
+
+impl Context<'_> {
+    pub(super) fn split_culprits(&self, key: &SeriesKey) -> Vec<(u16, Arc<str>, f64)> {
+        let mut culprits = Vec::new();
+        for (index, &field) in self.job.influencers.iter().enumerate() {
+            let value = if self.group.by == Some(field) {
+                key.by.as_ref()
+            } else if self.group.partition == Some(field) {
+                key.partition.as_ref()
+            } else {
+                None
+            };
+            culprits.extend(value.map(|value| (index as u16, value.clone(), 1.0)));
+        }
+        culprits
+    }
+
+    fn plots(&self, key: &SeriesKey) -> bool {
+        self.job.model_plot.as_ref().is_some_and(|plot| {
+            let named = |value: &Option<Arc<str>>| {
+                value.as_deref().is_some_and(|value| {
+                    plot.terms
+                        .as_ref()
+                        .is_some_and(|terms| terms.iter().any(|term| term == value))
+                })
+            };
+            plot.terms.is_none() || named(&key.by) || named(&key.partition)
+        })
+    }
+}
+
+fn plot(
+    kind: &FeatureKind,
+    model: &SeriesModel,
+    key: &SeriesKey,
+    middle: EventTime,
+    sample: Option<Sample>,
+    verdict: Option<Verdict>,
+) -> Option<PlotDraft> {
+    let actual = sample.map(|sample| sample.value);
+    let verdict = verdict.or_else(|| {
+        // No value, but the bounds people would draw: those around what was expected.
+        let usual = model.expected(&kind.kind, middle)?;
+        model.judge(
+            &kind.kind,
+            &Sample {
+                at: middle,
+                value: usual,
+                measurements: 0,
+            },
+        )
+    })?;
+    Some(PlotDraft {
+        detector: kind.detector as u16,
+        key: key.clone(),
+        statistic: kind.statistic,
+        median: verdict.typical,
+        bounds: (verdict.lower, verdict.upper),
+        actual,
+    })
+}

@@ -1,0 +1,191 @@
+//! How rare a surprise is in its own past: peaks of blocks over a threshold, with a prior.
+//!
+//! Input: a surprise a step, nats, at least 0. Output: evidence `F`, nats: about −ln of the chance that a whole block of such steps shows
+//! this much. Past blocks' maxima are kept (the largest [`PEAKS_MAX`], each fading by [`FADE`] a block); above the level `u` that some
+//! twelve of them exceed, the excess is exponential with an unknown mean whose prior is [`PRIOR`] excesses of one nat:
+//!
+//! `F = ln (n + 1)/(m + ½) + (m + 4) ln(1 + (C − u)/(T + 4))`, and below `u`: `F = ln (n + 1)/(blocks above + 1)`
+//!
+//! with `n` blocks, `m` of them above `u` by `T` nats in all. Source: detection-quality.md, "Calibrate once"; the form is the predictive
+//! distribution of an exponential with a gamma prior (a Lomax tail; Gelman et al., Bayesian Data Analysis, 2.6), over the threshold
+//! of Pickands (1975). Holds: `F` never falls as the surprise grows; it is finite and at least 0.
+
+use serde::{Deserialize, Serialize};
+
+/// Peaks remembered.
+const PEAKS_MAX: usize = 32;
+/// What a remembered peak weighs after one more block.
+const FADE: f32 = 0.995;
+/// A peak lighter than this is forgotten.
+const WEIGHT_MIN: f32 = 0.05;
+/// Peaks that the tail is drawn from.
+const TAIL_PEAKS: f32 = 12.0;
+/// Strength of the prior: excesses of mean one nat.
+const PRIOR: f32 = 4.0;
+
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+struct Peak {
+    surprise: f32,
+    weight: f32,
+}
+
+/// The block maxima of one surprise, and how unusual a new one is.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Calibration {
+    /// Largest first.
+    peaks: Vec<Peak>,
+    /// Blocks seen, faded.
+    blocks: f32,
+    /// Largest surprise of the block that is being filled.
+    open_peak: f32,
+    /// Steps in that block.
+    open_steps: u32,
+}
+
+impl Calibration {
+    /// Evidence of a surprise, nats, at least 0.
+    pub fn evidence(&self, surprise: f64) -> f64 {
+        let (m, u, excess) = self.tail();
+        let (surprise, n) = (surprise as f32, self.blocks);
+        let f = if surprise > u || m == 0.0 {
+            ((n + 1.0) / (m + 0.5)).ln()
+                + (m + PRIOR) * ((surprise - u) / (excess + PRIOR)).max(0.0).ln_1p()
+        } else {
+            let above: f32 = self
+                .peaks
+                .iter()
+                .take_while(|peak| peak.surprise >= surprise)
+                .map(|peak| peak.weight)
+                .sum();
+            let above = if self.below_all(surprise) { n } else { above };
+            ((n + 1.0) / (above + 1.0)).ln()
+        };
+        f64::from(f.max(0.0))
+    }
+
+    /// Adds one step's surprise; a block closes after `block_steps` of them.
+    pub fn learn(&mut self, surprise: f64, block_steps: u32) {
+        self.open_peak = self.open_peak.max(surprise as f32);
+        self.open_steps += 1;
+        if self.open_steps >= block_steps {
+            let peak = std::mem::take(&mut self.open_peak);
+            self.open_steps = 0;
+            self.close_block(peak);
+        }
+    }
+
+    /// Whole blocks seen (faded: at most `1/(1 − FADE)` = 200).
+    pub fn blocks(&self) -> f64 {
+        f64::from(self.blocks)
+    }
+
+    /// Heap bytes.
+    pub fn heap_bytes(&self) -> usize {
+        self.peaks.len() * size_of::<Peak>()
+    }
+
+    fn close_block(&mut self, surprise: f32) {
+        self.blocks = self.blocks * FADE + 1.0;
+        for peak in &mut self.peaks {
+            peak.weight *= FADE;
+        }
+        self.peaks.retain(|peak| peak.weight >= WEIGHT_MIN);
+        let at = self.peaks.partition_point(|peak| peak.surprise >= surprise);
+        if at < PEAKS_MAX {
+            if self.peaks.len() == PEAKS_MAX {
+                self.peaks.pop();
+            }
+            self.peaks.insert(
+                at,
+                Peak {
+                    surprise,
+                    weight: 1.0,
+                },
+            );
+        }
+    }
+
+    /// Weight above the tail's threshold, the threshold, and the sum of the excesses over it.
+    fn tail(&self) -> (f32, f32, f32) {
+        let wanted = TAIL_PEAKS.max(0.02 * self.blocks).min(self.blocks / 2.0);
+        let (mut weight, mut count) = (0.0, 0);
+        while count < self.peaks.len() && weight + self.peaks[count].weight <= wanted + 1e-3 {
+            weight += self.peaks[count].weight;
+            count += 1;
+        }
+        let threshold = self.peaks.get(count).map_or(0.0, |peak| peak.surprise);
+        let excess = self.peaks[..count]
+            .iter()
+            .map(|peak| peak.weight * (peak.surprise - threshold))
+            .sum();
+        (weight, threshold, excess)
+    }
+
+    /// Whether a surprise lies below every remembered peak while older, smaller ones were let go.
+    fn below_all(&self, surprise: f32) -> bool {
+        self.peaks
+            .last()
+            .is_none_or(|peak| surprise < peak.surprise)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn after(blocks: &[f64]) -> Calibration {
+        let mut calibration = Calibration::default();
+        blocks.iter().for_each(|&peak| calibration.learn(peak, 1));
+        calibration
+    }
+
+    #[test]
+    fn evidence_never_falls_as_the_surprise_grows() {
+        let histories: [Vec<f64>; 4] = [
+            vec![],
+            vec![1.0],
+            (0..50).map(f64::from).collect(),
+            (0..400).map(|i| f64::from(i % 7)).collect(),
+        ];
+        for history in histories {
+            let calibration = after(&history);
+            let evidence: Vec<f64> = (0..800)
+                .map(|i| calibration.evidence(f64::from(i) / 10.0))
+                .collect();
+            assert!(
+                evidence.windows(2).all(|pair| pair[0] <= pair[1] + 1e-5),
+                "{} blocks: {evidence:?}",
+                history.len()
+            );
+            assert!(evidence.iter().all(|f| f.is_finite() && *f >= 0.0));
+        }
+    }
+
+    #[test]
+    fn on_exponential_peaks_the_evidence_is_the_logarithm_of_their_rank() {
+        let peaks: Vec<f64> = (1..=150)
+            .map(|rank| -(f64::from(rank) / 151.0).ln())
+            .collect();
+        let calibration = after(&peaks);
+        for chance in [0.2, 0.02, 0.005_f64] {
+            let f = calibration.evidence(-chance.ln());
+            assert!(
+                (f + chance.ln()).abs() < 1.0,
+                "chance {chance}: evidence {f}, expected {}",
+                -chance.ln()
+            );
+        }
+    }
+
+    #[test]
+    fn what_repeats_loses_its_evidence() {
+        let mut calibration = after(&vec![1.0; 40]);
+        let before = calibration.evidence(9.0);
+        (0..20).for_each(|_| calibration.learn(9.0, 1));
+        assert!(
+            before > 5.0 && calibration.evidence(9.0) < 2.0,
+            "{before} then {}",
+            calibration.evidence(9.0)
+        );
+    }
+}

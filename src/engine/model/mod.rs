@@ -1,0 +1,86 @@
+//! Models: what is normal for one feature of one series. Judge first, learn second.
+//!
+//! [`Model`] is the door that judges use and the contract suite checks; [`SeriesModel`] is the one model so far: a forecast
+//! ([`forecast`]), the distribution around it ([`residual`]) and the evidence of several views against a value ([`evidence`]).
+
+pub mod calibration;
+pub mod evidence;
+pub mod forecast;
+pub mod multi_bucket;
+pub mod novelty;
+pub mod profile;
+pub mod residual;
+mod series;
+pub mod surprise;
+
+pub use series::SeriesModel;
+
+use crate::config::Side;
+use crate::time::{BucketSpan, EventTime};
+
+/// What does not change in the life of a series.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Kind {
+    /// Which side counts.
+    pub side: Side,
+    /// Values are whole numbers of things, at least 0.
+    pub counting: bool,
+    /// The statistic of fewer measurements varies more (means and medians).
+    pub averages: bool,
+    /// The job's bucket span.
+    pub span: BucketSpan,
+}
+
+/// One bucket's value of a feature.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Sample {
+    /// The middle of the bucket.
+    pub at: EventTime,
+    /// The value; finite.
+    pub value: f64,
+    /// How many measurements it stands on.
+    pub measurements: u64,
+}
+
+/// What a model thinks of a sample.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Verdict {
+    /// ln of the probability of this value or a less likely one, all views taken together; at most 0.
+    pub ln_probability: f64,
+    /// The same of this bucket's value alone.
+    pub ln_single: f64,
+    /// The same of the last dozen buckets together; `None` while there are too few.
+    pub ln_multi: Option<f64>,
+    /// Evidence, nats, at least 0: calibrated by the series' own past ([`evidence`]); 3 deserves attention.
+    pub evidence: f64,
+    /// The expected value.
+    pub typical: f64,
+    /// Lower end of the central 95 % interval.
+    pub lower: f64,
+    /// Upper end of the central 95 % interval.
+    pub upper: f64,
+    /// Values seen before this one.
+    pub history: u32,
+    /// Whether the interval was widened because the bucket holds fewer measurements than usual.
+    pub incomplete: bool,
+    /// Buckets since the ongoing anomaly began, this one included; 0 when there is none.
+    pub anomaly_buckets: u32,
+    /// Sum of the prediction errors of the ongoing anomaly (its sign: spike or dip).
+    pub anomaly_error: f64,
+}
+
+/// A model of one feature of one series.
+pub trait Model: Clone + PartialEq + serde::Serialize + serde::de::DeserializeOwned {
+    /// A model that has seen nothing.
+    fn new() -> Self;
+    /// What is to be thought of a sample; changes nothing. `None` for the very first.
+    fn judge(&self, kind: &Kind, sample: &Sample) -> Option<Verdict>;
+    /// ln p of another value in the place of the sample's, by this bucket's distribution alone; at most 0.
+    fn ln_probability(&self, kind: &Kind, sample: &Sample) -> f64;
+    /// The value expected in the bucket around `at`; `None` before the first.
+    fn expected(&self, kind: &Kind, at: EventTime) -> Option<f64>;
+    /// Takes a sample in; `verdict` is what `judge` said of it.
+    fn learn(&mut self, kind: &Kind, sample: &Sample, verdict: Option<&Verdict>);
+    /// All bytes that the model holds.
+    fn memory_bytes(&self) -> usize;
+}

@@ -1,0 +1,60 @@
+//! The last dozen buckets together: a fading mean of how far out each was.
+//!
+//! Every bucket's tail is turned into a normal deviate u (clamped); their geometrically weighted mean, factor 0.9 a bucket back, is set against its own
+//! spread so far, never below that of independent buckets, so that series that drift by nature are not called unusual for it.
+//! Source: modelling-notes.md 6. Units: standard deviations. Holds: ln p is at most 0.
+
+use crate::config::Side;
+use crate::numerics::special::normal;
+use serde::{Deserialize, Serialize};
+use std::f64::consts::LN_2;
+
+const FACTOR: f64 = 0.9;
+const WINDOW: u32 = 12;
+/// Three quarters of the window have to be filled.
+const FILLED: u32 = 9;
+const DEVIATE_MAX: f64 = 8.0;
+const SPREAD_MEMORY: f64 = 500.0;
+/// Variance of a fading mean of independent standard deviates: Σ f^2i / (Σ f^i)².
+const INDEPENDENT: f64 = (1.0 - FACTOR) / (1.0 + FACTOR);
+
+/// The fading mean and its spread.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct MultiBucket {
+    mean: f64,
+    spread: f64,
+    buckets: u32,
+}
+
+impl MultiBucket {
+    /// ln p of the window that ends with a bucket of deviate `u`; `None` while too few buckets are known.
+    pub fn ln_probability(&self, u: f64, side: Side) -> Option<f64> {
+        (self.buckets + 1 >= FILLED).then(|| {
+            let z = self.next(u) / self.spread.max(INDEPENDENT).sqrt();
+            let tail = match side {
+                Side::Both => normal::ln_sf(z.abs()),
+                Side::High => normal::ln_sf(z),
+                Side::Low => normal::ln_sf(-z),
+            };
+            (tail + LN_2).min(0.0)
+        })
+    }
+
+    /// Takes in a bucket.
+    pub fn learn(&mut self, u: f64) {
+        self.mean = self.next(u);
+        self.buckets = self.buckets.saturating_add(1);
+        if self.buckets > WINDOW {
+            let n = f64::from(self.buckets - WINDOW);
+            let square = self.mean * self.mean;
+            let usual = self.spread.max(INDEPENDENT);
+            self.spread +=
+                (1.0 / n).max(1.0 / SPREAD_MEMORY) * (square.min(9.0 * usual) - self.spread);
+        }
+    }
+
+    fn next(&self, u: f64) -> f64 {
+        let gain = (1.0 / (f64::from(self.buckets) + 1.0)).max(1.0 - FACTOR);
+        self.mean + gain * (u.clamp(-DEVIATE_MAX, DEVIATE_MAX) - self.mean)
+    }
+}

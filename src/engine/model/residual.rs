@@ -1,0 +1,348 @@
+//! The distribution of a series' next value around its forecast: several families, weighted by how well each foretold the past.
+//!
+//! Normal (Student-t predictive), log-normal (Student-t on logarithms), gamma (moments of the ratio to the forecast), negative binomial with
+//! Poisson as its limit (counts only), and a Student-t with 3 degrees of freedom for heavy tails. Each is fitted by fading moments; weights are the
+//! fading sums of log predictive likelihoods (prequential model averaging: Dawid 1984), tails the weighted mean of the families' tails.
+//! All in natural logs. Integers are judged with continuity: P(X >= k) and P(X <= k) both hold k.
+//! Holds: tails are at most 0, never NaN; the mean of the two tails' probabilities is at least one half of their joint support.
+
+use crate::config::Side;
+use crate::numerics::log_domain::ln_add_exp;
+use crate::numerics::special::ln_gamma;
+use crate::numerics::special::{gamma, negative_binomial, student_t};
+use serde::{Deserialize, Serialize};
+use std::f64::consts::LN_2;
+
+const FAMILIES: usize = 5;
+const NORMAL: usize = 0;
+const LOG_NORMAL: usize = 1;
+const GAMMA: usize = 2;
+const COUNTS: usize = 3;
+const HEAVY: usize = 4;
+/// Values over which moments are forgotten.
+const MEMORY: f64 = 1000.0;
+/// What a family's past log likelihood is worth after one more value.
+const LIKELIHOOD_FADE: f32 = 0.995;
+/// Degrees of freedom of the heavy-tailed family, and E|T| of a standard one: 2√3/π.
+const HEAVY_FREEDOM: f64 = 3.0;
+const HEAVY_MEAN_ABS: f64 = 1.102_657_790_843_584;
+/// Floors of the standard deviation: a share of the level, and for integers a third of their step.
+const SD_FLOOR_SHARE: f64 = 1e-4;
+const SD_FLOOR_INTEGER: f64 = 0.3;
+/// Below this share of the weight a family is not asked.
+const WEIGHT_MIN: f64 = 1e-6;
+/// One log likelihood counts for at most this much against a family.
+const LIKELIHOOD_MIN: f64 = -30.0;
+
+/// Fading moments of what the forecasts left.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Residuals {
+    weight: f64,
+    square: f64,
+    abs: f64,
+    /// Of ln x − ln μ.
+    log_square: f64,
+    /// Of (x/μ − 1)².
+    ratio_square: f64,
+    /// Of (x − μ)² − μ, and of μ²: the over-dispersion of counts.
+    excess: f64,
+    level_square: f64,
+    /// Sum of values, for the uncertainty of a small count's level.
+    events: f64,
+    likelihood: [f32; FAMILIES],
+    integer: bool,
+    positive: bool,
+}
+
+impl Default for Residuals {
+    fn default() -> Residuals {
+        Residuals {
+            weight: 0.0,
+            square: 0.0,
+            abs: 0.0,
+            log_square: 0.0,
+            ratio_square: 0.0,
+            excess: 0.0,
+            level_square: 0.0,
+            events: 0.0,
+            likelihood: [0.0; FAMILIES],
+            integer: true,
+            positive: true,
+        }
+    }
+}
+
+/// Logarithms of P(X <= x) and P(X >= x).
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Tails {
+    /// ln P(X <= x), at most 0.
+    pub lower: f64,
+    /// ln P(X >= x), at most 0.
+    pub upper: f64,
+}
+
+impl Tails {
+    /// ln p of a value at least as unlikely, on the side that counts: twice the smaller tail, at most 1.
+    pub fn ln_probability(self, side: Side) -> f64 {
+        let tail = match side {
+            Side::Both => self.lower.min(self.upper),
+            Side::High => self.upper,
+            Side::Low => self.lower,
+        };
+        (tail + LN_2).min(0.0)
+    }
+}
+
+impl Residuals {
+    /// How many values (faded) the moments stand on.
+    pub fn weight(&self) -> f64 {
+        self.weight
+    }
+
+    /// Standard deviation around the forecast, floored.
+    pub fn deviation(&self, forecast: f64) -> f64 {
+        let floor = if self.integer { SD_FLOOR_INTEGER } else { 0.0 };
+        (self.square * (1.0 + 1.0 / self.weight.max(1.0)))
+            .sqrt()
+            .max(SD_FLOOR_SHARE * forecast.abs())
+            .max(floor)
+            .max(f64::MIN_POSITIVE.sqrt())
+    }
+
+    /// The tails at `x`; `counting` when values are whole numbers of things.
+    pub fn tails(&self, x: f64, forecast: f64, counting: bool) -> Tails {
+        let weights = self.weights(counting);
+        let mut tails = Tails {
+            lower: f64::NEG_INFINITY,
+            upper: f64::NEG_INFINITY,
+        };
+        for (family, &weight) in weights.iter().enumerate() {
+            if weight > WEIGHT_MIN {
+                let one = self.family_tails(family, x, forecast);
+                tails.lower = ln_add_exp(tails.lower, one.lower + weight.ln());
+                tails.upper = ln_add_exp(tails.upper, one.upper + weight.ln());
+            }
+        }
+        Tails {
+            lower: tails.lower.min(0.0),
+            upper: tails.upper.min(0.0),
+        }
+    }
+
+    /// The value below which the share `p` of the likeliest family lies.
+    pub fn quantile(&self, p: f64, forecast: f64, counting: bool) -> f64 {
+        let weights = self.weights(counting);
+        let best = (0..FAMILIES)
+            .max_by(|&a, &b| weights[a].total_cmp(&weights[b]))
+            .unwrap_or(NORMAL);
+        match best {
+            LOG_NORMAL => {
+                positive(forecast)
+                    * (self.log_deviation() * student_t::quantile(p, self.freedom())).exp()
+            }
+            GAMMA => {
+                let shape = self.gamma_shape();
+                gamma::quantile(p, shape, positive(forecast) / shape)
+            }
+            COUNTS => negative_binomial::quantile(p, count_mean(forecast), self.count_size()),
+            HEAVY => forecast + self.heavy_scale(forecast) * student_t::quantile(p, HEAVY_FREEDOM),
+            _ => forecast + self.deviation(forecast) * student_t::quantile(p, self.freedom()),
+        }
+    }
+
+    /// Learns what a forecast left; `weight` in 0..=1 says how much of it to believe.
+    pub fn learn(&mut self, x: f64, forecast: f64, weight: f64, counting: bool) {
+        if self.weight >= 1.0 {
+            for family in 0..FAMILIES {
+                let gained = if self.allows(family, counting) {
+                    self.ln_density(family, x, forecast).max(LIKELIHOOD_MIN)
+                } else {
+                    LIKELIHOOD_MIN
+                };
+                self.likelihood[family] =
+                    LIKELIHOOD_FADE * self.likelihood[family] + weight as f32 * gained as f32;
+            }
+        }
+        self.integer &= x.fract() == 0.0;
+        self.positive &= x > 0.0;
+        self.weight = self.weight * (1.0 - 1.0 / MEMORY) + weight;
+        let gain = weight / self.weight;
+        let error = x - forecast;
+        let level = positive(forecast);
+        let mean = count_mean(forecast);
+        self.square += gain * ((error * error).min(1e300) - self.square);
+        self.abs += gain * (error.abs() - self.abs);
+        self.excess += gain * ((error * error).min(1e300) - mean - self.excess);
+        self.level_square += gain * (mean * mean - self.level_square);
+        self.events = self.events * (1.0 - 1.0 / MEMORY) + x.clamp(0.0, 1e12);
+        if x > 0.0 {
+            self.log_square += gain * ((x.ln() - level.ln()).powi(2) - self.log_square);
+        }
+        self.ratio_square += gain * ((x / level - 1.0).powi(2).min(1e12) - self.ratio_square);
+    }
+
+    fn freedom(&self) -> f64 {
+        (self.weight - 1.0).max(1.0)
+    }
+
+    fn log_deviation(&self) -> f64 {
+        (self.log_square * (1.0 + 1.0 / self.weight.max(1.0)))
+            .sqrt()
+            .max(SD_FLOOR_SHARE)
+    }
+
+    fn gamma_shape(&self) -> f64 {
+        1.0 / (self.ratio_square * (1.0 + 1.0 / self.weight.max(1.0)))
+            .clamp(SD_FLOOR_SHARE * SD_FLOOR_SHARE, 1e6)
+    }
+
+    /// Size of the negative binomial: over-dispersion of the data and uncertainty of the level together.
+    fn count_size(&self) -> f64 {
+        let dispersion = if self.level_square > 0.0 {
+            (self.excess / self.level_square).max(0.0)
+        } else {
+            0.0
+        };
+        (1.0 / (dispersion + 1.0 / (self.events + 0.5))).clamp(1e-3, 1e9)
+    }
+
+    fn heavy_scale(&self, forecast: f64) -> f64 {
+        let floor = if self.integer { SD_FLOOR_INTEGER } else { 0.0 };
+        (self.abs / HEAVY_MEAN_ABS)
+            .max(SD_FLOOR_SHARE * forecast.abs())
+            .max(floor)
+            .max(f64::MIN_POSITIVE.sqrt())
+    }
+
+    fn allows(&self, family: usize, counting: bool) -> bool {
+        match family {
+            LOG_NORMAL | GAMMA => self.positive,
+            COUNTS => counting && self.integer,
+            _ => true,
+        }
+    }
+
+    /// Weights of the families, summing to 1.
+    fn weights(&self, counting: bool) -> [f64; FAMILIES] {
+        let allowed = |family: usize| self.allows(family, counting);
+        let best = (0..FAMILIES)
+            .filter(|&f| allowed(f))
+            .map(|f| self.likelihood[f])
+            .fold(f32::NEG_INFINITY, f32::max);
+        let mut weights = [0.0; FAMILIES];
+        for (family, weight) in weights.iter_mut().enumerate() {
+            if allowed(family) {
+                *weight = f64::from(self.likelihood[family] - best).exp();
+            }
+        }
+        let sum: f64 = weights.iter().sum();
+        weights.map(|weight| weight / sum)
+    }
+
+    fn family_tails(&self, family: usize, x: f64, forecast: f64) -> Tails {
+        let half = if self.integer && x.fract() == 0.0 {
+            0.5
+        } else {
+            0.0
+        };
+        let (high, low) = (x - half, x + half);
+        match family {
+            LOG_NORMAL => {
+                let z = |value: f64| {
+                    if value > 0.0 {
+                        (value.ln() - positive(forecast).ln()) / self.log_deviation()
+                    } else {
+                        f64::NEG_INFINITY
+                    }
+                };
+                student_tails(z(high), z(low), self.freedom())
+            }
+            GAMMA => {
+                let shape = self.gamma_shape();
+                let scale = positive(forecast) / shape;
+                Tails {
+                    lower: gamma::ln_cdf(low.max(0.0), shape, scale),
+                    upper: gamma::ln_sf(high.max(0.0), shape, scale),
+                }
+            }
+            COUNTS => {
+                let (mean, size) = (count_mean(forecast), self.count_size());
+                let k = x.max(0.0).round();
+                Tails {
+                    lower: negative_binomial::ln_cdf(k, mean, size),
+                    upper: negative_binomial::ln_sf_inclusive(k, mean, size),
+                }
+            }
+            HEAVY => {
+                let scale = self.heavy_scale(forecast);
+                student_tails(
+                    (high - forecast) / scale,
+                    (low - forecast) / scale,
+                    HEAVY_FREEDOM,
+                )
+            }
+            _ => {
+                let scale = self.deviation(forecast);
+                student_tails(
+                    (high - forecast) / scale,
+                    (low - forecast) / scale,
+                    self.freedom(),
+                )
+            }
+        }
+    }
+
+    fn ln_density(&self, family: usize, x: f64, forecast: f64) -> f64 {
+        match family {
+            LOG_NORMAL if x > 0.0 => {
+                let scale = self.log_deviation();
+                student_ln_density((x.ln() - positive(forecast).ln()) / scale, self.freedom())
+                    - scale.ln()
+                    - x.ln()
+            }
+            GAMMA if x > 0.0 => {
+                let shape = self.gamma_shape();
+                gamma::ln_pdf(x, shape, positive(forecast) / shape)
+            }
+            COUNTS => negative_binomial::ln_pmf(
+                x.max(0.0).round(),
+                count_mean(forecast),
+                self.count_size(),
+            ),
+            HEAVY => {
+                let scale = self.heavy_scale(forecast);
+                student_ln_density((x - forecast) / scale, HEAVY_FREEDOM) - scale.ln()
+            }
+            NORMAL => {
+                let scale = self.deviation(forecast);
+                student_ln_density((x - forecast) / scale, self.freedom()) - scale.ln()
+            }
+            _ => LIKELIHOOD_MIN,
+        }
+    }
+}
+
+/// The forecast of a positive quantity; a forecast that is none stands for a little above 0.
+fn positive(forecast: f64) -> f64 {
+    if forecast > 0.0 { forecast } else { 1e-3 }
+}
+
+/// The expected count: a thing that never came may still come.
+fn count_mean(forecast: f64) -> f64 {
+    forecast.max(1e-3)
+}
+
+fn student_tails(high: f64, low: f64, freedom: f64) -> Tails {
+    Tails {
+        lower: student_t::ln_sf(-low, freedom),
+        upper: student_t::ln_sf(high, freedom),
+    }
+}
+
+/// ln of Student's density: Γ((ν+1)/2)/(√(νπ) Γ(ν/2)) (1 + t²/ν)^−(ν+1)/2.
+fn student_ln_density(t: f64, freedom: f64) -> f64 {
+    let scale = ln_gamma((freedom + 1.0) / 2.0)
+        - ln_gamma(freedom / 2.0)
+        - 0.5 * (freedom * std::f64::consts::PI).ln();
+    scale - (freedom + 1.0) / 2.0 * (t * t / freedom).ln_1p()
+}

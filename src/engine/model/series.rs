@@ -1,0 +1,206 @@
+//! The model of a series: forecast, residual distribution, the dozen buckets, and the evidence of its own past.
+
+use super::evidence::{EvidenceModel, visit_values};
+use super::forecast::Forecaster;
+use super::multi_bucket::MultiBucket;
+use super::residual::{Residuals, Tails};
+use super::{Kind, Model, Sample, Verdict};
+use crate::numerics::special::normal;
+use crate::time::EventTime;
+use serde::{Deserialize, Serialize};
+
+/// A bucket belongs to an anomaly while its single-bucket probability is below this.
+const LN_ANOMALOUS: f64 = -2.995_732_273_553_991; // ln 0.05
+/// Outliers teach less: full weight above this probability, the least below that.
+const LN_USUAL: f64 = -6.907_755_278_982_137; // ln 1e-3
+const LN_OUTLIER: f64 = -11.512_925_464_970_229; // ln 1e-5
+const OUTLIER_WEIGHT: f64 = 0.01;
+/// Buckets after which an anomaly that lasts is taught in full.
+const LASTING_BUCKETS: f64 = 8.0;
+/// Errors beyond this many standard deviations are cut for the levels, unless they last.
+const LEVEL_CLIP: f64 = 5.0;
+const LASTS: u32 = 3;
+/// Evidence counts in full from this many values on.
+const THIN_HISTORY: f64 = 24.0;
+/// A bucket with fewer than this share of the usual measurements is incomplete.
+const INCOMPLETE: f64 = 2.0;
+const MEASUREMENT_GAIN: f64 = 0.02;
+/// ln 24: from a chance a block to a chance a bucket.
+const LN_BLOCK: f64 = 3.178_053_830_347_946;
+const ATTENTION: f64 = 3.0;
+
+/// What is normal for one feature of one series.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct SeriesModel {
+    forecaster: Forecaster,
+    residuals: Residuals,
+    multi: MultiBucket,
+    evidence: EvidenceModel,
+    /// Usual number of measurements a bucket.
+    measurements: f64,
+    anomaly_buckets: u32,
+    anomaly_error: f64,
+}
+
+impl SeriesModel {
+    /// How much wider the distribution is because the bucket holds few measurements (a variance ratio, at least 1).
+    fn widening(&self, kind: &Kind, sample: &Sample) -> f64 {
+        if kind.averages && sample.measurements > 0 {
+            (self.measurements / sample.measurements as f64).max(1.0)
+        } else {
+            1.0
+        }
+    }
+
+    /// The value as if the bucket were as full as usual: its error shrunk by the widening.
+    fn comparable(&self, kind: &Kind, sample: &Sample, forecast: f64) -> f64 {
+        let widening = self.widening(kind, sample);
+        if widening > 1.0 {
+            forecast + (sample.value - forecast) / widening.sqrt()
+        } else {
+            sample.value
+        }
+    }
+
+    fn forecast(&self, kind: &Kind, at: EventTime) -> Option<f64> {
+        let value = self
+            .forecaster
+            .forecast(at, self.evidence.profile(), visit_values(kind.span))?
+            .value;
+        Some(if kind.counting { value.max(0.0) } else { value })
+    }
+
+    /// The normal deviate that a value corresponds to, signed.
+    fn deviate(tails: Tails) -> f64 {
+        if tails.upper < tails.lower {
+            normal::quantile_from_ln_sf(tails.upper)
+        } else {
+            -normal::quantile_from_ln_sf(tails.lower)
+        }
+    }
+}
+
+impl Model for SeriesModel {
+    fn new() -> SeriesModel {
+        SeriesModel {
+            forecaster: Forecaster::default(),
+            residuals: Residuals::default(),
+            multi: MultiBucket::default(),
+            evidence: EvidenceModel::new(),
+            measurements: 0.0,
+            anomaly_buckets: 0,
+            anomaly_error: 0.0,
+        }
+    }
+
+    fn judge(&self, kind: &Kind, sample: &Sample) -> Option<Verdict> {
+        let typical = self.forecast(kind, sample.at)?;
+        let x = self.comparable(kind, sample, typical);
+        let tails = self.residuals.tails(x, typical, kind.counting);
+        let ln_single = tails.ln_probability(kind.side);
+        let ln_multi = self.multi.ln_probability(Self::deviate(tails), kind.side);
+        let history = self.forecaster.steps();
+        let thin = (f64::from(history) / THIN_HISTORY).min(1.0);
+        let evidence = thin * self.evidence.judge(sample.at, x, kind.span, kind.side);
+        // Evidence speaks of blocks; what is far out for a block is farther out for one bucket of it.
+        let ln_evidence = -evidence - LN_BLOCK * (evidence / ATTENTION).min(1.0).powi(2);
+        let views = 2.0 + f64::from(u8::from(ln_multi.is_some()));
+        let ln_probability =
+            (ln_single.min(ln_multi.unwrap_or(0.0)).min(ln_evidence) + f64::ln(views)).min(0.0);
+        let anomalous = ln_single < LN_ANOMALOUS;
+        let widening = self.widening(kind, sample);
+        let spread = |p: f64| {
+            let bound = self.residuals.quantile(p, typical, kind.counting);
+            let bound = typical + (bound - typical) * widening.sqrt();
+            if kind.counting { bound.max(0.0) } else { bound }
+        };
+        Some(Verdict {
+            ln_probability,
+            ln_single,
+            ln_multi,
+            evidence,
+            typical,
+            lower: spread(0.025).min(typical),
+            upper: spread(0.975).max(typical),
+            history,
+            incomplete: widening > INCOMPLETE,
+            anomaly_buckets: if anomalous {
+                self.anomaly_buckets + 1
+            } else {
+                0
+            },
+            anomaly_error: if anomalous {
+                self.anomaly_error + sample.value - typical
+            } else {
+                0.0
+            },
+        })
+    }
+
+    fn ln_probability(&self, kind: &Kind, sample: &Sample) -> f64 {
+        match self.forecast(kind, sample.at) {
+            Some(typical) => {
+                let x = self.comparable(kind, sample, typical);
+                self.residuals
+                    .tails(x, typical, kind.counting)
+                    .ln_probability(kind.side)
+            }
+            None => 0.0,
+        }
+    }
+
+    fn expected(&self, kind: &Kind, at: EventTime) -> Option<f64> {
+        self.forecast(kind, at)
+    }
+
+    fn learn(&mut self, kind: &Kind, sample: &Sample, verdict: Option<&Verdict>) {
+        let visit = visit_values(kind.span);
+        let mut x = sample.value;
+        if let Some(verdict) = verdict {
+            let comparable = self.comparable(kind, sample, verdict.typical);
+            let tails = self
+                .residuals
+                .tails(comparable, verdict.typical, kind.counting);
+            self.multi.learn(Self::deviate(tails));
+            (self.anomaly_buckets, self.anomaly_error) =
+                (verdict.anomaly_buckets, verdict.anomaly_error);
+            let two_sided = tails.ln_probability(crate::config::Side::Both);
+            let weight = outlier_weight(two_sided, self.anomaly_buckets);
+            if self.anomaly_buckets < LASTS && verdict.history > THIN_HISTORY as u32 {
+                let reach = LEVEL_CLIP * self.residuals.deviation(verdict.typical);
+                x = verdict.typical + (x - verdict.typical).clamp(-reach, reach);
+            }
+            self.residuals
+                .learn(comparable, verdict.typical, weight, kind.counting);
+        }
+        self.evidence
+            .learn(sample.at, sample.value, kind.span, kind.side);
+        if let Some(shift) = self
+            .forecaster
+            .learn(sample.at, x, self.evidence.profile(), visit)
+        {
+            self.evidence.profile_mut().shift(shift);
+        }
+        let n = sample.measurements as f64;
+        self.measurements += if self.forecaster.steps() <= 1 {
+            n
+        } else {
+            MEASUREMENT_GAIN.max(1.0 / f64::from(self.forecaster.steps())) * (n - self.measurements)
+        };
+    }
+
+    fn memory_bytes(&self) -> usize {
+        size_of::<SeriesModel>() + self.evidence.heap_bytes()
+    }
+}
+
+/// How much of a value is believed: all of a usual one, little of an outlier, more again of what lasts.
+fn outlier_weight(ln_p: f64, anomaly_buckets: u32) -> f64 {
+    let share = ((ln_p - LN_OUTLIER) / (LN_USUAL - LN_OUTLIER)).clamp(0.0, 1.0);
+    let alone = OUTLIER_WEIGHT.powf(1.0 - share);
+    alone.max(
+        (f64::from(anomaly_buckets) / LASTING_BUCKETS)
+            .powi(2)
+            .min(1.0),
+    )
+}

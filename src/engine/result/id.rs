@@ -1,0 +1,107 @@
+//! Document ids (results.md 3.11): deterministic names, so that a document written twice is one document.
+//!
+//! `H(v1, v2, …)`: MurmurHash3 x64 128 (Appleby, public domain), seed 0, over the values' concatenated UTF-8, its sixteen bytes read as a signed
+//! big-endian integer, in decimal, then `_` and the length of the text in UTF-16 units; `0_0` without values.
+
+use crate::time::{BucketSpan, BucketStart};
+use std::io::Cursor;
+
+/// `H` of the values that are there, in the order by, over, partition.
+pub fn entity_hash<'a>(values: impl IntoIterator<Item = Option<&'a str>>) -> String {
+    let mut any = false;
+    let mut text = String::new();
+    for value in values.into_iter().flatten() {
+        any = true;
+        text.push_str(value);
+    }
+    if !any {
+        return "0_0".to_owned();
+    }
+    let hash = murmur3::murmur3_x64_128(&mut Cursor::new(text.as_bytes()), 0)
+        .expect("a slice reads without errors");
+    let (h1, h2) = (hash as u64, (hash >> 64) as u64);
+    let signed = (u128::from(h1) << 64 | u128::from(h2)) as i128;
+    format!("{signed}_{}", text.encode_utf16().count())
+}
+
+/// Id of a bucket.
+pub fn bucket(job: &str, at: BucketStart, span: BucketSpan) -> String {
+    format!("{job}_bucket_{}_{}", at.millis(), span.seconds())
+}
+
+/// Id of a record; `hash` is [`entity_hash`] of by, over, partition value.
+pub fn record(job: &str, at: BucketStart, span: BucketSpan, detector: u16, hash: &str) -> String {
+    format!(
+        "{job}_record_{}_{}_{detector}_{hash}",
+        at.millis(),
+        span.seconds()
+    )
+}
+
+/// Id of an influencer.
+pub fn influencer(
+    job: &str,
+    at: BucketStart,
+    span: BucketSpan,
+    field: &str,
+    value: &str,
+) -> String {
+    format!(
+        "{job}_influencer_{}_{}_{field}_{}",
+        at.millis(),
+        span.seconds(),
+        entity_hash([Some(value)])
+    )
+}
+
+/// Id of a bucket influencer.
+pub fn bucket_influencer(job: &str, at: BucketStart, span: BucketSpan, field: &str) -> String {
+    format!(
+        "{job}_bucket_influencer_{}_{}_{field}",
+        at.millis(),
+        span.seconds()
+    )
+}
+
+/// Id of a model plot.
+pub fn model_plot(
+    job: &str,
+    at: BucketStart,
+    span: BucketSpan,
+    detector: u16,
+    hash: &str,
+) -> String {
+    format!(
+        "{job}_model_plot_{}_{}_{detector}_{hash}",
+        at.millis(),
+        span.seconds()
+    )
+}
+
+/// Id of model size statistics.
+pub fn model_size_stats(job: &str, at: BucketStart) -> String {
+    format!("{job}_model_size_stats_{}", at.millis())
+}
+
+/// Id of the data counts, of which there is one.
+pub fn data_counts(job: &str) -> String {
+    format!("{job}_data_counts")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Reference values: MurmurHash3 x64 128 of "hello" is cbd8a7b341bd9b02 5b1e906a48ae1d19 (published test vector, seed 0).
+    #[test]
+    fn the_hash_is_the_published_one_as_a_signed_integer() {
+        let expected = 0xcbd8_a7b3_41bd_9b02_5b1e_906a_48ae_1d19_u128 as i128;
+        assert_eq!(entity_hash([Some("hello")]), format!("{expected}_5"));
+        assert_eq!(
+            entity_hash([None, Some("hel"), Some("lo")]),
+            format!("{expected}_5")
+        );
+        assert_eq!(entity_hash([None, None]), "0_0");
+        assert!(entity_hash([Some("𝄞")]).ends_with("_2"), "UTF-16 units");
+    }
+}

@@ -1,0 +1,521 @@
+//! A scored bucket, and the documents that say it.
+
+use super::history::Rewritten;
+use super::{Levels, influencers};
+use crate::config::{Family, Function, Job, Side};
+use crate::engine::feature::Statistic;
+use crate::engine::judge::{PlotDraft, RecordDraft, ShardSize};
+use crate::engine::probability::Aggregate;
+use crate::engine::result::{
+    Body, Bucket, BucketInfluencer, Document, DocumentKind, Explanation, Influencer, JobCounts,
+    ModelPlot, ModelSizeStats, Record, RecordInfluencer, id, sentence,
+};
+use crate::engine::score::of_evidence;
+use crate::engine::wire::SeriesKey;
+use crate::time::{BucketStart, Finality};
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+/// ln 0.05: impacts are told below it.
+const LN_IMPACT: f64 = -2.995_732_273_553_991;
+/// Influencers are written below this probability (results.md 3.12), or from this much evidence on.
+const LN_INFLUENCER: f64 = -3.352_407_217_330_787;
+const EVIDENCE_INFLUENCER: f64 = 1.0;
+
+/// Probability and evidence of one node of the hierarchy.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub(super) struct Node {
+    pub(super) ln_probability: f64,
+    pub(super) evidence: f64,
+}
+
+impl Node {
+    pub(super) fn of(aggregate: &Aggregate) -> Node {
+        Node {
+            ln_probability: aggregate.ln_probability(),
+            evidence: aggregate.evidence(),
+        }
+    }
+}
+
+/// A record and its normalised evidence.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub(super) struct ScoredRecord {
+    pub(super) draft: RecordDraft,
+    pub(super) normalised: f64,
+}
+
+/// An influencer value and its normalised evidence.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub(super) struct ScoredInfluencer {
+    pub(super) field: u16,
+    pub(super) value: Arc<str>,
+    pub(super) node: Node,
+    pub(super) normalised: f64,
+}
+
+/// Everything that is said of a bucket, with normalised evidence.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub(super) struct Scored {
+    pub(super) start: BucketStart,
+    pub(super) event_count: u64,
+    pub(super) records: Vec<ScoredRecord>,
+    pub(super) influencers: Vec<ScoredInfluencer>,
+    pub(super) fields: BTreeMap<u16, Node>,
+    pub(super) fields_normalised: BTreeMap<u16, f64>,
+    pub(super) bucket_time: Node,
+    pub(super) bucket_normalised: f64,
+}
+
+impl Scored {
+    pub(super) fn new(
+        start: BucketStart,
+        event_count: u64,
+        judged: &Aggregate,
+        drafts: Vec<RecordDraft>,
+        levels: &Levels,
+    ) -> Scored {
+        let values = influencers::values(&drafts);
+        let fields = influencers::fields(&values, judged.members());
+        let mut scored = Scored {
+            start,
+            event_count,
+            records: drafts
+                .into_iter()
+                .map(|draft| ScoredRecord {
+                    draft,
+                    normalised: 0.0,
+                })
+                .collect(),
+            influencers: values,
+            fields,
+            fields_normalised: BTreeMap::new(),
+            bucket_time: Node::of(judged),
+            bucket_normalised: 0.0,
+        };
+        scored.normalise(levels);
+        scored
+    }
+
+    /// Sets every normalised evidence by what the job has shown so far.
+    pub(super) fn normalise(&mut self, levels: &Levels) {
+        for record in &mut self.records {
+            record.normalised = levels.records.normalise(record.draft.evidence);
+        }
+        for one in &mut self.influencers {
+            one.normalised = levels
+                .influencers
+                .get(&one.field)
+                .map_or(one.node.evidence, |(values, _)| {
+                    values.normalise(one.node.evidence)
+                });
+        }
+        let field = |(&index, node): (&u16, &Node)| {
+            (
+                index,
+                levels
+                    .influencers
+                    .get(&index)
+                    .map_or(node.evidence, |(_, field)| field.normalise(node.evidence)),
+            )
+        };
+        self.fields_normalised = self.fields.iter().map(field).collect();
+        self.bucket_normalised = levels.bucket.normalise(self.bucket_time.evidence);
+    }
+
+    /// The bucket's evidence: the most of its influencers', `bucket_time` among them.
+    pub(super) fn evidence_most(&self) -> f64 {
+        let time = if self.records.is_empty() {
+            0.0
+        } else {
+            self.bucket_normalised
+        };
+        self.fields_normalised
+            .values()
+            .copied()
+            .fold(time, f64::max)
+    }
+}
+
+/// Writes documents of one job.
+pub(super) struct Writer {
+    job: Arc<Job>,
+    job_id: Arc<str>,
+}
+
+impl Writer {
+    pub(super) fn new(job: Arc<Job>) -> Writer {
+        Writer {
+            job_id: Arc::from(job.id.as_str()),
+            job,
+        }
+    }
+
+    /// All documents of a scored bucket, as first written.
+    pub(super) fn bucket(&self, scored: &Scored, finality: Finality) -> Vec<Document> {
+        self.documents(scored, scored, finality, |_| true)
+    }
+
+    /// The documents of a bucket whose scores have changed much.
+    pub(super) fn rewritten(&self, changed: &Rewritten) -> Vec<Document> {
+        let mut documents = self.documents(&changed.now, &changed.initial, Finality::Final, |id| {
+            changed.wanted(id)
+        });
+        documents.retain(|document| changed.wanted(&document.kind));
+        documents
+    }
+
+    fn documents(
+        &self,
+        now: &Scored,
+        initial: &Scored,
+        finality: Finality,
+        wanted: impl Fn(&DocumentKind) -> bool,
+    ) -> Vec<Document> {
+        let mut documents = Vec::new();
+        let fields = self.bucket_influencers(now, initial);
+        if wanted(&DocumentKind::Bucket) {
+            let bucket = Bucket {
+                anomaly_score: of_evidence(now.evidence_most()),
+                initial_anomaly_score: of_evidence(initial.evidence_most()),
+                event_count: now.event_count,
+                bucket_influencers: fields.clone(),
+            };
+            documents.push(self.document(
+                DocumentKind::Bucket,
+                id::bucket(&self.job.id, now.start, self.job.bucket_span),
+                now.start,
+                finality,
+                Body::Bucket(bucket),
+            ));
+        }
+        for one in fields {
+            let id = id::bucket_influencer(
+                &self.job.id,
+                now.start,
+                self.job.bucket_span,
+                &one.influencer_field_name,
+            );
+            documents.push(self.document(
+                DocumentKind::BucketInfluencer,
+                id,
+                now.start,
+                finality,
+                Body::BucketInfluencer(one),
+            ));
+        }
+        for (one, first) in now.influencers.iter().zip(&initial.influencers) {
+            if one.node.ln_probability < LN_INFLUENCER || one.node.evidence >= EVIDENCE_INFLUENCER {
+                let name = self
+                    .job
+                    .field_name(self.job.influencers[usize::from(one.field)]);
+                let id = id::influencer(
+                    &self.job.id,
+                    now.start,
+                    self.job.bucket_span,
+                    name,
+                    &one.value,
+                );
+                documents.push(self.document(
+                    DocumentKind::Influencer,
+                    id,
+                    now.start,
+                    finality,
+                    Body::Influencer(self.influencer(one, first)),
+                ));
+            }
+        }
+        for (record, first) in now.records.iter().zip(&initial.records) {
+            documents.push(self.record_document(now.start, record, first, finality));
+        }
+        documents
+    }
+
+    fn document(
+        &self,
+        kind: DocumentKind,
+        id: String,
+        time: BucketStart,
+        finality: Finality,
+        body: Body,
+    ) -> Document {
+        Document {
+            kind,
+            id,
+            job_id: self.job_id.clone(),
+            time,
+            span: self.job.bucket_span,
+            finality,
+            body,
+        }
+    }
+
+    fn bucket_influencers(&self, now: &Scored, initial: &Scored) -> Vec<BucketInfluencer> {
+        if now.records.is_empty() {
+            return Vec::new();
+        }
+        let one = |name: &str, node: &Node, normalised: f64, first: f64| BucketInfluencer {
+            influencer_field_name: name.to_owned(),
+            anomaly_score: of_evidence(normalised),
+            initial_anomaly_score: of_evidence(first),
+            raw_anomaly_score: node.evidence,
+            probability: probability(node.ln_probability),
+        };
+        let mut all = vec![one(
+            "bucket_time",
+            &now.bucket_time,
+            now.bucket_normalised,
+            initial.bucket_normalised,
+        )];
+        for (index, node) in &now.fields {
+            let name = self
+                .job
+                .field_name(self.job.influencers[usize::from(*index)]);
+            all.push(one(
+                name,
+                node,
+                now.fields_normalised[index],
+                initial.fields_normalised[index],
+            ));
+        }
+        all.sort_by(|a, b| {
+            b.anomaly_score
+                .total_cmp(&a.anomaly_score)
+                .then_with(|| a.influencer_field_name.cmp(&b.influencer_field_name))
+        });
+        all
+    }
+
+    fn influencer(&self, one: &ScoredInfluencer, first: &ScoredInfluencer) -> Influencer {
+        Influencer {
+            influencer_field_name: self
+                .job
+                .field_name(self.job.influencers[usize::from(one.field)])
+                .to_owned(),
+            influencer_field_value: one.value.to_string(),
+            influencer_score: of_evidence(one.normalised),
+            initial_influencer_score: of_evidence(first.normalised),
+            probability: probability(one.node.ln_probability),
+        }
+    }
+
+    fn record_document(
+        &self,
+        start: BucketStart,
+        record: &ScoredRecord,
+        first: &ScoredRecord,
+        finality: Finality,
+    ) -> Document {
+        let draft = &record.draft;
+        let detector = &self.job.detectors[usize::from(draft.detector)];
+        let id = id::record(
+            &self.job.id,
+            start,
+            self.job.bucket_span,
+            draft.detector,
+            &series_hash(&draft.key),
+        );
+        let name = |field: Option<crate::config::FieldId>| {
+            field.map(|field| self.job.field_name(field).to_owned())
+        };
+        let mut document = Record {
+            detector_index: draft.detector,
+            probability: probability(draft.ln_probability),
+            record_score: of_evidence(record.normalised),
+            initial_record_score: of_evidence(first.normalised),
+            multi_bucket_impact: multi_bucket_impact(draft.ln_single, draft.ln_multi),
+            function: detector.function.name(),
+            function_description: description(detector.function, draft.statistic),
+            field_name: name(detector.field),
+            by_field_name: name(detector.by),
+            by_field_value: draft.key.by.as_ref().map(ToString::to_string),
+            partition_field_name: name(detector.partition),
+            partition_field_value: draft.key.partition.as_ref().map(ToString::to_string),
+            typical: vec![draft.typical],
+            actual: vec![draft.actual],
+            influencers: self.record_influencers(draft),
+            explanation: explanation(draft),
+            first_occurrence: draft.first_occurrence,
+            history: draft.history,
+            description: String::new(),
+        };
+        document.description = sentence::of_record(&document);
+        self.document(
+            DocumentKind::Record,
+            id,
+            start,
+            finality,
+            Body::Record(Box::new(document)),
+        )
+    }
+
+    fn record_influencers(&self, draft: &RecordDraft) -> Vec<RecordInfluencer> {
+        let by_field = draft.influencers.chunk_by(|a, b| a.0 == b.0);
+        let told = |chunk: &[(u16, Arc<str>, f64)]| RecordInfluencer {
+            influencer_field_name: self
+                .job
+                .field_name(self.job.influencers[usize::from(chunk[0].0)])
+                .to_owned(),
+            influencer_field_values: chunk
+                .iter()
+                .map(|(_, value, _)| value.to_string())
+                .collect(),
+        };
+        by_field.map(told).collect()
+    }
+
+    pub(super) fn plots(&self, start: BucketStart, plots: &[PlotDraft]) -> Vec<Document> {
+        let document = |plot: &PlotDraft| {
+            let detector = &self.job.detectors[usize::from(plot.detector)];
+            let name = |field: Option<crate::config::FieldId>| {
+                field.map(|field| self.job.field_name(field).to_owned())
+            };
+            let mut id = id::model_plot(
+                &self.job.id,
+                start,
+                self.job.bucket_span,
+                plot.detector,
+                &series_hash(&plot.key),
+            );
+            if detector.function.family == Family::Metric {
+                // Three features of one series and detector: Elastic's id tells them not apart, ours has to.
+                id.push_str(match plot.statistic {
+                    Statistic::Min => "_min",
+                    Statistic::Max => "_max",
+                    _ => "_mean",
+                });
+            }
+            let body = ModelPlot {
+                detector_index: plot.detector,
+                by_field_name: name(detector.by),
+                by_field_value: plot.key.by.as_ref().map(ToString::to_string),
+                partition_field_name: name(detector.partition),
+                partition_field_value: plot.key.partition.as_ref().map(ToString::to_string),
+                model_feature: model_feature(detector.function, plot.statistic),
+                model_lower: plot.bounds.0,
+                model_upper: plot.bounds.1,
+                model_median: plot.median,
+                actual: plot.actual,
+            };
+            self.document(
+                DocumentKind::ModelPlot,
+                id,
+                start,
+                Finality::Final,
+                Body::ModelPlot(body),
+            )
+        };
+        plots.iter().map(document).collect()
+    }
+
+    pub(super) fn model_size(&self, at: BucketStart, size: &ShardSize, peak: u64) -> Document {
+        let limit = self.job.model_memory_limit_bytes;
+        let stats = ModelSizeStats {
+            model_bytes: size.model_bytes,
+            peak_model_bytes: peak.max(size.model_bytes),
+            model_bytes_exceeded: size.model_bytes.saturating_sub(limit),
+            model_bytes_memory_limit: limit,
+            total_by_field_count: size.by_values,
+            total_over_field_count: 0,
+            total_partition_field_count: size.partitions,
+            bucket_allocation_failures_count: size.allocation_failures,
+            memory_status: if size.model_bytes >= limit {
+                "hard_limit"
+            } else {
+                "ok"
+            },
+        };
+        self.document(
+            DocumentKind::ModelSizeStats,
+            id::model_size_stats(&self.job.id, at),
+            at,
+            Finality::Final,
+            Body::ModelSizeStats(stats),
+        )
+    }
+
+    pub(super) fn data_counts(&self, at: BucketStart, counts: JobCounts) -> Document {
+        self.document(
+            DocumentKind::DataCounts,
+            id::data_counts(&self.job.id),
+            at,
+            Finality::Final,
+            Body::DataCounts(counts),
+        )
+    }
+}
+
+/// The probability of a logarithm; never 0 (results.md 3.5).
+fn probability(ln_p: f64) -> f64 {
+    ln_p.exp().clamp(f64::MIN_POSITIVE, 1.0)
+}
+
+fn series_hash(key: &SeriesKey) -> String {
+    id::entity_hash([key.by.as_deref(), None, key.partition.as_deref()])
+}
+
+/// −5 (this bucket alone) to 5 (the last dozen), floored to two decimals (results.md 3.12).
+fn multi_bucket_impact(ln_single: f64, ln_multi: Option<f64>) -> f64 {
+    const MOST: f64 = 5.0;
+    let Some(ln_multi) = ln_multi else {
+        return -MOST;
+    };
+    let scale = MOST * ln_single.min(ln_multi) / ln_single.max(ln_multi).min(-0.001) / 1000f64.ln();
+    let impact = (scale * (ln_single - ln_multi)).clamp(-MOST, MOST);
+    (impact * 100.0).floor() / 100.0
+}
+
+fn explanation(draft: &RecordDraft) -> Explanation {
+    let impact = |ln_p: f64| {
+        (ln_p < LN_IMPACT)
+            .then(|| (-ln_p / std::f64::consts::LN_10).round() as u32)
+            .filter(|&impact| impact > 0)
+    };
+    let (length, error) = draft.anomaly;
+    Explanation {
+        anomaly_type: (length > 0).then_some(if error > 0.0 { "spike" } else { "dip" }),
+        anomaly_length: (length > 0).then_some(length),
+        single_bucket_impact: impact(draft.ln_single),
+        multi_bucket_impact: draft.ln_multi.and_then(impact),
+        lower_confidence_bound: Some(draft.bounds.0),
+        typical_value: Some(draft.typical),
+        upper_confidence_bound: Some(draft.bounds.1),
+        incomplete_bucket_penalty: draft.incomplete,
+        by_field_first_occurrence: draft.first_occurrence,
+        by_field_relative_rarity: draft.relative_rarity,
+    }
+}
+
+/// `function_description`: of `metric`, that of its most unusual statistic.
+fn description(function: Function, statistic: Statistic) -> &'static str {
+    match (function.family, statistic) {
+        (Family::Metric, Statistic::Min) => "min",
+        (Family::Metric, Statistic::Max) => "max",
+        _ => function.description(),
+    }
+}
+
+/// `model_feature` (functions.md 2.7), its quotes included.
+fn model_feature(function: Function, statistic: Statistic) -> &'static str {
+    match (function.family, function.side, statistic) {
+        (Family::Count, Side::Both, _) => "'count per bucket by person'",
+        (Family::Count, Side::High, _) => "'high values of count per bucket by person'",
+        (Family::Count, Side::Low, _) => "'low values of count per bucket by person'",
+        (Family::NonZeroCount, Side::Both, _) => "'non-zero count per bucket by person'",
+        (Family::NonZeroCount, Side::High, _) => "'high non-zero count per bucket by person'",
+        (Family::NonZeroCount, Side::Low, _) => "'low non-zero count per bucket by person'",
+        (Family::DistinctCount, Side::Both, _) => "'unique count per bucket by person'",
+        (Family::DistinctCount, Side::High, _) => "'high unique count per bucket by person'",
+        (Family::DistinctCount, Side::Low, _) => "'low unique count per bucket by person'",
+        (Family::Mean, Side::High, _) => "'high mean value by person'",
+        (Family::Mean, Side::Low, _) => "'low mean value by person'",
+        (Family::Median, ..) => "'median value by person'",
+        (Family::Min, ..) | (Family::Metric, _, Statistic::Min) => "'minimum value by person'",
+        (Family::Max, ..) | (Family::Metric, _, Statistic::Max) => "'maximum value by person'",
+        (Family::Sum, ..) => "'bucket sum by person'",
+        (Family::NonNullSum, ..) => "'bucket non-null sum by person'",
+        (Family::Varp, ..) => "'variance of values by person'",
+        _ => "'arithmetic mean value by person'",
+    }
+}

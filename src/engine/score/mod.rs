@@ -1,0 +1,76 @@
+//! Evidence → 0..100, and the job's own history that keeps high scores rare.
+//!
+//! [`of_evidence`] is one fixed curve: 3 nats (one block of 24 buckets in twenty shows as much by chance) are 75, 5 are 93. A [`Level`] is what a kind
+//! of result (record, influencer of a field, bucket) of one job has shown so far: evidence is held down to how rare it is there.
+
+use super::model::calibration::Calibration;
+use super::model::evidence::BLOCK_BUCKETS;
+use serde::{Deserialize, Serialize};
+
+/// Evidence at which a score is 75, nats.
+const CRITICAL_NATS: f64 = 3.0;
+const STEEPNESS: i32 = 3;
+
+/// The score of evidence in nats: `100 f³ / (f³ + 3³/3)`, a Hill curve; 0 for none, 75 at 3 nats, never quite 100.
+pub fn of_evidence(nats: f64) -> f64 {
+    let f = nats.clamp(0.0, 1e6).powi(STEEPNESS);
+    100.0 * f / (f + CRITICAL_NATS.powi(STEEPNESS) / 3.0)
+}
+
+/// What one kind of result has shown over a job's life.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Level {
+    history: Calibration,
+    highest: f64,
+}
+
+impl Level {
+    /// The evidence that counts here: what is claimed, or less where this job shows as much more often than the claim says.
+    pub fn normalise(&self, nats: f64) -> f64 {
+        nats.min(self.history.evidence(nats) + HISTORY_SLACK_NATS)
+    }
+
+    /// Takes in the highest evidence of a closed bucket; true when the highest ever has grown by more than a tenth.
+    pub fn learn(&mut self, nats: f64) -> bool {
+        self.history.learn(nats, BLOCK_BUCKETS);
+        let grown = nats > 1.1 * self.highest && nats > CRITICAL_NATS;
+        self.highest = self.highest.max(nats);
+        grown
+    }
+}
+
+/// A single series is calibrated by its own past already; history only takes away what exceeds its claim clearly.
+const HISTORY_SLACK_NATS: f64 = 1.0;
+
+/// Whether a renormalised score differs enough to be written again (results.md 3.12).
+pub fn is_big_change(old: f64, new: f64) -> bool {
+    let band = |score: f64| (score / 25.0).floor();
+    band(old) != band(new) || (old - new).abs() >= 1.5 || old.min(new) < 0.33 * old.max(new)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn three_nats_are_critical_and_scores_stay_within_bounds() {
+        assert!((of_evidence(3.0) - 75.0).abs() < 1e-9);
+        let scores: Vec<f64> = (0..10_000)
+            .map(|i| of_evidence(f64::from(i) / 10.0))
+            .collect();
+        assert!(
+            scores.windows(2).all(|pair| pair[0] <= pair[1])
+                && scores.iter().all(|s| (0.0..=100.0).contains(s))
+        );
+        assert_eq!(of_evidence(f64::INFINITY).round(), 100.0);
+    }
+
+    #[test]
+    fn what_a_job_shows_all_the_time_is_held_down() {
+        let mut level = Level::default();
+        (0..24 * 40).for_each(|_| {
+            level.learn(6.0);
+        });
+        assert!(of_evidence(level.normalise(6.0)) < 50.0);
+    }
+}
