@@ -99,7 +99,7 @@ fn any_events() -> impl Strategy<Value = Vec<Owned>> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(96))]
+    #![proptest_config(ProptestConfig::with_cases(64))]
 
     #[test]
     fn the_order_of_events_in_open_buckets_shows_in_nothing(
@@ -175,9 +175,12 @@ proptest! {
     fn interim_buckets_leave_no_trace(events in any_events(), latency_s in 0i64..30) {
         let job = everything(latency_s, false);
         let (mut asked, mut calm) = (Gatherer::new(job.clone()), Gatherer::new(job));
-        for event in &events {
+        for (asks, event) in [true, false, false, false].into_iter().cycle().zip(&events) {
             let said = asked.handle(Input::Event(&event.event()));
             prop_assert_eq!(&said, &calm.handle(Input::Event(&event.event())));
+            if !asks {
+                continue;
+            }
             let before = asked.snapshot();
             for output in asked.handle(Input::Flush(Finality::Interim)) {
                 let Output::Closed(bucket) = output else { panic!("{output:?}") };

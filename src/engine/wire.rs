@@ -4,52 +4,19 @@
 //! Holds: equal values give equal bytes; decoding never panics, whatever the bytes, never makes more than 64 MiB of a body, and accepts
 //! only series and shares that are sorted, each once. Checked: tests below.
 
-use super::feature::Accumulator;
+pub use super::feature::{SeriesBucket, SeriesKey, Share};
+
+use super::feature::merge_sorted;
 use super::judge::PartialBucket;
 use super::result::DataCounts;
 use crate::time::{BucketStart, Finality};
 use serde::{Deserialize, Serialize};
-use std::cmp::Ordering;
 use std::io::Read;
 use std::mem;
-use std::sync::Arc;
 
 /// Who speaks: `topic/3` for an input partition, `shard/0` for a judge.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct InputId(pub String);
-
-/// The values that tell one series of a split from another; `None` where the split has no such field.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-pub struct SeriesKey {
-    /// Value of the partition field (`""` when the event had none).
-    pub partition: Option<Arc<str>>,
-    /// Value of the by field.
-    pub by: Option<Arc<str>>,
-}
-
-/// What one bucket of one series (of one split group) was reduced to.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct SeriesBucket {
-    /// Index into [`Layout::groups`](super::feature::Layout).
-    pub group: u16,
-    /// Which series.
-    pub key: SeriesKey,
-    /// One accumulator for each feature of the group, in its order.
-    pub cells: Vec<Accumulator>,
-    /// The same for the events of one influencer value alone; sorted by (influencer, value).
-    pub shares: Vec<Share>,
-}
-
-/// The part of a series' bucket that one influencer value brought.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Share {
-    /// Index into [`Job::influencers`](crate::config::Job).
-    pub influencer: u16,
-    /// The influencer field's value.
-    pub value: Arc<str>,
-    /// One accumulator for each feature of the group.
-    pub cells: Vec<Accumulator>,
-}
 
 /// What a gatherer says of one bucket.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -65,55 +32,6 @@ pub struct ClosedBucket {
     pub counts: DataCounts,
     /// Its series, sorted by (group, key), each once.
     pub series: Vec<SeriesBucket>,
-}
-
-impl SeriesBucket {
-    /// Adds another part of the same series' bucket; associative and commutative to the bit.
-    pub fn merge(&mut self, other: SeriesBucket) {
-        merge_cells(&mut self.cells, &other.cells);
-        self.shares = merge_sorted(
-            mem::take(&mut self.shares),
-            other.shares,
-            |a, b| (a.influencer, &a.value).cmp(&(b.influencer, &b.value)),
-            |mine, other| merge_cells(&mut mine.cells, &other.cells),
-        );
-    }
-}
-
-fn merge_cells(mine: &mut [Accumulator], others: &[Accumulator]) {
-    debug_assert_eq!(mine.len(), others.len(), "cells of one group");
-    for (cell, other) in mine.iter_mut().zip(others) {
-        cell.merge(other);
-    }
-}
-
-/// Two sorted lists as one; equals are merged.
-fn merge_sorted<T>(
-    left: Vec<T>,
-    right: Vec<T>,
-    compare: impl Fn(&T, &T) -> Ordering,
-    merge: impl Fn(&mut T, T),
-) -> Vec<T> {
-    let mut merged = Vec::with_capacity(left.len().max(right.len()));
-    let (mut left, mut right) = (left.into_iter().peekable(), right.into_iter().peekable());
-    loop {
-        let order = match (left.peek(), right.peek()) {
-            (Some(a), Some(b)) => compare(a, b),
-            (Some(_), None) => Ordering::Less,
-            (None, Some(_)) => Ordering::Greater,
-            (None, None) => return merged,
-        };
-        match order {
-            Ordering::Less => merged.extend(left.next()),
-            Ordering::Greater => merged.extend(right.next()),
-            Ordering::Equal => {
-                if let (Some(mut mine), Some(other)) = (left.next(), right.next()) {
-                    merge(&mut mine, other);
-                    merged.push(mine);
-                }
-            }
-        }
-    }
 }
 
 /// The shard that a partition-field value belongs to: the same in every build and on every machine.
@@ -149,14 +67,9 @@ impl ClosedBucket {
 
     /// Whether series and their shares are in order, each once.
     pub fn is_sorted(&self) -> bool {
-        let shares_sorted = |series: &SeriesBucket| {
-            series
-                .shares
-                .is_sorted_by(|a, b| (a.influencer, &a.value) < (b.influencer, &b.value))
-        };
         self.series
             .is_sorted_by(|a, b| (a.group, &a.key) < (b.group, &b.key))
-            && self.series.iter().all(shares_sorted)
+            && self.series.iter().all(SeriesBucket::is_sorted)
     }
 
     /// The shares of the shards, by shard: one for each, also an empty one, so that every judge knows which buckets had events.
@@ -274,7 +187,7 @@ fn inflate(body: &[u8]) -> Result<Vec<u8>, WireError> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::engine::feature::Statistic;
+    use crate::engine::feature::{Accumulator, Statistic};
     use proptest::prelude::*;
 
     fn series(group: u16, partition: &str, count: u64) -> SeriesBucket {

@@ -6,10 +6,9 @@
 
 use super::entities::{Entities, Slot, mix};
 use super::reading::{Reader, Reading};
-use super::{Accumulator, FeatureSpec, Group, Statistic};
+use super::{Accumulator, FeatureSpec, Group, SeriesBucket, Share, Statistic};
 use crate::config::Job;
 use crate::engine::event::symbols::Symbol;
-use crate::engine::wire::{SeriesBucket, Share};
 use hashbrown::HashTable;
 use std::mem;
 
@@ -128,23 +127,15 @@ impl Cells {
         share
     }
 
-    /// Puts back a series as `take` or `copy` wrote it; `false` when it is not one of this group.
+    /// Puts back a series as `copy` wrote it; it fits the layout.
     pub(crate) fn put(
         &mut self,
-        job: &Job,
-        group: &Group,
+        (job, group): (&Job, &Group),
         slot: Slot,
         series: SeriesBucket,
         reader: &mut Reader,
         epoch: u64,
-    ) -> bool {
-        let fits = |cells: &[Accumulator]| {
-            let statistics = cells.iter().map(Accumulator::statistic);
-            statistics.eq(group.features.iter().map(|feature| feature.statistic))
-        };
-        if !fits(&series.cells) {
-            return false;
-        }
+    ) {
         let row = self.row(group, slot);
         let at = row as usize * group.features.len();
         for (cell, stored) in self.series[at..].iter_mut().zip(series.cells) {
@@ -152,25 +143,21 @@ impl Cells {
         }
         for share in series.shares {
             let influencer = share.influencer;
-            let Ok(column) = group.shared_influencers.binary_search(&influencer) else {
-                return false;
-            };
-            if !fits(&share.cells) {
-                return false;
-            }
+            let column = group
+                .shared_influencers
+                .binary_search(&influencer)
+                .expect("a fitting series has shares of shared influencers only");
             let field = job.influencers[usize::from(influencer)];
-            let symbol = reader.intern(field, &share.value, epoch);
             let owner = Owner {
                 row,
                 influencer,
-                symbol,
+                symbol: reader.intern(field, &share.value, epoch),
             };
             let at = self.share(group, owner, column) * group.features.len();
             for (cell, stored) in self.shares[at..].iter_mut().zip(share.cells) {
                 *cell = stored;
             }
         }
-        true
     }
 
     /// The series, sorted by key, as copies.

@@ -3,11 +3,10 @@
 //! Without a split there is one slot; with one split field the slot is the field's symbol, so no further look-up is made; with two,
 //! pairs of symbols have slots of their own. Like symbols, slots are given away when not in use, and never show.
 
-use super::Group;
 use super::reading::{Reader, Reading};
+use super::{Group, SeriesKey};
 use crate::config::FieldId;
 use crate::engine::event::symbols::{EMPTY, Symbol};
-use crate::engine::wire::SeriesKey;
 use hashbrown::HashTable;
 
 /// Index of an entity among those of its group.

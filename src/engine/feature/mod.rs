@@ -8,11 +8,14 @@ mod accumulator;
 mod cells;
 mod entities;
 mod reading;
+mod series;
 
 pub use accumulator::Accumulator;
 pub(crate) use cells::{Cells, Source};
 pub(crate) use entities::Entities;
 pub(crate) use reading::Reader;
+pub(crate) use series::merge_sorted;
+pub use series::{SeriesBucket, SeriesKey, Share};
 
 use crate::config::{Family, FieldId, Job};
 use serde::{Deserialize, Serialize};
