@@ -9,6 +9,7 @@ pub mod run;
 pub mod simulate;
 pub mod validate;
 
+use crate::config::service::LogFormat;
 use clap::builder::styling::{AnsiColor, Styles};
 use clap::{ColorChoice, CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum};
 use std::io::{self, IsTerminal};
@@ -113,7 +114,7 @@ pub fn main() -> ExitCode {
             return ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(2));
         }
     };
-    match start_logging(&cli).and_then(|()| dispatch(cli)) {
+    match dispatch(cli) {
         Ok(code) => code,
         Err(error) if is_broken_pipe(&error) => ExitCode::SUCCESS,
         Err(error) => {
@@ -144,34 +145,35 @@ fn parse() -> Result<Cli, clap::Error> {
 }
 
 fn dispatch(cli: Cli) -> anyhow::Result<ExitCode> {
+    if !matches!(cli.command, Command::Run { .. }) {
+        let wanted = cli.common.log_level.as_deref().unwrap_or("warn");
+        start_logging(wanted, cli.common.color, LogFormat::Text)?;
+    }
     match cli.command {
-        Command::Run { config } => run::run(&config),
+        Command::Run { config } => run::run(&config, &cli.common),
         Command::Simulate(args) => simulate::run(&args),
         Command::Validate { jobs } => validate::run(&jobs),
     }
 }
 
-/// Logs go to stderr; a service says what it does, a tool only what goes wrong.
-fn start_logging(cli: &Cli) -> anyhow::Result<()> {
+/// Logs go to stderr. A tool only says what goes wrong; the service, which comes here by itself, what its configuration wants.
+fn start_logging(wanted: &str, color: Color, format: LogFormat) -> anyhow::Result<()> {
     use anyhow::Context;
-    let default = match cli.command {
-        Command::Run { .. } => "info",
-        _ => "warn",
-    };
-    let wanted = cli.common.log_level.as_deref().unwrap_or(default);
     let filter = tracing_subscriber::EnvFilter::try_new(wanted).with_context(|| {
-        format!("--log-level: \"{wanted}\" is neither a level (off, error, warn, info, debug, trace) nor directives")
+        format!("log level: \"{wanted}\" is neither a level (off, error, warn, info, debug, trace) nor directives")
     })?;
-    let ansi = match cli.common.color {
+    let ansi = match color {
         Color::Always => true,
         Color::Never => false,
         Color::Auto => io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none(),
     };
-    tracing_subscriber::fmt()
+    let lines = tracing_subscriber::fmt()
         .with_env_filter(filter)
-        .with_writer(io::stderr)
-        .with_ansi(ansi)
-        .init();
+        .with_writer(io::stderr);
+    match format {
+        LogFormat::Text => lines.with_ansi(ansi).init(),
+        LogFormat::Json => lines.json().flatten_event(true).init(),
+    }
     Ok(())
 }
 

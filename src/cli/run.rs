@@ -1,12 +1,238 @@
-//! `tidewatch run`: the service.
+//! `tidewatch run`: the service. One thread a job, one for HTTP, and one that waits for the end.
+//!
+//! Before a broker is dialled, everything that is wrong with the configuration and the jobs is said at once. Afterwards a job that fails
+//! is tried again, later and later, while the others go on; `/readyz` says so meanwhile. The first SIGINT or SIGTERM ends the service in order (last
+//! transaction, last snapshot, groups left), the second at once. Checked by: tests/kafka.
 
-use std::path::Path;
+use super::{Common, start_logging};
+use crate::config::Job;
+use crate::config::service::{Kafka, Service as Configuration, SnapshotStore as Where};
+use crate::runtime::clock::{Clock, SystemClock};
+use crate::runtime::http::HttpServer;
+use crate::runtime::kafka::{KafkaLog, KafkaTopics};
+use crate::runtime::observer::{Fact, Observer};
+use crate::runtime::service::{Service, Settings};
+use crate::runtime::shutdown::Shutdown;
+use crate::runtime::store::{DirectoryStore, SnapshotStore, TopicStore};
+use crate::runtime::task::{Plan, TopicNames};
+use crate::runtime::telemetry::Telemetry;
+use anyhow::Context;
+use signal_hook::consts::{SIGINT, SIGTERM};
+use signal_hook::flag;
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::sync::Arc;
+use std::thread::{self, JoinHandle};
+use std::time::Duration;
+
+/// Before a job that failed is tried again; doubled each time.
+const RETRY_FIRST: Duration = Duration::from_secs(1);
+const RETRY_MAX: Duration = Duration::from_secs(60);
+/// Between two looks at whether the end was asked for, while waiting for something else.
+const LOOK_INTERVAL: Duration = Duration::from_millis(50);
 
 /// Runs the service that `config` describes until it is told to stop.
-pub fn run(config: &Path) -> anyhow::Result<ExitCode> {
-    anyhow::bail!(
-        "{}: the service is not part of this build",
-        config.display()
-    )
+pub fn run(config: &Path, common: &Common) -> anyhow::Result<ExitCode> {
+    let environment = std::env::vars_os()
+        .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)));
+    let configuration = Configuration::load(config, environment)?;
+    let level = common
+        .log_level
+        .as_deref()
+        .unwrap_or(&configuration.log.level);
+    start_logging(level, common.color, configuration.log.format)?;
+    let jobs = load_jobs(&configuration.jobs)?;
+
+    let telemetry = Arc::new(Telemetry::new(Arc::new(SystemClock), &jobs));
+    let server = HttpServer::start(configuration.http, telemetry.clone())?;
+    let shutdown = Shutdown::new();
+    listen_for_signals(&shutdown)?;
+    tracing::info!(jobs = jobs.len(), http = %server.address(), instance = configuration.kafka.instance_id, "started");
+
+    let configuration = Arc::new(configuration);
+    let mut workers = Vec::new();
+    for job in jobs {
+        let name = job.id.clone();
+        let worker = Worker {
+            job,
+            configuration: configuration.clone(),
+            telemetry: telemetry.clone(),
+            shutdown: shutdown.clone(),
+        };
+        workers.push(
+            thread::Builder::new()
+                .name(name)
+                .spawn(move || worker.run())
+                .context("cannot start a thread")?,
+        );
+    }
+    let in_order = wait_for(workers, &shutdown);
+    drop(server);
+    tracing::info!(in_order, "ended");
+    Ok(match in_order {
+        true => ExitCode::SUCCESS,
+        false => ExitCode::FAILURE,
+    })
+}
+
+/// Every job, or every mistake in all of them.
+fn load_jobs(files: &[PathBuf]) -> anyhow::Result<Vec<Arc<Job>>> {
+    let mut jobs: BTreeMap<String, (Arc<Job>, &Path)> = BTreeMap::new();
+    let mut mistakes = Vec::new();
+    for file in files {
+        match Job::from_file(file) {
+            Err(errors) => mistakes.push(errors.to_string()),
+            Ok(job) => {
+                if let Err(error) = Plan::asked(&job) {
+                    mistakes.push(format!("{}: {error}", file.display()));
+                }
+                job.warnings
+                    .iter()
+                    .for_each(|warning| tracing::warn!(job_id = job.id, "{warning}"));
+                if let Some((job, other)) =
+                    jobs.insert(job.id.clone(), (Arc::new(job), file)).as_ref()
+                {
+                    mistakes.push(format!(
+                        "{}: job_id: \"{}\" is also the job of {}; each needs its own",
+                        file.display(),
+                        job.id,
+                        other.display()
+                    ));
+                }
+            }
+        }
+    }
+    anyhow::ensure!(mistakes.is_empty(), "{}", mistakes.join("\n"));
+    Ok(jobs.into_values().map(|(job, _)| job).collect())
+}
+
+/// The first signal asks, the second does not.
+fn listen_for_signals(shutdown: &Shutdown) -> anyhow::Result<()> {
+    for signal in [SIGINT, SIGTERM] {
+        // In this order: the first signal finds the wish untold and tells it, the second finds it told and ends the process.
+        flag::register_conditional_default(signal, shutdown.flag())
+            .and_then(|_| flag::register(signal, shutdown.flag()))
+            .context("cannot listen for signals")?;
+    }
+    Ok(())
+}
+
+/// Whether all ended in order. A thread that ends before it was asked to has hit a bug, and ends the others with it.
+fn wait_for(workers: Vec<JoinHandle<bool>>, shutdown: &Shutdown) -> bool {
+    while !shutdown.is_asked() && !workers.iter().any(JoinHandle::is_finished) {
+        thread::sleep(LOOK_INTERVAL);
+    }
+    tracing::info!("ending in order; another signal ends at once");
+    shutdown.ask();
+    let ended: Vec<bool> = workers
+        .into_iter()
+        .map(|worker| worker.join().unwrap_or(false))
+        .collect();
+    ended.into_iter().all(|in_order| in_order)
+}
+
+/// Sees to it that one job is at work.
+struct Worker {
+    job: Arc<Job>,
+    configuration: Arc<Configuration>,
+    telemetry: Arc<Telemetry>,
+    shutdown: Shutdown,
+}
+
+impl Worker {
+    /// Whether it ended in order.
+    fn run(self) -> bool {
+        let mut wait = RETRY_FIRST;
+        loop {
+            match self.attempt() {
+                Ok(()) => return true,
+                Err(error) if self.shutdown.is_asked() => {
+                    tracing::error!(
+                        job_id = self.job.id,
+                        error = format!("{error:#}"),
+                        "not ended in order"
+                    );
+                    return false;
+                }
+                Err(error) => {
+                    tracing::error!(job_id = self.job.id, error = format!("{error:#}"), again_in = ?wait, "the job is not at work");
+                    self.telemetry.observe(
+                        &self.job.id,
+                        &Fact::Unavailable {
+                            error: format!("{error:#}"),
+                        },
+                    );
+                }
+            }
+            if self.idle(wait) {
+                return true;
+            }
+            wait = (wait * 2).min(RETRY_MAX);
+        }
+    }
+
+    /// Works until the end is asked for, or something fails.
+    fn attempt(&self) -> anyhow::Result<()> {
+        let kafka = Kafka {
+            group_id: format!("{}.{}", self.configuration.kafka.group_id, self.job.id),
+            ..self.configuration.kafka.clone()
+        };
+        let names = TopicNames::new(&self.configuration.topics.prefix);
+        let log = KafkaLog::open(&kafka, &self.configuration.topics)?;
+        let store = self.store(&kafka, &names)?;
+        let settings = Settings {
+            names,
+            commit_interval_ms: millis(self.configuration.timing.commit_interval),
+            snapshot_interval_ms: millis(self.configuration.timing.snapshot_interval),
+            ..Settings::default()
+        };
+        let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+        let mut service = Service::start(
+            log,
+            store,
+            clock,
+            self.telemetry.clone(),
+            self.job.clone(),
+            settings,
+        )?;
+        tracing::info!(job_id = self.job.id, group = kafka.group_id, placement = ?service.plan().placement, "job at work");
+        Ok(service.run(&self.shutdown)?)
+    }
+
+    fn store(
+        &self,
+        kafka: &Kafka,
+        names: &TopicNames,
+    ) -> anyhow::Result<Box<dyn SnapshotStore + Send>> {
+        Ok(match &self.configuration.snapshots {
+            Where::Directory(path) => Box::new(DirectoryStore::open(path)?),
+            Where::Topic => {
+                let topics = KafkaTopics::open(kafka, &self.configuration.topics)?;
+                Box::new(TopicStore::open(topics, &names.snapshots())?)
+            }
+        })
+    }
+
+    /// Waits, telling the probes that this job lives but is not ready. Whether the end was asked for.
+    fn idle(&self, wait: Duration) -> bool {
+        let mut left = wait;
+        while !left.is_zero() && !self.shutdown.is_asked() {
+            self.telemetry.observe(
+                &self.job.id,
+                &Fact::Breath {
+                    ready: false,
+                    at_end: false,
+                },
+            );
+            let step = left.min(LOOK_INTERVAL);
+            thread::sleep(step);
+            left -= step;
+        }
+        self.shutdown.is_asked()
+    }
+}
+
+fn millis(duration: Duration) -> i64 {
+    i64::try_from(duration.as_millis()).unwrap_or(i64::MAX)
 }

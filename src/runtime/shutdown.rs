@@ -20,6 +20,11 @@ impl Shutdown {
         self.asked.store(true, Ordering::Release);
     }
 
+    /// The wish itself, for a signal handler to raise.
+    pub fn flag(&self) -> Arc<AtomicBool> {
+        Arc::clone(&self.asked)
+    }
+
     /// Whether somebody has asked.
     pub fn is_asked(&self) -> bool {
         self.asked.load(Ordering::Acquire)
