@@ -70,29 +70,19 @@ pub(super) fn read(
 }
 
 fn read_topics(object: &Object<'_>) -> Vec<String> {
-    let key = match (object.has("indices"), object.has("indexes")) {
-        (true, true) => {
+    let key = match (object.value("indices"), object.value("indexes")) {
+        (None, Some(_)) => "indexes",
+        (Some(_), Some(_)) => {
             object.wrong("indexes", "is the same as indices; keep one of the two");
-            object.value("indexes");
             "indices"
         }
-        (false, true) => "indexes",
         _ => "indices",
     };
     let written = object.texts(key);
-    if written.as_ref().is_none_or(|written| written.is_empty()) {
-        let empty = object.elements(key).is_none_or(|all| all.is_empty());
-        if empty && !(object.has(key) && written.is_none()) {
-            object.wrong(
-                key,
-                "needs at least one topic, or a pattern that begins with ^",
-            );
-        }
-    }
-    if key == "indexes" {
-        object.value("indices"); // known, though absent
-    } else {
-        object.value("indexes");
+    let is_empty = |value: &Value| value.as_array().is_some_and(Vec::is_empty);
+    if object.value(key).is_none_or(is_empty) {
+        let message = "needs at least one topic, or a pattern that begins with ^";
+        object.wrong(key, message);
     }
     let mut topics: Vec<String> = Vec::new();
     let mut seen = BTreeSet::new();

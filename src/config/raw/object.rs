@@ -317,6 +317,9 @@ fn explain_unknown(key: &str, known: &[&'static str], at_top: bool) -> String {
     if SET_BY_SERVER.contains(&key) {
         return "unknown field; the server sets it, leave it out".to_owned();
     }
+    if key == "<<" {
+        return "YAML's merge key is not read here; write the keys out".to_owned();
+    }
     if let Some((_, home)) = HOMES.iter().find(|(name, _)| at_top && *name == key) {
         return format!("unknown field here; it belongs in {home:?}");
     }

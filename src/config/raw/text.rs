@@ -34,7 +34,11 @@ pub(super) fn parse(text: &str, report: &Report) -> Option<Value> {
             .location()
             .map(|at| place(at.line(), at.column()))
             .unwrap_or_default();
-        report.wrong(path, without_place(yaml_error.to_string()));
+        let mut message = without_place(yaml_error.to_string());
+        if message.contains("cannot start any token") {
+            message.push_str("; put the text between quotes, as in \"@timestamp\"");
+        }
+        report.wrong(path, message);
     }
     None
 }
@@ -250,6 +254,10 @@ mod tests {
         for (text, place) in [
             ("{\n  \"a\": 1\n  \"b\": 2\n}", "line 3, column 3: "),
             ("a: 1\nb: [1, 2\nc: 3\n", "line 3"),
+            (
+                "a: @timestamp\n",
+                "line 1, column 4: found character that cannot start any token; put",
+            ),
             ("a: !secret x\n", "YAML tags"),
             ("a: .inf\n", "a: must be a finite number"),
             ("", ""),
