@@ -1,7 +1,7 @@
 //! Bytes → events: JSON and CSV, time texts, framing. Total on any input: what is not an event is a [`Rejection`].
 //!
 //! A [`Decoder`] is made once for a job and holds what can be reused; an event of plain values whose texts need no unescaping costs
-//! no allocation (tests/allocations.rs counts them). Only the fields that the job names are materialised. The message
+//! no allocation (tests/decode_allocations.rs counts them). Only the fields that the job names are materialised. The message
 //! shells call [`Decoder::payload`]; files and pipes go through [`Reader`]. docs/events.md is the user's side of this.
 
 mod csv;
