@@ -1,10 +1,11 @@
-//! Events per second of the gatherer alone, decoding excluded: `cargo bench --bench gather [-- CASE]`.
+//! Events per second of the gatherer alone, decoding excluded: `cargo bench --bench gather [-- [CASE...] [EVENTS]]`.
 //!
 //! A fixed number of events and no warm-up logic, so that `valgrind --tool=callgrind` on the binary with one CASE gives instructions per
 //! event by division. Times are those of one thread.
 
 #![allow(clippy::disallowed_methods)] // a benchmark reads the clock
 
+#[allow(dead_code)] // the tests use more of it
 #[path = "../tests/support/mod.rs"]
 mod support;
 
@@ -49,19 +50,22 @@ const CASES: &[Case] = &[
 ];
 
 fn main() {
-    // Cargo adds `--bench`; any other argument names the cases to run.
-    let wanted: Vec<String> = std::env::args()
-        .skip(1)
-        .filter(|arg| !arg.starts_with('-'))
-        .collect();
+    // Cargo adds `--bench`; a number says how many events, any other argument names a case to run.
+    let (mut events, mut wanted) = (EVENTS, Vec::new());
+    for arg in std::env::args().skip(1).filter(|arg| !arg.starts_with('-')) {
+        match arg.parse() {
+            Ok(number) => events = number,
+            Err(_) => wanted.push(arg),
+        }
+    }
     for case in CASES {
         if wanted.is_empty() || wanted.iter().any(|name| name == case.name) {
-            run(case);
+            run(case, events);
         }
     }
 }
 
-fn run(case: &Case) {
+fn run(case: &Case, count: usize) {
     let mut events: Vec<Owned> = (0..HOSTS)
         .map(|i| {
             let (host, service) = (
@@ -74,7 +78,7 @@ fn run(case: &Case) {
     let mut gatherer = Gatherer::new(job(0, false, case.detectors, case.influencers));
     let mut outputs = 0;
     let start = Instant::now();
-    for i in 0..EVENTS {
+    for i in 0..count {
         // Hosts in a scattered but repeatable order: 389 and 1,000 have no common divisor.
         let event = &mut events[i * 389 % HOSTS];
         event.time_ms = i as i64 * STEP_MS;
@@ -82,7 +86,7 @@ fn run(case: &Case) {
     }
     outputs += gatherer.handle(Input::Flush(Finality::Final)).len();
     let seconds = start.elapsed().as_secs_f64();
-    let (rate, each) = (EVENTS as f64 / seconds, seconds * 1e9 / EVENTS as f64);
+    let (rate, each) = (count as f64 / seconds, seconds * 1e9 / count as f64);
     println!(
         "{:34} {rate:>12.0} events/s {each:>8.1} ns/event {outputs:>6} outputs",
         case.name
