@@ -45,15 +45,14 @@ impl ExactSum {
         let Some((mantissa, exponent, sign)) = parts(x) else {
             return;
         };
-        let limb = exponent >> 5;
-        let shifted = u128::from(mantissa) << (exponent & 31);
-        // Three limbs: 53 bits moved by up to 31.
-        let at = self.room_for(limb as i16, 3);
-        let low = shifted as u64;
-        let limbs = &mut self.limbs[at..at + 3];
+        let (limb, shift) = (exponent >> 5, exponent & 31);
+        // 53 bits moved by up to 31: three limbs. What `<<` loses, in two steps, because a shift by all 64 bits is not one.
+        let low = mantissa << shift;
+        let high = mantissa >> 1 >> (63 - shift);
+        let limbs = self.room_for::<3>(limb as i16);
         limbs[0] += signed(low & LIMB_MASK, sign);
         limbs[1] += signed(low >> 32, sign);
-        limbs[2] += signed((shifted >> 64) as u64, sign);
+        limbs[2] += signed(high, sign);
         self.count_terms(1);
     }
 
@@ -153,13 +152,11 @@ impl ExactSum {
         if mantissa == 0 {
             return;
         }
-        let at = self.room_for(limb as i16, 5);
         let low = mantissa << shift;
-        let limbs = &mut self.limbs[at..at + 5];
+        let limbs = self.room_for::<5>(limb as i16);
         for (i, slot) in limbs[..4].iter_mut().enumerate() {
             *slot += signed((low >> (32 * i)) as u64 & LIMB_MASK, sign);
         }
-        // What `<<` lost; in two steps, because a shift by all 128 bits is not one.
         limbs[4] += signed((mantissa >> 1 >> (127 - shift)) as u64, sign);
         self.count_terms(1);
     }
@@ -168,24 +165,26 @@ impl ExactSum {
         if other.limbs.is_empty() {
             return;
         }
-        let at = self.room_for(other.base, other.limbs.len());
+        let at = self.grow(other.base, other.limbs.len());
         for (slot, limb) in self.limbs[at..].iter_mut().zip(&other.limbs) {
             *slot += (limb ^ sign) - sign;
         }
         self.count_terms(other.pending + 1);
     }
 
-    /// Makes sure that the limbs `first .. first + count` exist, and says where they begin.
+    /// The limbs `first .. first + N`, made where they are not there yet.
     #[inline]
-    fn room_for(&mut self, first: i16, count: usize) -> usize {
-        let at = i32::from(first) - i32::from(self.base);
-        if at >= 0 && at as usize + count <= self.limbs.len() {
-            return at as usize;
+    fn room_for<const N: usize>(&mut self, first: i16) -> &mut [i64; N] {
+        let mut at = i32::from(first) - i32::from(self.base);
+        if at < 0 || at as usize + N > self.limbs.len() {
+            at = self.grow(first, N) as i32;
         }
-        self.grow(first, count)
+        let limbs = &mut self.limbs[at as usize..at as usize + N];
+        limbs.try_into().expect("a slice of N")
     }
 
-    #[cold]
+    /// Makes sure that the limbs `first .. first + count` exist, and says where they begin.
+    #[inline(never)]
     fn grow(&mut self, first: i16, count: usize) -> usize {
         if self.limbs.is_empty() {
             self.base = first;

@@ -151,7 +151,10 @@ impl QuantileSketch {
         let share = rank - rank.floor();
         let (low, high) = match &self.state {
             State::Exact(values) => neighbours(values.iter().copied(), below),
-            State::Binned(bins) => neighbours(bins.iter(), below),
+            State::Binned(bins) => {
+                let (low, high) = neighbours(bins.iter(), below);
+                (low.middle(), high.middle())
+            }
         };
         Some(if share == 0.0 {
             low
@@ -228,13 +231,30 @@ impl Bins {
         }
     }
 
-    /// Values and counts, ascending.
-    fn iter(&self) -> impl Iterator<Item = (f64, u64)> {
+    /// Bins and counts, by ascending value.
+    fn iter(&self) -> impl Iterator<Item = (Bin, u64)> {
         let negative = self.negative.iter().rev();
         negative
-            .map(|&(bin, count)| (-middle_of(bin), count))
-            .chain((self.zero > 0).then_some((0.0, self.zero)))
-            .chain(self.positive.iter().map(|&(bin, n)| (middle_of(bin), n)))
+            .map(|&(bin, count)| (Bin::Negative(bin), count))
+            .chain((self.zero > 0).then_some((Bin::Zero, self.zero)))
+            .chain(self.positive.iter().map(|&(b, n)| (Bin::Positive(b), n)))
+    }
+}
+
+#[derive(Clone, Copy)]
+enum Bin {
+    Negative(i32),
+    Zero,
+    Positive(i32),
+}
+
+impl Bin {
+    fn middle(self) -> f64 {
+        match self {
+            Bin::Negative(bin) => -middle_of(bin),
+            Bin::Zero => 0.0,
+            Bin::Positive(bin) => middle_of(bin),
+        }
     }
 }
 
@@ -308,20 +328,21 @@ fn take_counts<K: Copy>(
     mine.retain(|&(_, count)| count > 0);
 }
 
-/// The values at ranks `below` and `below + 1` (or the last), counted from 0.
-fn neighbours(values: impl Iterator<Item = (f64, u64)>, below: u64) -> (f64, f64) {
-    let (mut low, mut last, mut seen) = (None, 0.0, 0u64);
-    for (value, count) in values {
+/// What stands at ranks `below` and `below + 1` (or last), counted from 0, of something that is not empty.
+fn neighbours<K: Copy>(mut values: impl Iterator<Item = (K, u64)>, below: u64) -> (K, K) {
+    let (first, mut seen) = values.next().expect("asked of a count above zero");
+    let mut low = first;
+    while seen <= below {
+        let Some((value, count)) = values.next() else {
+            return (low, low);
+        };
+        low = value;
         seen = seen.saturating_add(count);
-        last = value;
-        if low.is_none() && seen > below {
-            low = Some(value);
-        }
-        if seen - 1 > below {
-            break;
-        }
     }
-    (low.unwrap_or(last), last)
+    if seen - below > 1 {
+        return (low, low);
+    }
+    (low, values.next().map_or(low, |(high, _)| high))
 }
 
 /// `P(s)` of the mapping: 0 at 0, 1 at 1, and `(1 + s)·P'(s) >= 10/7` in between, with equality at 0 and 2/3.

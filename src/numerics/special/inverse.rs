@@ -6,7 +6,8 @@
 
 /// `w` where a concave, strictly monotone `ln_tail(w) = target`; `at(w)` gives its value and its derivative.
 pub(super) fn newton(guess: f64, target: f64, at: impl Fn(f64) -> (f64, f64)) -> f64 {
-    const TOLERANCE: f64 = 1e-14;
+    // The error is squared with each step: after a stride of 1e-8 nothing is left to gain.
+    const LAST_STRIDE: f64 = 1e-8;
     const STEPS: usize = 60;
     const STRIDE_MAX: f64 = 200.0;
     let mut w = guess;
@@ -17,7 +18,7 @@ pub(super) fn newton(guess: f64, target: f64, at: impl Fn(f64) -> (f64, f64)) ->
             break;
         }
         w += stride;
-        if stride.abs() <= TOLERANCE * w.abs().max(1.0) {
+        if stride.abs() <= LAST_STRIDE {
             break;
         }
     }
