@@ -181,7 +181,7 @@ impl Judge {
                 events: bucket.event_count,
             }];
         }
-        if self.state.next.is_some_and(|next| bucket.start < next) {
+        if bucket.is_counts_only() || self.state.next.is_some_and(|next| bucket.start < next) {
             if bucket.finality == Finality::Final {
                 self.state.carried.add(&bucket.counts);
             }
