@@ -84,7 +84,10 @@ pub(super) struct Levels {
 struct State {
     frontier: Frontier,
     pending: BTreeMap<BucketStart, PartialBucket>,
+    /// As of the last closed bucket.
     sizes: BTreeMap<InputId, ShardSize>,
+    /// As of buckets still to be closed: a shard may be ahead of the others, and its size of then is not the job's of now.
+    sizes_ahead: BTreeMap<BucketStart, Vec<(InputId, ShardSize)>>,
     next: Option<BucketStart>,
     empty_run: u32,
     levels: Levels,
@@ -117,6 +120,7 @@ impl Rollup {
             frontier: Frontier::new(inputs),
             pending: BTreeMap::new(),
             sizes: BTreeMap::new(),
+            sizes_ahead: BTreeMap::new(),
             next: None,
             empty_run: 0,
             levels: Levels::default(),
@@ -187,7 +191,11 @@ impl Rollup {
             }
             return;
         }
-        self.state.sizes.insert(from, bucket.size);
+        self.state
+            .sizes_ahead
+            .entry(bucket.start)
+            .or_default()
+            .push((from, bucket.size));
         self.state.counts.add(&bucket.counts);
         if self.state.next.is_some_and(|next| bucket.start < next) {
             return; // totals after the end, or of a shard that was not waited for: its counts are in, its buckets are judged no more
@@ -218,6 +226,7 @@ impl Rollup {
             Some(until) => self.close_until(until),
             None => Vec::new(),
         };
+        self.take_sizes(BucketStart(i64::MAX));
         let at = self.state.next.map_or(BucketStart(0), |next| {
             BucketStart(next.0 - self.job.bucket_span.millis())
         });
@@ -275,6 +284,7 @@ impl Rollup {
             plots: Vec::new(),
             size: ShardSize::default(),
         });
+        self.take_sizes(start);
         self.count_bucket(start, partial.event_count);
         let scored = self.score(start, &mut partial);
         let grown = self.learn_levels(&scored);
@@ -428,6 +438,16 @@ impl Rollup {
             sparse_bucket_count: self.state.sparse_buckets,
             latest_empty_bucket: self.state.latest_empty,
             latest_sparse_bucket: self.state.latest_sparse,
+        }
+    }
+
+    /// The shards' sizes are those that they had at the end of bucket `until`.
+    fn take_sizes(&mut self, until: BucketStart) {
+        while let Some(first) = self.state.sizes_ahead.first_entry() {
+            if *first.key() > until {
+                break;
+            }
+            self.state.sizes.extend(first.remove());
         }
     }
 

@@ -72,6 +72,10 @@ impl Default for Residuals {
     }
 }
 
+/// The least ln p that is ever said. A family may call what was seen impossible (a log-normal, zero); then the family is wrong, and
+/// one value must not outweigh all others of a bucket for ever.
+const LN_PROBABILITY_MIN: f64 = -1e6;
+
 /// Logarithms of P(X <= x) and P(X >= x).
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Tails {
@@ -89,7 +93,7 @@ impl Tails {
             Side::High => self.upper,
             Side::Low => self.lower,
         };
-        (tail + LN_2).min(0.0)
+        (tail + LN_2).clamp(LN_PROBABILITY_MIN, 0.0)
     }
 }
 
