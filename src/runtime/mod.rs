@@ -10,6 +10,7 @@
 //! to a partitioned log, [`store`] where snapshots live, [`observer`] what telemetry hears, [`clock`] the only source of time.
 
 pub mod clock;
+pub mod embedded;
 pub mod http;
 pub mod kafka;
 pub mod log;

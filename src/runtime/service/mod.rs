@@ -67,6 +67,11 @@ pub enum ServiceError {
     Commit(String),
 }
 
+/// The consumer group of a job, of a service that is called `base`. Two jobs must never share one: the positions in it are one job's.
+pub fn group_of(base: &str, job_id: &str) -> String {
+    format!("{base}.{job_id}")
+}
+
 /// One job at work.
 pub struct Service<L> {
     log: L,
@@ -85,6 +90,8 @@ pub struct Service<L> {
 
 impl<L: Log> Service<L> {
     /// Lays the job out, creates the topics it writes to, and joins its group. Nothing is read yet.
+    ///
+    /// `log` has to be a member of the job's own group ([`group_of`]).
     pub fn start(
         mut log: L,
         store: Box<dyn SnapshotStore + Send>,
@@ -118,6 +125,11 @@ impl<L: Log> Service<L> {
         &self.plan
     }
 
+    /// Drops everything but the log, as it is: what a crash leaves behind.
+    pub fn into_log(self) -> L {
+        self.log
+    }
+
     /// The log: for a simulation, which pulls its levers.
     pub fn log_mut(&mut self) -> &mut L {
         &mut self.log
@@ -134,6 +146,20 @@ impl<L: Log> Service<L> {
         self.tasks.values().all(|task| {
             task.is_live() && !task.has_words() && !task.has_moved() && log.lag(&task.at) == Some(0)
         })
+    }
+
+    /// What every task is at, for a person who looks for what holds the service up.
+    pub fn describe(&mut self) -> String {
+        let log = &mut self.log;
+        let lines = self.tasks.values().map(|task| {
+            let (live, words, moved) = (task.is_live(), task.has_words(), task.has_moved());
+            let lag = log.lag(&task.at);
+            format!(
+                "{}: live {live}, words {words}, moved {moved}, lag {lag:?}",
+                task.at
+            )
+        });
+        lines.collect::<Vec<_>>().join("\n")
     }
 
     /// Breathes until `shutdown` is asked for, then finishes.
@@ -187,6 +213,14 @@ impl<L: Log> Service<L> {
         }
         let ready = self.is_ready();
         self.tell(&Fact::Breath { ready, at_end });
+        Ok(())
+    }
+
+    /// Commits what there is, whether or not it is time.
+    pub fn commit_now(&mut self) -> Result<(), ServiceError> {
+        if !self.retry && self.commit()? {
+            self.take_due_snapshots();
+        }
         Ok(())
     }
 

@@ -200,9 +200,10 @@ impl Task {
         Some((replay.messages, now_ms - replay.began_ms))
     }
 
-    /// Whether everything that was said before is behind us.
+    /// Whether everything that was said before is behind us. From this very message on, what is said belongs to the next transaction together with the
+    /// position: the two must never be told apart.
     pub(crate) fn is_live(&self) -> bool {
-        self.replay.is_none()
+        self.position >= self.live_from
     }
 
     /// What the clock has to say to a live task that has read all there is. Returns whether the partition has just become idle.

@@ -112,6 +112,7 @@ impl Voice {
             match self.watermarks.get(&partition) {
                 Some(&index) if is_watermark => self.outbox[index].payload = Some(payload.clone()),
                 _ => {
+                    self.watermarks.remove(&partition);
                     self.push(&topic, partition, payload.clone());
                     if is_watermark {
                         self.watermarks.insert(partition, self.outbox.len() - 1);

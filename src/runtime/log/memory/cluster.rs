@@ -73,6 +73,22 @@ impl Cluster {
             .collect()
     }
 
+    /// The same, from the offsets in `seen` on (one a partition, 0 where it has none), which are moved to where the reader now stands.
+    pub fn committed_since(&self, topic: &str, seen: &mut Vec<i64>) -> Vec<Arc<Stored>> {
+        let state = self.lock();
+        let Some(topic) = state.topics.get(topic) else {
+            return Vec::new();
+        };
+        seen.resize(topic.partitions.len(), 0);
+        let mut news = Vec::new();
+        for (partition, from) in topic.partitions.iter().zip(seen) {
+            let (messages, next) = partition.readable(*from, usize::MAX);
+            news.extend(messages);
+            *from = next;
+        }
+        news
+    }
+
     /// The names of all topics, sorted.
     pub fn topics(&self) -> Vec<String> {
         self.lock()
