@@ -1,0 +1,149 @@
+//! The service under a seed's whole malice equals the engine at rest.
+//!
+//! A seed picks the job, the events, their disorder (within the allowed lateness), partitions, placement, shards and instances, and then every interleaving of
+//! their steps with crashes (also in mid-commit), zombies, twins, rebalances, aborted and hanging transactions, lost and damaged snapshots.
+//! Claim: what a `read_committed` reader finds in the results topics, key by key, is byte for byte what a [`Pipeline`] says that is
+//! handed the same events in the order of their sending; and each bad event is in the dead letters once.
+//!
+//! `TIDEWATCH_SEED=n` replays one seed; `TIDEWATCH_SEEDS=n` runs the first n instead of 1,000.
+
+#[path = "simulation/draw.rs"]
+mod draw;
+#[path = "simulation/feed.rs"]
+mod feed;
+#[path = "simulation/store.rs"]
+mod store;
+#[path = "simulation/world.rs"]
+mod world;
+
+use draw::Draw;
+use feed::Feed;
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use tidewatch::decode::Decoder;
+use tidewatch::engine::gatherer::Input;
+use tidewatch::engine::pipeline::{Output, Pipeline};
+use tidewatch::engine::result::DocumentKind;
+use tidewatch::runtime::log::memory::Cluster;
+use tidewatch::runtime::task::TopicNames;
+use tidewatch::time::{EventTime, Finality};
+use world::{Tally, Witness, World};
+
+/// What was said of each document, by kind and id, in order.
+type Said = BTreeMap<(DocumentKind, String), Vec<String>>;
+
+fn calm(feed: &Feed) -> Said {
+    let mut pipeline = Pipeline::new(Arc::clone(&feed.job));
+    let mut decoder = Decoder::new(&feed.job);
+    let mut said = Said::new();
+    for sent in feed.sent.iter().chain(&feed.closing) {
+        let time = Some(EventTime(sent.timestamp_ms));
+        decoder.payload(&sent.payload, time, &mut |decoded| {
+            let outputs = match &decoded {
+                Ok(event) => pipeline.handle(Input::Event(event)),
+                Err(rejection) => pipeline.handle(Input::Rejected(rejection)),
+            };
+            for output in outputs {
+                match output {
+                    Output::Result(document) => {
+                        assert_eq!(document.finality, Finality::Final);
+                        let json = serde_json::to_string(&document).unwrap();
+                        said.entry((document.kind, document.id))
+                            .or_default()
+                            .push(json);
+                    }
+                    Output::Rejected(rejection) => panic!("not meant to be late: {rejection:?}"),
+                    Output::Retract(_) | Output::Closed(_) => {}
+                }
+            }
+        });
+    }
+    said
+}
+
+fn published(cluster: &Cluster) -> Said {
+    let names = TopicNames::new("tidewatch");
+    let text = |bytes: &Option<Vec<u8>>| String::from_utf8(bytes.clone().unwrap()).unwrap();
+    let mut said = Said::new();
+    for kind in DocumentKind::ALL {
+        for message in cluster.committed(names.results(kind)) {
+            let words = said.entry((kind, text(&message.key))).or_default();
+            words.push(text(&message.payload));
+        }
+    }
+    said
+}
+
+/// Equal, or a panic that names the first differences.
+fn assert_same(expected: &Said, found: &Said) {
+    let documents: BTreeSet<_> = expected.keys().chain(found.keys()).collect();
+    let differing: Vec<String> = documents
+        .into_iter()
+        .filter(|&document| expected.get(document) != found.get(document))
+        .map(|document| {
+            let (calm, service) = (expected.get(document), found.get(document));
+            format!("{document:?}\n  calm    {calm:?}\n  service {service:?}")
+        })
+        .collect();
+    let (count, first) = (differing.len(), differing.iter().take(5));
+    let text = first.cloned().collect::<Vec<_>>().join("\n");
+    assert!(
+        differing.is_empty(),
+        "{count} documents differ, of {}:\n{text}",
+        expected.len()
+    );
+}
+
+fn run(seed: u64) -> Tally {
+    let mut draw = Draw::new(seed);
+    let feed = Feed::new(&mut draw);
+    let witness = Arc::new(Witness::default());
+    let mut world = World::new(&feed, &mut draw, Arc::clone(&witness));
+    println!("{}", feed.job.document);
+    println!(
+        "{} partitions, {} messages",
+        feed.partitions,
+        feed.sent.len()
+    );
+    world.rage(&mut draw);
+    world.calm_down();
+    let tally = witness.tally.lock().unwrap().clone();
+    assert_eq!(tally.wrong, Vec::<String>::new());
+    let (expected, found) = (calm(&feed), published(&world.cluster));
+    assert_same(&expected, &found);
+    let letters = world
+        .cluster
+        .committed(TopicNames::new("tidewatch").dead_letters());
+    assert_eq!(letters.len(), feed.bad, "dead letters");
+    tally
+}
+
+#[test]
+fn whatever_happens_to_the_service_its_committed_results_are_those_of_the_calm_run() {
+    let number = |name: &str| {
+        std::env::var(name)
+            .ok()
+            .and_then(|text| text.parse::<u64>().ok())
+    };
+    if let Some(seed) = number("TIDEWATCH_SEED") {
+        println!("{:#?}", run(seed));
+        return;
+    }
+    let mut total = Tally::default();
+    let mut failing = Vec::new();
+    for seed in 0..number("TIDEWATCH_SEEDS").unwrap_or(1_000) {
+        match std::panic::catch_unwind(|| run(seed)) {
+            Ok(tally) => total.add(&tally),
+            Err(_) => failing.push(seed),
+        }
+    }
+    assert!(
+        failing.is_empty(),
+        "TIDEWATCH_SEED=n replays one of these: {failing:?}"
+    );
+    println!("{total:#?}");
+    assert!(
+        total.has_seen_everything(),
+        "the seeds exercise too little: {total:#?}"
+    );
+}

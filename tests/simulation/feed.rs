@@ -1,0 +1,144 @@
+//! What a seed is about: a job, and events for it that are never late, however they are spread over partitions.
+
+use super::draw::Draw;
+use std::sync::Arc;
+use tidewatch::config::Job;
+
+/// The input topic.
+pub const TOPIC: &str = "events";
+/// 2026-01-05T00:00:00Z, a Monday.
+const BEGIN_MS: i64 = 1_767_571_200_000;
+const SPAN_MS: i64 = 60_000;
+/// Longer than all of a seed's rage lasts.
+pub const IDLE_TIMEOUT_MS: i64 = 120_000;
+
+/// One message of the input topic.
+pub struct Sent {
+    pub partition: i32,
+    pub payload: Vec<u8>,
+    pub timestamp_ms: i64,
+}
+
+/// A job and its input, in the order of sending.
+pub struct Feed {
+    pub job: Arc<Job>,
+    pub partitions: i32,
+    pub sent: Vec<Sent>,
+    /// How many of them are no events.
+    pub bad: usize,
+    /// One event for each partition that has any, late enough to close every bucket before. May be sent again and again: its own bucket stays open.
+    pub closing: Vec<Sent>,
+}
+
+/// Which partition an event goes to.
+#[derive(Clone, Copy, PartialEq)]
+enum Spread {
+    ByHost,
+    Random,
+    /// Nothing ever comes to the last partition.
+    LastEmpty,
+}
+
+const DETECTORS: [&str; 4] = [
+    r#"[{"function":"count"}]"#,
+    r#"[{"function":"mean","field_name":"value","partition_field_name":"host"}]"#,
+    r#"[{"function":"high_count","partition_field_name":"host"},{"function":"sum","field_name":"value","by_field_name":"status","partition_field_name":"host"}]"#,
+    r#"[{"function":"distinct_count","field_name":"status"},{"function":"max","field_name":"value","by_field_name":"host"}]"#,
+];
+
+impl Feed {
+    pub fn new(draw: &mut Draw) -> Feed {
+        let partitions = draw.range(1, 5) as i32;
+        let kind = draw.range(0, DETECTORS.len() as u64) as usize;
+        let spread = match draw.range(0, 4) {
+            0 | 1 => Spread::ByHost,
+            2 => Spread::Random,
+            _ if partitions > 1 => Spread::LastEmpty,
+            _ => Spread::Random,
+        };
+        let is_keyed = spread == Spread::ByHost && (kind == 1 || kind == 2) && draw.one_in(2);
+        let lateness_s = if draw.one_in(3) { 0 } else { 90 };
+        let interim = if draw.one_in(2) { "0s" } else { "400ms" };
+        let shards = draw.range(1, 4);
+        let text = format!(
+            r#"{{"job_id":"sim","analysis_config":{{"bucket_span":"60s","latency":"{lateness_s}s","detectors":{},
+            "influencers":["host","status"]}},"data_description":{{"time_field":"time","time_format":"epoch_ms"}},
+            "datafeed_config":{{"indices":["{TOPIC}"]}},"tidewatch":{{"keyed_by_partition_field":{is_keyed},"shards":{shards},
+            "idle_timeout":"{IDLE_TIMEOUT_MS}ms","interim_interval":"{interim}"}}}}"#,
+            DETECTORS[kind]
+        );
+        let job = Job::from_text(&text, "simulation").expect("the simulation's jobs are valid");
+        let (sent, bad, end_ms) = events(draw, partitions, spread, lateness_s * 1000);
+        Feed {
+            job: Arc::new(job),
+            partitions,
+            sent,
+            bad,
+            closing: closing(partitions - i32::from(spread == Spread::LastEmpty), end_ms),
+        }
+    }
+}
+
+fn events(
+    draw: &mut Draw,
+    partitions: i32,
+    spread: Spread,
+    lateness_ms: i64,
+) -> (Vec<Sent>, usize, i64) {
+    let buckets = draw.range(8, 30) as i64;
+    let rate = draw.range(3, 12);
+    let mut arriving: Vec<(i64, Sent)> = Vec::new();
+    let mut bad = 0;
+    for bucket in 0..buckets {
+        let surge = draw.one_in(12);
+        for _ in 0..draw.range(rate / 2, rate * 2) * if surge { 8 } else { 1 } {
+            let time_ms = BEGIN_MS + bucket * SPAN_MS + draw.range(0, SPAN_MS as u64) as i64;
+            // Strictly less late than is allowed, so that no placement can find it late.
+            let arrival_ms = time_ms + draw.range(0, (lateness_ms as u64).max(1)) as i64;
+            let host = if surge { 0 } else { draw.range(0, 4) };
+            let partition = match spread {
+                Spread::ByHost => host as i32 % partitions,
+                Spread::Random => draw.range(0, partitions as u64) as i32,
+                Spread::LastEmpty => draw.range(0, partitions as u64 - 1) as i32,
+            };
+            let payload = match draw.one_in(40) {
+                true => {
+                    bad += 1;
+                    format!("{{\"time\": {bad}").into_bytes()
+                }
+                false => event(time_ms, host, draw),
+            };
+            let sent = Sent {
+                partition,
+                payload,
+                timestamp_ms: arrival_ms,
+            };
+            arriving.push((arrival_ms, sent));
+        }
+    }
+    arriving.sort_by_key(|&(arrival_ms, _)| arrival_ms);
+    let sent = arriving.into_iter().map(|(_, sent)| sent).collect();
+    let end_ms = BEGIN_MS + (buckets + 2) * SPAN_MS + lateness_ms;
+    (sent, bad, end_ms)
+}
+
+fn closing(partitions: i32, timestamp_ms: i64) -> Vec<Sent> {
+    let one = |partition: i32| Sent {
+        partition,
+        payload: format!(
+            r#"{{"time":{timestamp_ms},"host":"h{partition}","status":200,"value":100}}"#
+        )
+        .into_bytes(),
+        timestamp_ms,
+    };
+    (0..partitions).map(one).collect()
+}
+
+fn event(time_ms: i64, host: u64, draw: &mut Draw) -> Vec<u8> {
+    let (value, status) = (
+        draw.range(90, 110),
+        [200, 200, 200, 404][draw.range(0, 4) as usize],
+    );
+    format!(r#"{{"time":{time_ms},"host":"h{host}","status":{status},"value":{value}.5}}"#)
+        .into_bytes()
+}

@@ -1,0 +1,54 @@
+//! A snapshot store as unreliable as a seed wants it.
+
+use super::draw::Draw;
+use std::sync::{Arc, Mutex};
+use tidewatch::runtime::store::{MemoryStore, SnapshotKey, SnapshotStore, StoreError};
+
+/// Loses or damages one snapshot in `one_in`.
+#[derive(Clone)]
+pub struct Unreliable {
+    store: MemoryStore,
+    draw: Arc<Mutex<Draw>>,
+    one_in: u64,
+}
+
+impl Unreliable {
+    pub fn new(seed: u64, one_in: u64) -> Unreliable {
+        Unreliable {
+            store: MemoryStore::new(),
+            draw: Arc::new(Mutex::new(Draw::new(seed))),
+            one_in,
+        }
+    }
+}
+
+impl SnapshotStore for Unreliable {
+    fn put(&mut self, key: &SnapshotKey, bytes: &[u8]) -> Result<(), StoreError> {
+        let mut draw = self.draw.lock().expect("no test panics while it draws");
+        if !draw.one_in(self.one_in) {
+            return self.store.put(key, bytes);
+        }
+        if draw.one_in(2) {
+            return Err(StoreError {
+                place: key.to_string(),
+                cause: "simulated".to_owned(),
+            });
+        }
+        let mut damaged = bytes.to_vec();
+        let at = draw.range(0, damaged.len() as u64) as usize;
+        damaged[at] ^= 1 << draw.range(0, 8);
+        self.store.put(key, &damaged)
+    }
+
+    fn list(&mut self, task: &str) -> Result<Vec<SnapshotKey>, StoreError> {
+        self.store.list(task)
+    }
+
+    fn get(&mut self, key: &SnapshotKey) -> Result<Option<Vec<u8>>, StoreError> {
+        self.store.get(key)
+    }
+
+    fn delete(&mut self, key: &SnapshotKey) -> Result<(), StoreError> {
+        self.store.delete(key)
+    }
+}

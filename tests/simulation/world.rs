@@ -1,0 +1,351 @@
+//! A service of several instances in a world that a seed makes hostile: everything that may happen to it, may happen at any step.
+
+use super::draw::Draw;
+use super::feed::{Feed, IDLE_TIMEOUT_MS, Sent, TOPIC};
+use super::store::Unreliable;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+use tidewatch::runtime::clock::{Clock, ManualClock};
+use tidewatch::runtime::log::Outgoing;
+use tidewatch::runtime::log::memory::{Assignor, Break, Cluster, MemoryLog};
+use tidewatch::runtime::observer::{Fact, Observer};
+use tidewatch::runtime::service::{Service, ServiceError, Settings};
+
+const GROUP: &str = "sim";
+/// Often enough that nobody who is sent something in between is found idle.
+const CLOSING_INTERVAL_MS: i64 = IDLE_TIMEOUT_MS / 4;
+/// A world that does not come to rest within so many rounds never will.
+const ROUNDS_MAX: usize = 5_000;
+
+/// Counts what the seeds have exercised, and remembers what must never happen.
+#[derive(Default)]
+pub struct Witness {
+    pub tally: Mutex<Tally>,
+}
+
+#[derive(Clone, Debug, Default)]
+pub struct Tally {
+    pub crashes: u64,
+    pub zombies: u64,
+    pub twins: u64,
+    pub rebalances: u64,
+    pub aborted: u64,
+    pub committed: u64,
+    pub restored: u64,
+    pub replayed: u64,
+    pub unusable: u64,
+    pub idle: u64,
+    pub wrong: Vec<String>,
+}
+
+impl Tally {
+    pub fn add(&mut self, other: &Tally) {
+        self.crashes += other.crashes;
+        self.zombies += other.zombies;
+        self.twins += other.twins;
+        self.rebalances += other.rebalances;
+        self.aborted += other.aborted;
+        self.committed += other.committed;
+        self.restored += other.restored;
+        self.replayed += other.replayed;
+        self.unusable += other.unusable;
+        self.idle += other.idle;
+    }
+
+    pub fn has_seen_everything(&self) -> bool {
+        let seen = [
+            self.crashes,
+            self.zombies,
+            self.twins,
+            self.rebalances,
+            self.aborted,
+            self.committed,
+            self.restored,
+            self.replayed,
+            self.unusable,
+            self.idle,
+        ];
+        seen.iter().all(|&times| times > 0)
+    }
+}
+
+impl Observer for Witness {
+    fn observe(&self, _job_id: &str, fact: &Fact<'_>) {
+        let mut tally = self.tally.lock().expect("no test panics while it counts");
+        match fact {
+            Fact::Aborted { .. } => tally.aborted += 1,
+            Fact::Committed { .. } => tally.committed += 1,
+            Fact::Assigned {
+                snapshot: Some(_), ..
+            } => tally.restored += 1,
+            Fact::Replayed { .. } => tally.replayed += 1,
+            Fact::SnapshotUnusable { .. } => tally.unusable += 1,
+            Fact::Idle { .. } => tally.idle += 1,
+            Fact::Revoked { .. } => tally.rebalances += 1,
+            Fact::Gap { .. }
+            | Fact::LateForJudge { .. }
+            | Fact::Unreadable { .. }
+            | Fact::Reconfigured { .. }
+            | Fact::PositionVanished { .. } => tally.wrong.push(format!("{fact:?}")),
+            _ => {}
+        }
+    }
+}
+
+/// Instances, some of them dead, some of them dead without knowing it.
+pub struct World<'f> {
+    feed: &'f Feed,
+    pub cluster: Cluster,
+    clock: ManualClock,
+    witness: Arc<Witness>,
+    store: Unreliable,
+    settings: Settings,
+    batch_max: usize,
+    sent: usize,
+    /// One a name; `None` while it is down.
+    instances: Vec<Option<Service<MemoryLog>>>,
+    /// The same name a second time: the earlier process of it, which still runs.
+    twins: Vec<Service<MemoryLog>>,
+    /// Sessions of the dead, which the group has not noticed.
+    ghosts: Vec<MemoryLog>,
+}
+
+impl<'f> World<'f> {
+    pub fn new(feed: &'f Feed, draw: &mut Draw, witness: Arc<Witness>) -> World<'f> {
+        let cluster = Cluster::new();
+        cluster.create_topic(TOPIC, feed.partitions);
+        let settings = Settings {
+            commit_interval_ms: draw.range(1, 400) as i64,
+            snapshot_interval_ms: 1_000_000,
+            snapshot_every_messages: (!draw.one_in(4)).then(|| draw.range(3, 120)),
+            snapshots_kept: 2,
+            ..Settings::default()
+        };
+        let assignor = [Assignor::Cooperative, Assignor::Eager][draw.range(0, 2) as usize];
+        cluster.set_assignor(GROUP, assignor);
+        let mut world = World {
+            feed,
+            cluster,
+            clock: ManualClock::at(1_700_000_000_000),
+            witness,
+            store: Unreliable::new(draw.range(0, u64::MAX), draw.range(2, 20)),
+            settings,
+            batch_max: draw.range(1, 60) as usize,
+            sent: 0,
+            instances: (0..draw.range(1, 4)).map(|_| None).collect(),
+            twins: Vec::new(),
+            ghosts: Vec::new(),
+        };
+        (0..world.instances.len()).for_each(|name| world.revive(name));
+        world
+    }
+
+    /// Lets things happen until all input is sent and a while longer.
+    pub fn rage(&mut self, draw: &mut Draw) {
+        let steps = draw.range(50, 400);
+        let per_step = (self.feed.sent.len() as u64 * 2 / steps).max(1);
+        for _ in 0..steps {
+            self.happen(draw, per_step);
+        }
+    }
+
+    /// Ends all trouble, and waits until nothing moves any more.
+    pub fn calm_down(&mut self) {
+        self.send(usize::MAX);
+        for twin in self.twins.drain(..) {
+            self.ghosts.push(twin.into_log());
+        }
+        self.rest(50, 1);
+        // In the end a partition where nothing ever came is found idle, and no other. (Who dies once more of an old trap begins to wait anew.)
+        for _ in 0..3 * IDLE_TIMEOUT_MS / CLOSING_INTERVAL_MS {
+            self.feed.closing.iter().for_each(|sent| self.append(sent));
+            self.rest(1, 1);
+            self.clock.advance(CLOSING_INTERVAL_MS);
+        }
+        self.rest(50, 3);
+    }
+
+    /// Goes on, `step_ms` a round, until nothing has moved for so many rounds.
+    fn rest(&mut self, step_ms: i64, rounds: usize) {
+        let mut still = 0;
+        for _ in 0..ROUNDS_MAX {
+            self.clock.advance(step_ms);
+            self.mend();
+            (0..self.instances.len()).for_each(|name| self.breathe(name));
+            let settled = |one: &mut Option<Service<MemoryLog>>| {
+                one.as_mut().is_some_and(Service::is_settled)
+            };
+            still = match self.instances.iter_mut().all(settled) {
+                true => still + 1,
+                false => 0,
+            };
+            if still == rounds {
+                return;
+            }
+        }
+        panic!("the world does not come to rest:\n{}", self.describe());
+    }
+
+    /// Whoever is down comes up again, and what the dead have left is cleared away. (One may still die of a commit that was broken before.)
+    fn mend(&mut self) {
+        if !self.ghosts.is_empty() {
+            self.ghosts
+                .drain(..)
+                .for_each(|ghost| self.cluster.evict(&ghost));
+            self.cluster.time_out_transactions();
+        }
+        (0..self.instances.len()).for_each(|name| self.revive(name));
+    }
+
+    fn happen(&mut self, draw: &mut Draw, per_step: u64) {
+        let name = draw.range(0, self.instances.len() as u64) as usize;
+        match draw.range(0, 100) {
+            0..40 => self.receive(name),
+            40..65 => self.settle(name),
+            65..80 => self.send(draw.range(0, per_step * 7) as usize),
+            80..88 => self.clock.advance(draw.range(1, 300) as i64),
+            88..90 => self.crash(name),
+            90..92 => self.break_commit(name, draw),
+            92..93 => self.bury(draw),
+            93..95 => self.revive(name),
+            95..96 => self.make_zombie(name),
+            96..97 => self.make_twin(name),
+            97..98 => self.step_twins(),
+            98..99 => self.cluster.rotate(GROUP),
+            _ => match draw.range(0, 3) {
+                0 => self.cluster.time_out_transactions(),
+                1 => self.cluster.compact(),
+                _ => self
+                    .twins
+                    .drain(..)
+                    .for_each(|twin| self.ghosts.push(twin.into_log())),
+            },
+        }
+    }
+
+    fn send(&mut self, messages: usize) {
+        let feed = self.feed;
+        let rest = &feed.sent[self.sent..];
+        for sent in &rest[..messages.min(rest.len())] {
+            self.append(sent);
+            self.sent += 1;
+        }
+    }
+
+    fn append(&self, sent: &Sent) {
+        let message = Outgoing {
+            topic: TOPIC.into(),
+            partition: Some(sent.partition),
+            key: None,
+            payload: Some(sent.payload.clone()),
+            headers: Vec::new(),
+            timestamp_ms: Some(sent.timestamp_ms),
+        };
+        self.cluster.append(&message).expect("the topic exists");
+    }
+
+    fn receive(&mut self, name: usize) {
+        if let Some(service) = &mut self.instances[name] {
+            let done = service.receive(Duration::ZERO);
+            self.survived(name, done);
+        }
+    }
+
+    fn settle(&mut self, name: usize) {
+        if let Some(service) = &mut self.instances[name] {
+            let done = service.settle();
+            self.survived(name, done);
+        }
+    }
+
+    fn breathe(&mut self, name: usize) {
+        self.receive(name);
+        self.settle(name);
+    }
+
+    fn survived(&mut self, name: usize, done: Result<(), ServiceError>) {
+        match done {
+            Ok(()) => {}
+            Err(ServiceError::Commit(_)) => self.crash(name), // the simulated death in mid-commit
+            Err(error) => panic!("{error}"),
+        }
+    }
+
+    fn crash(&mut self, name: usize) {
+        if let Some(service) = self.instances[name].take() {
+            self.ghosts.push(service.into_log());
+            self.count(|tally| tally.crashes += 1);
+        }
+    }
+
+    fn break_commit(&mut self, name: usize, draw: &mut Draw) {
+        let how = [Break::Abort, Break::DieBefore, Break::DieAfter][draw.range(0, 3) as usize];
+        if let Some(service) = &mut self.instances[name] {
+            service.log_mut().break_next_commit(how);
+        }
+    }
+
+    /// The group notices that somebody is dead.
+    fn bury(&mut self, draw: &mut Draw) {
+        if !self.ghosts.is_empty() {
+            let at = draw.range(0, self.ghosts.len() as u64) as usize;
+            let ghost = self.ghosts.swap_remove(at);
+            self.cluster.evict(&ghost);
+        }
+    }
+
+    fn revive(&mut self, name: usize) {
+        if self.instances[name].is_none() {
+            self.instances[name] = Some(self.open(name));
+        }
+    }
+
+    /// The group gives up on somebody who is not dead.
+    fn make_zombie(&mut self, name: usize) {
+        if let Some(service) = &mut self.instances[name] {
+            self.cluster.evict(service.log_mut());
+            self.count(|tally| tally.zombies += 1);
+        }
+    }
+
+    /// Somebody is started a second time under the same name.
+    fn make_twin(&mut self, name: usize) {
+        if let Some(service) = self.instances[name].take() {
+            self.twins.push(service);
+            self.revive(name);
+            self.count(|tally| tally.twins += 1);
+        }
+    }
+
+    fn step_twins(&mut self) {
+        for mut twin in std::mem::take(&mut self.twins) {
+            match twin.breathe(Duration::ZERO) {
+                Ok(()) => self.twins.push(twin),
+                Err(_) => self.ghosts.push(twin.into_log()),
+            }
+        }
+    }
+
+    fn open(&self, name: usize) -> Service<MemoryLog> {
+        let mut log = self.cluster.open(GROUP, &format!("instance-{name}"));
+        log.set_batch_max(self.batch_max);
+        let clock: Arc<dyn Clock> = Arc::new(self.clock.clone());
+        let witness: Arc<dyn Observer> = Arc::clone(&self.witness) as Arc<dyn Observer>;
+        let (store, job) = (Box::new(self.store.clone()), Arc::clone(&self.feed.job));
+        Service::start(log, store, clock, witness, job, self.settings.clone())
+            .expect("the job can be laid out")
+    }
+
+    pub fn describe(&mut self) -> String {
+        let each = self.instances.iter_mut().flatten().map(Service::describe);
+        each.collect::<Vec<_>>().join("\n--\n")
+    }
+
+    fn count(&self, add: impl FnOnce(&mut Tally)) {
+        add(&mut self
+            .witness
+            .tally
+            .lock()
+            .expect("no test panics while it counts"));
+    }
+}
