@@ -118,6 +118,17 @@ fn run(seed: u64) -> Tally {
     tally
 }
 
+fn run_all(seeds: impl Iterator<Item = u64>) -> (Tally, Vec<u64>) {
+    let (mut total, mut failing) = (Tally::default(), Vec::new());
+    for seed in seeds {
+        match std::panic::catch_unwind(|| run(seed)) {
+            Ok(tally) => total.add(&tally),
+            Err(_) => failing.push(seed),
+        }
+    }
+    (total, failing)
+}
+
 #[test]
 fn whatever_happens_to_the_service_its_committed_results_are_those_of_the_calm_run() {
     let number = |name: &str| {
@@ -129,13 +140,17 @@ fn whatever_happens_to_the_service_its_committed_results_are_those_of_the_calm_r
         println!("{:#?}", run(seed));
         return;
     }
-    let mut total = Tally::default();
-    let mut failing = Vec::new();
-    for seed in 0..number("TIDEWATCH_SEEDS").unwrap_or(1_000) {
-        match std::panic::catch_unwind(|| run(seed)) {
-            Ok(tally) => total.add(&tally),
-            Err(_) => failing.push(seed),
-        }
+    let seeds = number("TIDEWATCH_SEEDS").unwrap_or(1_000);
+    let threads = std::thread::available_parallelism().map_or(1, |n| n.get() as u64);
+    let of_thread = |first: u64| move || run_all((first..seeds).step_by(threads as usize));
+    let workers: Vec<_> = (0..threads)
+        .map(|first| std::thread::spawn(of_thread(first)))
+        .collect();
+    let (mut total, mut failing) = (Tally::default(), Vec::new());
+    for worker in workers {
+        let (tally, failed) = worker.join().expect("failures are caught inside");
+        total.add(&tally);
+        failing.extend(failed);
     }
     assert!(
         failing.is_empty(),

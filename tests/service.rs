@@ -1,0 +1,286 @@
+//! What the service promises beside its results: what becomes of interim results, refused events, changed jobs, snapshots and a log that has forgotten.
+
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+use tidewatch::config::Job;
+use tidewatch::engine::result::DocumentKind;
+use tidewatch::runtime::clock::{Clock, ManualClock};
+use tidewatch::runtime::embedded::Embedded;
+use tidewatch::runtime::log::memory::{Cluster, MemoryLog, Stored};
+use tidewatch::runtime::log::{Outgoing, TopicPartition};
+use tidewatch::runtime::observer::{Fact, Observer, Silent};
+use tidewatch::runtime::service::{Service, Settings};
+use tidewatch::runtime::store::MemoryStore;
+use tidewatch::runtime::task::TopicNames;
+
+const MINUTE_MS: i64 = 60_000;
+const GROUP: &str = "group.j";
+
+fn job(span: &str, extensions: &str) -> Arc<Job> {
+    let text = format!(
+        r#"{{"job_id":"j","analysis_config":{{"bucket_span":"{span}","detectors":[{{"function":"count","partition_field_name":"host"}}],
+        "influencers":["host"]}},"data_description":{{"time_field":"time","time_format":"epoch_ms"}},
+        "datafeed_config":{{"indices":["events"]}},"tidewatch":{extensions}}}"#
+    );
+    Arc::new(Job::from_text(&text, "test").expect("a valid job"))
+}
+
+fn event(minute: i64, host: &str) -> String {
+    format!(r#"{{"time":{},"host":"{host}"}}"#, minute * MINUTE_MS)
+}
+
+/// Remembers the names of what happened.
+#[derive(Default)]
+struct Diary(Mutex<Vec<String>>);
+
+impl Diary {
+    fn has(&self, name: &str) -> bool {
+        let entries = self.0.lock().unwrap();
+        entries.iter().any(|entry| entry.starts_with(name))
+    }
+    fn clear(&self) {
+        self.0.lock().unwrap().clear();
+    }
+}
+
+impl Observer for Diary {
+    fn observe(&self, _job_id: &str, fact: &Fact<'_>) {
+        self.0.lock().unwrap().push(format!("{fact:?}"));
+    }
+}
+
+/// One instance at a time on a cluster that outlives it.
+struct House {
+    cluster: Cluster,
+    clock: ManualClock,
+    store: MemoryStore,
+    diary: Arc<Diary>,
+}
+
+impl House {
+    fn new(partitions: i32) -> House {
+        let cluster = Cluster::new();
+        cluster.create_topic("events", partitions);
+        House {
+            cluster,
+            clock: ManualClock::at(0),
+            store: MemoryStore::new(),
+            diary: Arc::new(Diary::default()),
+        }
+    }
+
+    fn send(&self, partition: i32, payload: &str) {
+        let message = Outgoing {
+            topic: "events".into(),
+            partition: Some(partition),
+            key: None,
+            payload: Some(payload.into()),
+            headers: Vec::new(),
+            timestamp_ms: Some(0),
+        };
+        self.cluster.append(&message).unwrap();
+    }
+
+    fn start(&self, job: Arc<Job>) -> Service<MemoryLog> {
+        self.diary.clear();
+        let log = self.cluster.open(GROUP, "one");
+        let clock: Arc<dyn Clock> = Arc::new(self.clock.clone());
+        let diary: Arc<dyn Observer> = Arc::clone(&self.diary) as Arc<dyn Observer>;
+        Service::start(
+            log,
+            Box::new(self.store.clone()),
+            clock,
+            diary,
+            job,
+            Settings::default(),
+        )
+        .unwrap()
+    }
+
+    fn settle(&self, service: &mut Service<MemoryLog>) {
+        for _ in 0..100 {
+            self.clock.advance(1_000);
+            service.breathe(Duration::ZERO).unwrap();
+        }
+        assert!(service.is_settled());
+    }
+
+    fn results(&self, kind: DocumentKind) -> Vec<Arc<Stored>> {
+        self.cluster
+            .committed(TopicNames::new("tidewatch").results(kind))
+    }
+
+    fn bucket_times(&self) -> Vec<i64> {
+        let minute = |m: &Arc<Stored>| m.timestamp_ms.unwrap() / MINUTE_MS;
+        self.results(DocumentKind::Bucket)
+            .iter()
+            .map(minute)
+            .collect()
+    }
+}
+
+fn header<'m>(message: &'m Stored, name: &str) -> &'m str {
+    let found = message.headers.iter().find(|(held, _)| *held == name);
+    found.map_or("", |(_, value)| value)
+}
+
+#[test]
+fn interim_results_are_replaced_as_the_bucket_fills_and_gone_when_it_is_closed() {
+    let clock = ManualClock::at(0);
+    let mut service = Embedded::new(
+        Settings::default(),
+        Arc::new(clock.clone()),
+        Arc::new(Silent),
+    );
+    service.create_topic("events", 2);
+    service
+        .start(job("1m", r#"{"shards":2,"interim_interval":"5s"}"#))
+        .unwrap();
+    let mut standing = std::collections::BTreeSet::new();
+    let mut published = 0;
+    for second in 0..180 {
+        for partition in 0..2 {
+            let payload = format!(r#"{{"time":{},"host":"h{partition}"}}"#, second * 1_000);
+            service
+                .produce("events", Some(partition), None, payload.as_bytes(), 0)
+                .unwrap();
+        }
+        clock.advance(1_000);
+        service.drain().unwrap();
+        for message in service.interim(DocumentKind::Bucket) {
+            match &message.payload {
+                Some(_) => {
+                    published += 1;
+                    standing.insert(message.key.clone())
+                }
+                None => standing.remove(&message.key),
+            };
+        }
+    }
+    assert!(
+        published >= 20,
+        "{published} interim buckets in three minutes"
+    );
+    assert_eq!(standing.len(), 1, "only of the bucket that is still open");
+    assert_eq!(service.results(DocumentKind::Bucket).len(), 2);
+}
+
+#[test]
+fn what_is_refused_is_kept_with_its_reason_and_origin() {
+    let house = House::new(1);
+    let mut service = house.start(job("1m", "{}"));
+    for payload in [
+        event(5, "a"),
+        "{\"time\":".to_owned(),
+        event(9, "a"),
+        event(5, "a"),
+    ] {
+        house.send(0, &payload);
+    }
+    house.settle(&mut service);
+    let letters = house
+        .cluster
+        .committed(TopicNames::new("tidewatch").dead_letters());
+    let found: Vec<(&str, &str)> = letters
+        .iter()
+        .map(|letter| (header(letter, "reason"), header(letter, "offset")))
+        .collect();
+    assert_eq!(found, [("malformed", "1"), ("late", "3")]);
+    assert_eq!(header(&letters[0], "topic"), "events");
+    assert_eq!(
+        letters[0].payload.as_deref(),
+        Some(b"{\"time\":".as_slice())
+    );
+}
+
+#[test]
+fn a_result_is_a_cloud_event_under_its_own_id() {
+    let house = House::new(1);
+    let mut service = house.start(job("1m", "{}"));
+    [1, 2, 3]
+        .iter()
+        .for_each(|&minute| house.send(0, &event(minute, "a")));
+    house.settle(&mut service);
+    let bucket = &house.results(DocumentKind::Bucket)[0];
+    let key = String::from_utf8(bucket.key.clone().unwrap()).unwrap();
+    assert_eq!(header(bucket, "ce_id"), key);
+    assert_eq!(header(bucket, "ce_type"), "io.tidewatch.bucket.v1");
+    assert_eq!(header(bucket, "ce_source"), "/jobs/j");
+    assert_eq!(header(bucket, "ce_time"), "1970-01-01T00:01:00Z");
+    assert_eq!(bucket.timestamp_ms, Some(MINUTE_MS));
+}
+
+#[test]
+fn after_a_graceful_end_nothing_is_replayed() {
+    let house = House::new(3);
+    let mut service = house.start(job("1m", "{}"));
+    (0..30).for_each(|n| house.send(n as i32 % 3, &event(n, "a")));
+    house.settle(&mut service);
+    service.finish().unwrap();
+    (30..40).for_each(|n| house.send(n as i32 % 3, &event(n, "a")));
+    let mut service = house.start(job("1m", "{}"));
+    house.settle(&mut service);
+    assert!(
+        !house.diary.has("Replayed"),
+        "{:?}",
+        house.diary.0.lock().unwrap()
+    );
+    let times = house.bucket_times();
+    assert!(times.is_sorted_by(|a, b| a < b), "{times:?}");
+}
+
+#[test]
+fn a_changed_job_learns_from_history_and_publishes_no_bucket_twice() {
+    for partitions in [1, 2] {
+        let house = House::new(partitions);
+        let mut service = house.start(job("1m", "{}"));
+        let send = |from: i64, to: i64| {
+            (from..to).for_each(|n| (0..partitions).for_each(|p| house.send(p, &event(n, "a"))));
+        };
+        send(0, 20);
+        house.settle(&mut service);
+        service.finish().unwrap();
+        let before = house.bucket_times();
+        let last = *before.last().unwrap();
+        send(20, 40);
+        let mut service = house.start(job("2m", "{}"));
+        house.settle(&mut service);
+        assert!(house.diary.has("Reconfigured"));
+        let after = house.bucket_times().split_off(before.len());
+        assert!(
+            after.iter().all(|&minute| minute > last),
+            "{last}: {after:?}"
+        );
+        assert!(after.len() >= 8, "{after:?}");
+        // And once more from where it stands, which is nothing new.
+        service.finish().unwrap();
+        let mut service = house.start(job("2m", "{}"));
+        house.settle(&mut service);
+        assert_eq!(house.bucket_times().len(), before.len() + after.len());
+    }
+}
+
+#[test]
+fn a_log_that_has_forgotten_what_should_be_replayed_is_said_aloud_and_the_job_goes_on() {
+    let house = House::new(1);
+    let mut service = house.start(job("1m", "{}"));
+    (0..30).for_each(|n| house.send(0, &event(n, "a")));
+    house.settle(&mut service);
+    house.cluster.evict(&service.into_log()); // dead before a snapshot was due
+    house
+        .cluster
+        .truncate(&TopicPartition::new("events", 0), 10);
+    (30..40).for_each(|n| house.send(0, &event(n, "a")));
+    let mut service = house.start(job("1m", "{}"));
+    house.settle(&mut service);
+    assert!(
+        house.diary.has("Gap"),
+        "{:?}",
+        house.diary.0.lock().unwrap()
+    );
+    let times = house.bucket_times();
+    assert!(
+        times.is_sorted_by(|a, b| a < b) && times.last() > Some(&35),
+        "{times:?}"
+    );
+}
