@@ -20,13 +20,14 @@ pub(super) struct Extracted {
     pub(super) time_is_object: bool,
 }
 
-/// Reads the object at the beginning of `text` into `values`, which are indexed by the slots of `paths`.
+/// Reads the object at the beginning of `text` into `values`, which are indexed by the slots of `paths`; or says what is wrong
+/// with it, and at which byte.
 pub(super) fn extract<'p>(
     paths: &Paths,
     time_slot: usize,
     text: &'p str,
     values: &mut [Value<'p>],
-) -> Result<Extracted, Flaw> {
+) -> Result<Extracted, (Flaw, usize)> {
     let mut walk = Walk {
         paths,
         scanner: Scanner::new(text),
@@ -34,10 +35,12 @@ pub(super) fn extract<'p>(
         time_slot,
         time_is_object: false,
     };
-    if walk.scanner.peek()? != b'{' {
-        return Err(walk.scanner.flaw("an object"));
-    }
-    walk.object(Paths::ROOT, 1)?;
+    let read = match walk.scanner.peek() {
+        Ok(b'{') => walk.object(Paths::ROOT, 1),
+        Ok(_) => Err(Flaw::Object),
+        Err(flaw) => Err(flaw),
+    };
+    read.map_err(|flaw| (flaw, walk.scanner.position()))?;
     Ok(Extracted {
         end: walk.scanner.position(),
         fields: walk.scanner.fields,
@@ -65,12 +68,13 @@ impl<'p> Walk<'_, 'p> {
             return Ok(());
         }
         loop {
-            let (key, first) = self.scanner.key()?;
+            let key = self.scanner.key()?;
+            let first = self.scanner.colon()?;
             match self.paths.step(node, &key) {
-                None => self.scanner.skip_value(depth)?,
+                None => self.scanner.skip_value(first, depth)?,
                 Some(child) => self.wanted(child, first, depth)?,
             }
-            if !self.scanner.more(b'}', "',' or '}' after a value")? {
+            if !self.scanner.more(b'}', Flaw::ObjectGoesOn)? {
                 return Ok(());
             }
         }
@@ -86,11 +90,11 @@ impl<'p> Walk<'_, 'p> {
             }
             return match self.paths.leads_on(node) {
                 true => self.object(node, depth + 1),
-                false => self.scanner.skip_value(depth),
+                false => self.scanner.skip_value(first, depth),
             };
         }
         let Some(slot) = self.paths.slot(node) else {
-            return self.scanner.skip_value(depth);
+            return self.scanner.skip_value(first, depth);
         };
         self.values[slot] = match first {
             b'[' => self.list(depth + 1)?,
@@ -113,13 +117,13 @@ impl<'p> Walk<'_, 'p> {
         }
         loop {
             match self.scanner.peek()? {
-                b'{' | b'[' => self.scanner.skip_value(depth)?,
+                first @ (b'{' | b'[') => self.scanner.skip_value(first, depth)?,
                 first => match plain(&mut self.scanner, first)? {
                     Value::Missing => {}
                     value => list.push(value),
                 },
             }
-            if !self.scanner.more(b']', "',' or ']' after a value")? {
+            if !self.scanner.more(b']', Flaw::ArrayGoesOn)? {
                 break;
             }
         }

@@ -44,12 +44,11 @@ pub struct Decoder {
     /// How many fields an event has; `time_slot` may lie behind them.
     field_count: usize,
     time_slot: usize,
-    slot_count: usize,
     time_field: String,
     time: TimeReader,
     future_skew_ms_max: i64,
     bytes_max: usize,
-    /// Empty between events; kept for its memory.
+    /// One a slot; all missing between events, kept for its memory.
     values: Vec<Value<'static>>,
 }
 
@@ -86,12 +85,11 @@ impl Decoder {
             paths: Paths::new(&slots),
             field_count: job.fields.len(),
             time_slot,
-            slot_count: slots.len(),
             time_field: job.time_field.clone(),
             time: TimeReader::new(&job.time_format),
             future_skew_ms_max: job.extensions.max_future_skew_ms,
             bytes_max: BYTES_MAX,
-            values: Vec::new(),
+            values: vec![Value::Missing; slots.len()],
         }
     }
 
@@ -113,7 +111,6 @@ impl Decoder {
         if payload.len() > self.bytes_max {
             return sink(Err(self.too_long(payload.len())));
         }
-        let mut framer = Framer::new(self.bytes_max);
         let mut rest = payload.strip_prefix(BOM).unwrap_or(payload);
         if rest.iter().all(u8::is_ascii_whitespace) {
             return sink(Err(rejection(
@@ -122,11 +119,14 @@ impl Decoder {
                 payload.len(),
             )));
         }
-        while let Step::Took(length) =
-            self.step(&mut framer, rest, true, message_time, &mut |decoded| {
-                sink(decoded.outcome)
-            })
+        // Nearly always that is all: one object. It needs no frame, and may be laid out as it likes.
+        if let Ok(length) = self.object(rest, message_time, 0, &mut |decoded| sink(decoded.outcome))
         {
+            rest = rest[length..].trim_ascii_start();
+        }
+        let mut framer = Framer::new(self.bytes_max);
+        let sink = &mut |decoded: Decoded<'_>| sink(decoded.outcome);
+        while let Step::Took(length) = self.step(&mut framer, rest, true, message_time, sink) {
             rest = &rest[length..];
         }
     }
@@ -155,8 +155,11 @@ impl Decoder {
             },
             Frame::Cut { at, end } => {
                 let raw = bytes[at..end].trim_ascii_end();
-                let flaw = self.flaw_of(raw).unwrap_or(Flaw::Cut);
-                (at, end, flawed(flaw, raw))
+                (
+                    at,
+                    end,
+                    flawed(check(raw).err().unwrap_or((Flaw::Cut, raw.len())), raw),
+                )
             }
             Frame::Line { at, end } | Frame::Other { at, end } => {
                 (at, end, not_an_object(&bytes[at..end]))
@@ -188,12 +191,9 @@ impl Decoder {
         message_time: Option<EventTime>,
         offset: usize,
         sink: &mut dyn FnMut(Decoded<'_>),
-    ) -> Result<usize, Flaw> {
-        let text = std::str::from_utf8(bytes).map_err(|error| Flaw::Utf8 {
-            at: error.valid_up_to(),
-        })?;
-        let mut values = recycled(std::mem::take(&mut self.values));
-        values.resize(self.slot_count, Value::Missing);
+    ) -> Result<usize, (Flaw, usize)> {
+        let text = std::str::from_utf8(bytes).map_err(|error| (Flaw::Utf8, error.valid_up_to()))?;
+        let mut values: Vec<Value<'_>> = std::mem::take(&mut self.values);
         let extracted = json::extract(&self.paths, self.time_slot, text, &mut values);
         let length = extracted.map(|extracted| {
             let raw = &bytes[..extracted.end];
@@ -218,8 +218,7 @@ impl Decoder {
         offset: usize,
         sink: &mut dyn FnMut(Decoded<'_>),
     ) {
-        let mut values = recycled(std::mem::take(&mut self.values));
-        values.resize(self.slot_count, Value::Missing);
+        let mut values: Vec<Value<'_>> = std::mem::take(&mut self.values);
         header.fill(cells, &mut values);
         let extracted = Extracted {
             end: raw.len(),
@@ -228,16 +227,6 @@ impl Decoder {
         };
         self.conclude(&values, &extracted, None, raw, offset, sink);
         self.values = recycled(values);
-    }
-
-    /// What is wrong with the object that `bytes` begin with, if anything.
-    fn flaw_of(&self, bytes: &[u8]) -> Option<Flaw> {
-        match std::str::from_utf8(bytes) {
-            Ok(text) => Scanner::new(text).skip_value(0).err(),
-            Err(error) => Some(Flaw::Utf8 {
-                at: error.valid_up_to(),
-            }),
-        }
     }
 
     /// Makes an event of the values, if their time allows.
@@ -350,14 +339,21 @@ impl Decoder {
 /// The mark that some editors put before UTF-8 text.
 const BOM: &[u8] = b"\xef\xbb\xbf";
 
-/// The same memory, empty, for values that borrow from elsewhere. (Collecting a vector's own iterator works in place.)
+/// The same memory, every value missing, for an event that borrows from elsewhere. (Collecting a vector's own iterator works in place.)
 #[inline]
-fn recycled<'b>(mut values: Vec<Value<'_>>) -> Vec<Value<'b>> {
-    values.clear();
-    values
-        .into_iter()
-        .map(|_| unreachable!("the vector is empty"))
-        .collect()
+fn recycled(values: Vec<Value<'_>>) -> Vec<Value<'static>> {
+    values.into_iter().map(|_| Value::Missing).collect()
+}
+
+/// What is wrong with the JSON value that `bytes` begin with, and where; how long it is if nothing is.
+fn check(bytes: &[u8]) -> Result<usize, (Flaw, usize)> {
+    let text = std::str::from_utf8(bytes).map_err(|error| (Flaw::Utf8, error.valid_up_to()))?;
+    let mut scanner = Scanner::new(text);
+    let skipped = scanner
+        .peek()
+        .and_then(|first| scanner.skip_value(first, 0));
+    skipped.map_err(|flaw| (flaw, scanner.position()))?;
+    Ok(scanner.position())
 }
 
 fn rejection(reason: Reason, detail: String, length: usize) -> Rejection {
@@ -369,34 +365,26 @@ fn rejection(reason: Reason, detail: String, length: usize) -> Rejection {
 }
 
 #[cold]
-fn flawed(flaw: Flaw, raw: &[u8]) -> Rejection {
-    let (reason, detail) = match flaw {
-        Flaw::Cut => (
-            Reason::Malformed,
-            "the object is cut off; expected '}' at its end".into(),
+fn flawed((flaw, at): (Flaw, usize), raw: &[u8]) -> Rejection {
+    let reason = match flaw {
+        Flaw::TooDeep => Reason::TooDeep,
+        _ => Reason::Malformed,
+    };
+    let detail = match (flaw, flaw.expected()) {
+        (_, Some(expected)) => format!(
+            "byte {at}: found {}; expected {expected}",
+            found_at(raw, at)
         ),
-        Flaw::TooDeep => (
-            Reason::TooDeep,
-            format!(
-                "more than {} objects and arrays inside one another",
-                scan::DEPTH_MAX
-            ),
+        (Flaw::TooDeep, _) => format!(
+            "more than {} objects and arrays inside one another",
+            scan::DEPTH_MAX
         ),
-        Flaw::Syntax { at, expected } => (
-            Reason::Malformed,
-            format!(
-                "byte {at}: found {}; expected {expected}",
-                found_at(raw, at)
-            ),
+        (Flaw::Range, _) => format!(
+            "byte {at}: {} does not fit a 64-bit float",
+            found_at(raw, at)
         ),
-        Flaw::Range { at } => (
-            Reason::Malformed,
-            format!(
-                "byte {at}: {} does not fit a 64-bit float",
-                found_at(raw, at)
-            ),
-        ),
-        Flaw::Utf8 { at } => (Reason::Malformed, format!("byte {at}: not UTF-8")),
+        (Flaw::Utf8, _) => format!("byte {at}: not UTF-8"),
+        _ => "the object is cut off; expected '}' at its end".into(),
     };
     rejection(reason, detail, raw.len())
 }
@@ -404,14 +392,9 @@ fn flawed(flaw: Flaw, raw: &[u8]) -> Rejection {
 #[cold]
 fn not_an_object(raw: &[u8]) -> Rejection {
     let raw = raw.trim_ascii_end();
-    let is_json = std::str::from_utf8(raw).is_ok_and(|text| {
-        let mut scanner = Scanner::new(text);
-        scanner.skip_value(0).is_ok() && scanner.position() == text.len()
-    });
-    let reason = if is_json {
-        Reason::WrongType
-    } else {
-        Reason::Malformed
+    let reason = match check(raw) == Ok(raw.len()) {
+        true => Reason::WrongType,
+        false => Reason::Malformed,
     };
     let detail = format!("found {}; expected a JSON object", found_at(raw, 0));
     rejection(reason, detail, raw.len())

@@ -2,8 +2,9 @@
 //!
 //! A [`Scanner`] stands at a byte of one document and moves forward only. It borrows what can be borrowed (strings without an
 //! escape, digits), checks the grammar of RFC 8259 also in what it skips, and neither recurses nor allocates while skipping.
-//! Why not serde_json: its skipping has no depth limit, an event with an escape or a nested part costs it an allocation, and
-//! `benches/decode.rs` shows the difference. Checked: tests/decode.rs compares it with serde_json on generated documents.
+//! Why not serde_json: its skipping has no depth limit, an event with an escape or a nested part costs it an allocation, and it cannot say
+//! where to go on after a flaw; `benches/decode.rs` keeps watch that this is no slower. Checked: tests/decode.rs compares the two on
+//! generated and on broken documents.
 //!
 //! One liberty: half a surrogate pair (`"\ud83d"`, the mark of a logger that cuts text) reads as U+FFFD rather than costing the event.
 
@@ -12,19 +13,49 @@ use std::borrow::Cow;
 /// Objects and arrays inside one another, the event itself included.
 pub(super) const DEPTH_MAX: u32 = 64;
 
-/// What is wrong with a document.
+/// What is wrong with a document, at the byte where the scanner stands. One byte, so that results travel in registers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Flaw {
     /// It ends before it is complete.
     Cut,
     /// More than [`DEPTH_MAX`] containers inside one another.
     TooDeep,
-    /// Not JSON at byte `at`.
-    Syntax { at: usize, expected: &'static str },
-    /// A number at byte `at` that no 64-bit float can hold.
-    Range { at: usize },
-    /// Not UTF-8 at byte `at`.
-    Utf8 { at: usize },
+    /// Not UTF-8.
+    Utf8,
+    /// A number that no 64-bit float can hold.
+    Range,
+    /// Not JSON: instead of what stands here there should be...
+    Object,
+    Key,
+    Colon,
+    ObjectGoesOn,
+    ArrayGoesOn,
+    Value,
+    Digit,
+    PlainText,
+    Escape,
+    HexDigits,
+}
+
+impl Flaw {
+    /// What would have been right, of flaws of the grammar.
+    pub(super) fn expected(self) -> Option<&'static str> {
+        Some(match self {
+            Flaw::Cut | Flaw::TooDeep | Flaw::Utf8 | Flaw::Range => return None,
+            Flaw::Object => "an object",
+            Flaw::Key => "a key in double quotes",
+            Flaw::Colon => "':' after a key",
+            Flaw::ObjectGoesOn => "',' or '}' after a value",
+            Flaw::ArrayGoesOn => "',' or ']' after a value",
+            Flaw::Value => {
+                "a value: an object, an array, text in double quotes, a number, true, false or null"
+            }
+            Flaw::Digit => "a digit",
+            Flaw::PlainText => "no line end or control character in a text (write \\n, \\u001f)",
+            Flaw::Escape => "an escape: \\\" \\\\ \\/ \\b \\f \\n \\r \\t or \\uXXXX",
+            Flaw::HexDigits => "four hexadecimal digits after \\u",
+        })
+    }
 }
 
 /// A number as it was written.
@@ -53,20 +84,27 @@ impl<'p> Scanner<'p> {
         }
     }
 
-    /// How many bytes have been read.
+    /// How many bytes have been read; after a flaw, where it is.
     pub(super) fn position(&self) -> usize {
         self.at
     }
 
     /// The byte here, blanks included.
-    #[inline]
+    #[inline(always)]
     fn byte(&self) -> Option<u8> {
         self.text.as_bytes().get(self.at).copied()
     }
 
     /// The next byte that is not blank; stands at it afterwards.
-    #[inline]
+    #[inline(always)]
     pub(super) fn peek(&mut self) -> Result<u8, Flaw> {
+        match self.byte() {
+            Some(byte) if byte > b' ' => Ok(byte),
+            _ => self.peek_further(),
+        }
+    }
+
+    fn peek_further(&mut self) -> Result<u8, Flaw> {
         loop {
             match self.byte() {
                 Some(b' ' | b'\n' | b'\r' | b'\t') => self.at += 1,
@@ -77,76 +115,60 @@ impl<'p> Scanner<'p> {
     }
 
     /// Moves past the byte that `peek` has just shown.
-    #[inline]
+    #[inline(always)]
     pub(super) fn bump(&mut self) {
         self.at += 1;
     }
 
-    /// Moves past `wanted`, blanks before it included.
-    #[inline]
-    pub(super) fn expect(&mut self, wanted: u8, expected: &'static str) -> Result<(), Flaw> {
-        if self.peek()? != wanted {
-            return Err(self.flaw(expected));
-        }
-        self.at += 1;
-        Ok(())
-    }
-
-    #[cold]
-    pub(super) fn flaw(&self, expected: &'static str) -> Flaw {
-        Flaw::Syntax {
-            at: self.at,
-            expected,
-        }
-    }
-
     /// After an element: whether a comma says that another follows (`true`) or `close` ends the container (`false`).
-    #[inline]
-    pub(super) fn more(&mut self, close: u8, expected: &'static str) -> Result<bool, Flaw> {
+    #[inline(always)]
+    pub(super) fn more(&mut self, close: u8, otherwise: Flaw) -> Result<bool, Flaw> {
         let byte = self.peek()?;
         if byte != b',' && byte != close {
-            return Err(self.flaw(expected));
+            return Err(otherwise);
         }
         self.at += 1;
         Ok(byte == b',')
     }
 
-    /// A key and its colon; stands at the value's first byte afterwards, and has counted the field if that is no object.
-    #[inline]
-    pub(super) fn key(&mut self) -> Result<(Cow<'p, str>, u8), Flaw> {
-        if self.peek()? != b'"' {
-            return Err(self.flaw("a key in double quotes"));
+    /// The colon after a key; then the first byte of the value, where it stands afterwards. The field counts if that is no object.
+    #[inline(always)]
+    pub(super) fn colon(&mut self) -> Result<u8, Flaw> {
+        if self.peek()? != b':' {
+            return Err(Flaw::Colon);
         }
-        let key = self.string()?;
-        self.expect(b':', "':' after a key")?;
+        self.at += 1;
         let first = self.peek()?;
         self.fields += u32::from(first != b'{');
-        Ok((key, first))
+        Ok(first)
+    }
+
+    /// A key, borrowed unless it holds an escape.
+    #[inline(always)]
+    pub(super) fn key(&mut self) -> Result<Cow<'p, str>, Flaw> {
+        match self.peek()? {
+            b'"' => self.string(),
+            _ => Err(Flaw::Key),
+        }
     }
 
     /// The string that begins here.
-    #[inline]
+    #[inline(always)]
     pub(super) fn string(&mut self) -> Result<Cow<'p, str>, Flaw> {
         let start = self.at + 1;
         let end = plain_until(self.text.as_bytes(), start);
         self.at = end;
-        match self.byte() {
-            Some(b'"') => {
-                self.at += 1;
-                Ok(Cow::Borrowed(&self.text[start..end]))
-            }
-            Some(b'\\') => self.escaped(start).map(Cow::Owned),
-            Some(_) => {
-                Err(self.flaw("no line end or control character in a string (write \\n, \\u001f)"))
-            }
-            None => Err(Flaw::Cut),
+        if self.byte() != Some(b'"') {
+            return self.escaped(start).map(Cow::Owned);
         }
+        self.at += 1;
+        Ok(Cow::Borrowed(&self.text[start..end]))
     }
 
-    /// The rest of a string that began at `start` and has its first escape here.
+    /// The rest of a string that began at `start` and is plain up to here.
     #[cold]
     fn escaped(&mut self, start: usize) -> Result<String, Flaw> {
-        let mut text = String::with_capacity(self.at - start + 16);
+        let mut text = String::new();
         let mut run = start;
         loop {
             self.at = plain_until(self.text.as_bytes(), self.at);
@@ -157,11 +179,7 @@ impl<'p> Scanner<'p> {
                     return Ok(text);
                 }
                 Some(b'\\') => text.push(self.escape()?),
-                Some(_) => {
-                    return Err(self.flaw(
-                        "no line end or control character in a string (write \\n, \\u001f)",
-                    ));
-                }
+                Some(_) => return Err(Flaw::PlainText),
                 None => return Err(Flaw::Cut),
             }
             run = self.at;
@@ -179,7 +197,7 @@ impl<'p> Scanner<'p> {
             b'r' => '\r',
             b't' => '\t',
             b'u' => return self.unicode_escape(),
-            _ => return Err(self.flaw("an escape: \\\" \\\\ \\/ \\b \\f \\n \\r \\t or \\uXXXX")),
+            _ => return Err(Flaw::Escape),
         };
         self.at += 2;
         Ok(c)
@@ -187,87 +205,101 @@ impl<'p> Scanner<'p> {
 
     /// `\uXXXX`, or two of them that make a pair.
     fn unicode_escape(&mut self) -> Result<char, Flaw> {
-        let first = self.hex4(self.at + 2)?;
-        self.at += 6;
+        let first = self.hex4()?;
         if (0xd800..0xdc00).contains(&first) && self.text.as_bytes()[self.at..].starts_with(b"\\u")
         {
-            let second = self.hex4(self.at + 2)?;
+            let before = self.at;
+            let second = self.hex4()?;
             if (0xdc00..0xe000).contains(&second) {
-                self.at += 6;
                 let code = 0x10000 + ((first - 0xd800) << 10) + (second - 0xdc00);
                 return Ok(char::from_u32(code).expect("a surrogate pair lies within Unicode"));
             }
+            self.at = before;
         }
         Ok(char::from_u32(first).unwrap_or(char::REPLACEMENT_CHARACTER))
     }
 
-    fn hex4(&self, from: usize) -> Result<u32, Flaw> {
+    /// The number that `\uXXXX` holds.
+    fn hex4(&mut self) -> Result<u32, Flaw> {
         let mut code = 0;
-        for at in from..from + 4 {
-            let digit = match self.text.as_bytes().get(at) {
-                None => return Err(Flaw::Cut),
-                Some(byte) => (*byte as char).to_digit(16),
-            };
-            let expected = "four hexadecimal digits after \\u";
-            code = code * 16 + digit.ok_or(Flaw::Syntax { at, expected })?;
+        for at in self.at + 2..self.at + 6 {
+            let byte = *self.text.as_bytes().get(at).ok_or(Flaw::Cut)?;
+            let digit = (byte as char).to_digit(16).ok_or(Flaw::HexDigits)?;
+            code = code * 16 + digit;
         }
+        self.at += 6;
         Ok(code)
-    }
-
-    /// The digits here as they are written, and whether they have neither fraction nor exponent.
-    #[inline]
-    fn digits(&mut self) -> Result<(&'p str, bool), Flaw> {
-        let start = self.at;
-        if self.byte() == Some(b'-') {
-            self.at += 1;
-        }
-        match self.byte() {
-            Some(b'0') => self.at += 1,
-            Some(b'1'..=b'9') => self.skip_digits("a digit")?,
-            None => return Err(Flaw::Cut),
-            Some(_) => return Err(self.flaw("a value: an object, an array, text in double quotes, a number, true, false or null")),
-        }
-        let mut whole = true;
-        if self.byte() == Some(b'.') {
-            (self.at, whole) = (self.at + 1, false);
-            self.skip_digits("a digit after the decimal point")?;
-        }
-        if let Some(b'e' | b'E') = self.byte() {
-            (self.at, whole) = (self.at + 1, false);
-            if let Some(b'+' | b'-') = self.byte() {
-                self.at += 1;
-            }
-            self.skip_digits("a digit in the exponent")?;
-        }
-        Ok((&self.text[start..self.at], whole))
-    }
-
-    /// Digits, at least one.
-    #[inline]
-    fn skip_digits(&mut self, expected: &'static str) -> Result<(), Flaw> {
-        let from = self.at;
-        while let Some(b'0'..=b'9') = self.byte() {
-            self.at += 1;
-        }
-        if self.at > from {
-            return Ok(());
-        }
-        Err(self.byte().map_or(Flaw::Cut, |_| self.flaw(expected)))
     }
 
     /// The number that begins here.
     #[inline]
     pub(super) fn number(&mut self) -> Result<Number<'p>, Flaw> {
-        let at = self.at;
-        let (digits, whole) = self.digits()?;
-        if whole {
-            return Ok(digits.parse().map_or(Number::Big(digits), Number::Int));
+        let start = self.at;
+        let digits = self.digits()?;
+        let text = &self.text[start..self.at];
+        if let Some(number) = digits.small() {
+            return Ok(number);
         }
-        let number: f64 = digits.parse().expect("JSON's numbers are a part of Rust's");
+        if digits.decimals == Some(0) {
+            return Ok(text.parse().map_or(Number::Big(text), Number::Int));
+        }
+        let number: f64 = text.parse().expect("JSON's numbers are a part of Rust's");
         if !number.is_finite() {
-            return Err(Flaw::Range { at });
+            self.at = start;
+            return Err(Flaw::Range);
         }
         Ok(Number::Float(number))
+    }
+
+    /// The number here by its digits; moves past it.
+    #[inline(always)]
+    fn digits(&mut self) -> Result<Digits, Flaw> {
+        let negative = self.byte() == Some(b'-');
+        self.at += usize::from(negative);
+        let mut digits = Digits {
+            negative,
+            mantissa: 0,
+            count: 0,
+            decimals: Some(0),
+        };
+        match self.byte() {
+            Some(b'0') => self.at += 1,
+            Some(b'1'..=b'9') => self.run(&mut digits)?,
+            None => return Err(Flaw::Cut),
+            Some(_) if negative => return Err(Flaw::Digit),
+            Some(_) => return Err(Flaw::Value),
+        }
+        if self.byte() == Some(b'.') {
+            self.at += 1;
+            let from = self.at;
+            self.run(&mut digits)?;
+            digits.decimals = Some(self.at - from);
+        }
+        if let Some(b'e' | b'E') = self.byte() {
+            self.at += 1;
+            self.at += usize::from(matches!(self.byte(), Some(b'+' | b'-')));
+            self.run(&mut digits)?;
+            digits.decimals = None;
+        }
+        Ok(digits)
+    }
+
+    /// One digit or more, added to the mantissa (which means nothing any more once `count` is beyond 19).
+    #[inline(always)]
+    fn run(&mut self, digits: &mut Digits) -> Result<(), Flaw> {
+        let from = self.at;
+        while let Some(byte @ b'0'..=b'9') = self.byte() {
+            digits.mantissa = digits
+                .mantissa
+                .wrapping_mul(10)
+                .wrapping_add(u64::from(byte - b'0'));
+            self.at += 1;
+        }
+        digits.count += self.at - from;
+        if self.at > from {
+            return Ok(());
+        }
+        Err(self.byte().map_or(Flaw::Cut, |_| Flaw::Digit))
     }
 
     /// `true`, `false` or `null`, whichever `word` is.
@@ -281,21 +313,21 @@ impl<'p> Scanner<'p> {
         if word.as_bytes().starts_with(rest) {
             return Err(Flaw::Cut);
         }
-        Err(self.flaw(word))
+        Err(Flaw::Value)
     }
 
-    /// Moves past the value here, which lies inside `depth` containers.
-    #[inline]
-    pub(super) fn skip_value(&mut self, depth: u32) -> Result<(), Flaw> {
-        match self.peek()? {
-            b'{' | b'[' => self.skip_container(depth),
-            _ => self.skip_plain(),
+    /// Moves past the value here, which begins with `first` and lies inside `depth` containers.
+    #[inline(always)]
+    pub(super) fn skip_value(&mut self, first: u8, depth: u32) -> Result<(), Flaw> {
+        match first {
+            b'{' | b'[' => self.skip_container(first, depth),
+            _ => self.skip_plain(first),
         }
     }
 
-    #[inline]
-    fn skip_plain(&mut self) -> Result<(), Flaw> {
-        match self.peek()? {
+    #[inline(always)]
+    fn skip_plain(&mut self, first: u8) -> Result<(), Flaw> {
+        match first {
             b'"' => self.skip_string(),
             b't' => self.word("true"),
             b'f' => self.word("false"),
@@ -304,33 +336,37 @@ impl<'p> Scanner<'p> {
         }
     }
 
-    #[inline]
+    #[inline(always)]
     fn skip_string(&mut self) -> Result<(), Flaw> {
+        self.at = plain_until(self.text.as_bytes(), self.at + 1);
+        if self.byte() != Some(b'"') {
+            return self.skip_escaped();
+        }
         self.at += 1;
+        Ok(())
+    }
+
+    #[cold]
+    fn skip_escaped(&mut self) -> Result<(), Flaw> {
         loop {
-            self.at = plain_until(self.text.as_bytes(), self.at);
             match self.byte() {
                 Some(b'"') => {
                     self.at += 1;
                     return Ok(());
                 }
                 Some(b'\\') => drop(self.escape()?),
-                Some(_) => {
-                    return Err(self.flaw(
-                        "no line end or control character in a string (write \\n, \\u001f)",
-                    ));
-                }
+                Some(_) => return Err(Flaw::PlainText),
                 None => return Err(Flaw::Cut),
             }
+            self.at = plain_until(self.text.as_bytes(), self.at);
         }
     }
 
-    /// Moves past the object or array here. `open` has a bit a container that is open, 1 for an object, the innermost lowest:
-    /// a stack that cannot overflow, since it holds just [`DEPTH_MAX`].
-    fn skip_container(&mut self, depth: u32) -> Result<(), Flaw> {
+    /// Moves past the object or array here, which begins with `byte`. `open` has a bit a container that is open, 1 for an object,
+    /// the innermost lowest: a stack that cannot overflow, since it holds just [`DEPTH_MAX`].
+    fn skip_container(&mut self, mut byte: u8, depth: u32) -> Result<(), Flaw> {
         let (mut open, mut level) = (0_u64, 0);
         loop {
-            let byte = self.peek()?;
             if byte == b'{' || byte == b'[' {
                 level += 1;
                 if depth + level > DEPTH_MAX {
@@ -339,26 +375,27 @@ impl<'p> Scanner<'p> {
                 open = open << 1 | u64::from(byte == b'{');
                 self.at += 1;
                 let close = if byte == b'{' { b'}' } else { b']' };
-                if self.peek()? != close {
-                    self.skip_key_if(open)?;
+                let first = self.peek()?;
+                if first != close {
+                    byte = self.skip_key_if(open, first)?;
                     continue;
                 }
                 self.at += 1;
                 (open, level) = (open >> 1, level - 1);
             } else {
-                self.skip_plain()?;
+                self.skip_plain(byte)?;
             }
             loop {
                 if level == 0 {
                     return Ok(());
                 }
-                let more = if open & 1 == 1 {
-                    self.more(b'}', "',' or '}' after a value")?
-                } else {
-                    self.more(b']', "',' or ']' after a value")?
+                let more = match open & 1 {
+                    1 => self.more(b'}', Flaw::ObjectGoesOn)?,
+                    _ => self.more(b']', Flaw::ArrayGoesOn)?,
                 };
                 if more {
-                    self.skip_key_if(open)?;
+                    let first = self.peek()?;
+                    byte = self.skip_key_if(open, first)?;
                     break;
                 }
                 (open, level) = (open >> 1, level - 1);
@@ -366,27 +403,69 @@ impl<'p> Scanner<'p> {
         }
     }
 
-    /// In an object, the key before the next value.
-    #[inline]
-    fn skip_key_if(&mut self, open: u64) -> Result<(), Flaw> {
+    /// The first byte of the next value; in an object its key, which begins with `first`, goes before it.
+    #[inline(always)]
+    fn skip_key_if(&mut self, open: u64, first: u8) -> Result<u8, Flaw> {
         if open & 1 == 0 {
-            return Ok(());
+            return Ok(first);
         }
-        if self.peek()? != b'"' {
-            return Err(self.flaw("a key in double quotes"));
+        if first != b'"' {
+            return Err(Flaw::Key);
         }
         self.skip_string()?;
-        self.expect(b':', "':' after a key")?;
-        self.fields += u32::from(self.peek()? != b'{');
-        Ok(())
+        self.colon()
     }
 }
+
+/// A number's digits without its point.
+#[derive(Clone, Copy)]
+struct Digits {
+    negative: bool,
+    mantissa: u64,
+    /// How many digits there are, exponent included.
+    count: usize,
+    /// How many of them follow the point; `None` if there is an exponent.
+    decimals: Option<usize>,
+}
+
+impl Digits {
+    /// The number, if it is short enough to be made exactly here.
+    ///
+    /// With at most 15 digits and 22 decimals both the mantissa and the power of ten are exact floats, so that the one division rounds
+    /// correctly (Clinger 1990, "How to read floating point numbers accurately").
+    #[inline(always)]
+    fn small(&self) -> Option<Number<'static>> {
+        match self.decimals {
+            Some(0) if self.count <= 18 => {
+                let magnitude = self.mantissa as i64;
+                Some(Number::Int(if self.negative {
+                    -magnitude
+                } else {
+                    magnitude
+                }))
+            }
+            Some(decimals @ 1..=15) if self.count <= 15 => {
+                let magnitude = self.mantissa as f64 / POWERS_OF_TEN[decimals];
+                Some(Number::Float(if self.negative {
+                    -magnitude
+                } else {
+                    magnitude
+                }))
+            }
+            _ => None,
+        }
+    }
+}
+
+const POWERS_OF_TEN: [f64; 16] = [
+    1e0, 1e1, 1e2, 1e3, 1e4, 1e5, 1e6, 1e7, 1e8, 1e9, 1e10, 1e11, 1e12, 1e13, 1e14, 1e15,
+];
 
 /// The first byte from `at` on that is a quote, a backslash or a control character; the end if there is none.
 ///
 /// Eight bytes a step: `(w - n) & !w & 0x80` marks each byte of `w` below `n`, and a borrow can only make a false mark above a true
 /// one, so the lowest mark is right (the classic zero-byte test).
-#[inline]
+#[inline(always)]
 fn plain_until(bytes: &[u8], mut at: usize) -> usize {
     const ONES: u64 = 0x0101_0101_0101_0101;
     const HIGH: u64 = 0x8080_8080_8080_8080;
@@ -413,7 +492,8 @@ mod tests {
 
     fn skipped(text: &str) -> Result<usize, Flaw> {
         let mut scanner = Scanner::new(text);
-        scanner.skip_value(0).map(|()| scanner.position())
+        let first = scanner.peek()?;
+        scanner.skip_value(first, 0).map(|()| scanner.position())
     }
 
     #[test]
@@ -443,7 +523,10 @@ mod tests {
             "{\"a\":1]",
         ] {
             let flaw = skipped(&format!("[{bad}]"));
-            assert!(matches!(flaw, Err(Flaw::Syntax { .. })), "{bad}: {flaw:?}");
+            assert!(
+                flaw.is_err_and(|flaw| flaw.expected().is_some()),
+                "{bad}: {flaw:?}"
+            );
         }
         for cut in [
             "", "{", "[1,", "{\"a\":", "\"abc", "\"\\u00", "tru", "-", "1.", "1e", "{\"a\"",
@@ -500,6 +583,6 @@ mod tests {
         ] {
             assert_eq!(Scanner::new(json).number(), Ok(number));
         }
-        assert_eq!(Scanner::new("1e309").number(), Err(Flaw::Range { at: 0 }));
+        assert_eq!(Scanner::new("1e309").number(), Err(Flaw::Range));
     }
 }
