@@ -155,7 +155,7 @@ impl Pattern {
 
     #[cold]
     fn unread(&self, text: &str, rest: &str) -> Why {
-        let zoned = self.steps.iter().any(|step| *step == Step::Zone);
+        let zoned = self.steps.contains(&Step::Zone);
         let hint = match zoned && rest.starts_with(|c: char| c.is_ascii_alphabetic()) {
             true => " (of named zones only UTC, GMT and Z are known; use offsets)",
             false => "",
@@ -244,7 +244,8 @@ impl Compiler<'_> {
         if !has(Part::Year) && !has(Part::YearOfCentury) {
             return Err(PatternError::Incomplete("year"));
         }
-        if !has(Part::DayOfYear) && !(has(Part::Month) && has(Part::Day)) {
+        let has_day = has(Part::DayOfYear) || has(Part::Month) && has(Part::Day);
+        if !has_day {
             return Err(PatternError::Incomplete("day"));
         }
         Ok(())
