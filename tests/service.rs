@@ -284,3 +284,44 @@ fn a_log_that_has_forgotten_what_should_be_replayed_is_said_aloud_and_the_job_go
         "{times:?}"
     );
 }
+
+#[test]
+fn a_partition_that_falls_silent_in_mid_bucket_neither_holds_the_job_back_nor_loses_an_event() {
+    for extensions in [
+        r#"{"idle_timeout":"10s","shards":2}"#,
+        r#"{"idle_timeout":"10s","keyed_by_partition_field":true}"#,
+    ] {
+        let house = House::new(2);
+        let mut service = house.start(job("1m", extensions));
+        (0..6).for_each(|minute| house.send(0, &event(minute, "a")));
+        (0..6).for_each(|minute| house.send(1, &event(minute, "b")));
+        house.settle(&mut service); // both idle
+        (6..12).for_each(|minute| house.send(0, &event(minute, "a")));
+        house.settle(&mut service);
+        assert!(house.diary.has("Idle"));
+        let counts = |house: &House| -> Vec<u64> {
+            let count = |m: &Arc<Stored>| {
+                let json: serde_json::Value =
+                    serde_json::from_slice(m.payload.as_deref().unwrap()).unwrap();
+                json["event_count"].as_u64().unwrap()
+            };
+            house
+                .results(DocumentKind::Bucket)
+                .iter()
+                .map(count)
+                .collect()
+        };
+        assert_eq!(counts(&house), [2, 2, 2, 2, 2, 2, 1, 1, 1, 1, 1]);
+        // It wakes: what it had left was counted, what it adds to a closed bucket is late, what comes now is not.
+        house.send(1, &event(5, "b"));
+        for minute in 12..15 {
+            house.send(0, &event(minute, "a"));
+            house.send(1, &event(minute, "b"));
+            (0..8).for_each(|_| service.breathe(Duration::ZERO).unwrap());
+        }
+        house.settle(&mut service);
+        assert_eq!(counts(&house)[11..], [1, 2, 2]);
+        let late: u64 = if extensions.contains("shards") { 1 } else { 0 };
+        assert_eq!(u64::from(house.diary.has("LateForJudge")), late);
+    }
+}

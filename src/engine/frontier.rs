@@ -1,6 +1,7 @@
 //! How far all inputs of a judge or a rollup have come.
 //!
-//! The frontier is the smallest watermark over the inputs that are not idle; while one of them has not spoken there is none. Holds: it never retreats,
+//! The frontier is the smallest watermark over the inputs that are not idle; while one of them has not spoken there is none. When all are idle it is
+//! the largest: nobody is waited for, and in which order they fell silent must not matter. Holds: it never retreats,
 //! whatever arrives in whatever order; an idle input counts again from its next word on.
 
 use super::wire::InputId;
@@ -54,16 +55,9 @@ impl Frontier {
 
     /// Everything before this instant has been said by all that count; `None` at first.
     pub fn reach(&mut self) -> Option<BucketStart> {
-        let mut active = self
-            .inputs
-            .values()
-            .filter(|voice| !voice.idle)
-            .map(|voice| voice.until)
-            .peekable();
-        if active.peek().is_some() {
-            let least = active.min().expect("at least one is active");
-            self.reached = self.reached.max(least);
-        }
+        let active = self.inputs.values().filter(|voice| !voice.idle);
+        let least = active.map(|voice| voice.until).min();
+        self.reached = self.reached.max(least.unwrap_or_else(|| self.furthest()));
         self.reached
     }
 
@@ -96,12 +90,19 @@ mod tests {
             Some(BucketStart(50)),
             "a late voice does not pull the others back"
         );
-        frontier.idle(id("a"));
-        frontier.idle(id("b"));
-        assert_eq!(
-            frontier.reach(),
-            Some(BucketStart(50)),
-            "when all are idle, nothing moves"
-        );
+    }
+
+    #[test]
+    fn when_all_are_idle_the_furthest_counts_in_whichever_order_they_fell_silent() {
+        for (first, second) in [("a", "b"), ("b", "a")] {
+            let mut frontier = Frontier::new(vec![id("a"), id("b"), id("c")]);
+            frontier.hear(id("a"), BucketStart(50));
+            frontier.hear(id("b"), BucketStart(20));
+            frontier.idle(id(first));
+            frontier.idle(id(second));
+            assert_eq!(frontier.reach(), None, "c has not spoken and is not idle");
+            frontier.idle(id("c"));
+            assert_eq!(frontier.reach(), Some(BucketStart(50)));
+        }
     }
 }

@@ -12,6 +12,7 @@ pub use partial::{PartialBucket, PlotDraft, RecordDraft, ShardSize};
 
 use super::feature::Layout;
 use super::frontier::Frontier;
+use super::left::Left;
 use super::probability::Aggregate;
 use super::result::DataCounts;
 use super::snapshot::{Door, RestoreError, Snapshot};
@@ -52,6 +53,8 @@ pub enum Input {
     Idle {
         /// Which gatherer.
         from: InputId,
+        /// What its open buckets hold so far.
+        open: Vec<ClosedBucket>,
     },
     /// Final: every input has ended. Interim: judge the interim buckets heard of.
     Flush(Finality),
@@ -78,6 +81,7 @@ struct State {
     frontier: Frontier,
     /// Parts of buckets that some gatherer still works on, merged.
     pending: BTreeMap<BucketStart, ClosedBucket>,
+    left: Left<ClosedBucket>,
     series: BTreeMap<(u16, SeriesKey), Series>,
     /// The next bucket to judge.
     next: Option<BucketStart>,
@@ -111,6 +115,7 @@ impl Judge {
             shard,
             frontier: Frontier::new(inputs),
             pending: BTreeMap::new(),
+            left: Left::default(),
             series: BTreeMap::new(),
             next: None,
             said: None,
@@ -145,13 +150,12 @@ impl Judge {
         match input {
             Input::Closed { from, bucket } => self.hear(from, bucket),
             Input::Watermark { from, until } => {
+                self.state.left.wake(&from);
+                self.state.left.forget(&from, until);
                 self.state.frontier.hear(from, until);
                 self.catch_up()
             }
-            Input::Idle { from } => {
-                self.state.frontier.idle(from);
-                self.catch_up()
-            }
+            Input::Idle { from, open } => self.fall_silent(from, open),
             Input::Flush(Finality::Final) => self.finish(),
             Input::Flush(Finality::Interim) => self.judge_interim(),
         }
@@ -175,6 +179,7 @@ impl Judge {
 
     fn hear(&mut self, from: InputId, bucket: ClosedBucket) -> Vec<Output> {
         self.state.frontier.wake(&from);
+        self.state.left.wake(&from);
         if !self.fits(&bucket) {
             // Not of this job's shape: the wire was damaged in a way its checks did not see. Counted as late rather than judged wrongly.
             return vec![Output::Late {
@@ -185,10 +190,10 @@ impl Judge {
             if bucket.finality == Finality::Final {
                 self.state.carried.add(&bucket.counts);
             }
-            return if bucket.event_count > 0 {
-                vec![Output::Late {
-                    events: bucket.event_count,
-                }]
+            let had_taken = self.state.left.had_taken(&from, bucket.start);
+            let events = bucket.event_count.saturating_sub(had_taken);
+            return if events > 0 {
+                vec![Output::Late { events }]
             } else {
                 Vec::new()
             };
@@ -213,6 +218,46 @@ impl Judge {
             }
         }
         Vec::new()
+    }
+
+    /// A gatherer is not waited for; its buckets that close without it have what it left in them.
+    fn fall_silent(&mut self, from: InputId, open: Vec<ClosedBucket>) -> Vec<Output> {
+        self.state.left.wake(&from);
+        for mut bucket in open {
+            let is_open = self.state.next.is_none_or(|next| bucket.start >= next);
+            if is_open && self.fits(&bucket) {
+                bucket.counts = DataCounts::default(); // they come with its own last word
+                self.state.left.keep(&from, bucket.start, bucket);
+            }
+        }
+        self.state.frontier.idle(from);
+        self.catch_up()
+    }
+
+    /// The first bucket of which anything is known.
+    fn first_known(&self) -> Option<BucketStart> {
+        let pending = self.state.pending.keys().next().copied();
+        let left = self.state.left.ends().map(|(first, _)| first);
+        pending.into_iter().chain(left).min()
+    }
+
+    /// The last one likewise.
+    fn last_known(&self) -> Option<BucketStart> {
+        let pending = self.state.pending.keys().next_back().copied();
+        let left = self.state.left.ends().map(|(_, last)| last);
+        pending.into_iter().chain(left).max()
+    }
+
+    /// All that is known of a bucket which is closed now.
+    fn take(&mut self, start: BucketStart) -> Option<ClosedBucket> {
+        let mut closed = self.state.pending.remove(&start);
+        for content in self.state.left.take(start, |bucket| bucket.event_count) {
+            match &mut closed {
+                Some(known) => known.merge(content),
+                None => closed = Some(content),
+            }
+        }
+        closed
     }
 
     /// Whether a bucket has the shape that this job's gatherers give.
@@ -247,13 +292,8 @@ impl Judge {
 
     fn finish(&mut self) -> Vec<Output> {
         let span = self.job.bucket_span;
-        let last_pending = self
-            .state
-            .pending
-            .keys()
-            .next_back()
-            .map(|&start| span.end_of(start));
-        let mut outputs = match self.state.frontier.furthest().max(last_pending) {
+        let last_end = self.last_known().map(|start| span.end_of(start));
+        let mut outputs = match self.state.frontier.furthest().max(last_end) {
             Some(until) => self.judge_until(until),
             None => Vec::new(),
         };
@@ -273,17 +313,11 @@ impl Judge {
 
     fn judge_until(&mut self, until: BucketStart) -> Vec<Output> {
         if self.state.next.is_none() {
-            self.state.next = self
-                .state
-                .pending
-                .keys()
-                .next()
-                .copied()
-                .filter(|&first| first < until);
+            self.state.next = self.first_known().filter(|&first| first < until);
         }
         let mut outputs = Vec::new();
         while let Some(start) = self.state.next.filter(|&next| next < until) {
-            let closed = self.state.pending.remove(&start);
+            let closed = self.take(start);
             self.interim.remove(&start);
             self.state.empty_run = if closed.is_some() {
                 0
@@ -294,7 +328,7 @@ impl Judge {
                 self.state
                     .carried
                     .add(&closed.map(|bucket| bucket.counts).unwrap_or_default());
-                let next_known = self.state.pending.keys().next().copied();
+                let next_known = self.first_known();
                 self.state.next = Some(next_known.unwrap_or(until).min(until));
                 continue;
             }

@@ -15,6 +15,7 @@ pub mod frontier;
 pub mod gatherer;
 pub mod influence;
 pub mod judge;
+mod left;
 pub mod model;
 pub mod pipeline;
 pub mod probability;

@@ -11,6 +11,7 @@ mod influencers;
 
 use super::frontier::Frontier;
 use super::judge::{GAP_BUCKETS_MAX, PartialBucket, RecordDraft, ShardSize};
+use super::left::Left;
 use super::probability::Aggregate;
 use super::result::{BucketSummary, DataCounts, Document, DocumentId, JobCounts, Severity};
 use super::score::{Level, of_evidence};
@@ -55,6 +56,8 @@ pub enum Input {
     Idle {
         /// Which judge.
         from: InputId,
+        /// What its open buckets hold so far.
+        open: Vec<PartialBucket>,
     },
     /// Final: every input has ended (totals are said). Interim: say the interim buckets heard of.
     Flush(Finality),
@@ -84,6 +87,7 @@ pub(super) struct Levels {
 struct State {
     frontier: Frontier,
     pending: BTreeMap<BucketStart, PartialBucket>,
+    left: Left<PartialBucket>,
     /// As of the last closed bucket.
     sizes: BTreeMap<InputId, ShardSize>,
     /// As of buckets still to be closed: a shard may be ahead of the others, and its size of then is not the job's of now.
@@ -119,6 +123,7 @@ impl Rollup {
         let state = State {
             frontier: Frontier::new(inputs),
             pending: BTreeMap::new(),
+            left: Left::default(),
             sizes: BTreeMap::new(),
             sizes_ahead: BTreeMap::new(),
             next: None,
@@ -157,13 +162,12 @@ impl Rollup {
                 Vec::new()
             }
             Input::Watermark { from, until } => {
+                self.state.left.wake(&from);
+                self.state.left.forget(&from, until);
                 self.state.frontier.hear(from, until);
                 self.catch_up()
             }
-            Input::Idle { from } => {
-                self.state.frontier.idle(from);
-                self.catch_up()
-            }
+            Input::Idle { from, open } => self.fall_silent(from, open),
             Input::Flush(Finality::Final) => self.finish(),
             Input::Flush(Finality::Interim) => self.say_interim(),
         }
@@ -182,6 +186,7 @@ impl Rollup {
 
     fn hear(&mut self, from: InputId, bucket: PartialBucket) {
         self.state.frontier.wake(&from);
+        self.state.left.wake(&from);
         if bucket.finality == Finality::Interim {
             if self.state.next.is_none_or(|next| bucket.start >= next) {
                 self.interim_words
@@ -208,6 +213,45 @@ impl Rollup {
         }
     }
 
+    /// A judge is not waited for; its buckets that close without it have what it left in them.
+    fn fall_silent(&mut self, from: InputId, open: Vec<PartialBucket>) -> Vec<Output> {
+        self.state.left.wake(&from);
+        for mut bucket in open {
+            if self.state.next.is_none_or(|next| bucket.start >= next) {
+                bucket.counts = DataCounts::default(); // they come with its own last word
+                self.state.left.keep(&from, bucket.start, bucket);
+            }
+        }
+        self.state.frontier.idle(from);
+        self.catch_up()
+    }
+
+    /// The first bucket of which anything is known.
+    fn first_known(&self) -> Option<BucketStart> {
+        let pending = self.state.pending.keys().next().copied();
+        let left = self.state.left.ends().map(|(first, _)| first);
+        pending.into_iter().chain(left).min()
+    }
+
+    /// The last one likewise.
+    fn last_known(&self) -> Option<BucketStart> {
+        let pending = self.state.pending.keys().next_back().copied();
+        let left = self.state.left.ends().map(|(_, last)| last);
+        pending.into_iter().chain(left).max()
+    }
+
+    /// All that is known of a bucket which is closed now.
+    fn take(&mut self, start: BucketStart) -> Option<PartialBucket> {
+        let mut whole = self.state.pending.remove(&start);
+        for content in self.state.left.take(start, |bucket| bucket.event_count) {
+            match &mut whole {
+                Some(known) => merge(known, content),
+                None => whole = Some(content),
+            }
+        }
+        whole
+    }
+
     fn catch_up(&mut self) -> Vec<Output> {
         match self.state.frontier.reach() {
             Some(until) => self.close_until(until),
@@ -216,13 +260,10 @@ impl Rollup {
     }
 
     fn finish(&mut self) -> Vec<Output> {
-        let last_pending = self
-            .state
-            .pending
-            .keys()
-            .next_back()
-            .map(|&start| self.job.bucket_span.end_of(start));
-        let mut outputs = match self.state.frontier.furthest().max(last_pending) {
+        let last_end = self
+            .last_known()
+            .map(|start| self.job.bucket_span.end_of(start));
+        let mut outputs = match self.state.frontier.furthest().max(last_end) {
             Some(until) => self.close_until(until),
             None => Vec::new(),
         };
@@ -239,17 +280,11 @@ impl Rollup {
 
     fn close_until(&mut self, until: BucketStart) -> Vec<Output> {
         if self.state.next.is_none() {
-            self.state.next = self
-                .state
-                .pending
-                .keys()
-                .next()
-                .copied()
-                .filter(|&first| first < until);
+            self.state.next = self.first_known().filter(|&first| first < until);
         }
         let mut outputs = Vec::new();
         while let Some(start) = self.state.next.filter(|&next| next < until) {
-            let partial = self.state.pending.remove(&start);
+            let partial = self.take(start);
             self.interim_words.remove(&start);
             let events = partial.as_ref().map_or(0, |partial| partial.event_count);
             self.state.empty_run = if events > 0 {
@@ -258,7 +293,7 @@ impl Rollup {
                 self.state.empty_run + 1
             };
             if self.state.empty_run > GAP_BUCKETS_MAX {
-                let known = self.state.pending.keys().next().copied();
+                let known = self.first_known();
                 self.state.next = Some(known.unwrap_or(until).min(until));
                 continue;
             }

@@ -103,8 +103,10 @@ pub enum StageMessage {
     Partial(PartialBucket),
     /// Everything before this instant has been said.
     Watermark(BucketStart),
-    /// Do not wait for me until I speak again.
-    Idle,
+    /// A gatherer: do not wait for me until I speak again; this is what my open buckets hold so far.
+    Idle(Vec<ClosedBucket>),
+    /// The same of gatherer and judge in one.
+    IdleKeyed(Vec<PartialBucket>),
 }
 
 /// Bytes that are not a stage message.
@@ -151,11 +153,16 @@ impl StageMessage {
             ))),
             [] => Err(WireError("no bytes".to_owned())),
         }?;
-        match &message {
-            StageMessage::Closed(bucket) if !bucket.is_sorted() => Err(WireError(
+        let buckets = match &message {
+            StageMessage::Closed(bucket) => std::slice::from_ref(bucket),
+            StageMessage::Idle(buckets) => buckets,
+            _ => &[],
+        };
+        match buckets.iter().all(ClosedBucket::is_sorted) {
+            true => Ok(message),
+            false => Err(WireError(
                 "series out of order; they are sorted by group and key, each once".to_owned(),
             )),
-            _ => Ok(message),
         }
     }
 }
@@ -229,7 +236,7 @@ mod tests {
     #[test]
     fn small_and_large_messages_come_back_as_they_went() {
         for message in [
-            StageMessage::Idle,
+            StageMessage::Idle(vec![many(2), many(3)]),
             StageMessage::Watermark(BucketStart(-300_000)),
             StageMessage::Closed(many(3)),
             StageMessage::Closed(many(2_000)),
@@ -249,10 +256,14 @@ mod tests {
         let mut twice_shared = a.clone();
         twice_shared.shares.push(a.shares[0].clone());
         for bad in [vec![b, a.clone()], vec![a.clone(), a], vec![twice_shared]] {
-            let bytes = StageMessage::Closed(closed(bad)).encode();
-            assert!(StageMessage::decode(&bytes).is_err());
+            for word in [
+                StageMessage::Closed(closed(bad.clone())),
+                StageMessage::Idle(vec![closed(bad)]),
+            ] {
+                assert!(StageMessage::decode(&word.encode()).is_err());
+            }
         }
-        let mut bytes = StageMessage::Idle.encode();
+        let mut bytes = StageMessage::Idle(Vec::new()).encode();
         bytes.push(0);
         assert!(StageMessage::decode(&bytes).is_err());
     }

@@ -26,7 +26,7 @@ pub struct Feed {
     pub sent: Vec<Sent>,
     /// How many of them are no events.
     pub bad: usize,
-    /// One event for each partition that has any, late enough to close every bucket before. May be sent again and again: its own bucket stays open.
+    /// One event for each partition that has any, late enough to close every bucket before.
     pub closing: Vec<Sent>,
 }
 

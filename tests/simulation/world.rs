@@ -12,8 +12,6 @@ use tidewatch::runtime::observer::{Fact, Observer};
 use tidewatch::runtime::service::{Service, ServiceError, Settings};
 
 const GROUP: &str = "sim";
-/// Often enough that nobody who is sent something in between is found idle.
-const CLOSING_INTERVAL_MS: i64 = IDLE_TIMEOUT_MS / 4;
 /// A world that does not come to rest within so many rounds never will.
 const ROUNDS_MAX: usize = 5_000;
 
@@ -155,14 +153,10 @@ impl<'f> World<'f> {
         for twin in self.twins.drain(..) {
             self.ghosts.push(twin.into_log());
         }
+        self.feed.closing.iter().for_each(|sent| self.append(sent));
         self.rest(50, 1);
-        // In the end a partition where nothing ever came is found idle, and no other. (Who dies once more of an old trap begins to wait anew.)
-        for _ in 0..3 * IDLE_TIMEOUT_MS / CLOSING_INTERVAL_MS {
-            self.feed.closing.iter().for_each(|sent| self.append(sent));
-            self.rest(1, 1);
-            self.clock.advance(CLOSING_INTERVAL_MS);
-        }
-        self.rest(50, 3);
+        // Long enough for every partition to be found idle, and for whoever dies once more of an old trap to begin to wait anew.
+        self.rest(IDLE_TIMEOUT_MS / 2, 12);
     }
 
     /// Goes on, `step_ms` a round, until nothing has moved for so many rounds.

@@ -151,8 +151,8 @@ impl Stage {
                 let input = match word {
                     StageMessage::Closed(bucket) => judge::Input::Closed { from, bucket },
                     StageMessage::Watermark(until) => judge::Input::Watermark { from, until },
-                    StageMessage::Idle => judge::Input::Idle { from },
-                    StageMessage::Partial(_) => {
+                    StageMessage::Idle(open) => judge::Input::Idle { from, open },
+                    StageMessage::Partial(_) | StageMessage::IdleKeyed(_) => {
                         return note(Note::Unreadable("a partial bucket, for a judge".to_owned()));
                     }
                 };
@@ -162,8 +162,8 @@ impl Stage {
                 let input = match word {
                     StageMessage::Partial(bucket) => rollup::Input::Partial { from, bucket },
                     StageMessage::Watermark(until) => rollup::Input::Watermark { from, until },
-                    StageMessage::Idle => rollup::Input::Idle { from },
-                    StageMessage::Closed(_) => {
+                    StageMessage::IdleKeyed(open) => rollup::Input::Idle { from, open },
+                    StageMessage::Closed(_) | StageMessage::Idle(_) => {
                         return note(Note::Unreadable(
                             "a closed bucket, for the rollup".to_owned(),
                         ));
@@ -200,11 +200,24 @@ impl Stage {
         }
     }
 
-    /// Tells the next stage that this input partition is silent.
-    pub(super) fn say_idle(&self, voice: &mut Voice) {
+    /// Tells the next stage that this input partition is silent, and what its open buckets hold.
+    pub(super) fn say_idle(&mut self, voice: &mut Voice) {
+        let flush = gatherer::Input::Flush(Finality::Interim);
         match self {
-            Stage::Gather(..) => voice.to_next(&StageMessage::Idle, true),
-            Stage::Keyed(..) => voice.to_next(&StageMessage::Idle, false),
+            Stage::Gather(_, gatherer) => {
+                let open = gatherer.handle(flush).into_iter();
+                voice.idle(open.filter_map(|output| match output {
+                    gatherer::Output::Closed(bucket) => Some(bucket),
+                    _ => None,
+                }));
+            }
+            Stage::Keyed(_, keyed) => {
+                let open = keyed.handle(flush).into_iter();
+                voice.idle_keyed(open.filter_map(|output| match output {
+                    KeyedOutput::Partial(bucket) => Some(bucket),
+                    _ => None,
+                }));
+            }
             Stage::Fused(..) | Stage::Judge(_) | Stage::Rollup(_) => {}
         }
     }
@@ -227,7 +240,7 @@ fn is_interim(word: &StageMessage) -> bool {
     match word {
         StageMessage::Closed(bucket) => bucket.finality == Finality::Interim,
         StageMessage::Partial(bucket) => bucket.finality == Finality::Interim,
-        StageMessage::Watermark(_) | StageMessage::Idle => false,
+        StageMessage::Watermark(_) | StageMessage::Idle(_) | StageMessage::IdleKeyed(_) => false,
     }
 }
 

@@ -122,6 +122,25 @@ impl Voice {
         }
     }
 
+    /// Every judge hears it, with its share of what is still open.
+    pub(super) fn idle(&mut self, open: impl Iterator<Item = ClosedBucket>) {
+        let mut shares = vec![Vec::new(); usize::from(self.plan.shards)];
+        for bucket in open {
+            for (shard, share) in bucket.split(self.plan.shards) {
+                shares[usize::from(shard)].push(share);
+            }
+        }
+        let topic = Arc::clone(&self.plan.closed);
+        for (shard, share) in (0i32..).zip(shares) {
+            self.tell(&topic, shard, &StageMessage::Idle(share));
+        }
+    }
+
+    pub(super) fn idle_keyed(&mut self, open: impl Iterator<Item = PartialBucket>) {
+        let topic = Arc::clone(&self.plan.partials);
+        self.tell(&topic, 0, &StageMessage::IdleKeyed(open.collect()));
+    }
+
     pub(super) fn result(&mut self, document: &Document) {
         let is_old = |until: i64| document.time.millis() <= until;
         if self.muted || self.silent_until_ms.is_some_and(is_old) {
