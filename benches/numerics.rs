@@ -77,6 +77,7 @@ fn sketches() {
         registers.insert_hash((i as u64).wrapping_mul(0x9e37_79b9_7f4a_7c15));
         0.0
     });
+    (0..10_000u64).for_each(|i| registers.insert_hash(i.wrapping_mul(0x9e37_79b9_7f4a_7c15)));
     measure("DistinctSketch::estimate, registers", |_| {
         registers.estimate()
     });

@@ -81,7 +81,7 @@ def zeta(count=28):
     return [(mp.zeta(k) - 1) / k for k in range(2, count)]
 
 
-def gauss(n=16):
+def gauss(n=20):
     nodes = []
     for i in range(n):
         near = mp.cos(mp.pi * (i + mp.mpf(3) / 4) / (n + mp.mpf(1) / 2))

@@ -37,7 +37,8 @@ def integral(h, slope, curvature):
     length = 2 * decay / (slope + root)
     while h(length) > -120:
         length *= mp.mpf(5) / 4
-    return mp.quad(lambda v: mp.exp(h(v)), [0, length / 64, length / 16, length / 8, length / 4, length / 2, length])
+    # A slow decay may begin with a quick change: pieces that halve towards 0.
+    return mp.quad(lambda v: mp.exp(h(v)), [0] + [length / 2 ** j for j in range(20, -1, -1)])
 
 
 def gamma_tails(a, x):
@@ -63,9 +64,9 @@ def beta_tails(a, b, x, y):
     if a * y < b * x:
         return beta_tails(b, a, y, x)[::-1]
     head = a * mp.log(x) + b * mp.log(y) + mp.loggamma(a + b) - mp.loggamma(a) - mp.loggamma(b)
-    if min(a, b) <= 40:
+    if min(a, b) <= 40 and max(a, b) <= 400:
         with mp.workdps(90):
-            return both(head + mp.log(mp.hyp2f1(1, a + b, a + 1, x, maxterms=10**6) / a))
+            return both(head + mp.log(mp.hyp2f1(1, a + b, a + 1, x) / a))
     n = a + b
     return both(head + mp.log(integral(lambda v: -a * v - n * mp.log1p(x * mp.expm1(-v)), a * y - b * x, n * x * y)))
 

@@ -116,7 +116,8 @@ fn small_shape(a: f64, x: f64) -> Tails {
         term *= -x / k;
         let next: f64 = term / (a + k);
         sum += next;
-        if next.abs() < SERIES_EPSILON * x / (1.0 + a) {
+        // `<=`: for the smallest x there are, both sides underflow.
+        if next.abs() <= SERIES_EPSILON * x / (1.0 + a) {
             break;
         }
     }

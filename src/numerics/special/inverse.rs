@@ -27,7 +27,8 @@ pub(super) fn newton(guess: f64, target: f64, at: impl Fn(f64) -> (f64, f64)) ->
 
 /// The smallest whole number from 0 up at which a monotone condition holds, searched from `guess`; `limit` when it holds nowhere before.
 pub(super) fn smallest_whole(guess: f64, limit: f64, holds: impl Fn(f64) -> bool) -> f64 {
-    let guess = guess.floor().clamp(0.0, limit);
+    // `max` first: a guess that overflowed to no number becomes 0.
+    let guess = guess.floor().max(0.0).min(limit);
     // `below` fails (or is -1), `reached` holds (or is the limit).
     let (mut below, mut reached) = (-1.0, limit);
     let mut stride = 1.0;

@@ -48,7 +48,7 @@ pub fn ln_cdf(k: f64, mean: f64) -> f64 {
     }
 }
 
-/// The smallest k with `P(X <= k) >= p`; ∞ at `p = 1` (unless the mean is 0).
+/// The smallest k with `P(X <= k) >= p`, up to 9e15, where whole numbers stop being doubles; ∞ at `p = 1` (unless the mean is 0).
 pub fn quantile(p: f64, mean: f64) -> f64 {
     if p <= 0.0 || mean == 0.0 {
         return 0.0;
