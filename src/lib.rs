@@ -1,4 +1,15 @@
-//! Tidewatch: anomaly detection for event streams.
+#![doc = include_str!("../README.md")]
+//!
+//! # The crate's map
+//!
+//! - [`time`]: integer milliseconds, half-open buckets aligned to the epoch.
+//! - [`numerics`]: exact sums, sketches, special functions; knows no word of the domain.
+//! - [`config`]: what was written becomes what is true, once: a [`config::Job`].
+//! - [`decode`]: bytes to events, total on any input.
+//! - [`engine`]: the pure core and its doors: gatherer, judge, rollup, and the three fused as a pipeline.
+//! - [`simulate`]: feeds with known incidents.
+//! - [`runtime`]: the service around the engine: a partitioned log, tasks, snapshots, HTTP.
+//! - [`cli`]: the commands.
 
 pub mod cli;
 pub mod config;

@@ -4,9 +4,16 @@
 //! wrong, 130 interrupted. A reader that goes away (`tidewatch ... | head`) ends a command quietly, with 0.
 //! Checked by: tests/cli.rs, tests/readme.rs.
 
+pub mod demo;
+pub mod detect;
+mod findings;
+mod interrupt;
 mod output;
+mod progress;
 pub mod run;
 pub mod simulate;
+mod sink;
+mod table;
 pub mod validate;
 
 use crate::config::service::LogFormat;
@@ -48,10 +55,16 @@ struct Cli {
 #[derive(Clone, Debug, clap::Args)]
 pub struct Common {
     /// How much to log, to stderr: off, error, warn, info, debug, trace, or directives such as `tidewatch=debug,warn`.
-    #[arg(long, global = true, env = "TIDEWATCH_LOG", value_name = "LEVEL")]
+    #[arg(
+        long,
+        global = true,
+        env = "TIDEWATCH_LOG",
+        value_name = "LEVEL",
+        help_heading = "Common options"
+    )]
     pub log_level: Option<String>,
     /// When to colour what is printed.
-    #[arg(long, global = true, value_enum, default_value_t = Color::Auto, value_name = "WHEN")]
+    #[arg(long, global = true, value_enum, default_value_t = Color::Auto, value_name = "WHEN", help_heading = "Common options")]
     pub color: Color,
 }
 
@@ -82,6 +95,12 @@ impl Color {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    /// Analyse files or a pipe: what was unusual, when, who caused it.
+    #[command(after_help = detect::EXAMPLES)]
+    Detect(detect::Args),
+    /// Watch the service find known incidents in a simulated feed, with a verdict at the end.
+    #[command(after_help = demo::EXAMPLES)]
+    Demo(demo::Args),
     /// Run the service: jobs over Kafka topics.
     Run {
         /// The service's configuration.
@@ -145,11 +164,14 @@ fn parse() -> Result<Cli, clap::Error> {
 }
 
 fn dispatch(cli: Cli) -> anyhow::Result<ExitCode> {
+    let color = cli.common.color;
     if !matches!(cli.command, Command::Run { .. }) {
         let wanted = cli.common.log_level.as_deref().unwrap_or("warn");
-        start_logging(wanted, cli.common.color, LogFormat::Text)?;
+        start_logging(wanted, color, LogFormat::Text)?;
     }
     match cli.command {
+        Command::Detect(args) => detect::run(&args, color),
+        Command::Demo(args) => demo::run(&args, color),
         Command::Run { config } => run::run(&config, &cli.common),
         Command::Simulate(args) => simulate::run(&args),
         Command::Validate { jobs } => validate::run(&jobs),

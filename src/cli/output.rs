@@ -24,12 +24,17 @@ pub(super) fn json_line<T: serde::Serialize>(to: &mut dyn Write, value: &T) -> i
     to.write_all(&line)
 }
 
+/// Columns of the terminal that stdout is; a good line length when it is none.
+pub(super) fn width() -> usize {
+    terminal_size::terminal_size_of(io::stdout()).map_or(110, |(width, _)| usize::from(width.0))
+}
+
 /// `1234567` → `1,234,567`.
 pub(super) fn grouped(number: u64) -> String {
     let digits = number.to_string();
     let mut text = String::new();
     for (index, digit) in digits.chars().enumerate() {
-        if index > 0 && (digits.len() - index) % 3 == 0 {
+        if index > 0 && (digits.len() - index).is_multiple_of(3) {
             text.push(',');
         }
         text.push(digit);

@@ -281,6 +281,7 @@ impl Iterator for Feed {
 mod tests {
     use super::*;
     use crate::simulate::EventFormat;
+    use std::collections::BTreeMap;
 
     fn bytes_of(scenario: &Scenario, seed: u64, events: usize) -> Vec<u8> {
         let mut feed = Feed::new(scenario, seed).unwrap();
@@ -355,43 +356,49 @@ mod tests {
         assert!(times.is_sorted() && times[0] >= 0 && *times.last().unwrap() < 43_200_000);
     }
 
+    /// Events of each user and day, in two flat days with `incident` in the second.
+    fn events_of_users_and_days(incident: &str) -> BTreeMap<(String, i64), f64> {
+        let flat = "days: 2, rate: 0.3, rhythm: {day: 0, weekend: 1}";
+        let two_days = scenario(&format!("{{{flat}, incidents: [{incident}]}}"));
+        let mut feed = Feed::new(&two_days, 4).unwrap();
+        let mut counts = BTreeMap::new();
+        while let Some(event) = feed.next() {
+            let day = (event.time.0 - feed.from.0) / 86_400_000;
+            *counts
+                .entry((feed.world.users[event.user].clone(), day))
+                .or_insert(0.0) += 1.0;
+        }
+        counts
+    }
+
     #[test]
     fn an_incident_changes_its_own_place_and_time_by_its_factors_and_nothing_else() {
-        let flat = "days: 2, rate: 1, rhythm: {day: 0, weekend: 1}";
-        let calm = |wanted: &dyn Fn(&Feed, &SimulatedEvent) -> bool| {
-            count(
-                Feed::new(&scenario(&format!("{{{flat}}}")), 4).unwrap(),
-                wanted,
-            )
-        };
-        let during = |incident: &str, wanted: &dyn Fn(&Feed, &SimulatedEvent) -> bool| {
-            let text = format!("{{{flat}, incidents: [{{at: 1d, for: 1d, {incident}}}]}}");
-            count(Feed::new(&scenario(&text), 4).unwrap(), wanted)
-        };
-        let at = |name: &'static str, day: i64| {
-            move |feed: &Feed, event: &SimulatedEvent| {
-                feed.world.users[event.user] == name
-                    && (event.time.0 - feed.from.0) / 86_400_000 == day
-            }
-        };
-        let ratio = |incident: &str, name: &'static str, day: i64| {
-            during(incident, &at(name, day)) / calm(&at(name, day))
-        };
-        let more = "kind: exfiltration, rate: 5, entity: {user.name: ada}";
-        let less = "kind: dip, rate: 0.1, entity: {user.name: ada}";
-        for (incident, name, day, expected) in [
-            (more, "ada", 1, 5.0),
-            (more, "ada", 0, 1.0),
-            (more, "ben", 1, 1.0),
-            (less, "ada", 1, 0.1),
-            (less, "ben", 1, 1.0),
-            ("kind: spike, rate: 3", "ben", 1, 3.0),
+        let calm = events_of_users_and_days("");
+        for (incident, expected) in [
+            (
+                "kind: exfiltration, rate: 5, entity: {user.name: ada}",
+                [("ada", 0, 1.0), ("ada", 1, 5.0), ("ben", 1, 1.0)],
+            ),
+            (
+                "kind: dip, rate: 0.1, entity: {user.name: ada}",
+                [("ada", 0, 1.0), ("ada", 1, 0.1), ("ben", 1, 1.0)],
+            ),
+            (
+                "kind: spike, rate: 3",
+                [("ben", 0, 1.0), ("ada", 1, 3.0), ("ben", 1, 3.0)],
+            ),
         ] {
-            let found = ratio(incident, name, day);
-            assert!(
-                (found / expected - 1.0).abs() < 0.08,
-                "{incident}: {name} on day {day}: {found}"
-            );
+            let during = events_of_users_and_days(&format!("{{at: 1d, for: 1d, {incident}}}"));
+            for (user, day, factor) in expected {
+                let key = (user.to_owned(), day);
+                let (calm, during) = (calm[&key], during[&key]);
+                // Five standard deviations of the difference between two Poisson counts.
+                let bound = 5.0 * (during + factor * factor * calm).sqrt();
+                assert!(
+                    (during - factor * calm).abs() < bound,
+                    "{incident}: {user} on day {day}: {calm}, then {during}"
+                );
+            }
         }
     }
 }

@@ -1,0 +1,146 @@
+//! What the demo prints: anomalies as they are found, and the verdict at the end.
+
+use crate::cli::findings::{Episode, Finding, Findings, Group};
+use crate::cli::table::{self, Style};
+use crate::simulate::{Alarm, Label, Outcome, Verdict};
+use crate::time::EventTime;
+use serde_json::Value;
+use std::collections::BTreeMap;
+use std::fmt::Write;
+
+/// The least score that is worth a line, and that counts in the verdict: "major" and above.
+pub(super) const ALARM_SCORE: f64 = 50.0;
+/// How many false alarms are listed.
+const FALSE_ALARMS_SHOWN: usize = 5;
+
+/// Says each anomaly once: when its series was calm in the bucket before.
+pub(super) struct Announcer {
+    style: Style,
+    findings: Findings,
+    newest_ms: i64,
+    /// Detector and series → end of the last bucket in which it was alarming.
+    alarming: BTreeMap<(u64, Vec<(String, String)>), i64>,
+}
+
+impl Announcer {
+    /// One that has heard nothing.
+    pub(super) fn new(style: Style) -> Announcer {
+        Announcer {
+            style,
+            findings: Findings::new(ALARM_SCORE),
+            newest_ms: i64::MIN,
+            alarming: BTreeMap::new(),
+        }
+    }
+
+    /// Takes final documents and says what is new in them: of each bucket and detector the strongest, and where else.
+    pub(super) fn hear(&mut self, documents: &[Value]) -> String {
+        let mut new: BTreeMap<(i64, u64), Vec<Finding>> = BTreeMap::new();
+        for document in documents {
+            self.findings.add(document);
+            let Some(finding) = Finding::from_record(document) else {
+                continue;
+            };
+            // Of an older bucket: a new word on an old record.
+            if finding.start_ms < self.newest_ms || finding.score < ALARM_SCORE {
+                continue;
+            }
+            self.newest_ms = finding.start_ms;
+            let end_ms = finding.start_ms + finding.span_ms;
+            let before = self
+                .alarming
+                .insert((finding.detector, finding.series.clone()), end_ms);
+            if before.is_none_or(|before| before < finding.start_ms) {
+                new.entry((finding.start_ms, finding.detector))
+                    .or_default()
+                    .push(finding);
+            }
+        }
+        let mut text = String::new();
+        for mut findings in new.into_values() {
+            findings.sort_by(|a, b| b.score.total_cmp(&a.score));
+            let mut episodes = findings.into_iter().map(|peak| {
+                let (start_ms, end_ms) = (peak.start_ms, peak.start_ms + peak.span_ms);
+                Episode {
+                    peak,
+                    start_ms,
+                    end_ms,
+                }
+            });
+            if let Some(lead) = episodes.next() {
+                text.push_str(&table::anomaly(
+                    &Group {
+                        lead,
+                        others: episodes.collect(),
+                    },
+                    self.style,
+                ));
+            }
+        }
+        text
+    }
+
+    /// What was found, held against what there was to find. Adjacent records of a series count as one alarm when it is false.
+    pub(super) fn verdict(&self, labels: &[Label]) -> Verdict {
+        let alarms: Vec<Alarm> = self.findings.records().map(Finding::alarm).collect();
+        let mut verdict = Verdict::new(labels, &alarms);
+        let first_of_episode: Vec<EventTime> = self
+            .findings
+            .episodes()
+            .iter()
+            .map(|episode| EventTime(episode.start_ms))
+            .collect();
+        verdict
+            .false_alarms
+            .retain(|alarm| first_of_episode.contains(&alarm.start));
+        verdict
+    }
+}
+
+/// The verdict for a person.
+pub(super) fn verdict(verdict: &Verdict) -> String {
+    let mut text = String::from("Verdict\n");
+    for (label, outcome) in &verdict.outcomes {
+        let start = label.start.to_string();
+        let what = match outcome {
+            Outcome::Found { delay_ms, score } => {
+                format!(
+                    "found   after {:>5}  score {:>3.0}",
+                    table::length(*delay_ms),
+                    score.floor()
+                )
+            }
+            Outcome::Missed => format!("{:30}", "MISSED"),
+        };
+        let _ = writeln!(
+            text,
+            "  {what}  {}  {:12}  {}",
+            &start[..16],
+            label.kind,
+            label.description
+        );
+    }
+    for alarm in verdict.false_alarms.iter().take(FALSE_ALARMS_SHOWN) {
+        let names: Vec<String> = alarm
+            .entities
+            .iter()
+            .map(|(field, value)| format!("{field}={value}"))
+            .collect();
+        let start = alarm.start.to_string();
+        let _ = writeln!(
+            text,
+            "  false alarm           score {:>3.0}  {}  {}",
+            alarm.score.floor(),
+            &start[..16],
+            names.join(" ")
+        );
+    }
+    let _ = writeln!(
+        text,
+        "{} of {} incidents found, {} false alarms of score {ALARM_SCORE} or more",
+        verdict.found(),
+        verdict.outcomes.len(),
+        verdict.false_alarms.len()
+    );
+    text
+}

@@ -1,0 +1,387 @@
+//! `tidewatch detect`: files and pipes in, results out; no Kafka.
+//!
+//! ```text
+//! files, stdin ──► Reader ──events──► Pipeline ──documents──► NDJSON or a table
+//!                    └──rejections──► counted, and kept with --rejected
+//! ```
+//!
+//! At the end of the input the open bucket is closed and judged, unless `--state` keeps it open for a later run. Ctrl-C ends the command as if it had never been opened: what is
+//! known so far is written, and the exit code is 130.
+
+use super::Color;
+use super::findings::Findings;
+use super::interrupt::{self, Interrupt};
+use super::output::{self, grouped};
+use super::progress::Progress;
+use super::sink::{Sink, Wanted};
+use super::table::Style;
+use crate::config::Job;
+use crate::decode::{Format as InputFormat, Item, Options, Origin, Reader};
+use crate::engine::event::{Reason, Rejection};
+use crate::engine::gatherer::Input;
+use crate::engine::pipeline::{Output, Pipeline};
+use crate::engine::result::DocumentKind;
+use crate::engine::snapshot::Snapshot;
+use crate::time::Finality;
+use anyhow::Context;
+use clap::ValueEnum;
+use serde::Serialize;
+use std::borrow::Cow;
+use std::collections::BTreeMap;
+use std::io::{self, IsTerminal, Write};
+use std::ops::ControlFlow;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+/// What `tidewatch detect --help` ends with.
+pub const EXAMPLES: &str = "\
+Examples:
+  A table on a terminal, NDJSON in a pipe:
+    tidewatch detect job.yaml events.ndjson
+    tidewatch detect job.yaml monday.csv.gz tuesday.csv.zst --format table --top 5
+  Live: each bucket's results when the bucket is over:
+    tail -F access.ndjson | tidewatch detect job.yaml - > results.ndjson
+  Day by day, each run going on where the last one stopped:
+    tidewatch detect job.yaml monday.ndjson --state web.state > monday.results
+    tidewatch detect job.yaml tuesday.ndjson --state web.state > tuesday.results
+  What was refused, and why:
+    tidewatch detect job.yaml events.ndjson --rejected rejected.ndjson
+
+In NDJSON a document (same type, time, detector and values) may come again with another
+score: history is renormalised as it grows, and the later line replaces the earlier.";
+
+/// What the command takes.
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    /// The job: the body of Elastic's create-job request, YAML or JSON.
+    #[arg(value_name = "JOB")]
+    job: PathBuf,
+    /// Events: NDJSON, JSON or CSV, plain, gzip or zstd; `-` is stdin.
+    #[arg(default_value = "-", value_name = "FILE")]
+    files: Vec<PathBuf>,
+    /// How results are written [default: table on a terminal, ndjson otherwise].
+    #[arg(long, value_enum)]
+    format: Option<Format>,
+    /// Where results go [default: stdout].
+    #[arg(long, short, value_name = "FILE")]
+    out: Option<PathBuf>,
+    /// Where events that were refused go: reason, detail, origin and raw text, one JSON object a line.
+    #[arg(long, value_name = "FILE")]
+    rejected: Option<PathBuf>,
+    /// Leave out what scores less (0 to 100) [default: 0; in a table 1].
+    #[arg(long, value_name = "SCORE", value_parser = score)]
+    min_score: Option<f64>,
+    /// Go on from the state in this file, if it is there, and leave the state in it at the end. The open bucket then stays open.
+    #[arg(long, value_name = "FILE")]
+    state: Option<PathBuf>,
+    /// How many anomalies a table shows.
+    #[arg(long, default_value_t = 20, value_name = "N")]
+    top: usize,
+    /// Only these kinds of documents, in NDJSON: bucket, bucket_influencer, influencer, record, model_plot, model_size_stats,
+    /// data_counts.
+    #[arg(long, value_delimiter = ',', value_name = "KIND", value_parser = kind)]
+    kinds: Vec<DocumentKind>,
+    /// What the events are [default: found out from their first byte].
+    #[arg(long, value_enum)]
+    input: Option<InputKind>,
+    /// What stands between the columns of CSV; `\t` is a tab.
+    #[arg(long, default_value = ",", value_name = "CHAR", value_parser = delimiter)]
+    delimiter: u8,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum Format {
+    /// A document a line, as Elastic writes it.
+    Ndjson,
+    /// Top anomalies and influencers, for people.
+    Table,
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum InputKind {
+    /// JSON objects: a line each, one after another, or in an array.
+    Json,
+    /// CSV with a header.
+    Csv,
+}
+
+fn kind(name: &str) -> Result<DocumentKind, String> {
+    DocumentKind::ALL
+        .into_iter()
+        .find(|kind| kind.name() == name)
+        .ok_or_else(|| {
+            format!(
+                "expected one of {}",
+                DocumentKind::ALL.map(DocumentKind::name).join(", ")
+            )
+        })
+}
+
+fn score(text: &str) -> Result<f64, String> {
+    let score = text
+        .parse()
+        .ok()
+        .filter(|score| (0.0..=100.0).contains(score));
+    score.ok_or_else(|| "expected a number from 0 to 100".to_owned())
+}
+
+fn delimiter(text: &str) -> Result<u8, String> {
+    match text.as_bytes() {
+        [byte] if byte.is_ascii() && !b"\"\r\n".contains(byte) => Ok(*byte),
+        br"\t" => Ok(b'\t'),
+        _ => Err("expected one ASCII character, such as ; or \\t".to_owned()),
+    }
+}
+
+/// Reads everything, says what was unusual.
+pub fn run(args: &Args, color: Color) -> anyhow::Result<ExitCode> {
+    let job = Arc::new(Job::from_file(&args.job)?);
+    let interrupt = Interrupt::listen()?;
+    let mut reader = Reader::open(&job, &args.files, args.input_options())?;
+    let total = reader.bytes_total();
+    let bytes_read = reader.bytes_read_counter();
+    let mut session = Session::new(args, color, job, total.is_none())?;
+    let progress = Progress::new(total);
+    let mut failure = None;
+    let _ = reader.run(&mut |item| match session.take(item) {
+        _ if interrupt.asked() => ControlFlow::Break(()),
+        Ok(()) => {
+            progress.tick(session.tally.events, || bytes_read.load(Ordering::Relaxed));
+            ControlFlow::Continue(())
+        }
+        Err(error) => {
+            failure = Some(error);
+            ControlFlow::Break(())
+        }
+    })?;
+    progress.finish();
+    if let Some(error) = failure {
+        return Err(error);
+    }
+    let interrupted = interrupt.asked();
+    session.finish(
+        if interrupted {
+            Ending::Cut
+        } else {
+            Ending::Whole
+        },
+        &progress,
+    )?;
+    Ok(match interrupted {
+        true => ExitCode::from(interrupt::EXIT_CODE),
+        false => ExitCode::SUCCESS,
+    })
+}
+
+impl Args {
+    fn input_options(&self) -> Options {
+        Options {
+            format: self.input.map(|input| match input {
+                InputKind::Json => InputFormat::Json,
+                InputKind::Csv => InputFormat::Csv,
+            }),
+            delimiter: self.delimiter,
+            ..Options::default()
+        }
+    }
+
+    /// Where results go; `live` says that somebody may be waiting for each of them.
+    fn sink(&self, color: Color, live: bool) -> anyhow::Result<Sink> {
+        let to_terminal = self.out.is_none() && io::stdout().is_terminal();
+        let format = self.format.unwrap_or(if to_terminal {
+            Format::Table
+        } else {
+            Format::Ndjson
+        });
+        let out = output::open(self.out.as_deref())?;
+        Ok(match format {
+            Format::Ndjson => {
+                let wanted = Wanted {
+                    kinds: self.kinds.clone(),
+                    score_min: self.min_score.unwrap_or(0.0),
+                };
+                Sink::Ndjson { out, wanted, live }
+            }
+            Format::Table => Sink::Table {
+                out,
+                findings: Findings::new(self.min_score.unwrap_or(TABLE_SCORE_MIN)),
+                style: Style {
+                    width: super::output::width(),
+                    color: self.out.is_none() && color.on_stdout(),
+                    top: self.top,
+                },
+            },
+        })
+    }
+}
+
+/// The least score in a table unless said otherwise: below it are records that nobody would call unusual.
+const TABLE_SCORE_MIN: f64 = 1.0;
+
+/// How the input ended.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Ending {
+    /// By itself: the open bucket is closed and judged.
+    Whole,
+    /// By Ctrl-C: the open bucket is left alone, since its count would mean nothing.
+    Cut,
+}
+
+/// A pipeline and what is around it.
+struct Session {
+    pipeline: Pipeline,
+    state: Option<PathBuf>,
+    sink: Sink,
+    rejected: Option<Box<dyn Write>>,
+    live: bool,
+    tally: Tally,
+}
+
+/// What the summary says.
+#[derive(Default)]
+struct Tally {
+    events: u64,
+    buckets: u64,
+    rejected: BTreeMap<Reason, u64>,
+}
+
+/// A line of `--rejected`.
+#[derive(Serialize)]
+struct RejectedLine<'a> {
+    reason: &'static str,
+    detail: &'a str,
+    origin: String,
+    raw: Cow<'a, str>,
+}
+
+impl Session {
+    fn new(args: &Args, color: Color, job: Arc<Job>, live: bool) -> anyhow::Result<Session> {
+        Ok(Session {
+            pipeline: match &args.state {
+                Some(path) if path.exists() => restore(job, path)?,
+                _ => Pipeline::new(job),
+            },
+            state: args.state.clone(),
+            sink: args.sink(color, live)?,
+            rejected: args
+                .rejected
+                .as_deref()
+                .map(|path| output::open(Some(path)))
+                .transpose()?,
+            live,
+            tally: Tally::default(),
+        })
+    }
+
+    fn take(&mut self, item: Item<'_>) -> anyhow::Result<()> {
+        match item {
+            Item::Event { event, raw, origin } => {
+                self.tally.events += 1;
+                for output in self.pipeline.handle(Input::Event(event)) {
+                    if let Output::Rejected(rejection) = &output {
+                        self.tally.events -= 1;
+                        self.reject(rejection, raw, origin)?;
+                    }
+                    self.carry(&output)?;
+                }
+            }
+            Item::Rejected {
+                rejection,
+                raw,
+                origin,
+            } => {
+                self.reject(&rejection, raw, origin)?;
+                for output in self.pipeline.handle(Input::Rejected(&rejection)) {
+                    self.carry(&output)?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn carry(&mut self, output: &Output) -> io::Result<()> {
+        if let Output::Closed(summary) = output {
+            self.tally.buckets += u64::from(summary.finality == Finality::Final);
+        }
+        self.sink.take(output)
+    }
+
+    fn reject(&mut self, rejection: &Rejection, raw: &[u8], origin: Origin<'_>) -> io::Result<()> {
+        *self.tally.rejected.entry(rejection.reason).or_default() += 1;
+        let Some(out) = &mut self.rejected else {
+            return Ok(());
+        };
+        let line = RejectedLine {
+            reason: rejection.reason.label(),
+            detail: &rejection.detail,
+            origin: origin.to_string(),
+            raw: String::from_utf8_lossy(raw),
+        };
+        output::json_line(out.as_mut(), &line)?;
+        if self.live { out.flush() } else { Ok(()) }
+    }
+
+    fn finish(mut self, ending: Ending, progress: &Progress) -> anyhow::Result<()> {
+        match &self.state {
+            Some(path) => keep(&self.pipeline, path)?,
+            None if ending == Ending::Whole => {
+                for output in self.pipeline.handle(Input::Flush(Finality::Final)) {
+                    self.carry(&output)?;
+                }
+            }
+            None => {}
+        }
+        if let Some(rejected) = &mut self.rejected {
+            rejected.flush().context("--rejected")?;
+        }
+        let summary = self.tally.summary(progress);
+        let for_people = matches!(self.sink, Sink::Table { .. });
+        let worth_a_line = io::stderr().is_terminal() || !self.tally.rejected.is_empty();
+        self.sink.finish(&summary)?;
+        if !for_people && worth_a_line {
+            eprintln!("tidewatch: {summary}");
+        }
+        Ok(())
+    }
+}
+
+/// The pipeline whose state a former run left in `path`.
+fn restore(job: Arc<Job>, path: &Path) -> anyhow::Result<Pipeline> {
+    let bytes = std::fs::read(path)
+        .with_context(|| format!("--state {}: cannot be read", path.display()))?;
+    Pipeline::restore(job, &Snapshot::from_bytes(bytes))
+        .with_context(|| format!("--state {}", path.display()))
+}
+
+/// Leaves the state in `path`; whatever happens, the file holds the old state or the new one.
+fn keep(pipeline: &Pipeline, path: &Path) -> anyhow::Result<()> {
+    let mut beside = path.as_os_str().to_owned();
+    beside.push(".new");
+    std::fs::write(&beside, pipeline.snapshot().as_bytes())
+        .and_then(|()| std::fs::rename(&beside, path))
+        .with_context(|| format!("--state {}: cannot be written", path.display()))
+}
+
+impl Tally {
+    /// `2,200 events, 181 buckets, 3 rejected (late 1, malformed 2) in 0.1 s (22,000 events/s)`.
+    fn summary(&self, progress: &Progress) -> String {
+        let rejected: u64 = self.rejected.values().sum();
+        let reasons: Vec<String> = self
+            .rejected
+            .iter()
+            .map(|(reason, count)| format!("{} {}", reason.label(), grouped(*count)))
+            .collect();
+        let rejected = match rejected {
+            0 => "none rejected".to_owned(),
+            some => format!("{} rejected ({})", grouped(some), reasons.join(", ")),
+        };
+        let rate = progress.rate(self.events);
+        let (events, buckets) = (grouped(self.events), grouped(self.buckets));
+        format!(
+            "{events} events, {buckets} buckets, {rejected} in {:.1} s ({rate})",
+            progress.seconds()
+        )
+    }
+}

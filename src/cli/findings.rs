@@ -1,0 +1,326 @@
+//! Result documents, read the way their consumers read them, and gathered into what a person wants to see.
+//!
+//! A [`Finding`] is a record, an [`Episode`] a run of records of one series in adjacent buckets, shown once at its peak, an [`Group`] the
+//! episodes of one detector at one time (a release that slows every host is one thing, not twelve). Documents
+//! may come again with another score (renormalisation): the later word counts. Kept in memory: records and influencers at
+//! or above the least score asked for, some 400 bytes each. Scores 0 to 100; times are milliseconds.
+
+use crate::simulate::Alarm;
+use crate::time::EventTime;
+use serde_json::Value;
+use std::collections::BTreeMap;
+
+/// One anomaly record.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub(super) struct Finding {
+    pub(super) start_ms: i64,
+    pub(super) span_ms: i64,
+    pub(super) score: f64,
+    pub(super) detector: u64,
+    /// `high_mean(latency_ms)`.
+    pub(super) what: String,
+    /// By, over and partition fields with their values.
+    pub(super) series: Vec<(String, String)>,
+    /// Influencer fields with their values, strongest first; those of `series` left out.
+    pub(super) influencers: Vec<(String, String)>,
+    pub(super) actual: Option<f64>,
+    pub(super) typical: Option<f64>,
+    pub(super) sentence: String,
+}
+
+impl Finding {
+    /// From a record document; `None` when it is not one.
+    pub(super) fn from_record(document: &Value) -> Option<Finding> {
+        if document["result_type"] != "record" {
+            return None;
+        }
+        let text = |key: &str| document[key].as_str().map(str::to_owned);
+        let first = |key: &str| document[key].get(0).and_then(Value::as_f64);
+        let mut series = Vec::new();
+        for split in ["partition", "over", "by"] {
+            let field = text(&format!("{split}_field_name"));
+            let value = text(&format!("{split}_field_value"));
+            series.extend(field.zip(value));
+        }
+        let mut influencers = Vec::new();
+        for influencer in document["influencers"].as_array().into_iter().flatten() {
+            let field = influencer["influencer_field_name"]
+                .as_str()
+                .unwrap_or_default();
+            for value in influencer["influencer_field_values"]
+                .as_array()
+                .into_iter()
+                .flatten()
+            {
+                let pair = (
+                    field.to_owned(),
+                    value.as_str().unwrap_or_default().to_owned(),
+                );
+                if !series.contains(&pair) {
+                    influencers.push(pair);
+                }
+            }
+        }
+        let function = text("function").unwrap_or_default();
+        Some(Finding {
+            start_ms: document["timestamp"].as_i64()?,
+            span_ms: document["bucket_span"].as_i64()? * 1000,
+            score: document["record_score"].as_f64()?,
+            detector: document["detector_index"].as_u64().unwrap_or(0),
+            what: match text("field_name") {
+                Some(field) => format!("{function}({field})"),
+                None => function,
+            },
+            series,
+            influencers,
+            actual: first("actual"),
+            typical: first("typical"),
+            sentence: text("description").unwrap_or_default(),
+        })
+    }
+
+    /// The finding as the verdict wants it.
+    pub(super) fn alarm(&self) -> Alarm {
+        Alarm {
+            start: EventTime(self.start_ms),
+            end: EventTime(self.start_ms + self.span_ms),
+            score: self.score,
+            entities: self
+                .series
+                .iter()
+                .chain(&self.influencers)
+                .cloned()
+                .collect(),
+        }
+    }
+}
+
+/// Records of one series in adjacent buckets.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) struct Episode {
+    /// The strongest of them, the first of equals.
+    pub(super) peak: Finding,
+    /// Start of the first bucket.
+    pub(super) start_ms: i64,
+    /// End of the last one, exclusive.
+    pub(super) end_ms: i64,
+}
+
+/// Episodes that are one thing to a person: of one detector, at the same time, in several series.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) struct Group {
+    /// The strongest.
+    pub(super) lead: Episode,
+    /// The others whose peak lies within it, the strongest first.
+    pub(super) others: Vec<Episode>,
+}
+
+impl Group {
+    fn includes(&self, episode: &Episode) -> bool {
+        let lead = &self.lead;
+        lead.peak.detector == episode.peak.detector
+            && (lead.start_ms..lead.end_ms).contains(&episode.peak.start_ms)
+    }
+}
+
+/// An influencer over the whole input.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) struct Influencer {
+    pub(super) field: String,
+    pub(super) value: String,
+    /// Its highest score.
+    pub(super) score: f64,
+    /// In how many buckets it stood out.
+    pub(super) buckets: usize,
+}
+
+/// Gathers documents as they come.
+#[derive(Default)]
+pub(super) struct Findings {
+    score_min: f64,
+    records: BTreeMap<SeriesPoint, Finding>,
+    influencers: BTreeMap<(String, String), BTreeMap<i64, f64>>,
+}
+
+/// Detector, series, bucket start: records sorted by it lie as episodes need them.
+type SeriesPoint = (u64, Vec<(String, String)>, i64);
+
+impl Findings {
+    /// Keeps what scores at least `score_min`.
+    pub(super) fn new(score_min: f64) -> Findings {
+        Findings {
+            score_min,
+            ..Findings::default()
+        }
+    }
+
+    /// Takes a document of any kind; a later one of the same bucket and series replaces an earlier one.
+    pub(super) fn add(&mut self, document: &Value) {
+        if let Some(finding) = Finding::from_record(document) {
+            let key = (finding.detector, finding.series.clone(), finding.start_ms);
+            match finding.score >= self.score_min {
+                true => drop(self.records.insert(key, finding)),
+                false => drop(self.records.remove(&key)),
+            }
+        } else if document["result_type"] == "influencer" {
+            self.add_influencer(document);
+        }
+    }
+
+    fn add_influencer(&mut self, document: &Value) {
+        let text = |key: &str| document[key].as_str().unwrap_or_default().to_owned();
+        let (Some(start_ms), Some(score)) = (
+            document["timestamp"].as_i64(),
+            document["influencer_score"].as_f64(),
+        ) else {
+            return;
+        };
+        let key = (
+            text("influencer_field_name"),
+            text("influencer_field_value"),
+        );
+        let buckets = self.influencers.entry(key).or_default();
+        match score >= self.score_min {
+            true => drop(buckets.insert(start_ms, score)),
+            false => drop(buckets.remove(&start_ms)),
+        }
+    }
+
+    /// Every episode, the strongest first.
+    pub(super) fn episodes(&self) -> Vec<Episode> {
+        let mut episodes: Vec<Episode> = Vec::new();
+        for record in self.records.values() {
+            let end_ms = record.start_ms + record.span_ms;
+            match episodes.last_mut() {
+                Some(last)
+                    if last.end_ms == record.start_ms
+                        && last.peak.detector == record.detector
+                        && last.peak.series == record.series =>
+                {
+                    last.end_ms = end_ms;
+                    if record.score > last.peak.score {
+                        last.peak = record.clone();
+                    }
+                }
+                _ => episodes.push(Episode {
+                    peak: record.clone(),
+                    start_ms: record.start_ms,
+                    end_ms,
+                }),
+            }
+        }
+        episodes.sort_by(|a, b| {
+            b.peak
+                .score
+                .total_cmp(&a.peak.score)
+                .then(a.start_ms.cmp(&b.start_ms))
+        });
+        episodes
+    }
+
+    /// Every episode, those that belong together in one, the strongest first.
+    pub(super) fn groups(&self) -> Vec<Group> {
+        let mut groups: Vec<Group> = Vec::new();
+        for episode in self.episodes() {
+            match groups.iter_mut().find(|group| group.includes(&episode)) {
+                Some(group) => group.others.push(episode),
+                None => groups.push(Group {
+                    lead: episode,
+                    others: Vec::new(),
+                }),
+            }
+        }
+        groups
+    }
+
+    /// Every influencer, the strongest first.
+    pub(super) fn influencers(&self) -> Vec<Influencer> {
+        let mut influencers: Vec<Influencer> = self
+            .influencers
+            .iter()
+            .filter(|(_, buckets)| !buckets.is_empty())
+            .map(|((field, value), buckets)| Influencer {
+                field: field.clone(),
+                value: value.clone(),
+                score: buckets.values().copied().fold(0.0, f64::max),
+                buckets: buckets.len(),
+            })
+            .collect();
+        influencers.sort_by(|a, b| b.score.total_cmp(&a.score).then(b.buckets.cmp(&a.buckets)));
+        influencers
+    }
+
+    /// Every record kept, in order of detector, series and time.
+    pub(super) fn records(&self) -> impl Iterator<Item = &Finding> {
+        self.records.values()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    fn record(minute: i64, host: &str, score: f64) -> Value {
+        json!({"result_type": "record", "timestamp": minute * 60_000, "bucket_span": 60, "record_score": score,
+            "detector_index": 0, "function": "high_mean", "field_name": "latency_ms",
+            "by_field_name": "host.name", "by_field_value": host, "actual": [9.0], "typical": [3.0],
+            "influencers": [{"influencer_field_name": "host.name", "influencer_field_values": [host]},
+                            {"influencer_field_name": "user.name", "influencer_field_values": ["ada", "ben"]}]})
+    }
+
+    #[test]
+    fn adjacent_records_of_a_series_are_one_episode_and_episodes_at_the_same_time_one_group() {
+        let mut findings = Findings::new(10.0);
+        for document in [
+            record(1, "a", 40.0),
+            record(2, "a", 90.0),
+            record(3, "a", 60.0),
+            record(2, "b", 95.0),
+            record(5, "a", 50.0),
+            record(6, "a", 5.0),
+        ] {
+            findings.add(&document);
+        }
+        let seen: Vec<(i64, i64, f64)> = findings
+            .episodes()
+            .iter()
+            .map(|episode| {
+                (
+                    episode.start_ms / 60_000,
+                    episode.end_ms / 60_000,
+                    episode.peak.score,
+                )
+            })
+            .collect();
+        assert_eq!(seen, [(2, 3, 95.0), (1, 4, 90.0), (5, 6, 50.0)]);
+        let led: Vec<(f64, usize)> = findings
+            .groups()
+            .iter()
+            .map(|group| (group.lead.peak.score, group.others.len()))
+            .collect();
+        assert_eq!(led, [(95.0, 1), (50.0, 0)]);
+    }
+
+    #[test]
+    fn the_later_word_on_a_record_counts() {
+        let mut findings = Findings::new(10.0);
+        findings.add(&record(1, "a", 90.0));
+        findings.add(&record(1, "a", 30.0));
+        assert_eq!(findings.episodes()[0].peak.score, 30.0);
+        findings.add(&record(1, "a", 3.0));
+        assert!(findings.episodes().is_empty());
+    }
+
+    #[test]
+    fn a_finding_names_its_series_once_and_then_its_influencers() {
+        let finding = Finding::from_record(&record(1, "a", 90.0)).unwrap();
+        assert_eq!(finding.what, "high_mean(latency_ms)");
+        let pair = |field: &str, value: &str| (field.to_owned(), value.to_owned());
+        assert_eq!(finding.series, [pair("host.name", "a")]);
+        assert_eq!(
+            finding.influencers,
+            [pair("user.name", "ada"), pair("user.name", "ben")]
+        );
+    }
+}

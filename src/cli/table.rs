@@ -1,0 +1,309 @@
+//! Findings as a table for people: top anomalies, top influencers. Pure: the same findings give the same text.
+//!
+//! Fits the width it is told (at least 60 columns); what does not fit is cut with an ellipsis. Each anomaly has a line of facts,
+//! and under it its sentence and the other series that it happened to. Times are UTC. Severity is a word as well as a colour.
+
+use super::findings::{Episode, Findings, Group, Influencer};
+use crate::engine::result::Severity;
+use crate::time::EventTime;
+use std::fmt::Write;
+
+/// However many anomalies are shown, no more influencers than these.
+const INFLUENCERS_SHOWN_MAX: usize = 10;
+
+/// How a table is drawn.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Style {
+    pub(super) width: usize,
+    pub(super) color: bool,
+    /// How many anomalies and how many influencers at most.
+    pub(super) top: usize,
+}
+
+/// The whole table.
+pub(super) fn render(findings: &Findings, style: Style) -> String {
+    let groups = findings.groups();
+    let mut text = String::new();
+    if groups.is_empty() {
+        text.push_str("Nothing unusual.\n");
+        return text;
+    }
+    heading(&mut text, style, "Anomalies", style.top, groups.len());
+    for group in groups.iter().take(style.top) {
+        text.push_str(&anomaly(group, style));
+    }
+    let influencers = findings.influencers();
+    if !influencers.is_empty() {
+        text.push('\n');
+        let shown = style.top.min(INFLUENCERS_SHOWN_MAX);
+        heading(&mut text, style, "Influencers", shown, influencers.len());
+        for influencer in influencers.iter().take(shown) {
+            text.push_str(&influencer_line(influencer, style));
+        }
+    }
+    text
+}
+
+fn heading(text: &mut String, style: Style, what: &str, shown: usize, all: usize) {
+    let count = match all > shown {
+        true => format!(" (the first {shown} of {all})"),
+        false => String::new(),
+    };
+    let _ = writeln!(text, "{}{count}", paint(style, "1", what));
+}
+
+/// A line of facts, the sentence, and who else it happened to.
+pub(super) fn anomaly(group: &Group, style: Style) -> String {
+    let Episode {
+        peak,
+        start_ms,
+        end_ms,
+    } = &group.lead;
+    let width = style.width.max(60);
+    let when = format!("{} {:>5}", minute(*start_ms), length(end_ms - start_ms));
+    let who = named(&peak.series);
+    let what = match who.is_empty() {
+        true => peak.what.clone(),
+        false => format!("{}  {who}", peak.what),
+    };
+    // when 22, score 13, gaps of 2; the rest is for what it was, then for the numbers, as far as they fit.
+    let rest = width - 22 - 13 - 4;
+    let what = cut(&what, rest);
+    let left = rest - what.chars().count();
+    let numbers = peak
+        .actual
+        .zip(peak.typical)
+        .map(|(actual, typical)| against(actual, typical, left.saturating_sub(2)));
+    let numbers = numbers.unwrap_or_default();
+    let line = format!(
+        "{when:<22}  {}  {what}{numbers:>left$}",
+        badge(peak.score, style)
+    );
+    let mut text = format!("{}\n", line.trim_end());
+    let mut detail = |words: &str| {
+        let _ = writeln!(text, "  {}", paint(style, "2", &cut(words, width - 2)));
+    };
+    if !peak.sentence.is_empty() {
+        detail(&peak.sentence);
+    }
+    if !group.others.is_empty() {
+        let others: Vec<String> = group
+            .others
+            .iter()
+            .map(|other| {
+                format!(
+                    "{} ({:.0})",
+                    named(&other.peak.series),
+                    other.peak.score.floor()
+                )
+            })
+            .collect();
+        detail(&format!("and {} more: {}", others.len(), others.join(", ")));
+    }
+    text
+}
+
+/// `host.name=web-03 service.name=cart`.
+fn named(fields: &[(String, String)]) -> String {
+    let pairs: Vec<String> = fields
+        .iter()
+        .map(|(field, value)| format!("{field}={value}"))
+        .collect();
+    pairs.join(" ")
+}
+
+fn influencer_line(influencer: &Influencer, style: Style) -> String {
+    let buckets = match influencer.buckets {
+        1 => "1 bucket".to_owned(),
+        many => format!("{many} buckets"),
+    };
+    let name = cut(
+        &format!("{}={}", influencer.field, influencer.value),
+        style.width.max(60) - 30,
+    );
+    format!(
+        "{}  {name}  {}\n",
+        badge(influencer.score, style),
+        paint(style, "2", &buckets)
+    )
+}
+
+/// ` 93 critical` in the colour of its severity; 13 columns.
+fn badge(score: f64, style: Style) -> String {
+    let severity = Severity::of(score);
+    let code = match severity {
+        Severity::Critical => "1;31",
+        Severity::Major => "38;5;208",
+        Severity::Minor => "33",
+        Severity::Warning => "36",
+        Severity::Low => "2",
+    };
+    paint(
+        style,
+        code,
+        &format!("{:>3} {:<9}", score.floor(), severity.label()),
+    )
+}
+
+fn paint(style: Style, code: &str, text: &str) -> String {
+    match style.color {
+        true => format!("\x1b[{code}m{text}\x1b[0m"),
+        false => text.to_owned(),
+    }
+}
+
+/// `2026-03-09 15:00`.
+fn minute(ms: i64) -> String {
+    let text = EventTime(ms).to_string();
+    match text.split_once('T') {
+        Some((day, time)) if time.ends_with(":00Z") => format!("{day} {}", &time[..5]),
+        Some((day, time)) => format!("{day} {}", time.trim_end_matches('Z')),
+        None => text,
+    }
+}
+
+/// A length of time in its two largest units: `45m`, `1h30m`, `2d`.
+pub(super) fn length(ms: i64) -> String {
+    let units = [
+        (86_400_000, "d"),
+        (3_600_000, "h"),
+        (60_000, "m"),
+        (1_000, "s"),
+    ];
+    let Some(at) = units.iter().position(|(unit_ms, _)| ms >= *unit_ms) else {
+        return format!("{ms}ms");
+    };
+    let (unit_ms, unit) = units[at];
+    let mut text = format!("{}{unit}", ms / unit_ms);
+    if let Some((next_ms, next)) = units.get(at + 1)
+        && ms % unit_ms >= *next_ms
+    {
+        let _ = write!(text, "{}{next}", ms % unit_ms / next_ms);
+    }
+    text
+}
+
+/// `1,204 against 296 (4.1x)`, or as much of it as `width` allows.
+fn against(actual: f64, typical: f64, width: usize) -> String {
+    let ratio = match actual / typical {
+        ratio if (1.05..1e4).contains(&ratio) => format!(" ({ratio:.1}x)"),
+        ratio if (1e-4..0.95).contains(&ratio) => format!(" (1/{:.1})", 1.0 / ratio),
+        _ => String::new(),
+    };
+    let numbers = format!("{} against {}", figure(actual), figure(typical));
+    let fits = |text: &String| text.chars().count() <= width;
+    [format!("{numbers}{ratio}"), numbers]
+        .into_iter()
+        .find(fits)
+        .unwrap_or_default()
+}
+
+/// A number in about four significant digits, thousands grouped.
+fn figure(x: f64) -> String {
+    let size = x.abs();
+    if size >= 1e15 || (size > 0.0 && size < 1e-4) {
+        return format!("{x:.3e}");
+    }
+    if size >= 1000.0 {
+        let sign = if x < 0.0 { "-" } else { "" };
+        return format!("{sign}{}", super::output::grouped(size.round() as u64));
+    }
+    let decimals = if size >= 100.0 {
+        1
+    } else if size >= 1.0 {
+        2
+    } else {
+        4
+    };
+    let text = format!("{x:.decimals$}");
+    match text.contains('.') {
+        true => text.trim_end_matches('0').trim_end_matches('.').to_owned(),
+        false => text,
+    }
+}
+
+/// At most `width` characters, with an ellipsis where something was cut; control characters are shown as `?`.
+fn cut(text: &str, width: usize) -> String {
+    let clean = text.chars().map(|c| if c.is_control() { '?' } else { c });
+    match text.chars().count() <= width {
+        true => clean.collect(),
+        false => clean.take(width.saturating_sub(1)).chain(['…']).collect(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cli::findings::Finding;
+    use proptest::prelude::*;
+
+    fn group(what: &str, who: &str, score: f64, actual: f64) -> Group {
+        let peak = Finding {
+            score,
+            what: what.to_owned(),
+            series: vec![("host.name".to_owned(), who.to_owned())],
+            actual: Some(actual),
+            typical: Some(296.0),
+            sentence: format!("the mean of {who} was much higher than it ever was"),
+            ..Finding::default()
+        };
+        let lead = Episode {
+            peak,
+            start_ms: 1_773_068_400_000,
+            end_ms: 1_773_071_100_000,
+        };
+        Group {
+            others: vec![lead.clone()],
+            lead,
+        }
+    }
+
+    #[test]
+    fn an_anomaly_is_a_line_of_facts_a_sentence_and_who_else() {
+        let text = |width| {
+            anomaly(
+                &group("high_mean(latency_ms)", "web-03", 93.7, 1204.4),
+                Style {
+                    width,
+                    color: false,
+                    top: 5,
+                },
+            )
+        };
+        assert_eq!(
+            text(105),
+            "2026-03-09 15:00   45m   93 critical   high_mean(latency_ms)  host.name=web-03  1,204 against 296 (4.1x)\n  \
+             the mean of web-03 was much higher than it ever was\n  and 1 more: host.name=web-03 (93)\n"
+        );
+        assert!(text(104).starts_with(
+            "2026-03-09 15:00   45m   93 critical   high_mean(latency_ms)  host.name=web-03        1,204 against 296\n"
+        ));
+        assert!(text(70).starts_with(
+            "2026-03-09 15:00   45m   93 critical   high_mean(latency_ms)  host.na…\n"
+        ));
+    }
+
+    #[test]
+    fn numbers_and_lengths_read_well() {
+        let figures = [0.0, 5.0, 0.5, 12.345, 123.45, 1234.5, -2500.0, 1e16, 1e-9].map(figure);
+        assert_eq!(
+            figures,
+            [
+                "0", "5", "0.5", "12.35", "123.5", "1,235", "-2,500", "1.000e16", "1.000e-9"
+            ]
+        );
+        let lengths = [500, 30_000, 2_700_000, 5_400_000, 172_800_000].map(length);
+        assert_eq!(lengths, ["500ms", "30s", "45m", "1h30m", "2d"]);
+    }
+
+    proptest! {
+        #[test]
+        fn no_line_is_wider_than_the_terminal_and_no_escape_comes_from_the_data(
+            what in ".{0,80}", who in ".{0,80}", score in 0.0..100.0, actual in -1e20..1e20, width in 60usize..200
+        ) {
+            let text = anomaly(&group(&what, &who, score, actual), Style { width, color: false, top: 5 });
+            prop_assert!(text.lines().all(|line| line.chars().count() <= width), "{}", text);
+            prop_assert!(!text.chars().any(|c| c.is_control() && c != '\n'));
+        }
+    }
+}
