@@ -3,7 +3,7 @@
 //! The file needs the columns of the job below. Without one, ten simulated days in which traffic once bursts stand in.
 
 use std::fs::File;
-use std::io::{self, Cursor, Read};
+use std::io::{Cursor, Read};
 use std::ops::ControlFlow;
 use std::sync::Arc;
 use tidewatch::config::Job;

@@ -407,7 +407,7 @@ fn the_table_shows_a_spike_once_with_when_what_and_how_much() {
     let text = stdout(&output);
     let line = text.lines().nth(1).unwrap_or_else(|| panic!("{text}"));
     assert!(text.starts_with("Anomalies\n"), "{text}");
-    assert!(line.starts_with("2026-03-02 03:00   1m"), "{text}");
+    assert!(line.starts_with("2026-03-02 03:00    1m"), "{text}");
     assert!(
         line.contains(" count ") && line.contains("400 against 10 (40.0x)"),
         "{text}"

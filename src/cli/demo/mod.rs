@@ -17,6 +17,7 @@ use crate::time::EventTime;
 use report::Announcer;
 use stage::Stage;
 use std::io::{self, Write};
+use std::net::SocketAddr;
 use std::process::ExitCode;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
@@ -49,6 +50,9 @@ pub struct Args {
     /// Use this Kafka instead of a log in memory; topics are created for this run, and stay.
     #[arg(long, value_name = "HOST:PORT")]
     brokers: Option<String>,
+    /// Where /livez, /readyz and /metrics are served; port 0: any free one.
+    #[arg(long, default_value = "127.0.0.1:0", value_name = "HOST:PORT")]
+    http: SocketAddr,
 }
 
 /// The job that the demo runs.
@@ -77,7 +81,7 @@ pub fn run(args: &Args, color: Color) -> anyhow::Result<ExitCode> {
     let length = |days: f64| table::length((days * 86_400_000.0) as i64);
     writeln!(
         out,
-        "A web shop, simulated: {} of history, then {} live at {} times the speed of life. Ctrl-C ends it.\n",
+        "A web shop, simulated: {} of history, then {} live at {} times the speed of life. Ctrl-C ends it.",
         length(args.days),
         length(live_days),
         args.speed
@@ -90,8 +94,8 @@ pub fn run(args: &Args, color: Color) -> anyhow::Result<ExitCode> {
     };
     let mut story = Story {
         stage: match &args.brokers {
-            Some(brokers) => Stage::on_kafka(brokers, &run_name())?,
-            None => Stage::in_memory()?,
+            Some(brokers) => Stage::on_kafka(brokers, &run_name(), args.http)?,
+            None => Stage::in_memory(args.http)?,
         },
         announcer: Announcer::new(style),
         progress: Progress::new(Some(1000)),
@@ -101,6 +105,7 @@ pub fn run(args: &Args, color: Color) -> anyhow::Result<ExitCode> {
         feed,
         next: None,
     };
+    writeln!(out, "Metrics: http://{}/metrics\n", story.stage.address())?;
     let told_until = story.tell(args, live_from, &interrupt)?;
     let labels: Vec<_> = scenario
         .labels()

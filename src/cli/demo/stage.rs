@@ -8,23 +8,22 @@ use crate::config::Job;
 use crate::config::service::{Kafka, Topics as TopicSettings};
 use crate::engine::result::DocumentKind;
 use crate::runtime::clock::SystemClock;
-use crate::runtime::kafka::KafkaLog;
+use crate::runtime::http::HttpServer;
+use crate::runtime::kafka::{KafkaLog, KafkaTopics};
 use crate::runtime::log::memory::Cluster;
 use crate::runtime::log::{Cleanup, Log, NewTopic, Outgoing, TopicPartition, Topics};
-use crate::runtime::observer::{Fact, Observer};
 use crate::runtime::service::{Service, Settings};
 use crate::runtime::store::{MemoryStore, SnapshotStore};
 use crate::runtime::task::TopicNames;
+use crate::runtime::telemetry::Telemetry;
 use anyhow::Context;
 use serde_json::Value;
 use std::collections::BTreeMap;
+use std::net::SocketAddr;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 const INPUT_PARTITIONS: i32 = 3;
-/// What is shown of the results.
-const KINDS: [DocumentKind; 1] = [DocumentKind::Record];
 
 /// A service and the two ends of its log.
 pub(super) struct Stage {
@@ -36,7 +35,10 @@ pub(super) struct Stage {
     turn: i32,
     /// Where to go on reading.
     positions: BTreeMap<TopicPartition, i64>,
-    assigned: Arc<Assigned>,
+    telemetry: Arc<Telemetry>,
+    server: HttpServer,
+    /// Whether the service has been given its partitions; before that it has nothing to settle.
+    joined: bool,
     patience: Duration,
 }
 
@@ -59,34 +61,33 @@ impl<L: Log> Breathe for Service<L> {
     }
 }
 
-/// Counts assigned tasks: a service without any has settled nothing yet.
-#[derive(Default)]
-struct Assigned(AtomicUsize);
-
-impl Observer for Assigned {
-    fn observe(&self, _job_id: &str, fact: &Fact<'_>) {
-        if let Fact::Assigned { .. } = fact {
-            self.0.fetch_add(1, Ordering::Relaxed);
-        }
-    }
+/// Where a stage stands.
+struct Place {
+    /// The input topic.
+    input: String,
+    names: TopicNames,
+    http: SocketAddr,
+    /// How long the service may wait for its log.
+    patience: Duration,
 }
 
 impl Stage {
     /// On a log in memory, which ends with the process.
-    pub(super) fn in_memory() -> anyhow::Result<Stage> {
+    pub(super) fn in_memory(http: SocketAddr) -> anyhow::Result<Stage> {
         let cluster = Cluster::new();
-        let open = |who: &str| cluster.open("tidewatch", who);
-        Stage::start(
-            open("service"),
-            Box::new(open("ends")),
-            "web-logs",
-            TopicNames::new("tidewatch"),
-            Duration::ZERO,
-        )
+        let log = cluster.open("tidewatch", "service");
+        let ends = Box::new(cluster.open("tidewatch", "ends"));
+        let place = Place {
+            input: "web-logs".to_owned(),
+            names: TopicNames::new("tidewatch"),
+            http,
+            patience: Duration::ZERO,
+        };
+        Stage::start(log, ends, place)
     }
 
     /// On a Kafka, in topics of its own whose names hold `run`.
-    pub(super) fn on_kafka(brokers: &str, run: &str) -> anyhow::Result<Stage> {
+    pub(super) fn on_kafka(brokers: &str, run: &str, http: SocketAddr) -> anyhow::Result<Stage> {
         let prefix = format!("tidewatch-demo-{run}");
         let kafka = Kafka {
             properties: [("bootstrap.servers".to_owned(), brokers.to_owned())].into(),
@@ -100,54 +101,58 @@ impl Stage {
             replication_factor: -1,
             retention: None,
         };
-        let open = |worker: &str| {
-            KafkaLog::open(&kafka, &topics, worker).with_context(|| format!("--brokers {brokers}"))
+        let at_brokers = || format!("--brokers {brokers}");
+        let ends = KafkaTopics::open(&kafka, &topics).with_context(at_brokers)?;
+        let log = KafkaLog::open(&kafka, &topics).with_context(at_brokers)?;
+        let patience = Duration::from_millis(20);
+        let place = Place {
+            input: format!("web-logs-{run}"),
+            names: TopicNames::new(&prefix),
+            http,
+            patience,
         };
-        let input = format!("web-logs-{run}");
-        Stage::start(
-            open("service")?,
-            Box::new(open("ends")?),
-            &input,
-            TopicNames::new(&prefix),
-            Duration::from_millis(20),
-        )
+        Stage::start(log, Box::new(ends), place)
     }
 
     fn start<L: Log + 'static>(
         log: L,
         mut ends: Box<dyn Topics>,
-        input: &str,
-        names: TopicNames,
-        patience: Duration,
+        place: Place,
     ) -> anyhow::Result<Stage> {
-        let job = Job::from_text(
-            &JOB.replace("[web-logs]", &format!("[{input}]")),
-            "examples/web.yaml",
-        )?;
+        let Place {
+            input,
+            names,
+            http,
+            patience,
+        } = place;
+        let text = JOB.replace("[web-logs]", &format!("[{input}]"));
+        let job = Arc::new(Job::from_text(&text, "examples/web.yaml")?);
         let partitions = Some(INPUT_PARTITIONS);
         ends.create(&[NewTopic {
-            name: input.to_owned(),
+            name: input.clone(),
             partitions,
             cleanup: Cleanup::Delete,
         }])?;
-        let assigned = Arc::new(Assigned::default());
-        let store: Box<dyn SnapshotStore + Send> = Box::new(MemoryStore::default());
+        let clock = Arc::new(SystemClock);
+        let telemetry = Arc::new(Telemetry::new(Arc::clone(&clock) as _, &[Arc::clone(&job)]));
+        let server = HttpServer::start(http, Arc::clone(&telemetry))?;
         let settings = Settings {
             names: names.clone(),
             ..Settings::default()
         };
-        let observer = Arc::clone(&assigned);
+        let store: Box<dyn SnapshotStore + Send> = Box::new(MemoryStore::default());
         let service = Service::start(
             log,
             store,
-            Arc::new(SystemClock),
-            observer,
-            Arc::new(job),
+            clock,
+            Arc::clone(&telemetry) as _,
+            job,
             settings,
         )?;
-        let results: Vec<String> = KINDS.map(|kind| names.results(kind).to_string()).to_vec();
         let mut positions = BTreeMap::new();
-        for (topic, partitions) in ends.partitions(&results)? {
+        for (topic, partitions) in
+            ends.partitions(&[names.results(DocumentKind::Record).to_string()])?
+        {
             let topic: Arc<str> = topic.into();
             positions.extend(
                 (0..partitions)
@@ -161,9 +166,16 @@ impl Stage {
             outbox: Vec::new(),
             turn: 0,
             positions,
-            assigned,
+            telemetry,
+            server,
+            joined: false,
             patience,
         })
+    }
+
+    /// Where `/metrics` is.
+    pub(super) fn address(&self) -> SocketAddr {
+        self.server.address()
     }
 
     /// Takes an event on its way; it is sent with the next [`Stage::work`].
@@ -190,7 +202,14 @@ impl Stage {
         self.ends.flush()?;
         loop {
             self.service.breathe(self.patience)?;
-            if self.assigned.0.load(Ordering::Relaxed) > 0 && self.service.is_settled() {
+            self.joined = self.joined
+                || self
+                    .telemetry
+                    .health()
+                    .jobs
+                    .values()
+                    .any(|job| job.assigned_partitions > 0);
+            if self.joined && self.service.is_settled() {
                 break;
             }
         }
