@@ -119,11 +119,7 @@ fn exit_codes_tell_wrong_usage_from_failure_from_success() {
             1,
             "no/where",
         ),
-        (
-            &["--log-level", "a=b=c", "simulate", "--list"],
-            1,
-            "--log-level",
-        ),
+        (&["--log-level", "a=b=c", "simulate", "--list"], 1, "a=b=c"),
         (
             &["detect", "job.yaml", "events.ndjson"],
             0,

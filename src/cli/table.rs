@@ -80,25 +80,20 @@ pub(super) fn anomaly(group: &Group, style: Style) -> String {
         badge(peak.score, style)
     );
     let mut text = format!("{}\n", line.trim_end());
-    let mut detail = |words: &str| {
-        let _ = writeln!(text, "  {}", paint(style, "2", &cut(words, width - 2)));
-    };
-    if !peak.sentence.is_empty() {
-        detail(&peak.sentence);
+    for line in wrap(&peak.sentence, width - 2) {
+        let _ = writeln!(text, "  {}", paint(style, "2", &line));
     }
     if !group.others.is_empty() {
-        let others: Vec<String> = group
-            .others
-            .iter()
-            .map(|other| {
-                format!(
-                    "{} ({:.0})",
-                    named(&other.peak.series),
-                    other.peak.score.floor()
-                )
-            })
-            .collect();
-        detail(&format!("and {} more: {}", others.len(), others.join(", ")));
+        let name = |other: &Episode| {
+            format!(
+                "{} ({:.0})",
+                named(&other.peak.series),
+                other.peak.score.floor()
+            )
+        };
+        let others: Vec<String> = group.others.iter().map(name).collect();
+        let words = format!("and {} more: {}", others.len(), others.join(", "));
+        let _ = writeln!(text, "  {}", paint(style, "2", &cut(&words, width - 2)));
     }
     text
 }
@@ -229,6 +224,22 @@ fn cut(text: &str, width: usize) -> String {
         true => clean.collect(),
         false => clean.take(width.saturating_sub(1)).chain(['…']).collect(),
     }
+}
+
+/// The text in lines of at most `width` characters, broken between words where that is possible.
+fn wrap(text: &str, width: usize) -> Vec<String> {
+    let mut lines: Vec<String> = Vec::new();
+    for word in text.split_whitespace() {
+        let word = cut(word, width);
+        match lines.last_mut() {
+            Some(line) if line.chars().count() + 1 + word.chars().count() <= width => {
+                line.push(' ');
+                line.push_str(&word);
+            }
+            _ => lines.push(word),
+        }
+    }
+    lines
 }
 
 #[cfg(test)]
