@@ -1,3 +1,5 @@
+//! Tidewatch as a library: the README, and below it the map of the crate.
+//!
 #![doc = include_str!("../README.md")]
 //!
 //! # The crate's map

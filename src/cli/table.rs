@@ -282,11 +282,11 @@ mod tests {
             )
         };
         assert_eq!(
-            text(105),
+            text(104),
             "2026-03-09 15:00   45m   93 critical   high_mean(latency_ms)  host.name=web-03  1,204 against 296 (4.1x)\n  \
              the mean of web-03 was much higher than it ever was\n  and 1 more: host.name=web-03 (93)\n"
         );
-        assert!(text(104).starts_with(
+        assert!(text(103).starts_with(
             "2026-03-09 15:00   45m   93 critical   high_mean(latency_ms)  host.name=web-03        1,204 against 296\n"
         ));
         assert!(text(70).starts_with(
