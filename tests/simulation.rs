@@ -99,12 +99,6 @@ fn run(seed: u64) -> Tally {
     let feed = Feed::new(&mut draw);
     let witness = Arc::new(Witness::default());
     let mut world = World::new(&feed, &mut draw, Arc::clone(&witness));
-    println!("{}", feed.job.document);
-    println!(
-        "{} partitions, {} messages",
-        feed.partitions,
-        feed.sent.len()
-    );
     world.rage(&mut draw);
     world.calm_down();
     let tally = witness.tally.lock().unwrap().clone();
@@ -137,6 +131,7 @@ fn whatever_happens_to_the_service_its_committed_results_are_those_of_the_calm_r
             .and_then(|text| text.parse::<u64>().ok())
     };
     if let Some(seed) = number("TIDEWATCH_SEED") {
+        println!("{}", Feed::new(&mut Draw::new(seed)).job.document);
         println!("{:#?}", run(seed));
         return;
     }

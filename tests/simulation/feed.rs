@@ -5,29 +5,29 @@ use std::sync::Arc;
 use tidewatch::config::Job;
 
 /// The input topic.
-pub const TOPIC: &str = "events";
+pub(crate) const TOPIC: &str = "events";
 /// 2026-01-05T00:00:00Z, a Monday.
 const BEGIN_MS: i64 = 1_767_571_200_000;
 const SPAN_MS: i64 = 60_000;
 /// Longer than all of a seed's rage lasts.
-pub const IDLE_TIMEOUT_MS: i64 = 120_000;
+pub(crate) const IDLE_TIMEOUT_MS: i64 = 120_000;
 
 /// One message of the input topic.
-pub struct Sent {
-    pub partition: i32,
-    pub payload: Vec<u8>,
-    pub timestamp_ms: i64,
+pub(crate) struct Sent {
+    pub(crate) partition: i32,
+    pub(crate) payload: Vec<u8>,
+    pub(crate) timestamp_ms: i64,
 }
 
 /// A job and its input, in the order of sending.
-pub struct Feed {
-    pub job: Arc<Job>,
-    pub partitions: i32,
-    pub sent: Vec<Sent>,
+pub(crate) struct Feed {
+    pub(crate) job: Arc<Job>,
+    pub(crate) partitions: i32,
+    pub(crate) sent: Vec<Sent>,
     /// How many of them are no events.
-    pub bad: usize,
+    pub(crate) bad: usize,
     /// One event for each partition that has any, late enough to close every bucket before.
-    pub closing: Vec<Sent>,
+    pub(crate) closing: Vec<Sent>,
 }
 
 /// Which partition an event goes to.
@@ -47,7 +47,7 @@ const DETECTORS: [&str; 4] = [
 ];
 
 impl Feed {
-    pub fn new(draw: &mut Draw) -> Feed {
+    pub(crate) fn new(draw: &mut Draw) -> Feed {
         let partitions = draw.range(1, 5) as i32;
         let kind = draw.range(0, DETECTORS.len() as u64) as usize;
         let spread = match draw.range(0, 4) {

@@ -6,14 +6,14 @@ use tidewatch::runtime::store::{MemoryStore, SnapshotKey, SnapshotStore, StoreEr
 
 /// Loses or damages one snapshot in `one_in`.
 #[derive(Clone)]
-pub struct Unreliable {
+pub(crate) struct Unreliable {
     store: MemoryStore,
     draw: Arc<Mutex<Draw>>,
     one_in: u64,
 }
 
 impl Unreliable {
-    pub fn new(seed: u64, one_in: u64) -> Unreliable {
+    pub(crate) fn new(seed: u64, one_in: u64) -> Unreliable {
         Unreliable {
             store: MemoryStore::new(),
             draw: Arc::new(Mutex::new(Draw::new(seed))),

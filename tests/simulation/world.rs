@@ -17,27 +17,27 @@ const ROUNDS_MAX: usize = 5_000;
 
 /// Counts what the seeds have exercised, and remembers what must never happen.
 #[derive(Default)]
-pub struct Witness {
-    pub tally: Mutex<Tally>,
+pub(crate) struct Witness {
+    pub(crate) tally: Mutex<Tally>,
 }
 
 #[derive(Clone, Debug, Default)]
-pub struct Tally {
-    pub crashes: u64,
-    pub zombies: u64,
-    pub twins: u64,
-    pub rebalances: u64,
-    pub aborted: u64,
-    pub committed: u64,
-    pub restored: u64,
-    pub replayed: u64,
-    pub unusable: u64,
-    pub idle: u64,
-    pub wrong: Vec<String>,
+pub(crate) struct Tally {
+    pub(crate) crashes: u64,
+    pub(crate) zombies: u64,
+    pub(crate) twins: u64,
+    pub(crate) rebalances: u64,
+    pub(crate) aborted: u64,
+    pub(crate) committed: u64,
+    pub(crate) restored: u64,
+    pub(crate) replayed: u64,
+    pub(crate) unusable: u64,
+    pub(crate) idle: u64,
+    pub(crate) wrong: Vec<String>,
 }
 
 impl Tally {
-    pub fn add(&mut self, other: &Tally) {
+    pub(crate) fn add(&mut self, other: &Tally) {
         self.crashes += other.crashes;
         self.zombies += other.zombies;
         self.twins += other.twins;
@@ -50,7 +50,7 @@ impl Tally {
         self.idle += other.idle;
     }
 
-    pub fn has_seen_everything(&self) -> bool {
+    pub(crate) fn has_seen_everything(&self) -> bool {
         let seen = [
             self.crashes,
             self.zombies,
@@ -91,9 +91,9 @@ impl Observer for Witness {
 }
 
 /// Instances, some of them dead, some of them dead without knowing it.
-pub struct World<'f> {
+pub(crate) struct World<'f> {
     feed: &'f Feed,
-    pub cluster: Cluster,
+    pub(crate) cluster: Cluster,
     clock: ManualClock,
     witness: Arc<Witness>,
     store: Unreliable,
@@ -109,7 +109,7 @@ pub struct World<'f> {
 }
 
 impl<'f> World<'f> {
-    pub fn new(feed: &'f Feed, draw: &mut Draw, witness: Arc<Witness>) -> World<'f> {
+    pub(crate) fn new(feed: &'f Feed, draw: &mut Draw, witness: Arc<Witness>) -> World<'f> {
         let cluster = Cluster::new();
         cluster.create_topic(TOPIC, feed.partitions);
         let settings = Settings {
@@ -139,7 +139,7 @@ impl<'f> World<'f> {
     }
 
     /// Lets things happen until all input is sent and a while longer.
-    pub fn rage(&mut self, draw: &mut Draw) {
+    pub(crate) fn rage(&mut self, draw: &mut Draw) {
         let steps = draw.range(50, 400);
         let per_step = (self.feed.sent.len() as u64 * 2 / steps).max(1);
         for _ in 0..steps {
@@ -148,7 +148,7 @@ impl<'f> World<'f> {
     }
 
     /// Ends all trouble, and waits until nothing moves any more.
-    pub fn calm_down(&mut self) {
+    pub(crate) fn calm_down(&mut self) {
         self.send(usize::MAX);
         for twin in self.twins.drain(..) {
             self.ghosts.push(twin.into_log());
@@ -330,7 +330,7 @@ impl<'f> World<'f> {
             .expect("the job can be laid out")
     }
 
-    pub fn describe(&mut self) -> String {
+    pub(crate) fn describe(&mut self) -> String {
         let each = self.instances.iter_mut().flatten().map(Service::describe);
         each.collect::<Vec<_>>().join("\n--\n")
     }

@@ -184,7 +184,7 @@ impl<L: Log> Service<L> {
 }
 
 fn part_of(task: &mut Task) -> Option<Part> {
-    let position = task.to_commit();
+    let position = task.next_position();
     if position.is_none() && !task.has_words() {
         return None;
     }

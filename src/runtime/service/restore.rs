@@ -12,30 +12,42 @@
 
 use super::{Service, ServiceError};
 use crate::engine::snapshot::Snapshot;
-use crate::runtime::log::{Assignment, Log, LogError};
+use crate::runtime::log::{Assignment, Log, LogError, Position, TopicPartition};
 use crate::runtime::observer::Fact;
 use crate::runtime::store::SnapshotKey;
 use crate::runtime::task::{Beginning, Mark, StageKind, Task};
 use std::sync::Arc;
+
+/// What is known of a partition's past.
+struct Past {
+    kind: StageKind,
+    at: TopicPartition,
+    log_start: i64,
+    committed: Option<Position>,
+    /// The committed position's mark, if it is of our lineage.
+    mark: Option<Mark>,
+    /// Another lineage has committed here, and published buckets up to this one.
+    foreign: Option<Option<i64>>,
+    began_ms: i64,
+}
 
 impl<L: Log> Service<L> {
     pub(super) fn restore(&mut self, assignment: Assignment) -> Result<(), ServiceError> {
         let Some(kind) = self.plan.stage_of(&assignment.at) else {
             return Ok(()); // a partition that came with a pattern and is none of ours
         };
-        let began_ms = self.clock.now_ms();
-        let at = assignment.at.clone();
-        let (task, from, live_from, snapshot) = self.begin(kind, assignment, began_ms);
+        let past = self.past_of(kind, assignment);
+        let (task, snapshot, beginning) = self.begin(&past);
+        let at = past.at;
         self.tasks.insert(at.clone(), task);
-        let duration_ms = self.clock.now_ms() - began_ms;
         self.tell(&Fact::Assigned {
             at: &at,
             snapshot: snapshot.as_ref(),
-            from,
-            live_from,
-            duration_ms,
+            from: beginning.from,
+            live_from: beginning.live_from,
+            duration_ms: self.clock.now_ms() - past.began_ms,
         });
-        match self.log.seek(&at, from) {
+        match self.log.seek(&at, beginning.from) {
             // Taken away again while we restored: the next poll says so.
             Err(LogError::Unavailable(_)) => {
                 self.tasks.remove(&at);
@@ -45,12 +57,7 @@ impl<L: Log> Service<L> {
         }
     }
 
-    fn begin(
-        &mut self,
-        kind: StageKind,
-        assignment: Assignment,
-        now_ms: i64,
-    ) -> (Task, i64, i64, Option<SnapshotKey>) {
+    fn past_of(&self, kind: StageKind, assignment: Assignment) -> Past {
         let Assignment {
             at,
             committed,
@@ -65,90 +72,101 @@ impl<L: Log> Service<L> {
         if is_foreign {
             self.tell(&Fact::Reconfigured { at: &at });
         }
-        let past = committed
-            .as_ref()
-            .map(|held| held.next_offset)
-            .filter(|_| !is_foreign);
-        let keys = match is_foreign {
-            true => Vec::new(),
-            false => self.usable(&self.plan.task_name(&at), past),
-        };
-        let wanted_without = mark.as_ref().map_or(log_start, |mark| mark.began);
-        let beginning = |wanted: i64, snapshot: Option<&SnapshotKey>| Beginning {
-            from: wanted.max(log_start),
-            live_from: past
-                .or(snapshot.map(|key| key.offset))
-                .unwrap_or(log_start)
-                .max(log_start),
-            mark: mark.clone(),
-            silent_until_ms: published.filter(|_| is_foreign),
-            committed: committed.clone(),
-            now_ms,
-            snapshot_interval_ms: self.settings.snapshot_interval_ms,
-        };
-        let mut begun = None;
-        for key in keys {
-            let bytes = match self.store.get(&key) {
-                Ok(Some(bytes)) => Snapshot::from_bytes(bytes),
-                missing => {
-                    let error = missing
-                        .err()
-                        .map_or("it is not whole".to_owned(), |e| e.to_string());
-                    self.tell(&Fact::SnapshotUnusable { key: &key, error });
-                    continue;
-                }
-            };
-            let start = beginning(key.offset, Some(&key));
-            let plan = Arc::clone(&self.plan);
-            match Task::begin(plan, kind, at.clone(), Some(&bytes), start) {
-                Ok(task) => {
-                    begun = Some((task, key));
-                    break;
-                }
-                Err(error) => {
-                    let error = error.to_string();
-                    self.tell(&Fact::SnapshotUnusable { key: &key, error });
-                }
-            }
+        Past {
+            kind,
+            at,
+            log_start,
+            committed,
+            mark,
+            foreign: is_foreign.then_some(published),
+            began_ms: self.clock.now_ms(),
         }
-        let (wanted, task, key) = match begun {
-            Some((task, key)) => (key.offset, task, Some(key)),
-            None => {
-                let start = beginning(wanted_without, None);
-                let plan = Arc::clone(&self.plan);
-                let task = Task::begin(plan, kind, at.clone(), None, start)
-                    .expect("only a snapshot can fail to restore");
-                (wanted_without, task, None)
-            }
-        };
-        let start = beginning(wanted, key.as_ref());
-        if start.from > wanted {
-            let (from, to) = (wanted, start.from);
-            self.tell(&Fact::Gap { at: &at, from, to });
-        }
-        if committed.is_none() && key.is_some() {
-            let from = start.from;
-            self.tell(&Fact::PositionVanished { at: &at, from });
-        }
-        (task, start.from, start.live_from, key)
     }
 
-    /// The snapshots of our lineage at or before `past`, newest first. A store that does not answer has none: the replay is longer.
-    fn usable(&mut self, task: &str, past: Option<i64>) -> Vec<SnapshotKey> {
-        let listed = self.store.list(task);
-        let lineage = self.plan.lineage;
-        match listed {
+    /// The task, with the newest state that restores; the snapshot it came from; and where it begins.
+    fn begin(&mut self, past: &Past) -> (Task, Option<SnapshotKey>, Beginning) {
+        for key in self.usable(past) {
+            match self.begin_with(past, &key) {
+                Ok((task, beginning)) => {
+                    self.tell_gap(past, key.offset);
+                    if past.committed.is_none() {
+                        let (at, from) = (&past.at, beginning.from);
+                        self.tell(&Fact::PositionVanished { at, from });
+                    }
+                    return (task, Some(key), beginning);
+                }
+                Err(error) => self.tell(&Fact::SnapshotUnusable { key: &key, error }),
+            }
+        }
+        let began = past.mark.as_ref().map_or(past.log_start, |mark| mark.began);
+        let beginning = self.beginning(past, began);
+        self.tell_gap(past, began);
+        let task = self.task(past, None, beginning.clone());
+        let task = task.expect("only a snapshot can fail to restore");
+        (task, None, beginning)
+    }
+
+    fn begin_with(&mut self, past: &Past, key: &SnapshotKey) -> Result<(Task, Beginning), String> {
+        let bytes = self.store.get(key).map_err(|error| error.to_string())?;
+        let snapshot = Snapshot::from_bytes(bytes.ok_or("it is gone, or not whole")?);
+        let beginning = self.beginning(past, key.offset);
+        let task = self.task(past, Some(&snapshot), beginning.clone())?;
+        Ok((task, beginning))
+    }
+
+    fn task(
+        &self,
+        past: &Past,
+        snapshot: Option<&Snapshot>,
+        beginning: Beginning,
+    ) -> Result<Task, String> {
+        let plan = Arc::clone(&self.plan);
+        Task::begin(plan, past.kind, past.at.clone(), snapshot, beginning)
+            .map_err(|error| error.to_string())
+    }
+
+    /// Reading begins at `wanted`; so does speaking, when nothing of the lineage is committed.
+    fn beginning(&self, past: &Past, wanted: i64) -> Beginning {
+        let committed = past.committed.as_ref().map(|held| held.next_offset);
+        let live_from = committed.filter(|_| past.foreign.is_none());
+        Beginning {
+            from: wanted.max(past.log_start),
+            live_from: live_from.unwrap_or(wanted).max(past.log_start),
+            mark: past.mark.clone(),
+            silent_until_ms: past.foreign.flatten(),
+            committed: past.committed.clone(),
+            now_ms: past.began_ms,
+            snapshot_interval_ms: self.settings.snapshot_interval_ms,
+        }
+    }
+
+    fn tell_gap(&self, past: &Past, wanted: i64) {
+        if past.log_start > wanted {
+            let (at, from, to) = (&past.at, wanted, past.log_start);
+            self.tell(&Fact::Gap { at, from, to });
+        }
+    }
+
+    /// The snapshots of our lineage at or before the committed position, newest first. A store that does not answer has none: the replay is longer.
+    fn usable(&mut self, past: &Past) -> Vec<SnapshotKey> {
+        if past.foreign.is_some() {
+            return Vec::new();
+        }
+        let (task, lineage) = (self.plan.task_name(&past.at), self.plan.lineage);
+        let offset_max = past
+            .committed
+            .as_ref()
+            .map_or(i64::MAX, |held| held.next_offset);
+        match self.store.list(&task) {
             Ok(mut keys) => {
-                keys.retain(|key| {
-                    key.lineage == lineage && past.is_none_or(|past| key.offset <= past)
-                });
+                keys.retain(|key| key.lineage == lineage && key.offset <= offset_max);
                 keys
             }
             Err(error) => {
                 let key = SnapshotKey {
-                    task: task.to_owned(),
+                    task,
                     lineage,
-                    offset: past.unwrap_or(0),
+                    offset: offset_max,
                 };
                 let error = error.to_string();
                 self.tell(&Fact::SnapshotUnusable { key: &key, error });

@@ -232,7 +232,7 @@ impl Task {
     }
 
     /// The position to commit, if it (or its mark) differs from what is committed.
-    pub(crate) fn to_commit(&mut self) -> Option<Position> {
+    pub(crate) fn next_position(&mut self) -> Option<Position> {
         if !self.is_live() {
             return None;
         }

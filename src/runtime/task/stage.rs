@@ -1,7 +1,7 @@
 //! The doors of the engine behind one interface: a message in, the door's answers to the voice.
 
 use super::plan::{Plan, StageKind};
-use super::voice::Voice;
+use super::voice::{Next, Voice};
 use crate::decode::Decoder;
 use crate::engine::event::{Event, Rejection};
 use crate::engine::gatherer::{self, Gatherer};
@@ -227,10 +227,10 @@ impl Stage {
         let Some(watermark) = self.watermark() else {
             return;
         };
-        let until = StageMessage::Watermark(plan.job.bucket_span.bucket_of(watermark));
+        let until = plan.job.bucket_span.bucket_of(watermark);
         match self {
-            Stage::Gather(..) => voice.to_next(&until, true),
-            Stage::Keyed(..) => voice.to_next(&until, false),
+            Stage::Gather(..) => voice.watermark(until, Next::Judges),
+            Stage::Keyed(..) => voice.watermark(until, Next::Rollup),
             Stage::Fused(..) | Stage::Judge(_) | Stage::Rollup(_) => {}
         }
     }
@@ -309,7 +309,7 @@ fn answer_keyed(
         match output {
             KeyedOutput::Rejected(rejection) => late(rejection, message, voice, note),
             KeyedOutput::Partial(bucket) => voice.partial(bucket),
-            KeyedOutput::Watermark(until) => voice.to_next(&StageMessage::Watermark(until), false),
+            KeyedOutput::Watermark(until) => voice.watermark(until, Next::Rollup),
         }
     }
 }
@@ -325,7 +325,7 @@ fn answer_gather(
             gatherer::Output::Rejected(rejection) => late(rejection, message, voice, note),
             gatherer::Output::Closed(bucket) => voice.closed(bucket),
             gatherer::Output::Watermark(until) => {
-                voice.to_next(&StageMessage::Watermark(until), true);
+                voice.watermark(until, Next::Judges);
             }
         }
     }
@@ -336,7 +336,7 @@ fn answer_judge(outputs: Vec<judge::Output>, voice: &mut Voice, note: &mut dyn F
         match output {
             judge::Output::Partial(bucket) => voice.partial(bucket),
             judge::Output::Watermark(until) => {
-                voice.to_next(&StageMessage::Watermark(until), false);
+                voice.watermark(until, Next::Rollup);
             }
             judge::Output::Late { events } => note(Note::Late { events }),
         }

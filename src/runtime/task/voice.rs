@@ -42,6 +42,14 @@ pub(super) struct Voice {
     uncertain_buckets: i64,
 }
 
+/// Who hears what a task says.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Next {
+    /// Every judge.
+    Judges,
+    Rollup,
+}
+
 /// What a task has to say, taken out of its outbox for a transaction.
 #[derive(Debug, Default)]
 pub(crate) struct Speech {
@@ -97,26 +105,22 @@ impl Voice {
         self.tell(&topic, 0, &StageMessage::Partial(bucket));
     }
 
-    /// To every judge, when a gatherer speaks; else to the rollup.
-    pub(super) fn to_next(&mut self, word: &StageMessage, to_judges: bool) {
+    /// Says how far everything has been said.
+    pub(super) fn watermark(&mut self, until: BucketStart, next: Next) {
         if self.muted {
             return;
         }
-        let (topic, partitions) = match to_judges {
-            true => (Arc::clone(&self.plan.closed), self.plan.shards),
-            false => (Arc::clone(&self.plan.partials), 1),
+        let (topic, partitions) = match next {
+            Next::Judges => (Arc::clone(&self.plan.closed), self.plan.shards),
+            Next::Rollup => (Arc::clone(&self.plan.partials), 1),
         };
-        let payload = word.encode();
+        let payload = StageMessage::Watermark(until).encode();
         for partition in 0..i32::from(partitions) {
-            let is_watermark = matches!(word, StageMessage::Watermark(_));
             match self.watermarks.get(&partition) {
-                Some(&index) if is_watermark => self.outbox[index].payload = Some(payload.clone()),
-                _ => {
-                    self.watermarks.remove(&partition);
+                Some(&index) => self.outbox[index].payload = Some(payload.clone()),
+                None => {
+                    self.watermarks.insert(partition, self.outbox.len());
                     self.push(&topic, partition, payload.clone());
-                    if is_watermark {
-                        self.watermarks.insert(partition, self.outbox.len() - 1);
-                    }
                 }
             }
         }

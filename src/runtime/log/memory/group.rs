@@ -46,10 +46,6 @@ impl Group {
         self.members.contains_key(&member)
     }
 
-    pub(super) fn wanted(&self, member: u64) -> Option<&BTreeSet<TopicPartition>> {
-        self.members.get(&member)
-    }
-
     /// Moves every target one member further: a rebalance that changes much.
     pub(super) fn rotate(&mut self) {
         self.rotation += 1;
@@ -73,22 +69,21 @@ impl Group {
         }
     }
 
-    /// Gives `member` what is meant for it and free.
-    pub(super) fn take(
-        &mut self,
-        member: u64,
-        ready: impl Fn(&TopicPartition) -> bool,
-    ) -> Vec<TopicPartition> {
-        let free: Vec<TopicPartition> = self
-            .targets
+    /// What is meant for `member` and has no owner.
+    pub(super) fn free_for(&self, member: u64) -> Vec<TopicPartition> {
+        self.targets
             .iter()
-            .filter(|&(at, target)| *target == member && !self.owners.contains_key(at) && ready(at))
+            .filter(|&(at, target)| *target == member && !self.owners.contains_key(at))
             .map(|(at, _)| at.clone())
-            .collect();
-        for at in &free {
-            self.owners.insert(at.clone(), member);
+            .collect()
+    }
+
+    /// Makes `member` the owner of partitions that have none.
+    pub(super) fn give(&mut self, member: u64, partitions: &[TopicPartition]) {
+        for at in partitions {
+            let former = self.owners.insert(at.clone(), member);
+            assert_eq!(former, None, "{at} has an owner already");
         }
-        free
     }
 
     fn owned(&self, member: u64) -> impl Iterator<Item = TopicPartition> + '_ {

@@ -145,16 +145,9 @@ impl MemoryLog {
                 return;
             }
         }
-        let pending: BTreeSet<TopicPartition> = group
-            .wanted(member)
-            .cloned()
-            .unwrap_or_default()
-            .into_iter()
-            .filter(|at| state.is_pending(&self.group, at))
-            .collect();
-        let taken = state
-            .group(&self.group)
-            .take(member, |at| !pending.contains(at));
+        let mut taken = group.free_for(member);
+        taken.retain(|at| !state.is_pending(&self.group, at));
+        state.group(&self.group).give(member, &taken);
         let assignments: Vec<Assignment> = taken
             .into_iter()
             .map(|at| Assignment {
