@@ -508,3 +508,36 @@ fn the_demo_finds_incidents_and_says_so() {
     );
     assert!(text.contains(" of 2 incidents found, "), "{text}");
 }
+
+#[cfg(unix)]
+#[test]
+fn an_interrupted_demo_says_what_it_found_so_far() {
+    let dir = dir(&[]);
+    let mut child = tidewatch(dir.path())
+        .args(["demo", "--rate", "1"])
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
+    let metrics = lines.find(|line| {
+        line.as_ref()
+            .unwrap()
+            .starts_with("Metrics: http://127.0.0.1:")
+    });
+    assert!(metrics.is_some());
+    assert!(
+        Command::new("kill")
+            .args(["-INT", &child.id().to_string()])
+            .status()
+            .unwrap()
+            .success()
+    );
+    let rest: Vec<String> = lines.map(|line| line.unwrap()).collect();
+    assert_eq!(child.wait().unwrap().code(), Some(130));
+    assert!(
+        rest.iter()
+            .any(|line| line.starts_with("0 of 0 incidents found, ")),
+        "{rest:?}"
+    );
+}

@@ -101,6 +101,7 @@ pub fn run(args: &Args, color: Color) -> anyhow::Result<ExitCode> {
         progress: Progress::new(Some(1000)),
         writer: EventFormat::Ndjson.writer(),
         events: 0,
+        told: scenario.from,
         line: Vec::new(),
         feed,
         next: None,
@@ -136,6 +137,8 @@ struct Story {
     announcer: Announcer,
     progress: Progress,
     events: u64,
+    /// The time of the last event sent.
+    told: EventTime,
 }
 
 impl Story {
@@ -166,7 +169,8 @@ impl Story {
         }
         self.progress.finish();
         self.stage.finish()?;
-        Ok(until)
+        // Interrupted, the story ends with the last event that was told.
+        Ok(if interrupt.asked() { self.told } else { until })
     }
 
     /// Sends every event before `until` and waits for what is said of them; false when it was interrupted.
@@ -180,6 +184,7 @@ impl Story {
             self.writer.write(self.feed.world(), &event, &mut self.line);
             self.stage.send(&self.line, event.time.0);
             self.events += 1;
+            self.told = event.time;
             self.progress
                 .tick(self.events, || (self.feed.progress_ratio() * 1000.0) as u64);
             if self.stage.waiting() >= HISTORY_BATCH {
