@@ -105,8 +105,14 @@ fn tails() {
             |i| poisson::ln_sf_inclusive(around(mean, mean.sqrt(), i), mean),
         );
     }
-    for (mean, size) in [(2.0, 3.0), (50.0, 10.0), (1e4, 5.0), (1e4, 1e3), (1e6, 1e9)] {
-        let sd: f64 = (mean + mean * mean / size as f64).sqrt();
+    for (mean, size) in [
+        (2.0f64, 3.0),
+        (50.0, 10.0),
+        (1e4, 5.0),
+        (1e4, 1e3),
+        (1e6, 1e9),
+    ] {
+        let sd: f64 = (mean + mean * mean / size).sqrt();
         measure(
             &format!("negative_binomial::ln_sf_inclusive, {mean}, size {size}"),
             |i| negative_binomial::ln_sf_inclusive(around(mean, sd, i), mean, size),

@@ -152,9 +152,9 @@ fn joint_probabilities_are_uniform_when_their_parts_are() {
             hits[0] += usize::from(ln_joint(&[u.ln(), v.ln(), draw().ln()]) < alpha.ln());
             let smallest = (0..20).map(|_| draw().ln()).fold(0.0, f64::min);
             hits[1] += usize::from(ln_extreme(smallest, 20.0) < alpha.ln());
-            for (hit, rho) in [(2, 0.0), (3, 0.5)] {
+            for (hit, rho) in [(2, 0.0f64), (3, 0.5)] {
                 let (z1, z2): (f64, f64) = (normal::quantile(u), normal::quantile(v));
-                let correlated = rho * z1 + (1.0 - rho * rho as f64).sqrt() * z2;
+                let correlated = rho * z1 + (1.0 - rho * rho).sqrt() * z2;
                 let two_sided = |z: f64| normal::ln_sf(z.abs()) + 2f64.ln();
                 hits[hit] += usize::from(
                     ln_joint_pair(two_sided(z1), two_sided(correlated), rho) < alpha.ln(),

@@ -242,7 +242,7 @@ impl ExactSum {
             *limb = total & LIMB_MASK as i64;
             carry = total >> LIMB_BITS;
         }
-        if carry > 0 || carry < -1 {
+        if !(-1..=0).contains(&carry) {
             // At most 2^31 in magnitude: a limb cannot pass on more than 2^63 / 2^32.
             self.limbs.push(carry);
         } else if carry == -1 {

@@ -302,7 +302,8 @@ fn add_counts<K: Copy>(
                 Ordering::Less => *a.next().expect("peeked"),
                 Ordering::Greater => *b.next().expect("peeked"),
                 Ordering::Equal => {
-                    (a.next(), b.next());
+                    a.next();
+                    b.next();
                     (x.0, x.1.saturating_add(y.1))
                 }
             },
