@@ -47,7 +47,8 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         .into_iter()
         .max_by(|a, b| a.record_score.total_cmp(&b.record_score));
     let Some(record) = strongest else {
-        return Ok(println!("nothing unusual"));
+        println!("nothing unusual");
+        return Ok(());
     };
     println!("{}\n", record.description);
     println!("score        {:.0}", record.record_score);
