@@ -1,6 +1,6 @@
 //! The log-normal distribution: `ln X` is normal with mean `mu` and standard deviation `sigma`. No probability lies at or below 0.
 //!
-//! Domain: `mu` finite, `sigma` positive. Precision: that of `normal`. Checked: through `normal`, and the identities in tests/properties.rs.
+//! Domain: `mu` finite, `sigma` positive. Precision: that of `normal`. Checked: through `normal`; bounds and monotony in tests/properties.rs.
 
 use super::normal;
 
