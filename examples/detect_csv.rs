@@ -2,57 +2,53 @@
 //!
 //! The file needs the columns of the job below. Without one, ten simulated days in which traffic once bursts stand in.
 
-use std::fs::File;
-use std::io::{Cursor, Read};
+use std::io::Cursor;
 use std::ops::ControlFlow;
 use std::sync::Arc;
 use tidewatch::config::Job;
 use tidewatch::decode::{Item, Options, Reader};
 use tidewatch::engine::gatherer::Input;
 use tidewatch::engine::pipeline::{Output, Pipeline};
-use tidewatch::engine::result::{Body, Record};
+use tidewatch::engine::result::{Body, Document};
 use tidewatch::simulate::{EventFormat, Feed, Scenario};
 use tidewatch::time::Finality;
 
 const JOB: &str = "
 job_id: traffic
-analysis_config: {bucket_span: 15m, detectors: [{function: count}], influencers: [service.name]}
+analysis_config: {bucket_span: 15m, detectors: [{function: count}]}
 data_description: {time_field: '@timestamp'}
 ";
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     let job = Arc::new(Job::from_text(JOB, "the example's job")?);
-    let csv: Box<dyn Read + Send> = match std::env::args().nth(1) {
-        Some(path) => Box::new(File::open(path)?),
-        None => Box::new(Cursor::new(ten_days())),
+    let mut reader = match std::env::args().nth(1) {
+        Some(path) => Reader::open(&job, &[path], Options::default())?,
+        None => Reader::from_bytes(
+            &job,
+            "simulated",
+            Cursor::new(ten_days()),
+            Options::default(),
+        ),
     };
-    let mut pipeline = Pipeline::new(Arc::clone(&job));
-    let mut strongest: Option<(String, Box<Record>)> = None;
-    let mut keep = |outputs: Vec<Output>| {
-        for output in outputs {
-            let Output::Result(document) = output else {
-                continue;
-            };
-            let Body::Record(record) = document.body else {
-                continue;
-            };
-            if strongest
-                .as_ref()
-                .is_none_or(|(_, best)| record.record_score > best.record_score)
-            {
-                strongest = Some((document.time.to_string(), record));
-            }
-        }
-    };
-    let _ = Reader::from_bytes(&job, "csv", csv, Options::default()).run(&mut |item| {
+    let mut pipeline = Pipeline::new(job);
+    let mut outputs = Vec::new();
+    let _ = reader.run(&mut |item| {
         match item {
-            Item::Event { event, .. } => keep(pipeline.handle(Input::Event(event))),
+            Item::Event { event, .. } => outputs.extend(pipeline.handle(Input::Event(event))),
             Item::Rejected { rejection, .. } => eprintln!("{}", rejection.detail),
         }
         ControlFlow::Continue(())
     })?;
-    keep(pipeline.handle(Input::Flush(Finality::Final)));
-    match strongest {
+    outputs.extend(pipeline.handle(Input::Flush(Finality::Final)));
+    let records = outputs.iter().filter_map(|output| match output {
+        Output::Result(Document {
+            time,
+            body: Body::Record(record),
+            ..
+        }) => Some((time, record)),
+        _ => None,
+    });
+    match records.max_by(|(_, a), (_, b)| a.record_score.total_cmp(&b.record_score)) {
         Some((time, record)) => println!(
             "{time}  score {:.0}  {}",
             record.record_score, record.description
@@ -63,11 +59,8 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
 }
 
 fn ten_days() -> Vec<u8> {
-    let scenario = Scenario {
-        rate: 0.05,
-        ..Scenario::built_in("spike").expect("it is built in")
-    };
-    let mut feed = Feed::new(&scenario, 1).expect("built-in scenarios are sound");
+    let mut feed =
+        Feed::new(&Scenario::built_in("spike").expect("it is built in"), 1).expect("it is tested");
     let mut csv = EventFormat::Csv.header().as_bytes().to_vec();
     let mut writer = EventFormat::Csv.writer();
     while let Some(event) = feed.next() {

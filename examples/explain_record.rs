@@ -1,14 +1,14 @@
 //! Asks a record why: `cargo run --example explain_record`.
 //!
-//! Ten simulated days in which one host answers late; the strongest record says what was expected, how unlikely it was, and whose
-//! doing it is.
+//! Ten simulated days in which one host answers late, looked at service by service; the strongest record says what was expected,
+//! how unlikely the value was, and that it is the host's doing.
 
 use std::sync::Arc;
 use tidewatch::config::Job;
 use tidewatch::decode::Decoder;
 use tidewatch::engine::gatherer::Input;
 use tidewatch::engine::pipeline::{Output, Pipeline};
-use tidewatch::engine::result::{Body, Record};
+use tidewatch::engine::result::{Body, Document, Record};
 use tidewatch::simulate::{EventFormat, Feed, Scenario};
 
 const JOB: &str = "
@@ -22,58 +22,45 @@ data_description: {time_field: '@timestamp'}
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     let job = Arc::new(Job::from_text(JOB, "the example's job")?);
-    let scenario = Scenario {
-        rate: 0.1,
-        ..Scenario::built_in("slow-host").expect("it is built in")
-    };
+    let scenario = Scenario::built_in("slow-host").expect("it is built in");
     let mut feed = Feed::new(&scenario, 1)?;
     let (mut writer, mut line) = (EventFormat::Ndjson.writer(), Vec::new());
-    let (mut decoder, mut pipeline) = (Decoder::new(&job), Pipeline::new(Arc::clone(&job)));
-    let mut records: Vec<Box<Record>> = Vec::new();
+    let (mut decoder, mut pipeline) = (Decoder::new(&job), Pipeline::new(job));
+    let mut outputs = Vec::new();
     while let Some(event) = feed.next() {
         line.clear();
         writer.write(feed.world(), &event, &mut line);
         decoder.payload(&line, None, &mut |event| {
-            let event = event.expect("a simulated event is one");
-            records.extend(
-                pipeline
-                    .handle(Input::Event(event))
-                    .into_iter()
-                    .filter_map(record),
-            );
+            outputs.extend(pipeline.handle(Input::Event(event.expect("a simulated event is one"))));
         });
     }
-    let strongest = records
-        .into_iter()
-        .max_by(|a, b| a.record_score.total_cmp(&b.record_score));
-    let Some(record) = strongest else {
-        println!("nothing unusual");
-        return Ok(());
-    };
-    println!("{}\n", record.description);
-    println!("score        {:.0}", record.record_score);
-    println!("probability  {:e}", record.probability);
-    println!(
-        "actual       {:?}, typical {:?}",
-        record.actual, record.typical
-    );
-    for influencer in &record.influencers {
-        println!(
-            "because of   {} {}",
-            influencer.influencer_field_name,
-            influencer.influencer_field_values.join(", ")
-        );
+    let records = outputs.iter().filter_map(|output| match output {
+        Output::Result(Document {
+            body: Body::Record(record),
+            ..
+        }) => Some(record),
+        _ => None,
+    });
+    match records.max_by(|a, b| a.record_score.total_cmp(&b.record_score)) {
+        Some(record) => explain(record),
+        None => println!("nothing unusual"),
     }
-    println!("\n{:#?}", record.explanation);
     Ok(())
 }
 
-fn record(output: Output) -> Option<Box<Record>> {
-    match output {
-        Output::Result(document) => match document.body {
-            Body::Record(record) => Some(record),
-            _ => None,
-        },
-        _ => None,
+fn explain(record: &Record) {
+    println!("{}\n", record.description);
+    println!(
+        "score {:.0}, probability {:.1e}",
+        record.record_score, record.probability
+    );
+    println!(
+        "actual {:.2?}, typical {:.2?}",
+        record.actual, record.typical
+    );
+    for influencer in &record.influencers {
+        let values = influencer.influencer_field_values.join(", ");
+        println!("because of {} {values}", influencer.influencer_field_name);
     }
+    println!("{:#?}", record.explanation);
 }
