@@ -2,21 +2,24 @@
 
 use super::draw::Draw;
 use std::sync::{Arc, Mutex};
-use tidewatch::runtime::store::{MemoryStore, SnapshotKey, SnapshotStore, StoreError};
+use tidewatch::runtime::store::{SnapshotKey, SnapshotStore, StoreError};
 
 /// Loses or damages one snapshot in `one_in`.
-#[derive(Clone)]
 pub(crate) struct Unreliable {
-    store: MemoryStore,
+    store: Box<dyn SnapshotStore + Send>,
     draw: Arc<Mutex<Draw>>,
     one_in: u64,
 }
 
 impl Unreliable {
-    pub(crate) fn new(seed: u64, one_in: u64) -> Unreliable {
+    pub(crate) fn new(
+        store: Box<dyn SnapshotStore + Send>,
+        draw: Arc<Mutex<Draw>>,
+        one_in: u64,
+    ) -> Unreliable {
         Unreliable {
-            store: MemoryStore::new(),
-            draw: Arc::new(Mutex::new(Draw::new(seed))),
+            store,
+            draw,
             one_in,
         }
     }

@@ -10,6 +10,7 @@ use tidewatch::runtime::log::Outgoing;
 use tidewatch::runtime::log::memory::{Assignor, Break, Cluster, MemoryLog};
 use tidewatch::runtime::observer::{Fact, Observer};
 use tidewatch::runtime::service::{Service, ServiceError, Settings};
+use tidewatch::runtime::store::{MemoryStore, SnapshotStore, TopicStore};
 
 const GROUP: &str = "sim";
 /// A world that does not come to rest within so many rounds never will.
@@ -96,7 +97,10 @@ pub(crate) struct World<'f> {
     pub(crate) cluster: Cluster,
     clock: ManualClock,
     witness: Arc<Witness>,
-    store: Unreliable,
+    /// Where snapshots are, when no topic keeps them.
+    memory: Option<MemoryStore>,
+    /// What the stores draw their faults from, and how rare these are.
+    faults: (Arc<Mutex<Draw>>, u64),
     settings: Settings,
     batch_max: usize,
     sent: usize,
@@ -126,7 +130,11 @@ impl<'f> World<'f> {
             cluster,
             clock: ManualClock::at(1_700_000_000_000),
             witness,
-            store: Unreliable::new(draw.range(0, u64::MAX), draw.range(2, 20)),
+            memory: draw.one_in(2).then(MemoryStore::new),
+            faults: (
+                Arc::new(Mutex::new(Draw::new(draw.range(0, u64::MAX)))),
+                draw.range(2, 20),
+            ),
             settings,
             batch_max: draw.range(1, 60) as usize,
             sent: 0,
@@ -325,9 +333,20 @@ impl<'f> World<'f> {
         log.set_batch_max(self.batch_max);
         let clock: Arc<dyn Clock> = Arc::new(self.clock.clone());
         let witness: Arc<dyn Observer> = Arc::clone(&self.witness) as Arc<dyn Observer>;
-        let (store, job) = (Box::new(self.store.clone()), Arc::clone(&self.feed.job));
+        let (store, job) = (Box::new(self.store()), Arc::clone(&self.feed.job));
         Service::start(log, store, clock, witness, job, self.settings.clone())
             .expect("the job can be laid out")
+    }
+
+    fn store(&self) -> Unreliable {
+        let store: Box<dyn SnapshotStore + Send> = match &self.memory {
+            Some(memory) => Box::new(memory.clone()),
+            None => {
+                let log = self.cluster.open("", "");
+                Box::new(TopicStore::open(log, "snapshots").expect("a topic can be made"))
+            }
+        };
+        Unreliable::new(store, Arc::clone(&self.faults.0), self.faults.1)
     }
 
     pub(crate) fn describe(&mut self) -> String {

@@ -1,8 +1,9 @@
 //! The transaction: what the tasks have said and how far they have read, together or not at all; and the snapshots that may follow it.
 
 use super::{CommitError, Service, ServiceError};
-use crate::runtime::log::{Log, Position, TopicPartition, Transaction};
+use crate::runtime::log::{Log, Outgoing, Position, TopicPartition, Transaction};
 use crate::runtime::observer::Fact;
+use crate::runtime::store::{SnapshotKey, StoreError};
 use crate::runtime::task::{Speech, Task};
 
 /// Bytes in the outboxes beyond which a transaction does not wait for its time.
@@ -91,7 +92,7 @@ impl<L: Log> Service<L> {
         });
     }
 
-    fn put_back(&mut self, parts: Vec<Part>, messages: Vec<crate::runtime::log::Outgoing>) {
+    fn put_back(&mut self, parts: Vec<Part>, messages: Vec<Outgoing>) {
         self.retry = true;
         let mut messages = messages.into_iter();
         for mut part in parts {
@@ -170,13 +171,16 @@ impl<L: Log> Service<L> {
         }
     }
 
-    fn forget_old_snapshots(
-        &mut self,
-        newest: &crate::runtime::store::SnapshotKey,
-    ) -> Result<(), crate::runtime::store::StoreError> {
-        let keys = self.store.list(&newest.task)?;
-        let of_lineage = keys.iter().filter(|key| key.lineage == newest.lineage);
-        for key in of_lineage.skip(self.settings.snapshots_kept.max(2)) {
+    /// Keeps the newest few. Those of another lineage serve nobody any more as soon as ours has that many.
+    fn forget_old_snapshots(&mut self, newest: &SnapshotKey) -> Result<(), StoreError> {
+        let kept_max = self.settings.snapshots_kept.max(2);
+        let (ours, foreign): (Vec<_>, Vec<_>) = self
+            .store
+            .list(&newest.task)?
+            .into_iter()
+            .partition(|key| key.lineage == newest.lineage);
+        let foreign = foreign.iter().filter(|_| ours.len() >= kept_max);
+        for key in ours.iter().skip(kept_max).chain(foreign) {
             self.store.delete(key)?;
         }
         Ok(())
