@@ -9,7 +9,7 @@ use crate::config::service;
 use rdkafka::client::ClientContext;
 use rdkafka::config::{ClientConfig, RDKafkaLogLevel};
 use rdkafka::consumer::{BaseConsumer, Consumer, ConsumerContext};
-use rdkafka::error::KafkaError;
+use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::message::{DeliveryResult, Message};
 use rdkafka::producer::ProducerContext;
 use rdkafka::topic_partition_list::TopicPartitionList;
@@ -110,8 +110,17 @@ pub(super) struct Complaints(Arc<Mutex<Option<String>>>);
 
 impl Complaints {
     fn hear(&self, error: &KafkaError, reason: &str) {
-        tracing::warn!(%error, reason, "kafka client");
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(format!("{error}: {reason}"));
+        let complaint = format!("{error}: {reason}");
+        let mut last = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        // Said again every second while brokers are away; and that all are down explains less than why the last one is.
+        let repeats = last.as_ref() == Some(&complaint);
+        let is_vague = error.rdkafka_error_code() == Some(RDKafkaErrorCode::AllBrokersDown);
+        if repeats || (is_vague && last.is_some()) {
+            tracing::debug!(complaint, "kafka client");
+            return;
+        }
+        tracing::warn!(complaint, "kafka client");
+        *last = Some(complaint);
     }
 
     /// `what` went wrong, and the last complaint as its likely cause.
@@ -132,6 +141,7 @@ fn log_line(level: RDKafkaLogLevel, facility: &str, line: &str) {
         | RDKafkaLogLevel::Error => {
             tracing::error!(target: "librdkafka", facility, "{line}");
         }
+        _ if facility == "FAIL" => tracing::debug!(target: "librdkafka", "{line}"),
         RDKafkaLogLevel::Warning if facility == "CONFWARN" => {
             tracing::debug!(target: "librdkafka", "{line}")
         }

@@ -26,8 +26,9 @@ use std::time::{Duration, Instant};
 const STEP_TIMEOUT: Duration = Duration::from_secs(5);
 /// For the whole of one; the broker gives up on it soon after.
 const TOTAL_TIMEOUT: Duration = TRANSACTION_TIMEOUT;
-/// For the start: another instance of this id may have left a transaction that the broker ends first.
-const INIT_TIMEOUT: Duration = Duration::from_secs(45);
+/// For the start.
+const INIT_TIMEOUT: Duration = Duration::from_secs(10);
+const INIT_SLICE: Duration = Duration::from_secs(1);
 /// Between two looks at what is under way; a delivery takes a millisecond or more.
 const LOOK_INTERVAL: Duration = Duration::from_micros(200);
 /// Before a step that could not be done yet is tried again.
@@ -49,17 +50,23 @@ impl TransactionalProducer {
         let config = transactional(kafka, transactional_id);
         let producer = BaseProducer::from_config_and_context(&config, deliveries.clone())
             .map_err(|error| LogError::Fatal(format!("the producer's properties: {error}")))?;
-        producer.init_transactions(INIT_TIMEOUT).map_err(|error| {
-            // Errors of the client, such as a wrong password, are told by events only.
-            producer.poll(Duration::ZERO);
-            let what = deliveries
-                .complaints
-                .explain(format!("transactional id \"{transactional_id}\": {error}"));
+        let deadline = Instant::now() + INIT_TIMEOUT;
+        // In slices: only between them does the client tell what it has met with, such as a wrong password.
+        while let Err(error) = producer.init_transactions(INIT_SLICE) {
+            drain_events(&producer);
+            let explain = || {
+                let what = format!("transactional id \"{transactional_id}\": {error}");
+                deliveries.complaints.explain(what)
+            };
             match &error {
-                KafkaError::Transaction(error) if error.is_fatal() => LogError::Fatal(what),
-                _ => LogError::Unavailable(what),
+                KafkaError::Transaction(error) if error.is_retriable() => {
+                    if Instant::now() > deadline {
+                        return Err(LogError::Unavailable(explain()));
+                    }
+                }
+                _ => return Err(LogError::Fatal(explain())),
             }
-        })?;
+        }
         Ok(TransactionalProducer {
             producer,
             deliveries,
@@ -258,6 +265,13 @@ pub(super) fn send(
             }
             Err((error, _)) => return Err(format!("{}: {error}", message.topic)),
         }
+    }
+}
+
+/// Lets the client tell what it has met with. A poll without patience takes one event.
+fn drain_events(producer: &BaseProducer<Deliveries>) {
+    for _ in 0..20 {
+        producer.poll(Duration::ZERO);
     }
 }
 
