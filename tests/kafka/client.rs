@@ -6,7 +6,7 @@ use rdkafka::client::DefaultClientContext;
 use rdkafka::config::ClientConfig;
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::error::KafkaError;
-use rdkafka::message::{Headers, Message};
+use rdkafka::message::{BorrowedMessage, Headers, Message};
 use rdkafka::producer::{BaseProducer, BaseRecord, Producer};
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -88,12 +88,23 @@ pub fn produce(topic: &str, messages: impl IntoIterator<Item = (i32, String)>) {
 /// A message as a reader of committed messages sees it.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Seen {
+    pub topic: String,
     pub partition: i32,
     pub offset: i64,
     pub key: Option<String>,
     /// `None` is a tombstone.
     pub value: Option<String>,
     pub headers: Vec<(String, String)>,
+}
+
+/// Whether a topic exists, leaders and all.
+pub fn exists(topic: &str) -> bool {
+    let consumer: BaseConsumer = config().create().expect("a client");
+    let metadata = consumer
+        .fetch_metadata(None, Duration::from_secs(10))
+        .expect("metadata");
+    let found = metadata.topics().iter().find(|found| found.name() == topic);
+    found.is_some_and(|found| found.partitions().iter().all(|part| part.leader() >= 0))
 }
 
 /// The values of everything committed to a topic so far.
@@ -106,57 +117,71 @@ pub fn committed(topic: &str) -> Vec<String> {
 
 /// Everything committed to a topic so far, partition by partition.
 pub fn read_committed(topic: &str) -> Vec<Seen> {
+    read_all_committed(&[topic.to_string()])
+}
+
+/// Everything committed to some topics so far, partition by partition.
+pub fn read_all_committed(topics: &[String]) -> Vec<Seen> {
     let consumer: BaseConsumer = config()
         .set("group.id", unique("reader"))
         .set("isolation.level", "read_committed")
         .set("enable.auto.commit", "false")
         .set("enable.partition.eof", "true")
+        .set("fetch.wait.max.ms", "20")
         .create()
         .expect("a consumer");
     let metadata = consumer
-        .fetch_metadata(Some(topic), Duration::from_secs(10))
+        .fetch_metadata(None, Duration::from_secs(10))
         .expect("metadata");
-    let partitions = metadata.topics()[0].partitions().len();
     let mut list = TopicPartitionList::new();
-    for partition in 0..partitions {
-        list.add_partition_offset(topic, partition as i32, Offset::Beginning)
-            .expect("a partition");
+    for topic in metadata
+        .topics()
+        .iter()
+        .filter(|topic| topics.iter().any(|wanted| wanted == topic.name()))
+    {
+        for part in topic.partitions() {
+            list.add_partition_offset(topic.name(), part.id(), Offset::Beginning)
+                .expect("a partition");
+        }
     }
     consumer.assign(&list).expect("assigned");
     let (mut seen, mut ended) = (Vec::new(), 0);
     let deadline = Instant::now() + PATIENCE;
-    while ended < partitions {
+    while ended < list.count() {
         assert!(
             Instant::now() < deadline,
-            "{topic} was not read to its end in time"
+            "{topics:?} were not read to their end in time"
         );
         match consumer.poll(Duration::from_millis(100)) {
             None => {}
             Some(Err(KafkaError::PartitionEOF(_))) => ended += 1,
-            Some(Err(error)) => println!("reading {topic}: {error}"),
-            Some(Ok(message)) => {
-                let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
-                let headers = message.headers().map(|headers| {
-                    headers
-                        .iter()
-                        .map(|header| {
-                            (
-                                header.key.to_string(),
-                                text(header.value.unwrap_or_default()),
-                            )
-                        })
-                        .collect()
-                });
-                seen.push(Seen {
-                    partition: message.partition(),
-                    offset: message.offset(),
-                    key: message.key().map(text),
-                    value: message.payload().map(text),
-                    headers: headers.unwrap_or_default(),
-                });
-            }
+            Some(Err(error)) => println!("reading {topics:?}: {error}"),
+            Some(Ok(message)) => seen.push(seen_of(&message)),
         }
     }
     seen.sort();
     seen
+}
+
+fn seen_of(message: &BorrowedMessage<'_>) -> Seen {
+    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+    let headers = message.headers().map(|headers| {
+        headers
+            .iter()
+            .map(|header| {
+                (
+                    header.key.to_string(),
+                    text(header.value.unwrap_or_default()),
+                )
+            })
+            .collect()
+    });
+    Seen {
+        topic: message.topic().to_string(),
+        partition: message.partition(),
+        offset: message.offset(),
+        key: message.key().map(text),
+        value: message.payload().map(text),
+        headers: headers.unwrap_or_default(),
+    }
 }

@@ -4,4 +4,7 @@
 #[path = "../support/broker.rs"]
 mod broker;
 mod client;
+mod instance;
 mod log;
+mod service;
+mod world;

@@ -251,7 +251,8 @@ rootLogger.level=warn
 rootLogger.appenderRef.c.ref=c
 ";
 
-/// Small internal topics, no waiting before a first rebalance, quick clean-up of abandoned transactions.
+/// Small internal topics, no waiting before a first rebalance, quick clean-up of abandoned transactions. Nothing is compacted, so that a
+/// test sees every word that was said.
 fn server_properties(client_port: u16, controller_port: u16, data: &Path) -> String {
     format!(
         "process.roles=broker,controller
@@ -274,7 +275,7 @@ share.coordinator.state.topic.min.isr=1
 group.initial.rebalance.delay.ms=0
 group.min.session.timeout.ms=1000
 transaction.abort.timed.out.transaction.cleanup.interval.ms=500
-log.cleaner.dedupe.buffer.size=4194304
+log.cleaner.enable=false
 num.network.threads=2
 num.io.threads=2
 ",

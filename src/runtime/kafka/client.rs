@@ -135,13 +135,14 @@ impl Complaints {
 /// librdkafka's log lines as ours.
 fn log_line(level: RDKafkaLogLevel, facility: &str, line: &str) {
     match level {
+        // Also told as an error event, which the complaints keep.
+        _ if facility == "FAIL" => tracing::debug!(target: "librdkafka", "{line}"),
         RDKafkaLogLevel::Emerg
         | RDKafkaLogLevel::Alert
         | RDKafkaLogLevel::Critical
         | RDKafkaLogLevel::Error => {
             tracing::error!(target: "librdkafka", facility, "{line}");
         }
-        _ if facility == "FAIL" => tracing::debug!(target: "librdkafka", "{line}"),
         RDKafkaLogLevel::Warning if facility == "CONFWARN" => {
             tracing::debug!(target: "librdkafka", "{line}")
         }

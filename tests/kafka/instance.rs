@@ -1,0 +1,276 @@
+//! The service as a process: the real binary, with a configuration of its own.
+
+use crate::broker::broker;
+use crate::client::{Seen, read_all_committed, read_committed, unique};
+use crate::world::Word;
+use std::fs;
+use std::io::{Read, Write};
+use std::net::{TcpListener, TcpStream};
+use std::path::PathBuf;
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+use tempfile::TempDir;
+use tidewatch::engine::result::DocumentKind;
+
+/// For anything that the service is to do.
+pub const PATIENCE: Duration = Duration::from_secs(120);
+
+/// A set of jobs with topics of their own, worked by any number of instances.
+pub struct Deployment {
+    directory: TempDir,
+    pub prefix: String,
+    settings: String,
+}
+
+impl Deployment {
+    /// `settings` are further lines of the configuration file.
+    pub fn new(jobs: &[String], settings: &str) -> Deployment {
+        let directory = TempDir::new().expect("a directory");
+        fs::create_dir(directory.path().join("jobs")).expect("a directory");
+        for (number, job) in jobs.iter().enumerate() {
+            fs::write(directory.path().join(format!("jobs/{number}.json")), job)
+                .expect("a job file");
+        }
+        Deployment {
+            directory,
+            prefix: unique("tw"),
+            settings: settings.to_string(),
+        }
+    }
+
+    pub fn path(&self, name: &str) -> PathBuf {
+        self.directory.path().join(name)
+    }
+
+    /// Starts an instance.
+    pub fn start(&self, name: &str) -> Instance {
+        let port = TcpListener::bind("127.0.0.1:0")
+            .and_then(|listener| listener.local_addr())
+            .expect("a free port")
+            .port();
+        let prefix = &self.prefix;
+        let configuration = format!(
+            "kafka:\n  group_id: {prefix}\n  instance_id: {name}\n  properties:\n    bootstrap.servers: {}\n    session.timeout.ms: 1500\n    \
+             heartbeat.interval.ms: 300\n\
+             jobs: [jobs]\ntopics:\n  prefix: {prefix}\n  partitions: 2\nhttp:\n  bind: 127.0.0.1:{port}\n{}\n",
+            broker().address,
+            self.settings
+        );
+        let file = self.path(&format!("{name}.yaml"));
+        fs::write(&file, configuration).expect("a configuration");
+        let log = fs::OpenOptions::new()
+            .create(true)
+            .append(true)
+            .open(self.path(&format!("{name}.log")))
+            .expect("a log");
+        let process = Command::new(env!("CARGO_BIN_EXE_tidewatch"))
+            .args(["run", "--log-level", "tidewatch=debug,warn", "--config"])
+            .arg(&file)
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(log)
+            .spawn()
+            .expect("the binary starts");
+        Instance {
+            process,
+            port,
+            log: self.path(&format!("{name}.log")),
+        }
+    }
+
+    /// All final results that are visible, as [`expected`](crate::world::expected) gives them.
+    pub fn results(&self) -> Vec<Word> {
+        let prefix = format!("{}.results.", self.prefix);
+        let topics: Vec<String> = DocumentKind::ALL
+            .map(|kind| format!("{prefix}{}", kind.name()))
+            .into();
+        let word = |seen: Seen| {
+            let kind = seen
+                .topic
+                .strip_prefix(&prefix)
+                .unwrap_or_default()
+                .to_string();
+            (
+                kind,
+                seen.key.unwrap_or_default(),
+                seen.value.unwrap_or_default(),
+            )
+        };
+        let mut words: Vec<Word> = read_all_committed(&topics).into_iter().map(word).collect();
+        words.sort();
+        words
+    }
+
+    pub fn seen(&self, topic: &str) -> Vec<Seen> {
+        read_committed(&format!("{}.{topic}", self.prefix))
+    }
+
+    /// Every instance's log, for a failure.
+    pub fn logs(&self) -> String {
+        let mut text = String::new();
+        for entry in fs::read_dir(self.directory.path())
+            .expect("the directory")
+            .flatten()
+        {
+            if entry
+                .path()
+                .extension()
+                .is_some_and(|extension| extension == "log")
+            {
+                let log = fs::read_to_string(entry.path()).unwrap_or_default();
+                let lines: Vec<&str> = log.lines().collect();
+                text.push_str(&format!(
+                    "--- {}\n{}\n",
+                    entry.path().display(),
+                    lines[lines.len().saturating_sub(60)..].join("\n")
+                ));
+            }
+        }
+        text
+    }
+
+    /// Waits until the result topics hold as much as is expected, or more.
+    pub fn await_results(&self, expected: &[Word]) -> Vec<Word> {
+        let deadline = Instant::now() + PATIENCE;
+        let mut wait = Duration::from_millis(300);
+        loop {
+            let results = if self.is_laid_out() {
+                self.results()
+            } else {
+                Vec::new()
+            };
+            if results.len() >= expected.len() {
+                return results;
+            }
+            if Instant::now() > deadline {
+                panic!(
+                    "{} of {} results came in time\n{}\n{}",
+                    results.len(),
+                    expected.len(),
+                    difference(expected, &results),
+                    self.logs()
+                );
+            }
+            std::thread::sleep(wait);
+            wait = (wait * 3 / 2).min(Duration::from_secs(3));
+        }
+    }
+
+    /// Whether the topics are there to be read.
+    pub fn is_laid_out(&self) -> bool {
+        crate::client::exists(&format!(
+            "{}.results.{}",
+            self.prefix,
+            DocumentKind::DataCounts.name()
+        )) && crate::client::exists(&format!(
+            "{}.results.{}",
+            self.prefix,
+            DocumentKind::Bucket.name()
+        ))
+    }
+
+    /// Fails with the first differences unless the results are these, each once.
+    pub fn assert_results(&self, expected: &[Word], what: &str) {
+        let results = self.results();
+        assert!(
+            results == expected,
+            "{what}: {} results, {} expected\n{}\n{}",
+            results.len(),
+            expected.len(),
+            difference(expected, &results),
+            self.logs()
+        );
+    }
+}
+
+fn difference(expected: &[Word], results: &[Word]) -> String {
+    let count = |words: &[Word]| {
+        words
+            .iter()
+            .fold(std::collections::BTreeMap::new(), |mut counts, word| {
+                *counts.entry(word.clone()).or_insert(0usize) += 1;
+                counts
+            })
+    };
+    let (wanted, got) = (count(expected), count(results));
+    let missing = wanted
+        .iter()
+        .filter(|(word, n)| got.get(*word).unwrap_or(&0) < n)
+        .map(|(word, _)| format!("missing {word:?}"));
+    let surplus = got
+        .iter()
+        .filter(|(word, n)| wanted.get(*word).unwrap_or(&0) < n)
+        .map(|(word, _)| format!("surplus {word:?}"));
+    let lines: Vec<String> = missing.take(4).chain(surplus.take(4)).collect();
+    lines.join("\n")
+}
+
+/// A running process, killed when dropped.
+pub struct Instance {
+    process: Child,
+    port: u16,
+    log: PathBuf,
+}
+
+impl Instance {
+    /// SIGKILL.
+    pub fn kill(mut self) {
+        self.process.kill().expect("it can be killed");
+        self.process.wait().expect("it has ended");
+    }
+
+    /// SIGTERM, and its exit code.
+    pub fn stop(mut self) -> Option<i32> {
+        let done = Command::new("kill")
+            .args(["-TERM", &self.process.id().to_string()])
+            .status()
+            .expect("kill");
+        assert!(done.success());
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            if let Some(status) = self.process.try_wait().expect("a status") {
+                return status.code();
+            }
+            assert!(
+                Instant::now() < deadline,
+                "it did not end: {}",
+                fs::read_to_string(&self.log).unwrap_or_default()
+            );
+            std::thread::sleep(Duration::from_millis(20));
+        }
+    }
+
+    /// The answer to a GET: status and body.
+    pub fn get(&self, path: &str) -> Option<(u16, String)> {
+        let mut stream = TcpStream::connect(("127.0.0.1", self.port)).ok()?;
+        write!(
+            stream,
+            "GET {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"
+        )
+        .ok()?;
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).ok()?;
+        let status = answer.split(' ').nth(1)?.parse().ok()?;
+        Some((status, answer.split_once("\r\n\r\n")?.1.to_string()))
+    }
+
+    /// Waits until `/readyz` says yes.
+    pub fn await_ready(&self) {
+        let deadline = Instant::now() + PATIENCE;
+        while !matches!(self.get("/readyz"), Some((200, _))) {
+            assert!(
+                Instant::now() < deadline,
+                "not ready: {}",
+                fs::read_to_string(&self.log).unwrap_or_default()
+            );
+            std::thread::sleep(Duration::from_millis(50));
+        }
+    }
+}
+
+impl Drop for Instance {
+    fn drop(&mut self) {
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+    }
+}

@@ -1,0 +1,308 @@
+//! `tidewatch run` says what `tidewatch detect` says, byte for byte, however the events are spread, over however many instances, killed
+//! however often.
+
+use crate::client::{produce, topic};
+use crate::instance::{Deployment, PATIENCE};
+use crate::world::{Kind, Spread, Word, close, events, expected, job, publish, sentinel};
+use rand::RngExt;
+use rand_chacha::ChaCha8Rng;
+use rand_chacha::rand_core::SeedableRng;
+use std::time::{Duration, Instant};
+
+const BUCKETS: i64 = 60;
+
+/// What the pipeline says of the events and the sentinel, job by job.
+fn reference(jobs: &[String], buckets: i64, seed: u64) -> Vec<Word> {
+    let texts = || {
+        events(seed, buckets)
+            .into_iter()
+            .map(|message| message.text)
+            .chain([sentinel(buckets)])
+    };
+    let mut words: Vec<Word> = jobs.iter().flat_map(|job| expected(job, texts())).collect();
+    words.sort();
+    assert!(
+        words.iter().any(|(kind, ..)| kind == "record"),
+        "the events hold an anomaly"
+    );
+    words
+}
+
+fn spread_equals_detect(partitions: i32, spread: Spread) {
+    let input = topic("events", partitions);
+    publish(&input, partitions, spread, &events(1, BUCKETS));
+    close(&input, partitions, BUCKETS);
+    let mut kinds = vec![Kind::PerHost, Kind::Whole];
+    if spread == Spread::ByHost {
+        kinds.push(Kind::PerHostKeyed);
+    }
+    let jobs: Vec<String> = kinds.iter().map(|kind| job(*kind, &input, "")).collect();
+    let wanted = reference(&jobs, BUCKETS, 1);
+    for instances in [1, 2] {
+        let deployment = Deployment::new(&jobs, "");
+        let running: Vec<_> = (0..instances)
+            .map(|number| deployment.start(&format!("i{number}")))
+            .collect();
+        deployment.await_results(&wanted);
+        for instance in running {
+            assert_eq!(instance.stop(), Some(0), "{}", deployment.logs());
+        }
+        deployment.assert_results(
+            &wanted,
+            &format!("{partitions} partitions, {spread:?}, {instances} instances"),
+        );
+    }
+}
+
+#[test]
+fn one_partition_equals_detect() {
+    spread_equals_detect(1, Spread::ByHost);
+}
+
+#[test]
+fn three_partitions_keyed_equal_detect() {
+    spread_equals_detect(3, Spread::ByHost);
+}
+
+#[test]
+fn three_partitions_at_random_equal_detect() {
+    spread_equals_detect(3, Spread::AtRandom);
+}
+
+#[test]
+fn eight_partitions_keyed_equal_detect() {
+    spread_equals_detect(8, Spread::ByHost);
+}
+
+#[test]
+fn eight_partitions_at_random_equal_detect() {
+    spread_equals_detect(8, Spread::AtRandom);
+}
+
+#[test]
+fn twenty_kills_at_random_points_leave_the_results_of_one_calm_run() {
+    const KILLS: usize = 20;
+    const LONGEST_LIFE_MS: u64 = 2_500;
+    let seed = std::env::var("TIDEWATCH_TEST_SEED")
+        .ok()
+        .and_then(|text| text.parse().ok())
+        .unwrap_or(20_260_101);
+    println!("seed {seed} (TIDEWATCH_TEST_SEED sets another)");
+    let partitions = 3;
+    let input = topic("killed", partitions);
+    let jobs = [job(Kind::PerHost, &input, ""), job(Kind::Whole, &input, "")];
+    let wanted = reference(&jobs, BUCKETS, 2);
+    let settings = "timing:\n  commit_interval: 20ms\n  snapshot_interval: 300ms";
+    let deployment = Deployment::new(&jobs, settings);
+    let all = events(2, BUCKETS);
+    // Events come in while the service lives and dies; a twentieth for each life.
+    let shares: Vec<_> = all
+        .chunks(all.len().div_ceil(KILLS))
+        .map(<[_]>::to_vec)
+        .collect();
+    let mut random = ChaCha8Rng::seed_from_u64(seed);
+    for share in &shares {
+        let instance = deployment.start("only");
+        publish(&input, partitions, Spread::AtRandom, share);
+        std::thread::sleep(Duration::from_millis(
+            random.random_range(100..LONGEST_LIFE_MS),
+        ));
+        instance.kill();
+    }
+    close(&input, partitions, BUCKETS);
+    let last = deployment.start("only");
+    deployment.await_results(&wanted);
+    assert_eq!(last.stop(), Some(0));
+    deployment.assert_results(&wanted, &format!("{KILLS} kills, seed {seed}"));
+}
+
+#[test]
+fn a_restart_goes_on_from_a_snapshot_in_a_directory() {
+    let input = topic("directory", 2);
+    let jobs = [job(Kind::PerHost, &input, "")];
+    let wanted = reference(&jobs, BUCKETS, 3);
+    let deployment = Deployment::new(&jobs, "snapshots:\n  store: directory\n  path: state");
+    let all = events(3, BUCKETS);
+    let (first, second) = all.split_at(all.len() / 2);
+    publish(&input, 2, Spread::AtRandom, first);
+    let instance = deployment.start("a");
+    instance.await_ready();
+    await_metric(
+        &instance,
+        "tidewatch_buckets_closed_total{finality=\"final\",job_id=\"per-host\"}",
+        |count| count > 5.0,
+    );
+    assert_eq!(instance.stop(), Some(0));
+    assert!(
+        deployment
+            .path("state")
+            .read_dir()
+            .expect("a directory")
+            .next()
+            .is_some(),
+        "snapshots are kept"
+    );
+
+    publish(&input, 2, Spread::AtRandom, second);
+    close(&input, 2, BUCKETS);
+    let instance = deployment.start("a");
+    deployment.await_results(&wanted);
+    assert!(
+        deployment.logs().contains("snapshot=\"per-host/"),
+        "the second life began with a snapshot\n{}",
+        deployment.logs()
+    );
+    assert_eq!(instance.stop(), Some(0));
+    deployment.assert_results(&wanted, "two lives");
+}
+
+#[test]
+fn bad_events_are_dead_letters_with_their_reason_and_origin_and_the_good_ones_count() {
+    let input = topic("bad", 1);
+    let jobs = [job(Kind::Whole, &input, "")];
+    let good = events(4, BUCKETS);
+    let bad = [
+        "{not json",
+        r#"{"host": {"name": "h1"}}"#,
+        r#"{"time": "yesterday", "status": 200}"#,
+    ];
+    let mut payloads: Vec<String> = good.iter().map(|message| message.text.clone()).collect();
+    for (at, text) in bad.iter().enumerate() {
+        payloads.insert(40 * (at + 1), text.to_string());
+    }
+    payloads.push(sentinel(BUCKETS));
+    produce(&input, payloads.iter().map(|payload| (0, payload.clone())));
+    let wanted = expected(&jobs[0], payloads.clone());
+    let deployment = Deployment::new(&jobs, "");
+    let instance = deployment.start("a");
+    deployment.await_results(&wanted);
+    let metrics = instance.get("/metrics").expect("metrics").1;
+    assert_eq!(instance.stop(), Some(0));
+    deployment.assert_results(&wanted, "with bad events between");
+    let letters = deployment.seen("dead-letters");
+    let header = |name: &str, at: usize| {
+        letters[at]
+            .headers
+            .iter()
+            .find(|(key, _)| key == name)
+            .map(|(_, value)| value.clone())
+    };
+    assert_eq!(letters.len(), bad.len());
+    for (at, _) in bad.iter().enumerate() {
+        let offset: usize = header("offset", at)
+            .expect("an offset")
+            .parse()
+            .expect("a number");
+        assert_eq!(
+            letters[at].value.as_deref(),
+            Some(payloads[offset].as_str()),
+            "the letter is the message"
+        );
+        assert_eq!(header("topic", at).as_deref(), Some(input.as_str()));
+        let reason = header("reason", at).expect("a reason");
+        let line =
+            format!("tidewatch_events_rejected_total{{job_id=\"whole\",reason=\"{reason}\"}} ");
+        assert!(
+            metrics
+                .lines()
+                .any(|metric| metric.starts_with(&line) && !metric.ends_with(" 0")),
+            "{line}\n{metrics}"
+        );
+    }
+}
+
+#[test]
+fn interim_results_come_while_a_bucket_is_open_and_go_when_it_closes() {
+    let input = topic("interim", 2);
+    let jobs = [job(Kind::Whole, &input, r#", "interim_interval": "200ms""#)];
+    let deployment = Deployment::new(&jobs, "");
+    let all = events(5, BUCKETS);
+    publish(&input, 2, Spread::AtRandom, &all);
+    let instance = deployment.start("a");
+    instance.await_ready();
+    let deadline = Instant::now() + PATIENCE;
+    let standing = || {
+        let mut last = std::collections::BTreeMap::new();
+        for seen in deployment.seen("interim.bucket") {
+            last.insert(seen.key, seen.value);
+        }
+        last.into_values().flatten().count()
+    };
+    while standing() == 0 {
+        assert!(
+            Instant::now() < deadline,
+            "no interim bucket came\n{}",
+            deployment.logs()
+        );
+        std::thread::sleep(Duration::from_millis(200));
+    }
+    close(&input, 2, BUCKETS);
+    let wanted = reference(&jobs, BUCKETS, 5);
+    deployment.await_results(&wanted);
+    assert_eq!(instance.stop(), Some(0));
+    deployment.assert_results(&wanted, "beside interim results");
+    let open: Vec<_> = deployment.seen("interim.bucket");
+    assert!(open.iter().all(|seen| {
+        seen.value
+            .as_ref()
+            .is_none_or(|text| text.contains("\"is_interim\":true"))
+    }));
+    // Only the sentinel's bucket, or one that the events had not filled, may still stand.
+    assert!(
+        standing() <= 2,
+        "{} interim buckets still stand",
+        standing()
+    );
+}
+
+#[test]
+fn the_probes_and_metrics_of_a_running_service_tell_what_it_does() {
+    let input = topic("probes", 2);
+    publish(&input, 2, Spread::ByHost, &events(6, BUCKETS));
+    close(&input, 2, BUCKETS);
+    let deployment = Deployment::new(&[job(Kind::Whole, &input, "")], "log:\n  format: json");
+    let instance = deployment.start("a");
+    instance.await_ready();
+    assert_eq!(instance.get("/livez").map(|(status, _)| status), Some(200));
+    await_metric(
+        &instance,
+        "tidewatch_buckets_closed_total{finality=\"final\",job_id=\"whole\"}",
+        |count| count >= BUCKETS as f64,
+    );
+    for partition in 0..2 {
+        let lag = format!(
+            "tidewatch_consumer_lag_messages{{kafka_partition=\"{partition}\",topic=\"{input}\"}}"
+        );
+        await_metric(&instance, &lag, |lag| lag == 0.0);
+    }
+    await_metric(
+        &instance,
+        "tidewatch_assigned_partitions{job_id=\"whole\"}",
+        |count| count >= 3.0,
+    );
+    await_metric(
+        &instance,
+        "tidewatch_transactions_total{outcome=\"committed\"}",
+        |count| count > 0.0,
+    );
+    assert_eq!(instance.stop(), Some(0));
+}
+
+/// Waits until a metric's value is as wanted.
+fn await_metric(instance: &crate::instance::Instance, name: &str, is_so: impl Fn(f64) -> bool) {
+    let deadline = Instant::now() + PATIENCE;
+    loop {
+        let metrics = instance
+            .get("/metrics")
+            .map(|(_, body)| body)
+            .unwrap_or_default();
+        let value = metrics
+            .lines()
+            .find_map(|line| line.strip_prefix(name)?.trim().parse().ok());
+        if value.is_some_and(&is_so) {
+            return;
+        }
+        assert!(Instant::now() < deadline, "{name} is {value:?}\n{metrics}");
+        std::thread::sleep(Duration::from_millis(100));
+    }
+}
