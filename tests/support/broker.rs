@@ -276,8 +276,6 @@ group.initial.rebalance.delay.ms=0
 group.min.session.timeout.ms=1000
 transaction.abort.timed.out.transaction.cleanup.interval.ms=500
 log.cleaner.enable=false
-num.network.threads=2
-num.io.threads=2
 ",
         data.display()
     )

@@ -281,7 +281,7 @@ impl ProducerContext for Deliveries {
 
     fn delivery(&self, result: &DeliveryResult<'_>, (): ()) {
         if let Err((error, message)) = result {
-            tracing::debug!(topic = message.topic(), %error, "not delivered");
+            tracing::trace!(topic = message.topic(), %error, "not delivered");
             *self.last.lock().unwrap_or_else(PoisonError::into_inner) = Some(error.clone());
             self.failed.fetch_add(1, Ordering::AcqRel);
         }

@@ -230,7 +230,14 @@ impl Membership {
                     }),
                     _ => None,
                 });
-            let (log_start, _) = watermarks(&self.consumer, at)?;
+            let log_start = match watermarks(&self.consumer, at) {
+                Ok((start, _)) => start,
+                // A topic just made, or a leader just moved.
+                Err(error) => {
+                    tracing::debug!(%at, %error, "the log's start is not to be had yet");
+                    return Ok(false);
+                }
+            };
             assignments.push(Assignment {
                 at: at.clone(),
                 committed: position,
@@ -257,7 +264,7 @@ impl Membership {
             return Ok(());
         };
         let client_error =
-            |error: KafkaError| LogError::Unavailable(format!("{at}: seek to {offset}: {error}"));
+            |error: KafkaError| LogError::Fatal(format!("{at}: seek to {offset}: {error}"));
         if owned.delivery.take().is_some() {
             self.consumer
                 .incremental_unassign(&only(at, Offset::Invalid).map_err(client_error)?)

@@ -9,6 +9,9 @@ use crate::runtime::task::{Speech, Task};
 /// Bytes in the outboxes beyond which a transaction does not wait for its time.
 const OUTBOX_BYTES_MAX: usize = 8 << 20;
 
+/// A transaction that waited out a broker's trouble says nothing of what the next will cost. Milliseconds.
+const COMMIT_COST_MS_MAX: i64 = 100;
+
 /// A task's part in a transaction.
 struct Part {
     at: TopicPartition,
@@ -56,7 +59,7 @@ impl<L: Log> Service<L> {
             positions: &positions,
         });
         self.committed_ms = self.clock.now_ms();
-        self.commit_cost_ms = self.committed_ms - began_ms;
+        self.commit_cost_ms = (self.committed_ms - began_ms).min(COMMIT_COST_MS_MAX);
         match outcome {
             Ok(()) => {
                 self.made_public(parts, messages.len());

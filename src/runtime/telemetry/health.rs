@@ -154,7 +154,7 @@ impl Entry {
         let since_ms = (now_ms - self.turned_ms).max(0);
         JobHealth {
             live: since_ms < STUCK_AFTER_MS,
-            ready: self.ready && self.restoring.is_empty(),
+            ready: self.ready,
             assigned_partitions: self.assigned.len(),
             restoring_partitions: self.restoring.len(),
             seconds_since_last_turn: since_ms as f64 / 1000.0,

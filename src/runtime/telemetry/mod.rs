@@ -357,7 +357,12 @@ impl Observer for Telemetry {
                 duration_ms,
             } => {
                 self.assigned(job_id, at);
-                self.ledger().restoring(job_id, at, *duration_ms);
+                if from < live_from {
+                    self.ledger().restoring(job_id, at, *duration_ms);
+                } else {
+                    let restored = self.restore_duration.with_label_values(job);
+                    restored.observe(seconds(*duration_ms));
+                }
                 let snapshot = snapshot.map(ToString::to_string);
                 tracing::info!(job_id, %at, snapshot, from, live_from, "partition assigned");
             }
