@@ -59,10 +59,11 @@ impl<L: Log> Service<L> {
             positions: &positions,
         });
         self.committed_ms = self.clock.now_ms();
-        self.commit_cost_ms = (self.committed_ms - began_ms).min(COMMIT_COST_MS_MAX);
+        let duration_ms = self.committed_ms - began_ms;
+        self.commit_cost_ms = duration_ms.min(COMMIT_COST_MS_MAX);
         match outcome {
             Ok(()) => {
-                self.made_public(parts, messages.len());
+                self.made_public(parts, messages.len(), duration_ms);
                 Ok(true)
             }
             Err(CommitError::Retry(error)) => {
@@ -79,7 +80,7 @@ impl<L: Log> Service<L> {
         }
     }
 
-    fn made_public(&mut self, parts: Vec<Part>, messages: usize) {
+    fn made_public(&mut self, parts: Vec<Part>, messages: usize, duration_ms: i64) {
         for part in parts {
             for summary in &part.speech.summaries {
                 self.tell(&Fact::Bucket { summary });
@@ -88,7 +89,6 @@ impl<L: Log> Service<L> {
                 task.committed(position);
             }
         }
-        let duration_ms = self.commit_cost_ms;
         self.tell(&Fact::Committed {
             messages,
             duration_ms,
