@@ -1,10 +1,16 @@
 //! The service on a real Apache Kafka, which these tests start themselves: one broker, shared by all of them.
 #![allow(missing_docs, unreachable_pub)]
+#![allow(
+    clippy::disallowed_methods,
+    reason = "tests wait, and nothing waits for ever"
+)]
 
 #[path = "../support/broker.rs"]
 mod broker;
 mod client;
 mod instance;
 mod log;
+#[path = "../support/random.rs"]
+mod random;
 mod service;
 mod world;

@@ -3,10 +3,8 @@
 
 use crate::client::{produce, topic};
 use crate::instance::{Deployment, PATIENCE};
+use crate::random::Random;
 use crate::world::{Kind, Spread, Word, close, events, expected, job, publish, sentinel};
-use rand::RngExt;
-use rand_chacha::ChaCha8Rng;
-use rand_chacha::rand_core::SeedableRng;
 use std::time::{Duration, Instant};
 
 const BUCKETS: i64 = 60;
@@ -82,7 +80,7 @@ fn eight_partitions_at_random_equal_detect() {
 #[test]
 fn twenty_kills_at_random_points_leave_the_results_of_one_calm_run() {
     const KILLS: usize = 20;
-    const LONGEST_LIFE_MS: u64 = 2_500;
+    const LONGEST_LIFE_MS: i64 = 2_500;
     let seed = std::env::var("TIDEWATCH_TEST_SEED")
         .ok()
         .and_then(|text| text.parse().ok())
@@ -100,12 +98,12 @@ fn twenty_kills_at_random_points_leave_the_results_of_one_calm_run() {
         .chunks(all.len().div_ceil(KILLS))
         .map(<[_]>::to_vec)
         .collect();
-    let mut random = ChaCha8Rng::seed_from_u64(seed);
+    let mut random = Random::new(seed);
     for share in &shares {
         let instance = deployment.start("only");
         publish(&input, partitions, Spread::AtRandom, share);
         std::thread::sleep(Duration::from_millis(
-            random.random_range(100..LONGEST_LIFE_MS),
+            random.within(100, LONGEST_LIFE_MS).unsigned_abs(),
         ));
         instance.kill();
     }

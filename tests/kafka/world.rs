@@ -1,9 +1,7 @@
 //! The events of these tests, the jobs over them, and what `detect` would say: the engine's pipeline over all events in order.
 
 use crate::client::produce;
-use rand::RngExt;
-use rand_chacha::ChaCha8Rng;
-use rand_chacha::rand_core::SeedableRng;
+use crate::random::Random;
 use std::sync::Arc;
 use tidewatch::config::Job;
 use tidewatch::decode::Decoder;
@@ -32,20 +30,20 @@ pub struct Message {
 
 /// Events in time order over `buckets` buckets: a wave that differs by host, and two incidents.
 pub fn events(seed: u64, buckets: i64) -> Vec<Message> {
-    let mut random = ChaCha8Rng::seed_from_u64(seed);
+    let mut random = Random::new(seed);
     let mut messages = Vec::new();
     for bucket in 0..buckets {
         let mut bucket_messages = Vec::new();
         for host in 0..HOSTS {
             let slow = host == 3 && (buckets * 2 / 3..buckets * 2 / 3 + 3).contains(&bucket);
             let busy = host == 7 && bucket == buckets * 3 / 4;
-            let events = if busy { 25 } else { random.random_range(1..3) };
+            let events = if busy { 25 } else { random.within(1, 3) };
             for _ in 0..events {
-                let time = START_MS + bucket * SPAN_MS + random.random_range(0..SPAN_MS);
+                let time = START_MS + bucket * SPAN_MS + random.within(0, SPAN_MS);
                 let wave = (bucket as f64 / 20.0 + host as f64).sin();
-                let latency = (50.0 + 10.0 * wave + random.random_range(0.0..5.0))
-                    * if slow { 12.0 } else { 1.0 };
-                let status = if random.random_bool(0.05) { 500 } else { 200 };
+                let latency =
+                    (50.0 + 10.0 * wave + 5.0 * random.unit()) * if slow { 12.0 } else { 1.0 };
+                let status = if random.unit() < 0.05 { 500 } else { 200 };
                 let text = format!(
                     r#"{{"time":{time},"host":{{"name":"h{host}"}},"status":{status},"latency_ms":{latency:.3}}}"#
                 );
@@ -66,13 +64,13 @@ pub fn sentinel(buckets: i64) -> String {
 
 /// Writes messages to the partitions that `spread` says.
 pub fn publish(topic: &str, partitions: i32, spread: Spread, messages: &[Message]) {
-    let mut random = ChaCha8Rng::seed_from_u64(7);
+    let mut random = Random::new(7);
     produce(
         topic,
         messages.iter().map(|message| {
             let partition = match spread {
                 Spread::ByHost => message.host as i32 % partitions,
-                Spread::AtRandom => random.random_range(0..partitions),
+                Spread::AtRandom => random.within(0, partitions.into()) as i32,
             };
             (partition, message.text.clone())
         }),

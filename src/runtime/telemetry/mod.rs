@@ -198,12 +198,113 @@ impl Telemetry {
             .with_label_values(&[&*at.topic, &at.partition.to_string()])
     }
 
-    fn assigned(&self, job_id: &str, at: &TopicPartition) {
+    fn consumed(&self, at: &TopicPartition, fact: &Fact<'_>) {
+        let Fact::Consumed {
+            messages,
+            bytes,
+            lag,
+            ..
+        } = fact
+        else {
+            return;
+        };
+        self.consumed
+            .with_label_values(&[&*at.topic])
+            .inc_by(*messages);
+        self.consumed_bytes
+            .with_label_values(&[&*at.topic])
+            .inc_by(*bytes);
+        if let Some(lag) = lag {
+            self.lag_of(at).set(*lag as f64);
+        }
+    }
+
+    fn assigned(&self, job_id: &str, at: &TopicPartition, fact: &Fact<'_>) {
+        let Fact::Assigned {
+            from,
+            live_from,
+            duration_ms,
+            ..
+        } = fact
+        else {
+            return;
+        };
         self.rebalances.with_label_values(&["assigned"]).inc();
         let assigned = self.ledger().assigned(job_id, at);
         self.assigned
             .with_label_values(&[job_id])
             .set(assigned as f64);
+        if from < live_from {
+            self.ledger().restoring(job_id, at, *duration_ms);
+        } else {
+            let restored = self.restore_duration.with_label_values(&[job_id]);
+            restored.observe(seconds(*duration_ms));
+        }
+    }
+
+    fn replayed(&self, job_id: &str, at: &TopicPartition, fact: &Fact<'_>) {
+        let Fact::Replayed {
+            messages,
+            duration_ms,
+            ..
+        } = fact
+        else {
+            return;
+        };
+        self.replayed.with_label_values(&[job_id]).inc_by(*messages);
+        let whole_ms = self.ledger().restored(job_id, at) + duration_ms;
+        self.restore_duration
+            .with_label_values(&[job_id])
+            .observe(seconds(whole_ms));
+    }
+
+    fn snapshot(&self, job_id: &str, fact: &Fact<'_>) {
+        let Fact::Snapshot {
+            bytes, duration_ms, ..
+        } = fact
+        else {
+            return;
+        };
+        self.snapshots.with_label_values(&[job_id, "stored"]).inc();
+        self.snapshot_last
+            .with_label_values(&[job_id])
+            .set(seconds(self.clock.now_ms()));
+        self.snapshot_duration
+            .with_label_values(&[job_id])
+            .observe(seconds(*duration_ms));
+        self.snapshot_size
+            .with_label_values(&[job_id])
+            .set(*bytes as f64);
+    }
+
+    /// What is not as it should be: each has a counter.
+    fn trouble(&self, job_id: &str, fact: &Fact<'_>) {
+        let job = &[job_id];
+        match fact {
+            Fact::Rejected { rejection, .. } => {
+                self.rejected
+                    .with_label_values(&[job_id, rejection.reason.label()])
+                    .inc();
+            }
+            Fact::Unreadable { at, .. } => self.unreadable.with_label_values(&[&*at.topic]).inc(),
+            Fact::LateForJudge { events, .. } => {
+                self.late_for_judge.with_label_values(job).inc_by(*events)
+            }
+            Fact::Idle { .. } => self.idle.with_label_values(job).inc(),
+            Fact::Aborted { .. } => self.transactions.with_label_values(&["aborted"]).inc(),
+            Fact::SnapshotFailed { .. } => {
+                self.snapshots.with_label_values(&[job_id, "failed"]).inc()
+            }
+            Fact::SnapshotUnusable { .. } => self
+                .snapshots
+                .with_label_values(&[job_id, "unusable"])
+                .inc(),
+            Fact::Gap { .. } | Fact::PositionVanished { .. } => {
+                self.gaps.with_label_values(job).inc()
+            }
+            Fact::Unavailable { .. } => self.unavailable.with_label_values(job).inc(),
+            _ => {}
+        }
     }
 
     fn revoked(&self, job_id: &str, partitions: &[TopicPartition], how: Revocation) {
@@ -224,7 +325,6 @@ impl Telemetry {
                 .lag
                 .remove_label_values(&[&*at.topic, &at.partition.to_string()]);
         }
-        tracing::info!(job_id, how = kind, partitions = %list(partitions), "partitions left");
     }
 
     fn bucket(&self, job_id: &str, summary: &BucketSummary) {
@@ -264,137 +364,95 @@ impl Telemetry {
 
 impl Observer for Telemetry {
     fn observe(&self, job_id: &str, fact: &Fact<'_>) {
-        let job = &[job_id];
         match fact {
             Fact::Breath { ready, at_end } => self.breath(job_id, *ready, *at_end),
-            Fact::Consumed {
-                at,
-                messages,
-                bytes,
-                lag,
-            } => {
-                self.consumed
-                    .with_label_values(&[&*at.topic])
-                    .inc_by(*messages);
-                self.consumed_bytes
-                    .with_label_values(&[&*at.topic])
-                    .inc_by(*bytes);
-                if let Some(lag) = lag {
-                    self.lag_of(at).set(*lag as f64);
-                }
-            }
-            Fact::Rejected {
-                at,
-                offset,
-                rejection,
-            } => {
-                self.rejected
-                    .with_label_values(&[job_id, rejection.reason.label()])
-                    .inc();
-                tracing::debug!(job_id, %at, offset, reason = rejection.reason.label(), detail = rejection.detail, "event refused");
-            }
-            Fact::Unreadable { at, offset, error } => {
-                self.unreadable.with_label_values(&[&*at.topic]).inc();
-                tracing::error!(job_id, %at, offset, error, "an internal message cannot be read by this build; passed over");
-            }
-            Fact::LateForJudge { at, events } => {
-                self.late_for_judge.with_label_values(job).inc_by(*events);
-                tracing::warn!(job_id, %at, events, "events came after their bucket was judged: a longer idle_timeout would have waited");
-            }
-            Fact::Bucket { summary } => self.bucket(job_id, summary),
+            Fact::Consumed { at, .. } => self.consumed(at, fact),
             Fact::Watermark { at, event_time_ms } => {
                 let least = self.ledger().watermark(job_id, at, *event_time_ms);
-                self.watermark.with_label_values(job).set(seconds(least));
+                self.watermark
+                    .with_label_values(&[job_id])
+                    .set(seconds(least));
             }
-            Fact::Idle { at } => {
-                self.idle.with_label_values(job).inc();
-                tracing::info!(job_id, %at, "silent; no longer waited for");
-            }
-            Fact::Committed {
-                messages,
-                duration_ms,
-            } => {
-                self.transactions.with_label_values(&["committed"]).inc();
-                self.transaction_duration
-                    .with_label_values::<&str>(&[])
-                    .observe(seconds(*duration_ms));
-                tracing::trace!(job_id, messages, duration_ms, "committed");
-            }
-            Fact::Aborted { error } => {
-                self.transactions.with_label_values(&["aborted"]).inc();
-                tracing::warn!(job_id, error, "transaction aborted");
-            }
-            Fact::Snapshot {
-                key,
-                bytes,
-                duration_ms,
-            } => {
-                self.snapshots.with_label_values(&[job_id, "stored"]).inc();
-                self.snapshot_last
-                    .with_label_values(job)
-                    .set(seconds(self.clock.now_ms()));
-                self.snapshot_duration
-                    .with_label_values(job)
-                    .observe(seconds(*duration_ms));
-                self.snapshot_size.with_label_values(job).set(*bytes as f64);
-                tracing::debug!(job_id, snapshot = %key, bytes, duration_ms, "snapshot stored");
-            }
-            Fact::SnapshotFailed { key, error } => {
-                self.snapshots.with_label_values(&[job_id, "failed"]).inc();
-                tracing::error!(job_id, snapshot = %key, error, "snapshot not stored; tried again in its time");
-            }
-            Fact::SnapshotUnusable { key, error } => {
-                self.snapshots
-                    .with_label_values(&[job_id, "unusable"])
-                    .inc();
-                tracing::warn!(job_id, snapshot = %key, error, "snapshot passed over; an older one, or the log's beginning, stands in");
-            }
-            Fact::Assigned {
-                at,
-                snapshot,
-                from,
-                live_from,
-                duration_ms,
-            } => {
-                self.assigned(job_id, at);
-                if from < live_from {
-                    self.ledger().restoring(job_id, at, *duration_ms);
-                } else {
-                    let restored = self.restore_duration.with_label_values(job);
-                    restored.observe(seconds(*duration_ms));
-                }
-                let snapshot = snapshot.map(ToString::to_string);
-                tracing::info!(job_id, %at, snapshot, from, live_from, "partition assigned");
-            }
-            Fact::Replayed {
-                at,
-                messages,
-                duration_ms,
-            } => {
-                self.replayed.with_label_values(job).inc_by(*messages);
-                let whole_ms = self.ledger().restored(job_id, at) + duration_ms;
-                self.restore_duration
-                    .with_label_values(job)
-                    .observe(seconds(whole_ms));
-                tracing::info!(job_id, %at, messages, duration_ms, "replayed; live");
-            }
-            Fact::Gap { at, from, to } => {
-                self.gaps.with_label_values(job).inc();
-                tracing::error!(job_id, %at, from, to, "messages to be replayed are gone from the log: results may differ from those of an unbroken run");
-            }
-            Fact::PositionVanished { at, from } => {
-                self.gaps.with_label_values(job).inc();
-                tracing::error!(job_id, %at, from, "the committed position had vanished; a snapshot stands in, and results after it may come twice");
-            }
-            Fact::Reconfigured { at } => {
-                tracing::info!(job_id, %at, "the job was changed: it learns anew and publishes no bucket again");
-            }
-            Fact::Unavailable { error } => {
-                self.unavailable.with_label_values(job).inc();
-                tracing::warn!(job_id, error, "the log does not answer; asking again");
-            }
+            Fact::Bucket { summary } => self.bucket(job_id, summary),
+            Fact::Assigned { at, .. } => self.assigned(job_id, at, fact),
+            Fact::Replayed { at, .. } => self.replayed(job_id, at, fact),
             Fact::Revoked { partitions, how } => self.revoked(job_id, partitions, *how),
+            Fact::Committed { duration_ms, .. } => {
+                self.transactions.with_label_values(&["committed"]).inc();
+                let duration = self.transaction_duration.with_label_values::<&str>(&[]);
+                duration.observe(seconds(*duration_ms));
+            }
+            Fact::Snapshot { .. } => self.snapshot(job_id, fact),
+            trouble => self.trouble(job_id, trouble),
         }
+        say(job_id, fact);
+    }
+}
+
+/// The facts that a person would want to read, as log lines.
+fn say(job_id: &str, fact: &Fact<'_>) {
+    match fact {
+        Fact::Rejected {
+            at,
+            offset,
+            rejection,
+        } => {
+            tracing::debug!(job_id, %at, offset, reason = rejection.reason.label(), detail = rejection.detail, "event refused");
+        }
+        Fact::Unreadable { at, offset, error } => {
+            tracing::error!(job_id, %at, offset, error, "an internal message cannot be read by this build; passed over");
+        }
+        Fact::LateForJudge { at, events } => {
+            tracing::warn!(job_id, %at, events, "events came after their bucket was judged: a longer idle_timeout would have waited");
+        }
+        Fact::Idle { at } => tracing::info!(job_id, %at, "silent; no longer waited for"),
+        Fact::Aborted { error } => tracing::warn!(job_id, error, "transaction aborted"),
+        Fact::Snapshot {
+            key,
+            bytes,
+            duration_ms,
+        } => {
+            tracing::debug!(job_id, snapshot = %key, bytes, duration_ms, "snapshot stored");
+        }
+        Fact::SnapshotFailed { key, error } => {
+            tracing::error!(job_id, snapshot = %key, error, "snapshot not stored; tried again in its time");
+        }
+        Fact::SnapshotUnusable { key, error } => {
+            tracing::warn!(job_id, snapshot = %key, error, "snapshot passed over; an older one, or the log's beginning, stands in");
+        }
+        Fact::Assigned {
+            at,
+            snapshot,
+            from,
+            live_from,
+            ..
+        } => {
+            let snapshot = snapshot.map(ToString::to_string);
+            tracing::info!(job_id, %at, snapshot, from, live_from, "partition assigned");
+        }
+        Fact::Replayed {
+            at,
+            messages,
+            duration_ms,
+        } => {
+            tracing::info!(job_id, %at, messages, duration_ms, "replayed; live");
+        }
+        Fact::Gap { at, from, to } => {
+            tracing::error!(job_id, %at, from, to, "messages to be replayed are gone from the log: results may differ from those of an unbroken run");
+        }
+        Fact::PositionVanished { at, from } => {
+            tracing::error!(job_id, %at, from, "the committed position had vanished; a snapshot stands in, and results after it may come twice");
+        }
+        Fact::Reconfigured { at } => {
+            tracing::info!(job_id, %at, "the job was changed: it learns anew and publishes no bucket again");
+        }
+        Fact::Unavailable { error } => {
+            tracing::warn!(job_id, error, "the log does not answer; asking again")
+        }
+        Fact::Revoked { partitions, how } => {
+            tracing::info!(job_id, ?how, partitions = %list(partitions), "partitions left");
+        }
+        _ => {}
     }
 }
 
