@@ -37,7 +37,8 @@ macro_rules! catalogue {
     ($($constant:ident = $kind:expr, $name:literal, [$($label:literal),*], $help:literal;)*) => {
         $(pub(super) const $constant: Spec = Spec { name: $name, kind: $kind, labels: &[$($label),*], help: $help };)*
         /// All of them, in the order of the page.
-        pub(super) const ALL: &[Spec] = &[$($constant),*];
+        #[cfg(test)]
+        const ALL: &[Spec] = &[$($constant),*];
     };
 }
 
