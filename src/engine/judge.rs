@@ -27,8 +27,6 @@ use std::sync::Arc;
 
 /// Empty buckets in a row that are judged; in a longer gap the rest is passed over, as if time had been skipped.
 pub const GAP_BUCKETS_MAX: u32 = 1000;
-/// `exclude_frequent`: present in more than this share of the buckets.
-const FREQUENT_SHARE: f64 = 0.1;
 /// How fast the usual number of measurements a bucket is followed.
 const VOLUME_GAIN: f64 = 0.05;
 
@@ -477,7 +475,7 @@ impl Judge {
             let mut stranger = Series::new(context.kinds.len(), start);
             let known = self.state.series.get_mut(&id);
             let frequent = known.as_ref().is_some_and(|series| {
-                f64::from(series.present) > FREQUENT_SHARE * self.state.buckets as f64
+                series.is_frequent(start, self.job.bucket_span)
             });
             let series = known.unwrap_or(&mut stranger);
             let findings = series.judge(
@@ -539,7 +537,7 @@ impl Judge {
                 tell_all: false,
             };
             let findings = series.judge(&context, &id.1, None, mode, &mut partial.plots);
-            let frequent = f64::from(series.present) > FREQUENT_SHARE * self.state.buckets as f64;
+            let frequent = series.is_frequent(start, self.job.bucket_span);
             if matches!(mode, Mode::Learn) {
                 let bytes = series.count_bytes(&id.1);
                 self.state.size.model_bytes = self.state.size.model_bytes - series.bytes + bytes;
@@ -629,7 +627,7 @@ impl Judge {
     /// Lets go of series that were not seen for the prune window.
     fn prune(&mut self, start: BucketStart) {
         // Looking through all series at every bucket would cost as much as judging them.
-        if self.state.buckets % 16 != 0 {
+        if (start.millis() / self.job.bucket_span.millis()) % 16 != 0 {
             return;
         }
         let span = self.job.bucket_span;

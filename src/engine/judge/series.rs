@@ -12,7 +12,10 @@ use std::sync::Arc;
 
 /// Records are drafted below this probability (results.md 3.12), or from this much evidence on.
 pub(super) const LN_RECORD: f64 = -3.352_407_217_330_787; // ln 0.035
-const EVIDENCE_RECORD: f64 = 1.0;
+const EVIDENCE_RECORD: f64 = 2.0;
+/// `exclude_frequent`: present in more than this share of the buckets, of so many at least.
+const FREQUENT_SHARE: f64 = 0.1;
+const FREQUENT_BUCKETS_MIN: i64 = 50;
 /// Values of one influencer told of in one record.
 const CULPRITS_MAX: usize = 20;
 /// A variance of fewer measurements is no sample.
@@ -23,6 +26,8 @@ const VARIANCE_MEASUREMENTS_MIN: u64 = 3;
 pub(super) struct Series {
     /// One a feature of the group.
     models: Vec<SeriesModel>,
+    /// First bucket with an event.
+    born: BucketStart,
     /// Last bucket with an event.
     pub(super) last_seen: BucketStart,
     /// Buckets with an event.
@@ -134,10 +139,17 @@ impl Series {
     pub(super) fn new(features: usize, at: BucketStart) -> Series {
         Series {
             models: (0..features).map(|_| SeriesModel::new()).collect(),
+            born: at,
             last_seen: at,
             present: 0,
             bytes: 0,
         }
+    }
+
+    /// Whether `exclude_frequent` leaves the series out: present in more than a tenth of the buckets since it was first seen (of fifty at least).
+    pub(super) fn is_frequent(&self, at: BucketStart, span: crate::time::BucketSpan) -> bool {
+        let lived = (span.buckets_between(self.born, at) + 1).max(FREQUENT_BUCKETS_MIN);
+        f64::from(self.present) > FREQUENT_SHARE * lived as f64
     }
 
     /// Bytes of the models and their bookkeeping; `key` is counted twice, as map key and as it travels.

@@ -15,6 +15,8 @@ const HOUR_MS: i64 = 3_600_000;
 pub const BLOCK_BUCKETS: u32 = 24;
 const CHANNEL_WEIGHT: f64 = 0.8;
 const NOVELTY_NATS: f64 = 4.0;
+/// Share of the noise that the mean of an hour would have if its buckets were independent: residuals are not held to less.
+const MEAN_NOISE_SHARE: f64 = 0.25;
 
 /// Means of the hour that is being filled, and what the last whole hour showed.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -53,31 +55,30 @@ impl EvidenceModel {
         &mut self.profile
     }
 
-    /// Evidence against `x` at `at` (the middle of its bucket), nats, at least 0.
-    pub fn judge(&self, at: EventTime, x: f64, span: BucketSpan, side: Side) -> f64 {
+    /// Evidence against `x` at `at` (the middle of its bucket), nats, at least 0. `ln_single` is what the distribution around the forecast says of
+    /// it: all there is to go by while no view has seen enough residuals of its sign (a constant that moves for the first time).
+    pub fn judge(&self, at: EventTime, x: f64, span: BucketSpan, side: Side, ln_single: f64) -> f64 {
         let rows = self.rows.judge(x, &self.season(at, span), side);
-        let (mut slow, mut novelty) = (rows.slow, rows.novelty);
-        if let Some(hours) = &self.hours {
-            if hours.held.speaks {
-                slow = if rows.speaks {
-                    (slow + hours.held.slow) / 2.0
-                } else {
-                    hours.held.slow
-                };
-            }
-            novelty = (novelty + hours.held.novelty) / 2.0;
+        let hours = self.hours.as_ref().map(|hours| hours.held);
+        let mut slow = if rows.speaks { rows.slow } else { -ln_single - f64::from(BLOCK_BUCKETS).ln() };
+        if let Some(hours) = hours.filter(|hours| hours.speaks && rows.speaks) {
+            slow = (slow + hours.slow) / 2.0;
         }
-        (CHANNEL_WEIGHT * slow.max(rows.short).max(0.0) + NOVELTY_NATS * novelty).max(0.0)
+        let novelty = match (rows.novelty, hours.and_then(|hours| hours.novelty)) {
+            (Some(row), Some(hour)) => (row + hour) / 2.0,
+            (row, _) => row.unwrap_or(0.0),
+        };
+        CHANNEL_WEIGHT * slow.max(rows.short).max(0.0) + NOVELTY_NATS * novelty
     }
 
     /// Learns `x`.
     pub fn learn(&mut self, at: EventTime, x: f64, span: BucketSpan, side: Side) {
         let season = self.season(at, span);
-        self.rows.learn(x, &season, side, BLOCK_BUCKETS);
+        let followed = self.rows.learn(x, &season, side, BLOCK_BUCKETS);
         if span.millis() < HOUR_MS {
             self.learn_hour(at, x, span, side);
         }
-        self.profile.learn(at, x, visit_values(span));
+        self.profile.learn(at, followed, visit_values(span));
     }
 
     /// Heap bytes.
@@ -121,6 +122,8 @@ impl EvidenceModel {
         let mean = hours.sum / f64::from(hours.values);
         let middle = EventTime(hours.hour * HOUR_MS + HOUR_MS / 2);
         let season = self.season(middle, span);
+        // The mean of an hour is no surer than its buckets' noise lets it be.
+        hours.views.hold_scale_above(MEAN_NOISE_SHARE * self.rows.step_mean() / f64::from(hours.values).sqrt());
         hours.held = hours.views.judge(mean, &season, side);
         let block_hours = (i64::from(BLOCK_BUCKETS) * span.millis() / HOUR_MS).max(1) as u32;
         hours.views.learn(mean, &season, side, block_hours);

@@ -23,22 +23,27 @@ pub struct Novelty {
     high: f64,
     last: f64,
     values: u32,
+    /// The widest cells that values have been remembered at.
+    widest: Option<i32>,
 }
 
 impl Novelty {
-    /// Share of the value's keys that are new, 0..=1.
-    pub fn share(&self, x: f64) -> f64 {
+    /// Share of the value's keys that are new, 0..=1; `None` while too few values are known.
+    pub fn share(&self, x: f64) -> Option<f64> {
         if self.values < SILENT_VALUES {
-            return 0.0;
+            return None;
         }
         let Some(scale) = self.scale() else {
-            return if x == self.first { 0.0 } else { 1.0 };
+            return Some(if x == self.first { 0.0 } else { 1.0 });
         };
+        // A range that has just burst says nothing of cells wider than any value was remembered at.
+        let known = self.widest.unwrap_or(i32::MIN);
         let unseen = (scale - WIDTHS_BELOW..=scale + WIDTHS_ABOVE)
+            .filter(|&width| width <= known)
             .flat_map(|width| self.keys(width, x))
             .filter(|&key| !self.has(key))
             .count();
-        unseen as f64 / (2 * (WIDTHS_BELOW + WIDTHS_ABOVE + 1)) as f64
+        Some(unseen as f64 / f64::from(2 * (WIDTHS_BELOW + WIDTHS_ABOVE + 1)))
     }
 
     /// Remembers a value.
@@ -68,6 +73,7 @@ impl Novelty {
         if self.seen.is_empty() {
             self.seen = vec![0; WORDS];
         }
+        self.widest = self.widest.max(Some(scale + WIDTHS_AHEAD));
         for width in scale - WIDTHS_BELOW..=scale + WIDTHS_AHEAD {
             for key in self.keys(width, x) {
                 self.seen[(key / 64) as usize] |= 1 << (key % 64);
@@ -129,18 +135,18 @@ mod tests {
             "a usual value: {}",
             novelty.share(4.0)
         );
-        let strange = novelty.share(40.0);
+        let strange = novelty.share(40.0).unwrap();
         assert!(strange > 0.8, "four times the range: {strange}");
         novelty.learn(40.0);
         novelty.learn(3.0);
         novelty.learn(9.0);
-        assert!(novelty.share(40.0) < strange / 1.5);
+        assert!(novelty.share(40.0).unwrap() < strange / 1.5);
     }
 
     #[test]
     fn a_constant_that_moves_is_entirely_new() {
         let mut novelty = Novelty::default();
         (0..100).for_each(|_| novelty.learn(7.0));
-        assert_eq!((novelty.share(7.0), novelty.share(7.5)), (0.0, 1.0));
+        assert_eq!((novelty.share(7.0), novelty.share(7.5)), (Some(0.0), Some(1.0)));
     }
 }

@@ -20,7 +20,7 @@ const LASTING_BUCKETS: f64 = 8.0;
 /// Errors beyond this many standard deviations are cut for the levels, unless they last.
 const LEVEL_CLIP: f64 = 5.0;
 const LASTS: u32 = 3;
-/// Evidence counts in full from this many values on.
+/// Evidence counts by half after this many values, and ever more after.
 const THIN_HISTORY: f64 = 24.0;
 /// A bucket with fewer than this share of the usual measurements is incomplete.
 const INCOMPLETE: f64 = 2.0;
@@ -28,6 +28,10 @@ const MEASUREMENT_GAIN: f64 = 0.02;
 /// ln 24: from a chance a block to a chance a bucket.
 const LN_BLOCK: f64 = 3.178_053_830_347_946;
 const ATTENTION: f64 = 3.0;
+/// Nothing is told apart below this: the deviates of such tails are beyond any sum's use.
+const LN_LEAST: f64 = -1e6;
+/// Values beyond this size are judged as if they were of this size: their squares stay finite in every part of the model.
+const VALUE_MOST: f64 = 1e30;
 
 /// What is normal for one feature of one series.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -49,6 +53,14 @@ impl SeriesModel {
             (self.measurements / sample.measurements as f64).max(1.0)
         } else {
             1.0
+        }
+    }
+
+    /// The sample within the sizes that models compute with.
+    fn bounded(sample: &Sample) -> Sample {
+        Sample {
+            value: sample.value.clamp(-VALUE_MOST, VALUE_MOST),
+            ..*sample
         }
     }
 
@@ -94,14 +106,15 @@ impl Model for SeriesModel {
     }
 
     fn judge(&self, kind: &Kind, sample: &Sample) -> Option<Verdict> {
+        let sample = &Self::bounded(sample);
         let typical = self.forecast(kind, sample.at)?;
         let x = self.comparable(kind, sample, typical);
         let tails = self.residuals.tails(x, typical, kind.counting);
-        let ln_single = tails.ln_probability(kind.side);
+        let ln_single = tails.ln_probability(kind.side).max(LN_LEAST);
         let ln_multi = self.multi.ln_probability(Self::deviate(tails), kind.side);
         let history = self.forecaster.steps();
-        let thin = (f64::from(history) / THIN_HISTORY).min(1.0);
-        let evidence = thin * self.evidence.judge(sample.at, x, kind.span, kind.side);
+        let thin = f64::from(history) / (f64::from(history) + THIN_HISTORY);
+        let evidence = thin * self.evidence.judge(sample.at, x, kind.span, kind.side, ln_single);
         // Evidence speaks of blocks; what is far out for a block is farther out for one bucket of it.
         let ln_evidence = -evidence - LN_BLOCK * (evidence / ATTENTION).min(1.0).powi(2);
         let views = 2.0 + f64::from(u8::from(ln_multi.is_some()));
@@ -112,6 +125,7 @@ impl Model for SeriesModel {
         let spread = |p: f64| {
             let bound = self.residuals.quantile(p, typical, kind.counting);
             let bound = typical + (bound - typical) * widening.sqrt();
+            let bound = if bound.is_finite() { bound.clamp(-VALUE_MOST * VALUE_MOST, VALUE_MOST * VALUE_MOST) } else { VALUE_MOST * VALUE_MOST };
             if kind.counting { bound.max(0.0) } else { bound }
         };
         Some(Verdict {
@@ -138,12 +152,14 @@ impl Model for SeriesModel {
     }
 
     fn ln_probability(&self, kind: &Kind, sample: &Sample) -> f64 {
+        let sample = &Self::bounded(sample);
         match self.forecast(kind, sample.at) {
             Some(typical) => {
                 let x = self.comparable(kind, sample, typical);
                 self.residuals
                     .tails(x, typical, kind.counting)
                     .ln_probability(kind.side)
+                    .max(LN_LEAST)
             }
             None => 0.0,
         }
@@ -154,6 +170,7 @@ impl Model for SeriesModel {
     }
 
     fn learn(&mut self, kind: &Kind, sample: &Sample, verdict: Option<&Verdict>) {
+        let sample = &Self::bounded(sample);
         let visit = visit_values(kind.span);
         let mut x = sample.value;
         if let Some(verdict) = verdict {

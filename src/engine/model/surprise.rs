@@ -20,6 +20,8 @@ const SPEAKS_AFTER: f32 = 8.0;
 const VIEW_MEMORY: f32 = 4000.0;
 /// The least scale of a view, as a share of the mean absolute step.
 const SCALE_FLOOR: f64 = 0.01;
+/// Levels follow residuals of at most this many root mean squares.
+const CLIP: f64 = 6.0;
 /// z is cut here: beyond, nothing is told apart, and a constant's first move stays finite.
 const Z_MAX: f64 = 1e6;
 /// Nats for each exact repeat of a value that seldom repeats.
@@ -44,6 +46,17 @@ struct Scale {
 }
 
 impl Scale {
+    /// A residual as far as a level should follow it: what is out of all proportion to the past of its sign moves a level no further than
+    /// [`CLIP`] times the usual. What lasts widens the usual at once, and is followed from its second value on.
+    fn clip(&self, residual: f64) -> f64 {
+        let sign = usize::from(residual < 0.0);
+        if self.count[sign] < SPEAKS_AFTER {
+            return residual;
+        }
+        let reach = CLIP * f64::from(self.square[sign]).sqrt();
+        residual.clamp(-reach, reach)
+    }
+
     fn learn(&mut self, residual: f64) {
         if residual != 0.0 {
             let sign = usize::from(residual < 0.0);
@@ -108,6 +121,7 @@ pub struct Views {
     raw_slow: f64,
     last: f64,
     step_mean: f64,
+    scale_least: f64,
     day_error: f64,
     slow_error: f64,
     scales: [Scale; 4],
@@ -134,8 +148,8 @@ pub struct Surprise {
     pub slow: f64,
     /// Evidence of the short-range channel less its handicap; `-3` at the least.
     pub short: f64,
-    /// Share of the value's cells never seen, 0..=1.
-    pub novelty: f64,
+    /// Share of the value's cells never seen, 0..=1; `None` while too few values are known.
+    pub novelty: Option<f64>,
     /// Whether any view has seen enough to speak.
     pub speaks: bool,
 }
@@ -176,17 +190,14 @@ impl Views {
                 .short_surprise(x, &residuals, side)
                 .map_or(0.0, |c| self.short_evidence(c))
                 - SHORT_RANGE_HANDICAP,
-            novelty: if counts(side, x - self.slow) {
-                self.novelty.share(x)
-            } else {
-                0.0
-            },
+novelty: self.novelty.share(x).map(|share| if counts(side, x - self.slow) { share } else { 0.0 }),
             speaks: pooled.is_some(),
         }
     }
 
-    /// Learns a value; `block_steps` values make a block of the calibration.
-    pub fn learn(&mut self, x: f64, season: &SeasonView, side: Side, block_steps: u32) {
+    /// Learns a value; `block_steps` values make a block of the calibration. Returns the value as far as a level should follow it.
+    pub fn learn(&mut self, x: f64, season: &SeasonView, side: Side, block_steps: u32) -> f64 {
+        let mut followed = x;
         if self.steps == 0 {
             (self.fast, self.slow, self.mean, self.raw_slow, self.last) = (x, x, x, x, x);
             if let Some(short) = &mut self.short {
@@ -198,7 +209,12 @@ impl Views {
                 self.slow_channel.learn(c, block_steps);
             }
             self.learn_short(x, &residuals, side, block_steps);
-            for (scale, residual) in self.scales.iter_mut().zip(residuals.views) {
+            // Clipped by what was usual before this value.
+            let views = residuals.views;
+            let clip = |at: usize| views[at].map_or(0.0, |residual| self.scales[at].clip(residual) - residual);
+            let excess = [clip(0), clip(1), clip(2)];
+            followed = x + excess[0];
+            for (scale, residual) in self.scales.iter_mut().zip(views) {
                 scale.learn(residual.unwrap_or(0.0));
             }
             if let Some(day) = season.day_mean {
@@ -222,19 +238,30 @@ impl Views {
                 self.steps - 1,
                 1.0 / f64::from(VIEW_MEMORY),
             );
-            follow(&mut self.fast, residuals.deseasoned, self.steps, 1.0 / 64.0);
+            follow(&mut self.fast, residuals.deseasoned + excess[0], self.steps, 1.0 / 64.0);
             follow(
                 &mut self.slow,
                 residuals.deseasoned,
                 self.steps,
                 1.0 / 512.0,
             );
-            follow(&mut self.raw_slow, x, self.steps, 1.0 / 512.0);
-            follow(&mut self.mean, x, self.steps, 0.0);
+            follow(&mut self.raw_slow, x + excess[1], self.steps, 1.0 / 512.0);
+            follow(&mut self.mean, x + excess[2], self.steps, 0.0);
             self.last = x;
         }
         self.novelty.learn(x);
         self.steps = self.steps.saturating_add(1);
+        followed
+    }
+
+    /// Mean absolute step from value to value.
+    pub fn step_mean(&self) -> f64 {
+        self.step_mean
+    }
+
+    /// Sets the least scale of residuals that the copy can be held to.
+    pub fn hold_scale_above(&mut self, least: f64) {
+        self.scale_least = least;
     }
 
     /// Heap bytes.
@@ -274,7 +301,7 @@ impl Views {
     }
 
     fn floor(&self) -> f64 {
-        SCALE_FLOOR * self.step_mean
+        (SCALE_FLOOR * self.step_mean).max(self.scale_least)
     }
 
     fn pool(&self, residuals: &Residuals, side: Side) -> Option<f64> {

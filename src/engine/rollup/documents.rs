@@ -21,7 +21,7 @@ use std::sync::Arc;
 const LN_IMPACT: f64 = -2.995_732_273_553_991;
 /// Influencers are written below this probability (results.md 3.12), or from this much evidence on.
 const LN_INFLUENCER: f64 = -3.352_407_217_330_787;
-const EVIDENCE_INFLUENCER: f64 = 1.0;
+const EVIDENCE_INFLUENCER: f64 = 2.0;
 
 /// Probability and evidence of one node of the hierarchy.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]

@@ -1,0 +1,6 @@
+//! The engine as a whole: the same events give the same bytes, however they are spread, ordered, interrupted.
+
+mod placement;
+mod states;
+mod support;
+mod verdicts;

@@ -1,0 +1,114 @@
+//! What the engine finds in small worlds whose truth is known.
+
+use super::support::{Happening, fused, job};
+use proptest::prelude::*;
+use rand::{RngExt, SeedableRng};
+use serde_json::Value;
+use std::collections::BTreeMap;
+
+/// The last word on every document of a kind, parsed.
+fn documents(lines: &[String], kind: &str) -> Vec<Value> {
+    let latest: BTreeMap<&str, &str> = lines.iter().map(|line| line.split_once(' ').unwrap()).collect();
+    let parsed = latest.into_values().map(|body| serde_json::from_str::<Value>(body).unwrap());
+    parsed.filter(|document| document["result_type"] == kind).collect()
+}
+
+/// Minutes of noise around `each` events a minute.
+fn steady(minutes: i64, each: i64) -> Vec<Happening> {
+    let mut dice = rand_chacha::ChaCha8Rng::seed_from_u64(7);
+    let mut events = Vec::new();
+    for minute in 0..minutes {
+        for _ in 0..each + dice.random_range(-4..=4) {
+            let at_ms = minute * 60_000 + dice.random_range(0..60_000);
+            events.push(Happening { at_ms, host: Some(dice.random_range(0..3)), user: dice.random_range(0..5), value: Some(100.0 + dice.random_range(-10.0..10.0)) });
+        }
+    }
+    events.sort_by_key(|event| event.at_ms);
+    events
+}
+
+#[test]
+fn a_burst_by_one_user_is_one_critical_record_that_names_the_user() {
+    let mut events = steady(400, 30);
+    events.extend((0..300).map(|i| Happening { at_ms: 350 * 60_000 + i * 100, host: Some(1), user: 4, value: Some(100.0) }));
+    events.sort_by_key(|event| event.at_ms);
+    let lines = fused(&job(0), &events);
+    let records = documents(&lines, "record");
+    let worst = records.iter().max_by(|a, b| a["record_score"].as_f64().unwrap().total_cmp(&b["record_score"].as_f64().unwrap())).unwrap();
+    assert_eq!(worst["timestamp"], 350 * 60_000, "{worst}");
+    assert!(worst["record_score"].as_f64().unwrap() >= 75.0, "{worst}");
+    assert!(worst["probability"].as_f64().unwrap() < 1e-10, "{worst}");
+    let blamed = worst["influencers"].as_array().unwrap();
+    assert!(blamed.iter().any(|one| one["influencer_field_name"] == "user" && one["influencer_field_values"] == serde_json::json!(["user-4"])), "{worst}");
+    assert_eq!(worst["anomaly_score_explanation"]["anomaly_type"], "spike");
+    let sentence = worst["description"].as_str().unwrap();
+    assert!(sentence.starts_with("The event count was 3") && sentence.contains("times above the usual"), "{sentence}");
+    let critical = records.iter().filter(|record| record["record_score"].as_f64().unwrap() >= 75.0).count();
+    assert_eq!(critical, 1, "{records:#?}");
+}
+
+#[test]
+fn an_outage_of_one_host_is_a_dip_of_that_host() {
+    let mut events = steady(400, 60);
+    events.retain(|event| !(event.host == Some(2) && (300..310).contains(&(event.at_ms / 60_000))));
+    let lines = fused(&job(4), &events);
+    let tail = |record: &Value| format!("{} {} {} {}", record["timestamp"].as_i64().unwrap() / 60_000, record["record_score"], record["probability"], record["description"]);
+    let told: Vec<String> = documents(&lines, "record").iter().map(tail).filter(|told| told.contains("host-2")).collect();
+    let hit = documents(&lines, "record").into_iter().find(|record| {
+        record["function"] == "low_count" && record["partition_field_value"] == "host-2" && record["record_score"].as_f64().unwrap() >= 75.0
+    });
+    let hit = hit.unwrap_or_else(|| panic!("the outage is critical: {told:#?}"));
+    assert!((300..303).contains(&(hit["timestamp"].as_i64().unwrap() / 60_000)), "{hit}");
+    assert_eq!(hit["actual"], serde_json::json!([0.0]));
+    assert_eq!(hit["host"], serde_json::json!(["host-2"]), "the copy field");
+}
+
+#[test]
+fn a_quiet_world_has_hardly_a_critical_record() {
+    for number in 0..6 {
+        let lines = fused(&job(number), &steady(600, 30));
+        let plots = documents(&lines, "record").len();
+        let loud: Vec<String> = documents(&lines, "record")
+            .iter()
+            .filter(|record| record["record_score"].as_f64().unwrap() >= 75.0)
+            .map(|record| format!("{} {} {}", record["timestamp"].as_i64().unwrap() / 60_000, record["record_score"], record["description"]))
+            .collect();
+        // At least 3 series in 600 buckets each: at most one in a thousand.
+        assert!(loud.len() <= 2, "job {number}, {plots} records: {loud:#?}");
+    }
+}
+
+#[test]
+fn a_gap_of_ten_years_costs_a_thousand_empty_buckets_and_the_job_goes_on() {
+    let mut events = steady(100, 10);
+    let decade = 10 * 365 * 86_400_000;
+    events.extend(steady(50, 10).into_iter().map(|event| Happening { at_ms: event.at_ms + decade, ..event }));
+    let lines = fused(&job(0), &events);
+    let buckets = documents(&lines, "bucket");
+    let empty = buckets.iter().filter(|bucket| bucket["event_count"] == 0).count();
+    assert_eq!((buckets.len(), empty), (1150, 1000));
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 32, ..ProptestConfig::default() })]
+
+    #[test]
+    fn scores_and_probabilities_stay_within_bounds_whatever_the_values(
+        number in 0usize..6,
+        values in prop::collection::vec(prop_oneof![Just(0.0), Just(1.0), any::<f64>().prop_filter("finite", |x| x.is_finite()), -1e3..1e3f64], 5..150),
+    ) {
+        let events: Vec<Happening> = values.iter().enumerate().map(|(i, &x)| Happening { at_ms: i as i64 * 20_000, host: Some((i % 2) as u8), user: (i % 3) as u8, value: Some(x) }).collect();
+        for line in fused(&job(number), &events) {
+            prop_assert!(!line.contains(":null") && !line.contains("[null"), "no NaN, no infinity: {}", line);
+            let document: Value = serde_json::from_str(line.split_once(' ').unwrap().1).unwrap();
+            for score in ["record_score", "initial_record_score", "anomaly_score", "initial_anomaly_score", "influencer_score"] {
+                if let Some(score) = document[score].as_f64() {
+                    prop_assert!((0.0..=100.0).contains(&score));
+                }
+            }
+            if let Some(p) = document["probability"].as_f64() {
+                prop_assert!(p > 0.0 && p <= 1.0);
+            }
+        }
+    }
+}
