@@ -4,6 +4,7 @@
 //! B the short-range channel, N the mean of the copies' novelty. Where a bucket is an hour or longer there is one copy.
 //! About −ln of the chance that a block of 24 buckets shows this much; 3 nats deserve attention. Source: detection-quality.md.
 
+use super::calibration::Calibration;
 use super::profile::Profile;
 use super::surprise::{SeasonView, Surprise, Views};
 use crate::config::Side;
@@ -15,6 +16,8 @@ const HOUR_MS: i64 = 3_600_000;
 pub const BLOCK_BUCKETS: u32 = 24;
 const CHANNEL_WEIGHT: f64 = 0.8;
 const NOVELTY_NATS: f64 = 4.0;
+/// What the distribution around the forecast has to show more than the views.
+const TAIL_HANDICAP: f64 = 1.0;
 /// Share of the noise that the mean of an hour would have if its buckets were independent: residuals are not held to less.
 const MEAN_NOISE_SHARE: f64 = 0.25;
 
@@ -34,6 +37,8 @@ pub struct EvidenceModel {
     rows: Views,
     hours: Option<Box<Hours>>,
     profile: Profile,
+    /// Of −ln p by the distribution around the forecast.
+    tail: Calibration,
 }
 
 impl EvidenceModel {
@@ -68,11 +73,13 @@ impl EvidenceModel {
             (Some(row), Some(hour)) => (row + hour) / 2.0,
             (row, _) => row.unwrap_or(0.0),
         };
-        CHANNEL_WEIGHT * slow.max(rows.short).max(0.0) + NOVELTY_NATS * novelty
+        let tail = self.tail.evidence(-ln_single) - TAIL_HANDICAP;
+        CHANNEL_WEIGHT * slow.max(rows.short).max(tail).max(0.0) + NOVELTY_NATS * novelty
     }
 
     /// Learns `x`.
-    pub fn learn(&mut self, at: EventTime, x: f64, span: BucketSpan, side: Side) {
+    pub fn learn(&mut self, at: EventTime, x: f64, span: BucketSpan, side: Side, ln_single: f64) {
+        self.tail.learn(-ln_single, BLOCK_BUCKETS);
         let season = self.season(at, span);
         let followed = self.rows.learn(x, &season, side, BLOCK_BUCKETS);
         if span.millis() < HOUR_MS {
@@ -87,7 +94,7 @@ impl EvidenceModel {
             .hours
             .as_ref()
             .map_or(0, |hours| size_of::<Hours>() + hours.views.heap_bytes());
-        self.rows.heap_bytes() + self.profile.heap_bytes() + hours
+        self.rows.heap_bytes() + self.profile.heap_bytes() + self.tail.heap_bytes() + hours
     }
 
     fn season(&self, at: EventTime, span: BucketSpan) -> SeasonView {

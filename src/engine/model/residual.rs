@@ -22,7 +22,7 @@ const HEAVY: usize = 4;
 /// Values over which moments are forgotten.
 const MEMORY: f64 = 1000.0;
 /// What a family's past log likelihood is worth after one more value.
-const LIKELIHOOD_FADE: f32 = 0.995;
+const LIKELIHOOD_FADE: f32 = 0.998;
 /// Degrees of freedom of the heavy-tailed family, and E|T| of a standard one: 2√3/π.
 const HEAVY_FREEDOM: f64 = 3.0;
 const HEAVY_MEAN_ABS: f64 = 1.102_657_790_843_584;

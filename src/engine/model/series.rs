@@ -191,7 +191,7 @@ impl Model for SeriesModel {
                 .learn(comparable, verdict.typical, weight, kind.counting);
         }
         self.evidence
-            .learn(sample.at, sample.value, kind.span, kind.side);
+            .learn(sample.at, sample.value, kind.span, kind.side, verdict.map_or(0.0, |verdict| verdict.ln_single));
         if let Some(shift) = self
             .forecaster
             .learn(sample.at, x, self.evidence.profile(), visit)
