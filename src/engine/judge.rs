@@ -474,9 +474,9 @@ impl Judge {
             }
             let mut stranger = Series::new(context.kinds.len(), start);
             let known = self.state.series.get_mut(&id);
-            let frequent = known.as_ref().is_some_and(|series| {
-                series.is_frequent(start, self.job.bucket_span)
-            });
+            let frequent = known
+                .as_ref()
+                .is_some_and(|series| series.is_frequent(start, self.job.bucket_span));
             let series = known.unwrap_or(&mut stranger);
             let findings = series.judge(
                 &context,

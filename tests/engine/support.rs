@@ -27,13 +27,20 @@ impl Happening {
         let host = self.host.map(|host| format!("host-{host}"));
         let user = format!("user-{}", self.user);
         let value_of = |field: &String| match field.as_str() {
-            "host" => host.as_deref().map_or(Value::Missing, |host| Value::Text(host.into())),
+            "host" => host
+                .as_deref()
+                .map_or(Value::Missing, |host| Value::Text(host.into())),
             "user" => Value::Text(user.as_str().into()),
             "value" => self.value.map_or(Value::Missing, Value::Float),
             other => panic!("no field {other} in this world"),
         };
         let values: Vec<Value<'_>> = job.fields.iter().map(value_of).collect();
-        take(&Event { time: EventTime(self.at_ms), values: &values, raw_bytes: 100, raw_fields: 3 })
+        take(&Event {
+            time: EventTime(self.at_ms),
+            values: &values,
+            raw_bytes: 100,
+            raw_fields: 3,
+        })
     }
 }
 
@@ -57,20 +64,47 @@ pub(crate) fn job(number: usize) -> Arc<Job> {
 
 /// Events in time order over some dozens of minutes, with a burst by one user on one host.
 pub(crate) fn events() -> impl Strategy<Value = Vec<Happening>> {
-    let one = (0i64..60 * 60_000, prop::option::weighted(0.9, 0u8..4), 0u8..6, prop::option::weighted(0.9, -50i32..1000));
-    (prop::collection::vec(one, 20..200), 0i64..50, 0u8..4, 0usize..120).prop_map(|(plain, minute, host, burst)| {
-        let mut events: Vec<Happening> =
-            plain.into_iter().map(|(at_ms, host, user, value)| Happening { at_ms, host, user, value: value.map(|v| f64::from(v) / 7.0) }).collect();
-        let bursting = |i: usize| Happening { at_ms: minute * 60_000 + (i as i64 * 499) % 60_000, host: Some(host), user: 5, value: Some(1e4 + i as f64 / 3.0) };
-        events.extend((0..burst).map(bursting));
-        events.sort_by_key(|event| event.at_ms);
-        events
-    })
+    let one = (
+        0i64..60 * 60_000,
+        prop::option::weighted(0.9, 0u8..4),
+        0u8..6,
+        prop::option::weighted(0.9, -50i32..1000),
+    );
+    (
+        prop::collection::vec(one, 20..200),
+        0i64..50,
+        0u8..4,
+        0usize..120,
+    )
+        .prop_map(|(plain, minute, host, burst)| {
+            let mut events: Vec<Happening> = plain
+                .into_iter()
+                .map(|(at_ms, host, user, value)| Happening {
+                    at_ms,
+                    host,
+                    user,
+                    value: value.map(|v| f64::from(v) / 7.0),
+                })
+                .collect();
+            let bursting = |i: usize| Happening {
+                at_ms: minute * 60_000 + (i as i64 * 499) % 60_000,
+                host: Some(host),
+                user: 5,
+                value: Some(1e4 + i as f64 / 3.0),
+            };
+            events.extend((0..burst).map(bursting));
+            events.sort_by_key(|event| event.at_ms);
+            events
+        })
 }
 
 /// A document as it would be published: id and bytes.
 pub(crate) fn line(document: &Document) -> String {
-    format!("{} {}", document.id, serde_json::to_string(document).unwrap())
+    format!(
+        "{} {}",
+        document.id,
+        serde_json::to_string(document).unwrap()
+    )
 }
 
 /// What a pipeline publishes of the events, in order.
@@ -78,24 +112,47 @@ pub(crate) fn fused(job: &Arc<Job>, events: &[Happening]) -> Vec<String> {
     let mut pipeline = Pipeline::new(job.clone());
     let mut lines = Vec::new();
     for event in events {
-        lines.extend(results(event.with_event(job, |event| pipeline.handle(gatherer::Input::Event(event)))));
+        lines.extend(results(event.with_event(job, |event| {
+            pipeline.handle(gatherer::Input::Event(event))
+        })));
     }
-    lines.extend(results(pipeline.handle(gatherer::Input::Flush(Finality::Final))));
+    lines.extend(results(
+        pipeline.handle(gatherer::Input::Flush(Finality::Final)),
+    ));
     lines
 }
 
 /// The published lines among a pipeline's outputs.
 pub(crate) fn results(outputs: Vec<Output>) -> impl Iterator<Item = String> {
-    outputs.into_iter().filter_map(|output| if let Output::Result(document) = output { Some(line(&document)) } else { None })
+    outputs.into_iter().filter_map(|output| {
+        if let Output::Result(document) = output {
+            Some(line(&document))
+        } else {
+            None
+        }
+    })
 }
 
 fn rolled(outputs: Vec<rollup::Output>) -> impl Iterator<Item = String> {
-    outputs.into_iter().filter_map(|output| if let rollup::Output::Result(document) = output { Some(line(&document)) } else { None })
+    outputs.into_iter().filter_map(|output| {
+        if let rollup::Output::Result(document) = output {
+            Some(line(&document))
+        } else {
+            None
+        }
+    })
 }
 
 /// The same through gatherers, a judge a shard, and a rollup; everything between them as bytes. `spread` says which input an event goes to, `order` which
 /// input's messages are delivered next.
-pub(crate) fn staged(job: &Arc<Job>, events: &[Happening], inputs: usize, shards: u16, spread: impl Fn(usize, &Happening) -> usize, order: &[u8]) -> Vec<String> {
+pub(crate) fn staged(
+    job: &Arc<Job>,
+    events: &[Happening],
+    inputs: usize,
+    shards: u16,
+    spread: impl Fn(usize, &Happening) -> usize,
+    order: &[u8],
+) -> Vec<String> {
     let ids: Vec<InputId> = (0..inputs).map(|i| InputId(format!("topic/{i}"))).collect();
     let shard_ids: Vec<InputId> = (0..shards).map(|i| InputId(format!("shard/{i}"))).collect();
     let mut queues: Vec<Vec<Vec<(u16, Vec<u8>)>>> = Vec::new();
@@ -106,16 +163,34 @@ pub(crate) fn staged(job: &Arc<Job>, events: &[Happening], inputs: usize, shards
             for output in outputs {
                 match output {
                     gatherer::Output::Closed(bucket) => {
-                        queue.push(bucket.split(shards).into_iter().map(|(shard, part)| (shard, StageMessage::Closed(part).encode())).collect());
+                        queue.push(
+                            bucket
+                                .split(shards)
+                                .into_iter()
+                                .map(|(shard, part)| (shard, StageMessage::Closed(part).encode()))
+                                .collect(),
+                        );
                     }
-                    gatherer::Output::Watermark(until) => queue.push((0..shards).map(|shard| (shard, StageMessage::Watermark(until).encode())).collect()),
-                    gatherer::Output::Rejected(rejection) => panic!("nothing is late here: {rejection:?}"),
+                    gatherer::Output::Watermark(until) => queue.push(
+                        (0..shards)
+                            .map(|shard| (shard, StageMessage::Watermark(until).encode()))
+                            .collect(),
+                    ),
+                    gatherer::Output::Rejected(rejection) => {
+                        panic!("nothing is late here: {rejection:?}")
+                    }
                 }
             }
         };
-        for (at, event) in events.iter().enumerate().filter(|(at, event)| spread(*at, event) == input) {
+        for (at, event) in events
+            .iter()
+            .enumerate()
+            .filter(|(at, event)| spread(*at, event) == input)
+        {
             let _ = at;
-            event.with_event(job, |event| say(gatherer.handle(gatherer::Input::Event(event))));
+            event.with_event(job, |event| {
+                say(gatherer.handle(gatherer::Input::Event(event)))
+            });
         }
         if let Some(last) = events.last() {
             say(gatherer.handle(gatherer::Input::Advance(EventTime(last.at_ms + 60_000))));
@@ -124,7 +199,9 @@ pub(crate) fn staged(job: &Arc<Job>, events: &[Happening], inputs: usize, shards
         queue.reverse();
         queues.push(queue);
     }
-    let mut judges: Vec<Judge> = (0..shards).map(|shard| Judge::new(job.clone(), shard, ids.clone())).collect();
+    let mut judges: Vec<Judge> = (0..shards)
+        .map(|shard| Judge::new(job.clone(), shard, ids.clone()))
+        .collect();
     let mut rollup = Rollup::new(job.clone(), shard_ids.clone());
     let mut lines = Vec::new();
     let mut judged = |shard: u16, outputs: Vec<judge::Output>, lines: &mut Vec<String>| {
@@ -147,7 +224,10 @@ pub(crate) fn staged(job: &Arc<Job>, events: &[Happening], inputs: usize, shards
     while queues.iter().any(|queue| !queue.is_empty()) {
         let wanted = usize::from(order.get(turn % order.len().max(1)).copied().unwrap_or(0));
         turn += 1;
-        let at = (0..inputs).map(|i| (wanted + i) % inputs).find(|&i| !queues[i].is_empty()).unwrap();
+        let at = (0..inputs)
+            .map(|i| (wanted + i) % inputs)
+            .find(|&i| !queues[i].is_empty())
+            .unwrap();
         for (shard, bytes) in queues[at].pop().unwrap() {
             let from = ids[at].clone();
             let input = match StageMessage::decode(&bytes).unwrap() {
@@ -175,8 +255,12 @@ pub(crate) fn keyed(job: &Arc<Job>, events: &[Happening], inputs: usize) -> Vec<
     for (input, id) in ids.iter().enumerate() {
         let mut pair = Keyed::new(job.clone(), id.clone());
         let mut outputs = Vec::new();
-        for event in events.iter().filter(|event| usize::from(event.host.map_or(0, |host| host + 1)) % inputs == input) {
-            outputs.extend(event.with_event(job, |event| pair.handle(gatherer::Input::Event(event))));
+        for event in events
+            .iter()
+            .filter(|event| usize::from(event.host.map_or(0, |host| host + 1)) % inputs == input)
+        {
+            outputs
+                .extend(event.with_event(job, |event| pair.handle(gatherer::Input::Event(event))));
         }
         if let Some(last) = events.last() {
             outputs.extend(pair.handle(gatherer::Input::Advance(EventTime(last.at_ms + 60_000))));
@@ -184,8 +268,14 @@ pub(crate) fn keyed(job: &Arc<Job>, events: &[Happening], inputs: usize) -> Vec<
         outputs.extend(pair.handle(gatherer::Input::Flush(Finality::Final)));
         for output in outputs {
             lines.extend(rolled(rollup.handle(match output {
-                KeyedOutput::Partial(bucket) => rollup::Input::Partial { from: id.clone(), bucket },
-                KeyedOutput::Watermark(until) => rollup::Input::Watermark { from: id.clone(), until },
+                KeyedOutput::Partial(bucket) => rollup::Input::Partial {
+                    from: id.clone(),
+                    bucket,
+                },
+                KeyedOutput::Watermark(until) => rollup::Input::Watermark {
+                    from: id.clone(),
+                    until,
+                },
                 KeyedOutput::Rejected(rejection) => panic!("nothing is late here: {rejection:?}"),
             })));
         }
@@ -197,5 +287,9 @@ pub(crate) fn keyed(job: &Arc<Job>, events: &[Happening], inputs: usize) -> Vec<
 /// The first line in which two runs differ, if any.
 pub(crate) fn difference(left: &[String], right: &[String]) -> Option<String> {
     let at = (0..left.len().max(right.len())).find(|&at| left.get(at) != right.get(at))?;
-    Some(format!("line {at}:\n  {:?}\n  {:?}", left.get(at), right.get(at)))
+    Some(format!(
+        "line {at}:\n  {:?}\n  {:?}",
+        left.get(at),
+        right.get(at)
+    ))
 }

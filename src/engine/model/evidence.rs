@@ -62,10 +62,21 @@ impl EvidenceModel {
 
     /// Evidence against `x` at `at` (the middle of its bucket), nats, at least 0. `ln_single` is what the distribution around the forecast says of
     /// it: all there is to go by while no view has seen enough residuals of its sign (a constant that moves for the first time).
-    pub fn judge(&self, at: EventTime, x: f64, span: BucketSpan, side: Side, ln_single: f64) -> f64 {
+    pub fn judge(
+        &self,
+        at: EventTime,
+        x: f64,
+        span: BucketSpan,
+        side: Side,
+        ln_single: f64,
+    ) -> f64 {
         let rows = self.rows.judge(x, &self.season(at, span), side);
         let hours = self.hours.as_ref().map(|hours| hours.held);
-        let mut slow = if rows.speaks { rows.slow } else { -ln_single - f64::from(BLOCK_BUCKETS).ln() };
+        let mut slow = if rows.speaks {
+            rows.slow
+        } else {
+            -ln_single - f64::from(BLOCK_BUCKETS).ln()
+        };
         if let Some(hours) = hours.filter(|hours| hours.speaks && rows.speaks) {
             slow = (slow + hours.slow) / 2.0;
         }
@@ -130,7 +141,9 @@ impl EvidenceModel {
         let middle = EventTime(hours.hour * HOUR_MS + HOUR_MS / 2);
         let season = self.season(middle, span);
         // The mean of an hour is no surer than its buckets' noise lets it be.
-        hours.views.hold_scale_above(MEAN_NOISE_SHARE * self.rows.step_mean() / f64::from(hours.values).sqrt());
+        hours.views.hold_scale_above(
+            MEAN_NOISE_SHARE * self.rows.step_mean() / f64::from(hours.values).sqrt(),
+        );
         hours.held = hours.views.judge(mean, &season, side);
         let block_hours = (i64::from(BLOCK_BUCKETS) * span.millis() / HOUR_MS).max(1) as u32;
         hours.views.learn(mean, &season, side, block_hours);

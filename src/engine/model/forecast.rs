@@ -115,7 +115,9 @@ impl Forecaster {
         profile: &Profile,
         visit_values: u16,
     ) -> [Option<f64>; CANDIDATES] {
-        let day = profile.day_mean(at).map(|mean| mean + self.left[0]);
+        let day = profile
+            .day_mean(at, visit_values)
+            .map(|mean| mean + self.left[0]);
         let week = profile
             .week_mean(at, visit_values)
             .map(|mean| mean + self.left[1]);
@@ -194,7 +196,10 @@ impl Forecaster {
         let [level, slope] = self.holt;
         let next = level + slope + plain.max(HOLT_LEVEL_GAIN) * (x - level - slope);
         self.holt = [next, slope + HOLT_SLOPE_GAIN * (next - level - slope)];
-        let seasonal = [profile.day_mean(at), profile.week_mean(at, visit_values)];
+        let seasonal = [
+            profile.day_mean(at, visit_values),
+            profile.week_mean(at, visit_values),
+        ];
         for (left, mean) in self.left.iter_mut().zip(seasonal) {
             if let Some(mean) = mean {
                 *left += SEASON_LEVEL_GAIN * (x - mean - *left);

@@ -64,9 +64,9 @@ impl Profile {
             .or_else(|| self.day_band(at))
     }
 
-    /// The mean of this hour of the day, between slots by straight lines.
-    pub fn day_mean(&self, at: EventTime) -> Option<f64> {
-        interpolate(&self.day, at, 1)
+    /// The mean of this hour of the day once visited, between slots by straight lines.
+    pub fn day_mean(&self, at: EventTime, visit_values: u16) -> Option<f64> {
+        interpolate(&self.day, at, visit_values)
     }
 
     /// The mean of this hour of the week once visited, between slots by straight lines.
@@ -162,7 +162,7 @@ fn interpolate(slots: &[Slot], at: EventTime, values_min: u16) -> Option<f64> {
         slots[(own + 1) % n]
     };
     let here_mean = f64::from(here.mean);
-    Some(if other.values == 0 {
+    Some(if other.values < values_min {
         here_mean
     } else {
         here_mean + offset.abs() * (f64::from(other.mean) - here_mean)

@@ -19,6 +19,8 @@ const LOG_NORMAL: usize = 1;
 const GAMMA: usize = 2;
 const COUNTS: usize = 3;
 const HEAVY: usize = 4;
+/// Prior log weights: heavy tails have to be shown, for they excuse everything.
+const PRIOR: [f32; FAMILIES] = [0.0, 0.0, 0.0, 0.0, -5.0];
 /// Values over which moments are forgotten.
 const MEMORY: f64 = 1000.0;
 /// What a family's past log likelihood is worth after one more value.
@@ -65,7 +67,7 @@ impl Default for Residuals {
             excess: 0.0,
             level_square: 0.0,
             events: 0.0,
-            likelihood: [0.0; FAMILIES],
+            likelihood: PRIOR,
             integer: true,
             positive: true,
         }
@@ -142,10 +144,10 @@ impl Residuals {
         match best {
             LOG_NORMAL => {
                 positive(forecast)
-                    * (self.log_deviation() * student_t::quantile(p, self.freedom())).exp()
+                    * (self.log_deviation(forecast) * student_t::quantile(p, self.freedom())).exp()
             }
             GAMMA => {
-                let shape = self.gamma_shape();
+                let shape = self.gamma_shape(forecast);
                 gamma::quantile(p, shape, positive(forecast) / shape)
             }
             COUNTS => negative_binomial::quantile(p, count_mean(forecast), self.count_size()),
@@ -189,15 +191,25 @@ impl Residuals {
         (self.weight - 1.0).max(1.0)
     }
 
-    fn log_deviation(&self) -> f64 {
-        (self.log_square * (1.0 + 1.0 / self.weight.max(1.0)))
-            .sqrt()
-            .max(SD_FLOOR_SHARE)
+    /// Least relative deviation: what the integers' step, or rounding, leaves open.
+    fn share_floor(&self, forecast: f64) -> f64 {
+        let step = if self.integer {
+            SD_FLOOR_INTEGER / positive(forecast)
+        } else {
+            0.0
+        };
+        step.max(SD_FLOOR_SHARE)
     }
 
-    fn gamma_shape(&self) -> f64 {
-        1.0 / (self.ratio_square * (1.0 + 1.0 / self.weight.max(1.0)))
-            .clamp(SD_FLOOR_SHARE * SD_FLOOR_SHARE, 1e6)
+    fn log_deviation(&self, forecast: f64) -> f64 {
+        (self.log_square * (1.0 + 1.0 / self.weight.max(1.0)))
+            .sqrt()
+            .max(self.share_floor(forecast))
+    }
+
+    fn gamma_shape(&self, forecast: f64) -> f64 {
+        let square = self.ratio_square * (1.0 + 1.0 / self.weight.max(1.0));
+        1.0 / square.max(self.share_floor(forecast).powi(2)).min(1e6)
     }
 
     /// Size of the negative binomial: over-dispersion of the data and uncertainty of the level together.
@@ -254,7 +266,7 @@ impl Residuals {
             LOG_NORMAL => {
                 let z = |value: f64| {
                     if value > 0.0 {
-                        (value.ln() - positive(forecast).ln()) / self.log_deviation()
+                        (value.ln() - positive(forecast).ln()) / self.log_deviation(forecast)
                     } else {
                         f64::NEG_INFINITY
                     }
@@ -262,7 +274,7 @@ impl Residuals {
                 student_tails(z(high), z(low), self.freedom())
             }
             GAMMA => {
-                let shape = self.gamma_shape();
+                let shape = self.gamma_shape(forecast);
                 let scale = positive(forecast) / shape;
                 Tails {
                     lower: gamma::ln_cdf(low.max(0.0), shape, scale),
@@ -299,13 +311,13 @@ impl Residuals {
     fn ln_density(&self, family: usize, x: f64, forecast: f64) -> f64 {
         match family {
             LOG_NORMAL if x > 0.0 => {
-                let scale = self.log_deviation();
+                let scale = self.log_deviation(forecast);
                 student_ln_density((x.ln() - positive(forecast).ln()) / scale, self.freedom())
                     - scale.ln()
                     - x.ln()
             }
             GAMMA if x > 0.0 => {
-                let shape = self.gamma_shape();
+                let shape = self.gamma_shape(forecast);
                 gamma::ln_pdf(x, shape, positive(forecast) / shape)
             }
             COUNTS => negative_binomial::ln_pmf(

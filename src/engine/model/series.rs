@@ -114,7 +114,10 @@ impl Model for SeriesModel {
         let ln_multi = self.multi.ln_probability(Self::deviate(tails), kind.side);
         let history = self.forecaster.steps();
         let thin = f64::from(history) / (f64::from(history) + THIN_HISTORY);
-        let evidence = thin * self.evidence.judge(sample.at, x, kind.span, kind.side, ln_single);
+        let evidence = thin
+            * self
+                .evidence
+                .judge(sample.at, x, kind.span, kind.side, ln_single);
         // Evidence speaks of blocks; what is far out for a block is farther out for one bucket of it.
         let ln_evidence = -evidence - LN_BLOCK * (evidence / ATTENTION).min(1.0).powi(2);
         let views = 2.0 + f64::from(u8::from(ln_multi.is_some()));
@@ -125,7 +128,11 @@ impl Model for SeriesModel {
         let spread = |p: f64| {
             let bound = self.residuals.quantile(p, typical, kind.counting);
             let bound = typical + (bound - typical) * widening.sqrt();
-            let bound = if bound.is_finite() { bound.clamp(-VALUE_MOST * VALUE_MOST, VALUE_MOST * VALUE_MOST) } else { VALUE_MOST * VALUE_MOST };
+            let bound = if bound.is_finite() {
+                bound.clamp(-VALUE_MOST * VALUE_MOST, VALUE_MOST * VALUE_MOST)
+            } else {
+                VALUE_MOST * VALUE_MOST
+            };
             if kind.counting { bound.max(0.0) } else { bound }
         };
         Some(Verdict {
@@ -190,8 +197,13 @@ impl Model for SeriesModel {
             self.residuals
                 .learn(comparable, verdict.typical, weight, kind.counting);
         }
-        self.evidence
-            .learn(sample.at, sample.value, kind.span, kind.side, verdict.map_or(0.0, |verdict| verdict.ln_single));
+        self.evidence.learn(
+            sample.at,
+            sample.value,
+            kind.span,
+            kind.side,
+            verdict.map_or(0.0, |verdict| verdict.ln_single),
+        );
         if let Some(shift) = self
             .forecaster
             .learn(sample.at, x, self.evidence.profile(), visit)

@@ -106,7 +106,7 @@ impl SeasonView {
         SeasonView {
             band: profile.band(at, visit_values),
             day: profile.day_band(at),
-            day_mean: profile.day_mean(at),
+            day_mean: profile.day_mean(at, visit_values),
         }
     }
 }
@@ -190,7 +190,13 @@ impl Views {
                 .short_surprise(x, &residuals, side)
                 .map_or(0.0, |c| self.short_evidence(c))
                 - SHORT_RANGE_HANDICAP,
-novelty: self.novelty.share(x).map(|share| if counts(side, x - self.slow) { share } else { 0.0 }),
+            novelty: self.novelty.share(x).map(|share| {
+                if counts(side, x - self.slow) {
+                    share
+                } else {
+                    0.0
+                }
+            }),
             speaks: pooled.is_some(),
         }
     }
@@ -211,7 +217,9 @@ novelty: self.novelty.share(x).map(|share| if counts(side, x - self.slow) { shar
             self.learn_short(x, &residuals, side, block_steps);
             // Clipped by what was usual before this value.
             let views = residuals.views;
-            let clip = |at: usize| views[at].map_or(0.0, |residual| self.scales[at].clip(residual) - residual);
+            let clip = |at: usize| {
+                views[at].map_or(0.0, |residual| self.scales[at].clip(residual) - residual)
+            };
             let excess = [clip(0), clip(1), clip(2)];
             followed = x + excess[0];
             for (scale, residual) in self.scales.iter_mut().zip(views) {
@@ -238,7 +246,12 @@ novelty: self.novelty.share(x).map(|share| if counts(side, x - self.slow) { shar
                 self.steps - 1,
                 1.0 / f64::from(VIEW_MEMORY),
             );
-            follow(&mut self.fast, residuals.deseasoned + excess[0], self.steps, 1.0 / 64.0);
+            follow(
+                &mut self.fast,
+                residuals.deseasoned + excess[0],
+                self.steps,
+                1.0 / 64.0,
+            );
             follow(
                 &mut self.slow,
                 residuals.deseasoned,
