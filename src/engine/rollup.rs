@@ -340,7 +340,10 @@ impl Rollup {
             self.job.renormalization_window_buckets,
             self.job.bucket_span,
         );
-        let due = self.state.buckets % u64::from(super::model::evidence::BLOCK_BUCKETS) == 0;
+        let due = self
+            .state
+            .buckets
+            .is_multiple_of(u64::from(super::model::evidence::BLOCK_BUCKETS));
         if self.job.renormalization_window_buckets > 0 && (grown || due) {
             let rewritten = self.state.history.renormalise(start, &self.state.levels);
             outputs.extend(

@@ -9,7 +9,7 @@ use crate::config::Side;
 /// Less influence than this is not told.
 pub const INFLUENCE_MIN: f64 = 0.4;
 /// A value that is as likely as not needs no culprit: everybody present is told.
-const LN_USUAL: f64 = -0.693_147_180_559_945_3;
+const LN_USUAL: f64 = -std::f64::consts::LN_2;
 
 /// What the influence of a share is measured against.
 pub struct Case<'a> {

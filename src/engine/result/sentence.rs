@@ -95,7 +95,7 @@ fn ratio(actual: f64, typical: f64) -> Option<String> {
 /// A number as people write it: four significant digits, thousands apart.
 pub fn number(x: f64) -> String {
     let size = x.abs();
-    if size != 0.0 && (size >= 1e15 || size < 1e-4) {
+    if size != 0.0 && !(1e-4..1e15).contains(&size) {
         return format!("{x:.3e}");
     }
     let decimals = if size >= 1000.0 || x.fract() == 0.0 {
