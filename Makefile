@@ -32,7 +32,7 @@ bench: build java ## Speed, memory and quality, as docs/benchmarks.md shows them
 verify: headers ## Only look: formatting, lints, documentation, house rules
 	cargo fmt --check
 	cargo clippy --locked --all-targets $(CARGO_FEATURES) -- -D warnings
-	RUSTDOCFLAGS="-D warnings" cargo doc --locked --no-deps --document-private-items $(CARGO_FEATURES)
+	RUSTDOCFLAGS="-D warnings -A rustdoc::private-intra-doc-links" cargo doc --locked --no-deps --document-private-items $(CARGO_FEATURES)
 	cargo test --locked --test tidy $(CARGO_FEATURES)
 
 .PHONY: fix
