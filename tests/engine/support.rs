@@ -12,6 +12,9 @@ use tidewatch::engine::rollup::{self, Rollup};
 use tidewatch::engine::wire::{InputId, StageMessage};
 use tidewatch::time::{EventTime, Finality};
 
+/// A message for a shard.
+type Addressed = (u16, Vec<u8>);
+
 /// An event of a small world: fields host, user, value.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Happening {
@@ -155,7 +158,7 @@ pub(crate) fn staged(
 ) -> Vec<String> {
     let ids: Vec<InputId> = (0..inputs).map(|i| InputId(format!("topic/{i}"))).collect();
     let shard_ids: Vec<InputId> = (0..shards).map(|i| InputId(format!("shard/{i}"))).collect();
-    let mut queues: Vec<Vec<Vec<(u16, Vec<u8>)>>> = Vec::new();
+    let mut queues: Vec<Vec<Vec<Addressed>>> = Vec::new();
     for input in 0..inputs {
         let mut gatherer = Gatherer::new(job.clone());
         let mut queue = Vec::new();
