@@ -284,7 +284,7 @@ impl Series {
             statistic: kind.statistic,
             actual: judged.sample.value,
             typical: verdict.typical,
-            bounds: (verdict.lower, verdict.upper),
+            bounds: self.models[judged.at].bounds(&kind.kind, &judged.sample, verdict.typical),
             ln_probability,
             ln_single: verdict.ln_single,
             ln_multi: verdict.ln_multi,
@@ -416,24 +416,25 @@ fn plot(
     verdict: Option<Verdict>,
 ) -> Option<PlotDraft> {
     let actual = sample.map(|sample| sample.value);
-    let verdict = verdict.or_else(|| {
-        // No value, but the bounds people would draw: those around what was expected.
-        let usual = model.expected(&kind.kind, middle)?;
-        model.judge(
-            &kind.kind,
-            &Sample {
+    let (sample, typical) = match (sample, verdict) {
+        (Some(sample), Some(verdict)) => (sample, verdict.typical),
+        _ => {
+            // No value, but the bounds people would draw: those around what was expected.
+            let usual = model.expected(&kind.kind, middle)?;
+            let sample = Sample {
                 at: middle,
                 value: usual,
                 measurements: 0,
-            },
-        )
-    })?;
+            };
+            (sample, usual)
+        }
+    };
     Some(PlotDraft {
         detector: kind.detector as u16,
         key: key.clone(),
         statistic: kind.statistic,
-        median: verdict.typical,
-        bounds: (verdict.lower, verdict.upper),
+        median: typical,
+        bounds: model.bounds(&kind.kind, &sample, typical),
         actual,
     })
 }

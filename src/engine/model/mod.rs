@@ -13,6 +13,7 @@ pub mod residual;
 mod series;
 pub mod surprise;
 
+pub use residual::Tails;
 pub use series::SeriesModel;
 
 use crate::config::Side;
@@ -53,12 +54,10 @@ pub struct Verdict {
     pub ln_multi: Option<f64>,
     /// Evidence, nats, at least 0: calibrated by the series' own past ([`evidence`]); 3 deserves attention.
     pub evidence: f64,
+    /// The tails of this bucket's distribution at the value: learning asks for them again.
+    pub tails: Tails,
     /// The expected value.
     pub typical: f64,
-    /// Lower end of the central 95 % interval.
-    pub lower: f64,
-    /// Upper end of the central 95 % interval.
-    pub upper: f64,
     /// Values seen before this one.
     pub history: u32,
     /// Whether the interval was widened because the bucket holds fewer measurements than usual.
@@ -75,6 +74,8 @@ pub trait Model: Clone + PartialEq + serde::Serialize + serde::de::DeserializeOw
     fn new() -> Self;
     /// What is to be thought of a sample; changes nothing. `None` for the very first.
     fn judge(&self, kind: &Kind, sample: &Sample) -> Option<Verdict>;
+    /// The central 95 % interval for the bucket of `sample`, where `typical` is expected. Much dearer than a verdict: for what is told.
+    fn bounds(&self, kind: &Kind, sample: &Sample, typical: f64) -> (f64, f64);
     /// ln p of another value in the place of the sample's, by this bucket's distribution alone; at most 0.
     fn ln_probability(&self, kind: &Kind, sample: &Sample) -> f64;
     /// The value expected in the bucket around `at`; `None` before the first.

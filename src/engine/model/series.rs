@@ -124,27 +124,15 @@ impl Model for SeriesModel {
         let ln_probability =
             (ln_single.min(ln_multi.unwrap_or(0.0)).min(ln_evidence) + f64::ln(views)).min(0.0);
         let anomalous = ln_single < LN_ANOMALOUS;
-        let widening = self.widening(kind, sample);
-        let spread = |p: f64| {
-            let bound = self.residuals.quantile(p, typical, kind.counting);
-            let bound = typical + (bound - typical) * widening.sqrt();
-            let bound = if bound.is_finite() {
-                bound.clamp(-VALUE_MOST * VALUE_MOST, VALUE_MOST * VALUE_MOST)
-            } else {
-                VALUE_MOST * VALUE_MOST
-            };
-            if kind.counting { bound.max(0.0) } else { bound }
-        };
         Some(Verdict {
             ln_probability,
             ln_single,
             ln_multi,
             evidence,
+            tails,
             typical,
-            lower: spread(0.025).min(typical),
-            upper: spread(0.975).max(typical),
             history,
-            incomplete: widening > INCOMPLETE,
+            incomplete: self.widening(kind, sample) > INCOMPLETE,
             anomaly_buckets: if anomalous {
                 self.anomaly_buckets + 1
             } else {
@@ -156,6 +144,21 @@ impl Model for SeriesModel {
                 0.0
             },
         })
+    }
+
+    fn bounds(&self, kind: &Kind, sample: &Sample, typical: f64) -> (f64, f64) {
+        let widening = self.widening(kind, sample);
+        let spread = |p: f64| {
+            let bound = self.residuals.quantile(p, typical, kind.counting);
+            let bound = typical + (bound - typical) * widening.sqrt();
+            let bound = if bound.is_finite() {
+                bound.clamp(-VALUE_MOST * VALUE_MOST, VALUE_MOST * VALUE_MOST)
+            } else {
+                VALUE_MOST * VALUE_MOST
+            };
+            if kind.counting { bound.max(0.0) } else { bound }
+        };
+        (spread(0.025).min(typical), spread(0.975).max(typical))
     }
 
     fn ln_probability(&self, kind: &Kind, sample: &Sample) -> f64 {
@@ -182,13 +185,10 @@ impl Model for SeriesModel {
         let mut x = sample.value;
         if let Some(verdict) = verdict {
             let comparable = self.comparable(kind, sample, verdict.typical);
-            let tails = self
-                .residuals
-                .tails(comparable, verdict.typical, kind.counting);
-            self.multi.learn(Self::deviate(tails));
+            self.multi.learn(Self::deviate(verdict.tails));
             (self.anomaly_buckets, self.anomaly_error) =
                 (verdict.anomaly_buckets, verdict.anomaly_error);
-            let two_sided = tails.ln_probability(crate::config::Side::Both);
+            let two_sided = verdict.tails.ln_probability(crate::config::Side::Both);
             let weight = outlier_weight(two_sided, self.anomaly_buckets);
             if self.anomaly_buckets < LASTS && verdict.history > THIN_HISTORY as u32 {
                 let reach = LEVEL_CLIP * self.residuals.deviation(verdict.typical);
