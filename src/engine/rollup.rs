@@ -83,6 +83,20 @@ pub(super) struct Levels {
     pub(super) influencers: BTreeMap<u16, (Level, Level)>,
 }
 
+impl Levels {
+    /// What counts of the evidence against a value of this influencer.
+    pub(super) fn of_influencer(&self, index: u16, evidence: f64) -> f64 {
+        let level = self.influencers.get(&index);
+        level.map_or(evidence, |(values, _)| values.normalise(evidence))
+    }
+
+    /// What counts of the evidence against this influencer's field as a whole.
+    pub(super) fn of_field(&self, index: u16, evidence: f64) -> f64 {
+        let level = self.influencers.get(&index);
+        level.map_or(evidence, |(_, field)| field.normalise(evidence))
+    }
+}
+
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 struct State {
     frontier: Frontier,
@@ -348,8 +362,7 @@ impl Rollup {
             let rewritten = self.state.history.renormalise(start, &self.state.levels);
             outputs.extend(
                 rewritten
-                    .iter()
-                    .flat_map(|changed| self.writer.rewritten(changed))
+                    .flat_map(|one| self.writer.rewritten(&one))
                     .map(Output::Result),
             );
         }

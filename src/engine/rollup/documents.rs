@@ -99,27 +99,19 @@ impl Scored {
     }
 
     /// Sets every normalised evidence by what the job has shown so far.
-    pub(super) fn normalise(&mut self, levels: &Levels) {
+    fn normalise(&mut self, levels: &Levels) {
         for record in &mut self.records {
             record.normalised = levels.records.normalise(record.draft.evidence);
         }
         for one in &mut self.influencers {
-            one.normalised = levels
-                .influencers
-                .get(&one.field)
-                .map_or(one.node.evidence, |(values, _)| {
-                    values.normalise(one.node.evidence)
-                });
+            one.normalised = levels.of_influencer(one.field, one.node.evidence);
         }
-        let field = |(&index, node): (&u16, &Node)| {
-            (
-                index,
-                levels
-                    .influencers
-                    .get(&index)
-                    .map_or(node.evidence, |(_, field)| field.normalise(node.evidence)),
-            )
-        };
+        self.normalise_bucket(levels);
+    }
+
+    /// The same of the bucket and of its influencer fields alone.
+    pub(super) fn normalise_bucket(&mut self, levels: &Levels) {
+        let field = |(&index, node): (&u16, &Node)| (index, levels.of_field(index, node.evidence));
         self.fields_normalised = self.fields.iter().map(field).collect();
         self.bucket_normalised = levels.bucket.normalise(self.bucket_time.evidence);
     }
@@ -136,6 +128,17 @@ impl Scored {
             .copied()
             .fold(time, f64::max)
     }
+}
+
+/// A part of a scored bucket that is said, or said again, by itself.
+#[derive(Clone, Copy)]
+pub(super) enum Part {
+    /// The bucket and its bucket influencers.
+    Bucket,
+    /// The influencer at this place.
+    Influencer(usize),
+    /// The record at this place.
+    Record(usize),
 }
 
 /// Writes documents of one job.
@@ -158,12 +161,9 @@ impl Writer {
     }
 
     /// The documents of a bucket whose scores have changed much.
-    pub(super) fn rewritten(&self, changed: &Rewritten) -> Vec<Document> {
-        let mut documents = self.documents(&changed.now, &changed.initial, Finality::Final, |id| {
-            changed.wanted(id)
-        });
-        documents.retain(|document| changed.wanted(&document.kind));
-        documents
+    pub(super) fn rewritten(&self, one: &Rewritten<'_>) -> Vec<Document> {
+        let wanted = |part| one.changed.holds(part);
+        self.documents(one.now, one.initial, Finality::Final, wanted)
     }
 
     fn documents(
@@ -171,42 +171,17 @@ impl Writer {
         now: &Scored,
         initial: &Scored,
         finality: Finality,
-        wanted: impl Fn(&DocumentKind) -> bool,
+        wanted: impl Fn(Part) -> bool,
     ) -> Vec<Document> {
         let mut documents = Vec::new();
-        let fields = self.bucket_influencers(now, initial);
-        if wanted(&DocumentKind::Bucket) {
-            let bucket = Bucket {
-                anomaly_score: of_evidence(now.evidence_most()),
-                initial_anomaly_score: of_evidence(initial.evidence_most()),
-                event_count: now.event_count,
-                bucket_influencers: fields.clone(),
-            };
-            documents.push(self.document(
-                DocumentKind::Bucket,
-                id::bucket(&self.job.id, now.start, self.job.bucket_span),
-                now.start,
-                finality,
-                Body::Bucket(bucket),
-            ));
+        if wanted(Part::Bucket) {
+            self.bucket_documents(now, initial, finality, &mut documents);
         }
-        for one in fields {
-            let id = id::bucket_influencer(
-                &self.job.id,
-                now.start,
-                self.job.bucket_span,
-                &one.influencer_field_name,
-            );
-            documents.push(self.document(
-                DocumentKind::BucketInfluencer,
-                id,
-                now.start,
-                finality,
-                Body::BucketInfluencer(one),
-            ));
-        }
-        for (one, first) in now.influencers.iter().zip(&initial.influencers) {
-            if one.node.ln_probability < LN_INFLUENCER || one.node.evidence >= EVIDENCE_INFLUENCER {
+        let influencers = now.influencers.iter().zip(&initial.influencers);
+        for (at, (one, first)) in influencers.enumerate() {
+            let is_told =
+                one.node.ln_probability < LN_INFLUENCER || one.node.evidence >= EVIDENCE_INFLUENCER;
+            if is_told && wanted(Part::Influencer(at)) {
                 let name = self
                     .job
                     .field_name(self.job.influencers[usize::from(one.field)]);
@@ -226,10 +201,51 @@ impl Writer {
                 ));
             }
         }
-        for (record, first) in now.records.iter().zip(&initial.records) {
-            documents.push(self.record_document(now.start, record, first, finality));
+        for (at, (record, first)) in now.records.iter().zip(&initial.records).enumerate() {
+            if wanted(Part::Record(at)) {
+                documents.push(self.record_document(now.start, record, first, finality));
+            }
         }
         documents
+    }
+
+    /// The bucket and its bucket influencers.
+    fn bucket_documents(
+        &self,
+        now: &Scored,
+        initial: &Scored,
+        finality: Finality,
+        documents: &mut Vec<Document>,
+    ) {
+        let fields = self.bucket_influencers(now, initial);
+        let bucket = Bucket {
+            anomaly_score: of_evidence(now.evidence_most()),
+            initial_anomaly_score: of_evidence(initial.evidence_most()),
+            event_count: now.event_count,
+            bucket_influencers: fields.clone(),
+        };
+        documents.push(self.document(
+            DocumentKind::Bucket,
+            id::bucket(&self.job.id, now.start, self.job.bucket_span),
+            now.start,
+            finality,
+            Body::Bucket(bucket),
+        ));
+        for one in fields {
+            let id = id::bucket_influencer(
+                &self.job.id,
+                now.start,
+                self.job.bucket_span,
+                &one.influencer_field_name,
+            );
+            documents.push(self.document(
+                DocumentKind::BucketInfluencer,
+                id,
+                now.start,
+                finality,
+                Body::BucketInfluencer(one),
+            ));
+        }
     }
 
     fn document(

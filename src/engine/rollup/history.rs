@@ -4,8 +4,7 @@
 //! documents. Holds: initial scores stay as they were; a document is said again only if its score changes much (results.md 3.12).
 
 use super::Levels;
-use super::documents::Scored;
-use crate::engine::result::DocumentKind;
+use super::documents::{Part, Scored};
 use crate::engine::score::{is_big_change, of_evidence};
 use crate::time::{BucketSpan, BucketStart};
 use serde::{Deserialize, Serialize};
@@ -29,25 +28,70 @@ pub(super) struct History {
     kept: VecDeque<Kept>,
 }
 
-/// A bucket whose documents have to be said again.
-pub(super) struct Rewritten {
-    pub(super) initial: Scored,
-    pub(super) now: Scored,
-    bucket: bool,
-    influencers: bool,
-    records: bool,
+/// A bucket some of whose documents have to be said again.
+pub(super) struct Rewritten<'h> {
+    pub(super) initial: &'h Scored,
+    /// Scores as last said, those of the changed documents anew.
+    pub(super) now: &'h Scored,
+    pub(super) changed: Changed,
 }
 
-impl Rewritten {
-    /// Whether documents of this kind have changed.
-    pub(super) fn wanted(&self, kind: &DocumentKind) -> bool {
-        match kind {
-            DocumentKind::Bucket | DocumentKind::BucketInfluencer => self.bucket,
-            DocumentKind::Influencer => self.influencers,
-            DocumentKind::Record => self.records,
-            DocumentKind::ModelPlot | DocumentKind::ModelSizeStats | DocumentKind::DataCounts => {
-                false
+/// Which documents of a bucket have changed; of influencers and records, in the order of [`Scored`].
+#[derive(Default)]
+pub(super) struct Changed {
+    bucket: bool,
+    influencers: Vec<bool>,
+    records: Vec<bool>,
+}
+
+impl Changed {
+    pub(super) fn holds(&self, part: Part) -> bool {
+        match part {
+            Part::Bucket => self.bucket,
+            Part::Influencer(at) => self.influencers[at],
+            Part::Record(at) => self.records[at],
+        }
+    }
+
+    fn is_any(&self) -> bool {
+        self.bucket || self.influencers.contains(&true) || self.records.contains(&true)
+    }
+}
+
+impl Kept {
+    /// Scores everything by the levels of now, keeps what differs enough from what was last said, and says what that is.
+    fn renormalise(&mut self, levels: &Levels) -> Changed {
+        let differs = |old: f64, new: f64| is_big_change(of_evidence(old), of_evidence(new));
+        let settle = |normalised: &mut f64, new: f64| {
+            let changed = differs(*normalised, new);
+            if changed {
+                *normalised = new;
             }
+            changed
+        };
+        let written = &mut self.written;
+        let said = (
+            written.evidence_most(),
+            written.bucket_normalised,
+            written.fields_normalised.clone(),
+        );
+        written.normalise_bucket(levels);
+        let bucket = differs(said.0, written.evidence_most());
+        if !bucket {
+            (_, written.bucket_normalised, written.fields_normalised) = said;
+        }
+        let influencers = written.influencers.iter_mut().map(|one| {
+            let new = levels.of_influencer(one.field, one.node.evidence);
+            settle(&mut one.normalised, new)
+        });
+        let records = written.records.iter_mut().map(|record| {
+            let new = levels.records.normalise(record.draft.evidence);
+            settle(&mut record.normalised, new)
+        });
+        Changed {
+            bucket,
+            influencers: influencers.collect(),
+            records: records.collect(),
         }
     }
 }
@@ -77,50 +121,21 @@ impl History {
     }
 
     /// Scores everything but the newest bucket by the levels of now; returns what has to be said again.
-    pub(super) fn renormalise(&mut self, newest: BucketStart, levels: &Levels) -> Vec<Rewritten> {
-        let mut changed = Vec::new();
-        for kept in self
-            .kept
-            .iter_mut()
-            .filter(|kept| kept.written.start < newest)
-        {
-            let mut now = kept.written.clone();
-            now.normalise(levels);
-            let big = |old: f64, new: f64| is_big_change(of_evidence(old), of_evidence(new));
-            let bucket = big(kept.written.evidence_most(), now.evidence_most());
-            let influencers = kept
-                .written
-                .influencers
-                .iter()
-                .zip(&now.influencers)
-                .any(|(old, new)| big(old.normalised, new.normalised));
-            let records = kept
-                .written
-                .records
-                .iter()
-                .zip(&now.records)
-                .any(|(old, new)| big(old.normalised, new.normalised));
-            if bucket || influencers || records {
-                let rewritten = Rewritten {
-                    initial: kept.initial.clone(),
-                    now,
-                    bucket,
-                    influencers,
-                    records,
-                };
-                if bucket {
-                    kept.written.bucket_normalised = rewritten.now.bucket_normalised;
-                    kept.written.fields_normalised = rewritten.now.fields_normalised.clone();
-                }
-                if influencers {
-                    kept.written.influencers = rewritten.now.influencers.clone();
-                }
-                if records {
-                    kept.written.records = rewritten.now.records.clone();
-                }
-                changed.push(rewritten);
+    pub(super) fn renormalise(
+        &mut self,
+        newest: BucketStart,
+        levels: &Levels,
+    ) -> impl Iterator<Item = Rewritten<'_>> {
+        self.kept.iter_mut().filter_map(move |kept| {
+            if kept.written.start >= newest {
+                return None;
             }
-        }
-        changed
+            let changed = kept.renormalise(levels);
+            changed.is_any().then_some(Rewritten {
+                initial: &kept.initial,
+                now: &kept.written,
+                changed,
+            })
+        })
     }
 }
