@@ -1,0 +1,101 @@
+//! What the benchmarks of whole paths share: the feed, the two jobs, a clock that others on the machine do not turn.
+
+use std::fs::{self, File};
+use std::io::{BufWriter, Write};
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+use tidewatch::config::Job;
+use tidewatch::simulate::{EventFormat, Feed, Scenario};
+
+const HOSTS: usize = 1_000;
+/// Event time that the feed covers, about.
+const DAYS: f64 = 2.0;
+const SEED: u64 = 1;
+
+/// The two jobs of the bars: events a bucket, and a mean a host.
+pub(crate) const JOBS: [(&str, &str); 2] = [
+    ("count", r#"[{"function": "count"}]"#),
+    (
+        "mean by 1,000 hosts",
+        r#"[{"function": "mean", "field_name": "latency_ms", "by_field_name": "host.name"}]"#,
+    ),
+];
+
+/// A job with buckets of five minutes that reads `topic`.
+pub(crate) fn job(id: &str, detectors: &str, topic: &str) -> Arc<Job> {
+    let text = format!(
+        r#"{{"job_id": "{id}", "analysis_config": {{"bucket_span": "5m", "detectors": {detectors}}},
+            "analysis_limits": {{"model_memory_limit": "4gb"}}, "data_description": {{"time_field": "@timestamp"}},
+            "datafeed_config": {{"indices": ["{topic}"]}}}}"#
+    );
+    Arc::new(Job::from_text(&text, "bench.json").expect("a job"))
+}
+
+/// Calls `sink` with each of `count` events, as JSON on a line: a calm web shop of a thousand hosts, in time order.
+pub(crate) fn feed(count: usize, mut sink: impl FnMut(&[u8])) {
+    let calm = Scenario::built_in("calm").expect("a built-in scenario");
+    let scenario = Scenario {
+        hosts: HOSTS,
+        rate: count as f64 / (DAYS * 86_400.0),
+        days: 4.0 * DAYS,
+        ..calm
+    };
+    let mut feed = Feed::new(&scenario, SEED).expect("a valid scenario");
+    let (mut writer, mut line) = (EventFormat::Ndjson.writer(), Vec::new());
+    for _ in 0..count {
+        let event = feed.next().expect("the feed is longer than needed");
+        line.clear();
+        writer.write(feed.world(), &event, &mut line);
+        sink(&line);
+    }
+}
+
+/// The feed as a file below `target`, written anew. Returns its path and its bytes an event.
+pub(crate) fn feed_file(count: usize) -> (PathBuf, usize) {
+    let directory = PathBuf::from(env!("CARGO_TARGET_TMPDIR"));
+    fs::create_dir_all(&directory).expect("a directory");
+    let path = directory.join(format!("feed-{count}.ndjson"));
+    let mut file = BufWriter::with_capacity(1 << 20, File::create(&path).expect("a file"));
+    let mut bytes = 0;
+    feed(count, |line| {
+        bytes += line.len();
+        file.write_all(line).expect("room on the disk");
+    });
+    file.flush().expect("room on the disk");
+    (path, bytes / count)
+}
+
+/// Times a piece of work done on this thread: processor time, which a busy machine does not stretch as it does the clock's.
+pub(crate) struct Stopwatch {
+    wall: Instant,
+    cpu: Option<Duration>,
+}
+
+impl Stopwatch {
+    pub(crate) fn start() -> Stopwatch {
+        Stopwatch {
+            wall: Instant::now(),
+            cpu: thread_cpu(),
+        }
+    }
+
+    /// Processor seconds of this thread since the start; seconds of the clock where the kernel does not tell.
+    pub(crate) fn seconds(&self) -> f64 {
+        let cpu = self.cpu.zip(thread_cpu()).map(|(from, to)| to - from);
+        cpu.unwrap_or_else(|| self.wall.elapsed()).as_secs_f64()
+    }
+}
+
+/// What Linux has counted for this thread (`/proc/PID/schedstat`: nanoseconds on a processor come first).
+fn thread_cpu() -> Option<Duration> {
+    let text = fs::read_to_string("/proc/thread-self/schedstat").ok()?;
+    let nanoseconds = text.split_whitespace().next()?.parse().ok()?;
+    Some(Duration::from_nanos(nanoseconds))
+}
+
+/// The middle one; of an even number, the lower of the two.
+pub(crate) fn median(mut numbers: Vec<f64>) -> f64 {
+    numbers.sort_by(f64::total_cmp);
+    numbers[(numbers.len() - 1) / 2]
+}
