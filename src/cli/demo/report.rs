@@ -10,6 +10,8 @@ use std::fmt::Write;
 
 /// The least score that is worth a line, and that counts in the verdict: "major" and above.
 pub(super) const ALARM_SCORE: f64 = 50.0;
+/// From here on a score is "critical".
+const CRITICAL_SCORE: f64 = 75.0;
 /// How many false alarms are listed.
 const FALSE_ALARMS_SHOWN: usize = 5;
 
@@ -98,7 +100,7 @@ impl Announcer {
 }
 
 /// The verdict for a person.
-pub(super) fn verdict(verdict: &Verdict) -> String {
+pub(super) fn verdict(verdict: &Verdict, learning_until: EventTime) -> String {
     let mut text = String::from("Verdict\n");
     for (label, outcome) in &verdict.outcomes {
         let start = label.start.to_string();
@@ -120,7 +122,9 @@ pub(super) fn verdict(verdict: &Verdict) -> String {
             label.description
         );
     }
-    for alarm in verdict.false_alarms.iter().take(FALSE_ALARMS_SHOWN) {
+    let mut worst: Vec<&Alarm> = verdict.false_alarms.iter().filter(|alarm| alarm.start >= learning_until).collect();
+    worst.sort_by(|a, b| b.score.total_cmp(&a.score).then(a.start.cmp(&b.start)));
+    for alarm in worst.into_iter().take(FALSE_ALARMS_SHOWN) {
         let names: Vec<String> = alarm
             .entities
             .iter()
@@ -135,12 +139,19 @@ pub(super) fn verdict(verdict: &Verdict) -> String {
             names.join(" ")
         );
     }
-    let _ = writeln!(
-        text,
-        "{} of {} incidents found, {} false alarms of score {ALARM_SCORE} or more",
+    text.push_str(&totals(verdict, learning_until));
+    text
+}
+
+/// Found and missed; false alarms by severity, those of the first day apart: nothing can know the rhythm of a day before it has seen one.
+fn totals(verdict: &Verdict, learning_until: EventTime) -> String {
+    let count = |wanted: &dyn Fn(&Alarm) -> bool| verdict.false_alarms.iter().filter(|alarm| wanted(alarm)).count();
+    let critical = count(&|alarm| alarm.start >= learning_until && alarm.score >= CRITICAL_SCORE);
+    let major = count(&|alarm| alarm.start >= learning_until && alarm.score < CRITICAL_SCORE);
+    let learning = count(&|alarm| alarm.start < learning_until);
+    format!(
+        "{} of {} incidents found; false alarms: {critical} critical, {major} major, and {learning} on the first day, before it had seen one\n",
         verdict.found(),
         verdict.outcomes.len(),
-        verdict.false_alarms.len()
-    );
-    text
+    )
 }

@@ -60,22 +60,22 @@ impl EvidenceModel {
         &mut self.profile
     }
 
-    /// Evidence against `x` at `at` (the middle of its bucket), nats, at least 0. `ln_single` is what the distribution around the forecast says of
-    /// it: all there is to go by while no view has seen enough residuals of its sign (a constant that moves for the first time).
+    /// Evidence against `x` at `at` (the middle of its bucket), nats, at least 0. `ln_tail` is what the distribution around the forecast says of
+    /// it and of the dozen buckets that end with it: all there is to go by while no view has seen enough residuals of its sign (a constant that moves for the first time).
     pub fn judge(
         &self,
         at: EventTime,
         x: f64,
         span: BucketSpan,
         side: Side,
-        ln_single: f64,
+        ln_tail: f64,
     ) -> f64 {
         let rows = self.rows.judge(x, &self.season(at, span), side);
         let hours = self.hours.as_ref().map(|hours| hours.held);
         let mut slow = if rows.speaks {
             rows.slow
         } else {
-            -ln_single - f64::from(BLOCK_BUCKETS).ln()
+            -ln_tail - f64::from(BLOCK_BUCKETS).ln()
         };
         if let Some(hours) = hours.filter(|hours| hours.speaks && rows.speaks) {
             slow = (slow + hours.slow) / 2.0;
@@ -84,13 +84,13 @@ impl EvidenceModel {
             (Some(row), Some(hour)) => (row + hour) / 2.0,
             (row, _) => row.unwrap_or(0.0),
         };
-        let tail = self.tail.evidence(-ln_single) - TAIL_HANDICAP;
+        let tail = self.tail.evidence(-ln_tail) - TAIL_HANDICAP;
         CHANNEL_WEIGHT * slow.max(rows.short).max(tail).max(0.0) + NOVELTY_NATS * novelty
     }
 
     /// Learns `x`.
-    pub fn learn(&mut self, at: EventTime, x: f64, span: BucketSpan, side: Side, ln_single: f64) {
-        self.tail.learn(-ln_single, BLOCK_BUCKETS);
+    pub fn learn(&mut self, at: EventTime, x: f64, span: BucketSpan, side: Side, ln_tail: f64) {
+        self.tail.learn(-ln_tail, BLOCK_BUCKETS);
         let season = self.season(at, span);
         let followed = self.rows.learn(x, &season, side, BLOCK_BUCKETS);
         if span.millis() < HOUR_MS {

@@ -112,17 +112,18 @@ impl Model for SeriesModel {
         let tails = self.residuals.tails(x, typical, kind.counting);
         let ln_single = tails.ln_probability(kind.side).max(LN_LEAST);
         let ln_multi = self.multi.ln_probability(Self::deviate(tails), kind.side);
+        let ln_tail = ln_single.min(ln_multi.unwrap_or(0.0));
         let history = self.forecaster.steps();
         let thin = f64::from(history) / (f64::from(history) + THIN_HISTORY);
         let evidence = thin
             * self
                 .evidence
-                .judge(sample.at, x, kind.span, kind.side, ln_single);
+                .judge(sample.at, x, kind.span, kind.side, ln_tail);
         // Evidence speaks of blocks; what is far out for a block is farther out for one bucket of it.
         let ln_evidence = -evidence - LN_BLOCK * (evidence / ATTENTION).min(1.0).powi(2);
         let views = 2.0 + f64::from(u8::from(ln_multi.is_some()));
         let ln_probability =
-            (ln_single.min(ln_multi.unwrap_or(0.0)).min(ln_evidence) + f64::ln(views)).min(0.0);
+            (ln_tail.min(ln_evidence) + f64::ln(views)).min(0.0);
         let anomalous = ln_single < LN_ANOMALOUS;
         Some(Verdict {
             ln_probability,
@@ -202,7 +203,7 @@ impl Model for SeriesModel {
             sample.value,
             kind.span,
             kind.side,
-            verdict.map_or(0.0, |verdict| verdict.ln_single),
+            verdict.map_or(0.0, |verdict| verdict.ln_single.min(verdict.ln_multi.unwrap_or(0.0))),
         );
         if let Some(shift) = self
             .forecaster
