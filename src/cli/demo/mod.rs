@@ -116,7 +116,10 @@ pub fn run(args: &Args, color: Color) -> anyhow::Result<ExitCode> {
     write!(
         out,
         "\n{}",
-        report::verdict(&story.announcer.verdict(&labels), EventTime(scenario.from.0 + 86_400_000))
+        report::verdict(
+            &story.announcer.verdict(&labels),
+            EventTime(scenario.from.0 + 86_400_000)
+        )
     )?;
     let (events, seconds) = (story.events, story.progress.seconds());
     writeln!(out, "{} events in {seconds:.1} s", grouped(events))?;

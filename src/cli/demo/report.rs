@@ -122,7 +122,11 @@ pub(super) fn verdict(verdict: &Verdict, learning_until: EventTime) -> String {
             label.description
         );
     }
-    let mut worst: Vec<&Alarm> = verdict.false_alarms.iter().filter(|alarm| alarm.start >= learning_until).collect();
+    let mut worst: Vec<&Alarm> = verdict
+        .false_alarms
+        .iter()
+        .filter(|alarm| alarm.start >= learning_until)
+        .collect();
     worst.sort_by(|a, b| b.score.total_cmp(&a.score).then(a.start.cmp(&b.start)));
     for alarm in worst.into_iter().take(FALSE_ALARMS_SHOWN) {
         let names: Vec<String> = alarm
@@ -145,7 +149,13 @@ pub(super) fn verdict(verdict: &Verdict, learning_until: EventTime) -> String {
 
 /// Found and missed; false alarms by severity, those of the first day apart: nothing can know the rhythm of a day before it has seen one.
 fn totals(verdict: &Verdict, learning_until: EventTime) -> String {
-    let count = |wanted: &dyn Fn(&Alarm) -> bool| verdict.false_alarms.iter().filter(|alarm| wanted(alarm)).count();
+    let count = |wanted: &dyn Fn(&Alarm) -> bool| {
+        verdict
+            .false_alarms
+            .iter()
+            .filter(|alarm| wanted(alarm))
+            .count()
+    };
     let critical = count(&|alarm| alarm.start >= learning_until && alarm.score >= CRITICAL_SCORE);
     let major = count(&|alarm| alarm.start >= learning_until && alarm.score < CRITICAL_SCORE);
     let learning = count(&|alarm| alarm.start < learning_until);

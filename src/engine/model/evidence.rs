@@ -62,14 +62,7 @@ impl EvidenceModel {
 
     /// Evidence against `x` at `at` (the middle of its bucket), nats, at least 0. `ln_tail` is what the distribution around the forecast says of
     /// it and of the dozen buckets that end with it: all there is to go by while no view has seen enough residuals of its sign (a constant that moves for the first time).
-    pub fn judge(
-        &self,
-        at: EventTime,
-        x: f64,
-        span: BucketSpan,
-        side: Side,
-        ln_tail: f64,
-    ) -> f64 {
+    pub fn judge(&self, at: EventTime, x: f64, span: BucketSpan, side: Side, ln_tail: f64) -> f64 {
         let rows = self.rows.judge(x, &self.season(at, span), side);
         let hours = self.hours.as_ref().map(|hours| hours.held);
         let mut slow = if rows.speaks {

@@ -11,16 +11,20 @@ use serde::{Deserialize, Serialize};
 
 const CANDIDATES: usize = 9;
 /// Buckets over which errors are forgotten.
-const ERROR_MEMORY: f64 = 300.0;
+const ERROR_MEMORY: f64 = 1000.0;
 /// A challenger must err by this factor less (mean square) than any earlier in the list: the calm go first.
 const CALM_ADVANTAGE: f64 = 0.97;
 /// Errors beyond this many times the usual square count as this many, so that one outlier does not choose the predictor.
-const ERROR_CLIP: f64 = 25.0;
+const ERROR_CLIP: f64 = 9.0;
 const HOLT_LEVEL_GAIN: f64 = 0.2;
 const HOLT_SLOPE_GAIN: f64 = 0.02;
 const SEASON_LEVEL_GAIN: f64 = 1.0 / 16.0;
 /// Values of one sign and far out in a row that make a level shift rather than outliers.
 const SHIFT_RUN: u16 = 6;
+/// The same where the season speaks, hours: what is over within a day is an event, not a new level.
+const SEASONAL_SHIFT_HOURS: u16 = 24;
+/// Seasonal predictors come first.
+const SEASONAL: usize = 2;
 /// How far out, in root mean squares.
 const SHIFT_Z: f64 = 3.0;
 
@@ -98,11 +102,18 @@ impl Forecaster {
         let best = self.best(&candidates);
         let expected = candidates[best].expect("the best one speaks");
         let usual = f64::from(self.tracks[best].square);
-        let shift = self.watch_level(x, expected, usual);
+        let run = if best < SEASONAL {
+            visit_values
+                .saturating_mul(SEASONAL_SHIFT_HOURS)
+                .max(SHIFT_RUN)
+        } else {
+            SHIFT_RUN
+        };
+        let shift = self.watch_level(x, expected, usual, run);
         self.learn_tracks(x, &candidates, usual);
         self.learn_levels(at, x, profile, visit_values);
         if shift.is_some() {
-            self.restart_levels(self.run_sum / f64::from(SHIFT_RUN));
+            self.restart_levels(self.run_sum / f64::from(self.run.unsigned_abs()));
             (self.run, self.run_sum, self.run_errors) = (0, 0.0, 0.0);
         }
         self.steps = self.steps.saturating_add(1);
@@ -157,7 +168,13 @@ impl Forecaster {
         }
     }
 
-    fn watch_level(&mut self, x: f64, expected: f64, usual_square: f64) -> Option<f64> {
+    fn watch_level(
+        &mut self,
+        x: f64,
+        expected: f64,
+        usual_square: f64,
+        wanted: u16,
+    ) -> Option<f64> {
         let error = x - expected;
         let far = usual_square > 0.0 && error * error > SHIFT_Z * SHIFT_Z * usual_square;
         let side: i16 = if error > 0.0 { 1 } else { -1 };
@@ -170,7 +187,8 @@ impl Forecaster {
         } else {
             (self.run, self.run_sum, self.run_errors) = (side, x, error);
         }
-        (self.run.unsigned_abs() >= SHIFT_RUN).then(|| self.run_errors / f64::from(SHIFT_RUN))
+        (self.run.unsigned_abs() >= wanted)
+            .then(|| self.run_errors / f64::from(self.run.unsigned_abs()))
     }
 
     fn learn_tracks(&mut self, x: f64, candidates: &[Option<f64>; CANDIDATES], usual_square: f64) {

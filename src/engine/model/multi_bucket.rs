@@ -13,6 +13,8 @@ const FACTOR: f64 = 0.9;
 const WINDOW: u32 = 12;
 /// Three quarters of the window have to be filled.
 const FILLED: u32 = 9;
+/// A bucket leans when it is one standard deviation out.
+const LEAN: f64 = 1.0;
 const DEVIATE_MAX: f64 = 8.0;
 const SPREAD_MEMORY: f64 = 500.0;
 /// Variance of a fading mean of independent standard deviates: Σ f^2i / (Σ f^i)².
@@ -30,6 +32,10 @@ impl MultiBucket {
     /// ln p of the window that ends with a bucket of deviate `u`; `None` while too few buckets are known.
     pub fn ln_probability(&self, u: f64, side: Side) -> Option<f64> {
         (self.buckets + 1 >= FILLED).then(|| {
+            // What is over is over: the window speaks only while its last bucket leans its way.
+            if u.abs() < LEAN || u.signum() != self.next(u).signum() {
+                return 0.0;
+            }
             let z = self.next(u) / self.spread.max(INDEPENDENT).sqrt();
             let tail = match side {
                 Side::Both => normal::ln_sf(z.abs()),

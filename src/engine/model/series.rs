@@ -122,8 +122,7 @@ impl Model for SeriesModel {
         // Evidence speaks of blocks; what is far out for a block is farther out for one bucket of it.
         let ln_evidence = -evidence - LN_BLOCK * (evidence / ATTENTION).min(1.0).powi(2);
         let views = 2.0 + f64::from(u8::from(ln_multi.is_some()));
-        let ln_probability =
-            (ln_tail.min(ln_evidence) + f64::ln(views)).min(0.0);
+        let ln_probability = (ln_tail.min(ln_evidence) + f64::ln(views)).min(0.0);
         let anomalous = ln_single < LN_ANOMALOUS;
         Some(Verdict {
             ln_probability,
@@ -203,7 +202,9 @@ impl Model for SeriesModel {
             sample.value,
             kind.span,
             kind.side,
-            verdict.map_or(0.0, |verdict| verdict.ln_single.min(verdict.ln_multi.unwrap_or(0.0))),
+            verdict.map_or(0.0, |verdict| {
+                verdict.ln_single.min(verdict.ln_multi.unwrap_or(0.0))
+            }),
         );
         if let Some(shift) = self
             .forecaster
