@@ -506,7 +506,7 @@ fn the_demo_finds_incidents_and_says_so() {
         text.contains("a campaign goes live without notice") && text.contains("web-03 is failing"),
         "{text}"
     );
-    assert!(text.contains(" of 2 incidents found, "), "{text}");
+    assert!(text.contains(" of 2 incidents found; "), "{text}");
 }
 
 #[cfg(unix)]
@@ -537,7 +537,7 @@ fn an_interrupted_demo_says_what_it_found_so_far() {
     assert_eq!(child.wait().unwrap().code(), Some(130));
     assert!(
         rest.iter()
-            .any(|line| line.starts_with("0 of 0 incidents found, ")),
+            .any(|line| line.starts_with("0 of 0 incidents found; ")),
         "{rest:?}"
     );
 }

@@ -1,5 +1,6 @@
 //! What the service promises beside its results: what becomes of interim results, refused events, changed jobs, snapshots and a log that has forgotten.
 
+use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use tidewatch::config::Job;
@@ -110,12 +111,23 @@ impl House {
             .committed(TopicNames::new("tidewatch").results(kind))
     }
 
+    /// Minutes of the buckets published, in the order of their first word: a later word on the same bucket is a renormalised score, and a different one.
     fn bucket_times(&self) -> Vec<i64> {
-        let minute = |m: &Arc<Stored>| m.timestamp_ms.unwrap() / MINUTE_MS;
-        self.results(DocumentKind::Bucket)
-            .iter()
-            .map(minute)
-            .collect()
+        let mut said = BTreeMap::new();
+        let mut times = Vec::new();
+        for message in self.results(DocumentKind::Bucket) {
+            let last = said.insert(message.key.clone(), message.payload.clone());
+            assert_ne!(
+                last,
+                Some(message.payload.clone()),
+                "the same word twice on {:?}",
+                message.key.as_deref().map(String::from_utf8_lossy)
+            );
+            if last.is_none() {
+                times.push(message.timestamp_ms.unwrap() / MINUTE_MS);
+            }
+        }
+        times
     }
 }
 
