@@ -15,7 +15,7 @@ use serde::{Deserialize, Serialize};
 /// Peaks remembered.
 const PEAKS_MAX: usize = 32;
 /// What a remembered peak weighs after one more block.
-const FADE: f32 = 0.995;
+const FADE: f32 = 0.999;
 /// A peak lighter than this is forgotten.
 const WEIGHT_MIN: f32 = 0.05;
 /// Peaks that the tail is drawn from.
@@ -74,7 +74,7 @@ impl Calibration {
         }
     }
 
-    /// Whole blocks seen (faded: at most `1/(1 − FADE)` = 200).
+    /// Whole blocks seen (faded: at most `1/(1 − FADE)` = 1,000).
     pub fn blocks(&self) -> f64 {
         f64::from(self.blocks)
     }

@@ -2,10 +2,17 @@
 //!
 //! `F = 0.8 max(A, B) + 4 N`: A the mean of the copies' slow channels (the bucket, and means of one hour held until the next),
 //! B the short-range channel, N the mean of the copies' novelty. Where a bucket is an hour or longer there is one copy.
+//! Counts have a third channel: their tail around the forecast, for Poisson and negative binomial are laws of counting, and an outage of
+//! something steady is certain long before it is large; what it claims is calibrated by its own past like the others, less 4 nats.
 //! About −ln of the chance that a block of 24 buckets shows this much; 3 nats deserve attention. Source: detection-quality.md.
+//!
+//! All of it happens on a scale that is even near zero and logarithmic far from it ([`SymLog`]): counts, sums and latencies vary in
+//! proportion to their size, and a heavy tail is no anomaly. The scale's unit is the mean size of the first [`UNIT_VALUES`] values, so a
+//! series is a short list of them at first, and the views come into being when it is full.
 
+use super::Kind;
 use super::calibration::Calibration;
-use super::profile::Profile;
+use super::profile::{HourMeans, Profile, hour_of};
 use super::surprise::{SeasonView, Surprise, Views};
 use crate::config::Side;
 use crate::time::{BucketSpan, EventTime};
@@ -16,135 +23,241 @@ const HOUR_MS: i64 = 3_600_000;
 pub const BLOCK_BUCKETS: u32 = 24;
 const CHANNEL_WEIGHT: f64 = 0.8;
 const NOVELTY_NATS: f64 = 4.0;
-/// What the distribution around the forecast has to show more than the views.
-const TAIL_HANDICAP: f64 = 1.0;
-/// Share of the noise that the mean of an hour would have if its buckets were independent: residuals are not held to less.
-const MEAN_NOISE_SHARE: f64 = 0.25;
+/// What the tail of a count has to show more than the views.
+const TAIL_HANDICAP: f64 = 4.0;
+/// Values that decide the unit of a series' scale.
+const UNIT_VALUES: usize = 24;
+/// For so many more of them room is made at a time.
+const FIRST_CHUNK: usize = 4;
+
+/// A scale that is linear up to about one unit from zero and logarithmic beyond: `sgn x · ln(1 + |x|/unit)`.
+///
+/// Tukey's started logarithm (Exploratory Data Analysis, 1977), made odd. Holds: strictly growing; finite for finite values.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct SymLog {
+    unit: f64,
+}
+
+impl SymLog {
+    /// The scale of a series with these values: its unit is their mean size; 1 if they are all zero.
+    pub fn of(values: impl ExactSizeIterator<Item = f64>) -> SymLog {
+        let n = values.len().max(1) as f64;
+        let unit = values.map(|x| x.abs() / n).sum::<f64>();
+        SymLog {
+            unit: if unit >= f64::MIN_POSITIVE { unit } else { 1.0 },
+        }
+    }
+
+    /// The value on the scale.
+    pub fn of_value(self, x: f64) -> f64 {
+        (x.abs() / self.unit).ln_1p().copysign(x)
+    }
+}
 
 /// Means of the hour that is being filled, and what the last whole hour showed.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 struct Hours {
     views: Views,
-    hour: i64,
-    sum: f64,
-    values: u32,
     held: Surprise,
 }
 
-/// Everything that the evidence against a series' next value needs.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-pub struct EvidenceModel {
+/// The two copies and what they share.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+struct Copies {
+    scale: SymLog,
     rows: Views,
-    hours: Option<Box<Hours>>,
+    filling: HourMeans,
+    hours: Option<Hours>,
     profile: Profile,
-    /// Of −ln p by the distribution around the forecast.
-    tail: Calibration,
+    /// Of −ln p by the distribution around the forecast; counts only.
+    tail: Option<Calibration>,
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+enum Stage {
+    /// The first values with their times and −ln p, in order.
+    First(Vec<(EventTime, f64, f64)>),
+    Grown(Box<Copies>),
+}
+
+/// Everything that the evidence against a series' next value needs.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct EvidenceModel {
+    stage: Stage,
 }
 
 impl EvidenceModel {
     /// Of a series that has shown nothing.
     pub fn new() -> EvidenceModel {
         EvidenceModel {
-            rows: Views::new(true),
-            ..EvidenceModel::default()
+            stage: Stage::First(Vec::new()),
         }
-    }
-
-    /// The seasonal profile.
-    pub fn profile(&self) -> &Profile {
-        &self.profile
-    }
-
-    /// The seasonal profile, to be shifted with the level.
-    pub fn profile_mut(&mut self) -> &mut Profile {
-        &mut self.profile
     }
 
     /// Evidence against `x` at `at` (the middle of its bucket), nats, at least 0. `ln_tail` is what the distribution around the forecast says of
-    /// it and of the dozen buckets that end with it: all there is to go by while no view has seen enough residuals of its sign (a constant that moves for the first time).
-    pub fn judge(&self, at: EventTime, x: f64, span: BucketSpan, side: Side, ln_tail: f64) -> f64 {
-        let rows = self.rows.judge(x, &self.season(at, span), side);
-        let hours = self.hours.as_ref().map(|hours| hours.held);
-        let mut slow = if rows.speaks {
-            rows.slow
-        } else {
-            -ln_tail - f64::from(BLOCK_BUCKETS).ln()
-        };
-        if let Some(hours) = hours.filter(|hours| hours.speaks && rows.speaks) {
-            slow = (slow + hours.slow) / 2.0;
+    /// it and of the dozen buckets that end with it: all there is to go by while no view has seen enough (a young series, a constant that moves for the first time).
+    pub fn judge(&self, at: EventTime, x: f64, side: Side, ln_tail: f64) -> f64 {
+        let of_tail = (-ln_tail - f64::from(BLOCK_BUCKETS).ln()).max(0.0);
+        match &self.stage {
+            Stage::First(_) => CHANNEL_WEIGHT * of_tail,
+            Stage::Grown(copies) => copies.judge(at, x, side, ln_tail, of_tail),
         }
-        let novelty = match (rows.novelty, hours.and_then(|hours| hours.novelty)) {
-            (Some(row), Some(hour)) => (row + hour) / 2.0,
-            (row, _) => row.unwrap_or(0.0),
-        };
-        let tail = self.tail.evidence(-ln_tail) - TAIL_HANDICAP;
-        CHANNEL_WEIGHT * slow.max(rows.short).max(tail).max(0.0) + NOVELTY_NATS * novelty
     }
 
-    /// Learns `x`.
-    pub fn learn(&mut self, at: EventTime, x: f64, span: BucketSpan, side: Side, ln_tail: f64) {
-        self.tail.learn(-ln_tail, BLOCK_BUCKETS);
-        let season = self.season(at, span);
-        let followed = self.rows.learn(x, &season, side, BLOCK_BUCKETS);
-        if span.millis() < HOUR_MS {
-            self.learn_hour(at, x, span, side);
+    /// Learns `x`; `ln_tail` is what [`judge`](Self::judge) was told of it.
+    pub fn learn(&mut self, at: EventTime, x: f64, kind: &Kind, ln_tail: f64) {
+        match &mut self.stage {
+            Stage::First(values) => {
+                if values.len().is_multiple_of(FIRST_CHUNK) {
+                    values.reserve_exact(FIRST_CHUNK);
+                }
+                values.push((at, x, ln_tail));
+                if values.len() == UNIT_VALUES {
+                    let scale = SymLog::of(values.iter().map(|(_, x, _)| *x));
+                    let mut copies = Copies::new(scale, kind);
+                    values
+                        .iter()
+                        .for_each(|&(at, x, ln_tail)| copies.learn(at, x, kind, ln_tail));
+                    self.stage = Stage::Grown(Box::new(copies));
+                }
+            }
+            Stage::Grown(copies) => copies.learn(at, x, kind, ln_tail),
         }
-        self.profile.learn(at, followed, visit_values(span));
     }
 
     /// Heap bytes.
     pub fn heap_bytes(&self) -> usize {
-        let hours = self
-            .hours
-            .as_ref()
-            .map_or(0, |hours| size_of::<Hours>() + hours.views.heap_bytes());
-        self.rows.heap_bytes() + self.profile.heap_bytes() + self.tail.heap_bytes() + hours
-    }
-
-    fn season(&self, at: EventTime, span: BucketSpan) -> SeasonView {
-        SeasonView::of(&self.profile, at, visit_values(span))
-    }
-
-    /// Closes the hour before `at` if it is over, then counts `x` into its own.
-    fn learn_hour(&mut self, at: EventTime, x: f64, span: BucketSpan, side: Side) {
-        let hour = at.millis().div_euclid(HOUR_MS);
-        let mut hours = self.hours.take().unwrap_or_else(|| {
-            Box::new(Hours {
-                views: Views::new(false),
-                hour,
-                ..Hours::default()
-            })
-        });
-        if hours.hour != hour && hours.values > 0 {
-            self.close_hour(&mut hours, span, side);
+        match &self.stage {
+            // By the rule that room is made by, not by what there is: a restored series may have less.
+            Stage::First(values) => {
+                values.len().next_multiple_of(FIRST_CHUNK) * size_of::<(EventTime, f64, f64)>()
+            }
+            Stage::Grown(copies) => size_of::<Copies>() + copies.heap_bytes(),
         }
-        hours.hour = hour;
-        hours.sum += x;
-        hours.values += 1;
-        // The last bucket of an hour ends it: the next bucket is judged knowing it.
-        let next_middle = at.millis() + span.millis();
-        if next_middle.div_euclid(HOUR_MS) != hour {
-            self.close_hour(&mut hours, span, side);
-        }
-        self.hours = Some(hours);
-    }
-
-    fn close_hour(&self, hours: &mut Hours, span: BucketSpan, side: Side) {
-        let mean = hours.sum / f64::from(hours.values);
-        let middle = EventTime(hours.hour * HOUR_MS + HOUR_MS / 2);
-        let season = self.season(middle, span);
-        // The mean of an hour is no surer than its buckets' noise lets it be.
-        hours.views.hold_scale_above(
-            MEAN_NOISE_SHARE * self.rows.step_mean() / f64::from(hours.values).sqrt(),
-        );
-        hours.held = hours.views.judge(mean, &season, side);
-        let block_hours = (i64::from(BLOCK_BUCKETS) * span.millis() / HOUR_MS).max(1) as u32;
-        hours.views.learn(mean, &season, side, block_hours);
-        (hours.sum, hours.values) = (0.0, 0);
     }
 }
 
-/// How many buckets one visit to a slot of the profile brings.
-pub fn visit_values(span: BucketSpan) -> u16 {
-    (HOUR_MS / span.millis()).clamp(1, 3600) as u16
+impl Default for EvidenceModel {
+    fn default() -> EvidenceModel {
+        EvidenceModel::new()
+    }
+}
+
+impl Copies {
+    fn new(scale: SymLog, kind: &Kind) -> Copies {
+        Copies {
+            scale,
+            rows: Views::new(true),
+            filling: HourMeans::default(),
+            hours: (kind.span.millis() < HOUR_MS).then(Hours::default),
+            profile: Profile::default(),
+            tail: kind.counting.then(Calibration::default),
+        }
+    }
+
+    fn judge(&self, at: EventTime, x: f64, side: Side, ln_tail: f64, of_tail: f64) -> f64 {
+        let season = SeasonView::of(&self.profile, hour_of(at));
+        let rows = self.rows.judge(self.scale.of_value(x), &season, side);
+        let mut slow = if rows.speaks { rows.slow } else { of_tail };
+        let mut novelty = rows.novelty.unwrap_or(0.0);
+        if let Some(Hours { held, .. }) = &self.hours {
+            if held.speaks && rows.speaks {
+                slow = (slow + held.slow) / 2.0;
+            }
+            novelty = (novelty + held.novelty.unwrap_or(0.0)) / 2.0;
+        }
+        let tail = self
+            .tail
+            .as_ref()
+            .map_or(0.0, |tail| tail.evidence(-ln_tail) - TAIL_HANDICAP);
+        CHANNEL_WEIGHT * slow.max(rows.short).max(tail).max(0.0) + NOVELTY_NATS * novelty
+    }
+
+    fn learn(&mut self, at: EventTime, x: f64, kind: &Kind, ln_tail: f64) {
+        let (span, side) = (kind.span, kind.side);
+        if let Some(tail) = &mut self.tail {
+            tail.learn(-ln_tail, BLOCK_BUCKETS);
+        }
+        let y = self.scale.of_value(x);
+        let season = SeasonView::of(&self.profile, hour_of(at));
+        self.rows.learn(y, &season, side, BLOCK_BUCKETS);
+        let block_hours = (i64::from(BLOCK_BUCKETS) * span.millis() / HOUR_MS).max(1) as u32;
+        for over in self.filling.push(at, y, span).into_iter().flatten() {
+            if let Some(hours) = &mut self.hours {
+                let season = SeasonView::of(&self.profile, over.hour);
+                hours.held = hours.views.judge(over.mean, &season, side);
+                hours.views.learn(over.mean, &season, side, block_hours);
+            }
+            self.profile.learn(over.hour, over.mean);
+        }
+    }
+
+    fn heap_bytes(&self) -> usize {
+        let hours = self
+            .hours
+            .as_ref()
+            .map_or(0, |hours| hours.views.heap_bytes());
+        let tail = self.tail.as_ref().map_or(0, Calibration::heap_bytes);
+        self.rows.heap_bytes() + self.profile.heap_bytes() + hours + tail
+    }
+}
+
+/// What of the evidence is said: an alarm is given at its onset, stays up while its cause lasts, and is not given again for the like of it.
+///
+/// For eight hours (24 buckets at least) after evidence was said, only what exceeds it by [`LOUDER`] is said in full. Until then evidence that has
+/// not let up, against values that the forecast calls unusual too, stays said, but does not rise; what comes back after it was over is said at [`AGAIN`],
+/// and a value that the forecast calls usual at nothing.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Alarm {
+    /// The most said lately, nats, and when.
+    peak: f32,
+    peak_at: i64,
+    /// What the ongoing alarm says; 0 when it is over.
+    ongoing: f32,
+}
+
+/// How much more is worth saying anew.
+const LOUDER: f64 = 4.0 / 3.0;
+/// What the return of an alarm that was over counts.
+const AGAIN: f64 = 0.5;
+/// An alarm goes on while this share of its peak is there.
+const LASTS: f64 = 0.5;
+const HOLD_MS: i64 = 8 * HOUR_MS;
+
+impl Alarm {
+    /// What is said of `evidence` at `at`; `unusual`: the forecast says so too.
+    pub fn said(&self, evidence: f64, unusual: bool, at: EventTime, span: BucketSpan) -> f64 {
+        let peak = self.peak_within(at, span);
+        if evidence > LOUDER * peak {
+            evidence
+        } else if !unusual {
+            0.0
+        } else if self.ongoing > 0.0 && evidence >= LASTS * peak {
+            evidence.min(f64::from(self.ongoing))
+        } else {
+            AGAIN * evidence
+        }
+    }
+
+    /// Remembers what was said of `evidence`.
+    pub fn learn(&mut self, evidence: f64, said: f64, at: EventTime, span: BucketSpan) {
+        let peak = self.peak_within(at, span);
+        if evidence > LOUDER * peak {
+            (self.peak, self.peak_at) = (evidence as f32, at.millis());
+            self.ongoing = said as f32;
+        } else if self.ongoing > 0.0 && said > AGAIN * evidence {
+            self.ongoing = said as f32;
+        } else {
+            self.ongoing = 0.0;
+        }
+    }
+
+    fn peak_within(&self, at: EventTime, span: BucketSpan) -> f64 {
+        let hold = HOLD_MS.max(i64::from(BLOCK_BUCKETS) * span.millis());
+        if at.millis() - self.peak_at <= hold {
+            f64::from(self.peak)
+        } else {
+            0.0
+        }
+    }
 }

@@ -5,8 +5,8 @@
 //! one with the least (a penalty for the restless) speaks. So a level shift is followed within a few buckets: the quick levels err less and win.
 //! Units: values as they come. Holds: the forecast is finite; judging changes nothing.
 
-use super::profile::Profile;
-use crate::time::EventTime;
+use super::profile::{HourMeans, Profile};
+use crate::time::{BucketSpan, EventTime};
 use serde::{Deserialize, Serialize};
 
 const CANDIDATES: usize = 9;
@@ -49,6 +49,8 @@ pub struct Forecaster {
     run: i16,
     run_sum: f64,
     run_errors: f64,
+    filling: HourMeans,
+    profile: Profile,
 }
 
 const LEVEL_GAINS: [f64; 4] = [1.0 / 512.0, 1.0 / 64.0, 1.0 / 16.0, 0.25];
@@ -69,16 +71,11 @@ impl Forecaster {
     }
 
     /// The next value expected at `at`; `None` before the first value.
-    pub fn forecast(
-        &self,
-        at: EventTime,
-        profile: &Profile,
-        visit_values: u16,
-    ) -> Option<Forecast> {
+    pub fn forecast(&self, at: EventTime) -> Option<Forecast> {
         if self.steps == 0 {
             return None;
         }
-        let candidates = self.candidates(at, profile, visit_values);
+        let candidates = self.candidates(at);
         let best = self.best(&candidates);
         Some(Forecast {
             value: candidates[best].expect("the best one speaks"),
@@ -86,52 +83,51 @@ impl Forecaster {
         })
     }
 
-    /// Learns a value; `Some(shift)` when it completes a shift of the level, by which the season has to move too.
-    pub fn learn(
-        &mut self,
-        at: EventTime,
-        x: f64,
-        profile: &Profile,
-        visit_values: u16,
-    ) -> Option<f64> {
+    /// Learns a value; says whether it completed a shift of the level.
+    pub fn learn(&mut self, at: EventTime, x: f64, span: BucketSpan) -> bool {
         if self.steps == 0 {
             self.restart(x);
-            return None;
+            self.learn_season(at, x, span);
+            return false;
         }
-        let candidates = self.candidates(at, profile, visit_values);
+        let candidates = self.candidates(at);
         let best = self.best(&candidates);
         let expected = candidates[best].expect("the best one speaks");
         let usual = f64::from(self.tracks[best].square);
         let run = if best < SEASONAL {
-            visit_values
-                .saturating_mul(SEASONAL_SHIFT_HOURS)
-                .max(SHIFT_RUN)
+            let hours = i64::from(SEASONAL_SHIFT_HOURS);
+            (hours * 3_600_000 / span.millis()).clamp(i64::from(SHIFT_RUN), 10_000) as u16
         } else {
             SHIFT_RUN
         };
         let shift = self.watch_level(x, expected, usual, run);
         self.learn_tracks(x, &candidates, usual);
-        self.learn_levels(at, x, profile, visit_values);
-        if shift.is_some() {
+        self.learn_levels(at, x);
+        self.learn_season(at, x, span);
+        if let Some(shift) = shift {
+            self.profile.shift(shift);
             self.restart_levels(self.run_sum / f64::from(self.run.unsigned_abs()));
             (self.run, self.run_sum, self.run_errors) = (0, 0.0, 0.0);
         }
         self.steps = self.steps.saturating_add(1);
-        shift
+        shift.is_some()
     }
 
-    fn candidates(
-        &self,
-        at: EventTime,
-        profile: &Profile,
-        visit_values: u16,
-    ) -> [Option<f64>; CANDIDATES] {
-        let day = profile
-            .day_mean(at, visit_values)
-            .map(|mean| mean + self.left[0]);
-        let week = profile
-            .week_mean(at, visit_values)
-            .map(|mean| mean + self.left[1]);
+    /// Heap bytes.
+    pub fn heap_bytes(&self) -> usize {
+        self.profile.heap_bytes()
+    }
+
+    fn learn_season(&mut self, at: EventTime, x: f64, span: BucketSpan) {
+        for over in self.filling.push(at, x, span).into_iter().flatten() {
+            self.profile.learn(over.hour, over.mean);
+        }
+    }
+
+    fn candidates(&self, at: EventTime) -> [Option<f64>; CANDIDATES] {
+        let [day, week] = self.seasonal(at);
+        let day = day.map(|mean| mean + self.left[0]);
+        let week = week.map(|mean| mean + self.left[1]);
         let [slowest, slow, medium, quick] = self.levels.map(Some);
         [
             week,
@@ -205,7 +201,12 @@ impl Forecaster {
         }
     }
 
-    fn learn_levels(&mut self, at: EventTime, x: f64, profile: &Profile, visit_values: u16) {
+    /// The profile's means of the day and of the week.
+    fn seasonal(&self, at: EventTime) -> [Option<f64>; 2] {
+        [self.profile.day_mean(at), self.profile.week_mean(at)]
+    }
+
+    fn learn_levels(&mut self, at: EventTime, x: f64) {
         let plain = 1.0 / (f64::from(self.steps) + 1.0);
         for (level, gain) in self.levels.iter_mut().zip(LEVEL_GAINS) {
             *level += plain.max(gain) * (x - *level);
@@ -214,10 +215,7 @@ impl Forecaster {
         let [level, slope] = self.holt;
         let next = level + slope + plain.max(HOLT_LEVEL_GAIN) * (x - level - slope);
         self.holt = [next, slope + HOLT_SLOPE_GAIN * (next - level - slope)];
-        let seasonal = [
-            profile.day_mean(at, visit_values),
-            profile.week_mean(at, visit_values),
-        ];
+        let seasonal = self.seasonal(at);
         for (left, mean) in self.left.iter_mut().zip(seasonal) {
             if let Some(mean) = mean {
                 *left += SEASON_LEVEL_GAIN * (x - mean - *left);

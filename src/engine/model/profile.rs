@@ -1,11 +1,12 @@
 //! The seasonal profile: what a series is like at each hour of the day and of the week.
 //!
-//! 24 + 168 slots of one hour (epoch time, UTC), each the mean of the values seen in it, newer visits weighing at least a twentieth.
-//! The day's slots exist from the first value on, the week's once the series has lived for two days (a series starts small). A *band* is the
-//! range of a slot and its two neighbours, so that a shape that moves by less than an hour does not surprise.
+//! 24 + 168 slots of one hour (epoch time, UTC), each the mean of the hours seen in it, newer visits weighing at least a twentieth.
+//! The day's slots exist from the first hour on, the week's once the series has lived for two days (a series starts small). A *band* is the
+//! range of a slot and its two neighbours, so that a shape that moves by less than an hour does not surprise. An hour is learnt when it is over
+//! ([`HourMeans`]), so that no value is judged by a profile which knows its own hour already.
 //! Source: detection-quality.md, "Views". Units: values as they come; times in milliseconds since the epoch.
 
-use crate::time::EventTime;
+use crate::time::{BucketSpan, EventTime};
 use serde::{Deserialize, Serialize};
 
 const HOUR_MS: i64 = 3_600_000;
@@ -15,13 +16,8 @@ const WEEK_HOURS: usize = 168;
 const VISIT_GAIN_MIN: f32 = 0.05;
 /// The week's slots are made when a series is this old.
 const WEEK_AFTER_HOURS: i64 = 48;
-
-#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
-struct Slot {
-    mean: f32,
-    /// Values seen, saturating.
-    values: u16,
-}
+/// Visits after which a slot of the week speaks for the day's.
+const WEEK_SPEAKS_AFTER: u8 = 2;
 
 /// A closed range of values.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -44,127 +40,194 @@ impl Band {
     }
 }
 
+/// A ring of slots: means, and how often each was visited (saturating).
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+struct Ring {
+    means: Vec<f32>,
+    visits: Vec<u8>,
+}
+
+impl Ring {
+    fn new(slots: usize) -> Ring {
+        Ring {
+            means: vec![0.0; slots],
+            visits: vec![0; slots],
+        }
+    }
+
+    fn is_empty(&self) -> bool {
+        self.means.is_empty()
+    }
+
+    fn slot(&self, hour: i64) -> usize {
+        hour.rem_euclid(self.means.len() as i64) as usize
+    }
+
+    /// Mean of a slot visited at least `visits_min` times.
+    fn mean(&self, hour: i64, visits_min: u8) -> Option<f64> {
+        if self.is_empty() {
+            return None;
+        }
+        let slot = self.slot(hour);
+        (self.visits[slot] >= visits_min).then(|| f64::from(self.means[slot]))
+    }
+
+    fn learn(&mut self, hour: i64, x: f64) {
+        let slot = self.slot(hour);
+        let gain = (1.0 / (f32::from(self.visits[slot]) + 1.0)).max(VISIT_GAIN_MIN);
+        self.means[slot] += gain * (x as f32 - self.means[slot]);
+        self.visits[slot] = self.visits[slot].saturating_add(1);
+    }
+
+    fn band(&self, hour: i64, visits_min: u8) -> Option<Band> {
+        let own = self.mean(hour, visits_min)?;
+        let neighbours = [hour - 1, hour + 1]
+            .into_iter()
+            .filter_map(|hour| self.mean(hour, 1));
+        let (low, high) = neighbours.fold((own, own), |(low, high), mean| {
+            (low.min(mean), high.max(mean))
+        });
+        Some(Band { low, high })
+    }
+
+    /// Between the middles of slots by straight lines.
+    fn interpolate(&self, at: EventTime, visits_min: u8) -> Option<f64> {
+        let hour = hour_of(at);
+        let here = self.mean(hour, visits_min)?;
+        let offset = at.millis().rem_euclid(HOUR_MS) as f64 / HOUR_MS as f64 - 0.5;
+        let other = self.mean(if offset < 0.0 { hour - 1 } else { hour + 1 }, visits_min);
+        Some(other.map_or(here, |other| here + offset.abs() * (other - here)))
+    }
+
+    fn heap_bytes(&self) -> usize {
+        self.means.len() * (size_of::<f32>() + size_of::<u8>())
+    }
+}
+
 /// Means by hour of the day and of the week.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Profile {
-    day: Vec<Slot>,
-    week: Vec<Slot>,
+    day: Ring,
+    week: Ring,
     born_hour: Option<i64>,
 }
 
 impl Profile {
     /// The band of this hour of the day; `None` where nothing was seen yet.
-    pub fn day_band(&self, at: EventTime) -> Option<Band> {
-        band(&self.day, day_slot(at), 1)
+    pub fn day_band(&self, hour: i64) -> Option<Band> {
+        self.day.band(hour, 1)
     }
 
     /// The band of this hour of the week once its slot was visited twice, before that of this hour of the day.
-    pub fn band(&self, at: EventTime, visit_values: u16) -> Option<Band> {
-        band(&self.week, week_slot(at), visit_values.saturating_mul(2))
-            .or_else(|| self.day_band(at))
+    pub fn band(&self, hour: i64) -> Option<Band> {
+        self.week
+            .band(hour, WEEK_SPEAKS_AFTER)
+            .or_else(|| self.day_band(hour))
     }
 
-    /// The mean of this hour of the day once visited, between slots by straight lines.
-    pub fn day_mean(&self, at: EventTime, visit_values: u16) -> Option<f64> {
-        interpolate(&self.day, at, visit_values)
+    /// The mean of this hour of the day once visited.
+    pub fn day_slot(&self, hour: i64) -> Option<f64> {
+        self.day.mean(hour, 1)
     }
 
-    /// The mean of this hour of the week once visited, between slots by straight lines.
-    pub fn week_mean(&self, at: EventTime, visit_values: u16) -> Option<f64> {
-        interpolate(&self.week, at, visit_values)
+    /// The mean of this time of the day once visited, between slots by straight lines.
+    pub fn day_mean(&self, at: EventTime) -> Option<f64> {
+        self.day.interpolate(at, 1)
     }
 
-    /// Takes a value; `visit_values` is how many values one visit to a slot brings.
-    pub fn learn(&mut self, at: EventTime, x: f64, visit_values: u16) {
-        let hour = at.millis().div_euclid(HOUR_MS);
+    /// The mean of this time of the week once visited, between slots by straight lines.
+    pub fn week_mean(&self, at: EventTime) -> Option<f64> {
+        self.week.interpolate(at, 1)
+    }
+
+    /// Takes the mean of an hour that is over.
+    pub fn learn(&mut self, hour: i64, mean: f64) {
         let born = *self.born_hour.get_or_insert(hour);
         if self.day.is_empty() {
-            self.day = vec![Slot::default(); DAY_HOURS];
+            self.day = Ring::new(DAY_HOURS);
         }
         if self.week.is_empty() && hour - born >= WEEK_AFTER_HOURS {
-            // Two days are known only as days: the week starts from them.
-            self.week = (0..WEEK_HOURS)
-                .map(|slot| Slot {
-                    values: 0,
-                    ..self.day[(slot + 24 * 4) % DAY_HOURS]
-                })
-                .collect();
+            self.week = self.week_from_days();
         }
-        learn(&mut self.day[day_slot(at)], x, visit_values);
+        self.day.learn(hour, mean);
         if !self.week.is_empty() {
-            learn(&mut self.week[week_slot(at)], x, visit_values);
+            self.week.learn(hour, mean);
         }
     }
 
     /// Moves every mean by `shift`: the level has changed, the shape has not.
     pub fn shift(&mut self, shift: f64) {
-        for slot in self.day.iter_mut().chain(&mut self.week) {
-            slot.mean += shift as f32;
+        for mean in self.day.means.iter_mut().chain(&mut self.week.means) {
+            *mean += shift as f32;
         }
     }
 
     /// Heap bytes.
     pub fn heap_bytes(&self) -> usize {
-        (self.day.len() + self.week.len()) * size_of::<Slot>()
+        self.day.heap_bytes() + self.week.heap_bytes()
     }
-}
 
-fn day_slot(at: EventTime) -> usize {
-    at.millis().div_euclid(HOUR_MS).rem_euclid(DAY_HOURS as i64) as usize
-}
-
-fn week_slot(at: EventTime) -> usize {
-    at.millis()
-        .div_euclid(HOUR_MS)
-        .rem_euclid(WEEK_HOURS as i64) as usize
-}
-
-fn learn(slot: &mut Slot, x: f64, visit_values: u16) {
-    let gain =
-        (1.0 / (f32::from(slot.values) + 1.0)).max(VISIT_GAIN_MIN / f32::from(visit_values.max(1)));
-    slot.mean += gain * (x as f32 - slot.mean);
-    slot.values = slot.values.saturating_add(1);
-}
-
-fn band(slots: &[Slot], at: usize, values_min: u16) -> Option<Band> {
-    let own = slots
-        .get(at)
-        .filter(|slot| slot.values >= values_min.max(1))?;
-    let n = slots.len();
-    let mut band = Band {
-        low: f64::from(own.mean),
-        high: f64::from(own.mean),
-    };
-    for neighbour in [slots[(at + n - 1) % n], slots[(at + 1) % n]] {
-        if neighbour.values > 0 {
-            band.low = band.low.min(f64::from(neighbour.mean));
-            band.high = band.high.max(f64::from(neighbour.mean));
+    /// Two days are known only as days: the week starts from them.
+    fn week_from_days(&self) -> Ring {
+        let mut week = Ring::new(WEEK_HOURS);
+        for (slot, mean) in week.means.iter_mut().enumerate() {
+            *mean = self.day.means[slot % DAY_HOURS];
         }
+        week
     }
-    Some(band)
 }
 
-fn interpolate(slots: &[Slot], at: EventTime, values_min: u16) -> Option<f64> {
-    let n = slots.len();
-    if n == 0 {
-        return None;
+/// The mean of the hour that is being filled.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct HourMeans {
+    hour: i64,
+    sum: f64,
+    values: u32,
+}
+
+/// The mean of an hour that is over.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct HourMean {
+    /// Hours since the epoch.
+    pub hour: i64,
+    /// Mean of its buckets.
+    pub mean: f64,
+}
+
+impl HourMeans {
+    /// Counts in the bucket around `at`. Says which hours are over: one that ended without its last bucket, and the bucket's own if it is the last of it.
+    pub fn push(&mut self, at: EventTime, x: f64, span: BucketSpan) -> [Option<HourMean>; 2] {
+        let hour = hour_of(at);
+        let left = if self.values > 0 && self.hour != hour {
+            self.close()
+        } else {
+            None
+        };
+        self.hour = hour;
+        self.sum += x;
+        self.values += 1;
+        let next = EventTime(at.millis() + span.millis());
+        [
+            left,
+            if hour_of(next) != hour {
+                self.close()
+            } else {
+                None
+            },
+        ]
     }
-    let own = at.millis().div_euclid(HOUR_MS).rem_euclid(n as i64) as usize;
-    let here = slots[own];
-    if here.values < values_min.max(1) {
-        return None;
+
+    fn close(&mut self) -> Option<HourMean> {
+        let mean = self.sum / f64::from(self.values);
+        (self.sum, self.values) = (0.0, 0);
+        Some(HourMean {
+            hour: self.hour,
+            mean,
+        })
     }
-    // The slot's mean stands at its middle.
-    let offset = at.millis().rem_euclid(HOUR_MS) as f64 / HOUR_MS as f64 - 0.5;
-    let other = if offset < 0.0 {
-        slots[(own + n - 1) % n]
-    } else {
-        slots[(own + 1) % n]
-    };
-    let here_mean = f64::from(here.mean);
-    Some(if other.values < values_min {
-        here_mean
-    } else {
-        here_mean + offset.abs() * (f64::from(other.mean) - here_mean)
-    })
+}
+
+/// Hours since the epoch.
+pub fn hour_of(at: EventTime) -> i64 {
+    at.millis().div_euclid(HOUR_MS)
 }

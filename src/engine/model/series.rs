@@ -1,6 +1,6 @@
 //! The model of a series: forecast, residual distribution, the dozen buckets, and the evidence of its own past.
 
-use super::evidence::{EvidenceModel, visit_values};
+use super::evidence::{Alarm, EvidenceModel};
 use super::forecast::Forecaster;
 use super::multi_bucket::MultiBucket;
 use super::residual::{Residuals, Tails};
@@ -28,6 +28,9 @@ const MEASUREMENT_GAIN: f64 = 0.02;
 /// ln 24: from a chance a block to a chance a bucket.
 const LN_BLOCK: f64 = 3.178_053_830_347_946;
 const ATTENTION: f64 = 3.0;
+/// ln 1.5: the bucket, the dozen that it ends and the evidence look at the same value; together they count as one and a half looks
+/// (their p on ten kinds of noise, `cargo bench --bench noise`, is then between half and the whole of what it says).
+const LN_LOOKS: f64 = 0.405_465_108_108_164_4;
 /// Nothing is told apart below this: the deviates of such tails are beyond any sum's use.
 const LN_LEAST: f64 = -1e6;
 /// Values beyond this size are judged as if they were of this size: their squares stay finite in every part of the model.
@@ -40,6 +43,7 @@ pub struct SeriesModel {
     residuals: Residuals,
     multi: MultiBucket,
     evidence: EvidenceModel,
+    alarm: Alarm,
     /// Usual number of measurements a bucket.
     measurements: f64,
     anomaly_buckets: u32,
@@ -75,10 +79,7 @@ impl SeriesModel {
     }
 
     fn forecast(&self, kind: &Kind, at: EventTime) -> Option<f64> {
-        let value = self
-            .forecaster
-            .forecast(at, self.evidence.profile(), visit_values(kind.span))?
-            .value;
+        let value = self.forecaster.forecast(at)?.value;
         Some(if kind.counting { value.max(0.0) } else { value })
     }
 
@@ -99,6 +100,7 @@ impl Model for SeriesModel {
             residuals: Residuals::default(),
             multi: MultiBucket::default(),
             evidence: EvidenceModel::new(),
+            alarm: Alarm::default(),
             measurements: 0.0,
             anomaly_buckets: 0,
             anomaly_error: 0.0,
@@ -115,20 +117,19 @@ impl Model for SeriesModel {
         let ln_tail = ln_single.min(ln_multi.unwrap_or(0.0));
         let history = self.forecaster.steps();
         let thin = f64::from(history) / (f64::from(history) + THIN_HISTORY);
-        let evidence = thin
-            * self
-                .evidence
-                .judge(sample.at, x, kind.span, kind.side, ln_tail);
+        let raw_evidence = thin * self.evidence.judge(sample.at, x, kind.side, ln_single);
+        let unusual = ln_tail < LN_ANOMALOUS;
+        let evidence = self.alarm.said(raw_evidence, unusual, sample.at, kind.span);
         // Evidence speaks of blocks; what is far out for a block is farther out for one bucket of it.
         let ln_evidence = -evidence - LN_BLOCK * (evidence / ATTENTION).min(1.0).powi(2);
-        let views = 2.0 + f64::from(u8::from(ln_multi.is_some()));
-        let ln_probability = (ln_tail.min(ln_evidence) + f64::ln(views)).min(0.0);
+        let ln_probability = (ln_tail.min(ln_evidence) + LN_LOOKS).min(0.0);
         let anomalous = ln_single < LN_ANOMALOUS;
         Some(Verdict {
             ln_probability,
             ln_single,
             ln_multi,
             evidence,
+            raw_evidence,
             tails,
             typical,
             history,
@@ -181,7 +182,6 @@ impl Model for SeriesModel {
 
     fn learn(&mut self, kind: &Kind, sample: &Sample, verdict: Option<&Verdict>) {
         let sample = &Self::bounded(sample);
-        let visit = visit_values(kind.span);
         let mut x = sample.value;
         if let Some(verdict) = verdict {
             let comparable = self.comparable(kind, sample, verdict.typical);
@@ -197,21 +197,17 @@ impl Model for SeriesModel {
             self.residuals
                 .learn(comparable, verdict.typical, weight, kind.counting);
         }
+        if let Some(verdict) = verdict {
+            self.alarm
+                .learn(verdict.raw_evidence, verdict.evidence, sample.at, kind.span);
+        }
         self.evidence.learn(
             sample.at,
             sample.value,
-            kind.span,
-            kind.side,
-            verdict.map_or(0.0, |verdict| {
-                verdict.ln_single.min(verdict.ln_multi.unwrap_or(0.0))
-            }),
+            kind,
+            verdict.map_or(0.0, |verdict| verdict.ln_single),
         );
-        if let Some(shift) = self
-            .forecaster
-            .learn(sample.at, x, self.evidence.profile(), visit)
-        {
-            self.evidence.profile_mut().shift(shift);
-        }
+        self.forecaster.learn(sample.at, x, kind.span);
         let n = sample.measurements as f64;
         self.measurements += if self.forecaster.steps() <= 1 {
             n
@@ -221,7 +217,7 @@ impl Model for SeriesModel {
     }
 
     fn memory_bytes(&self) -> usize {
-        size_of::<SeriesModel>() + self.evidence.heap_bytes()
+        size_of::<SeriesModel>() + self.evidence.heap_bytes() + self.forecaster.heap_bytes()
     }
 }
 

@@ -5,13 +5,13 @@
 //! `s = 2.5 ln(1 + z²/4)`, a Student-t with 4 degrees of freedom (Lange, Little, Taylor 1989), and the plain mean over the views that
 //! speak is calibrated once against the series' own past ([`Calibration`]). A second channel looks at the best short-range predictor and at
 //! exact repeats. Two copies run, on the bucket and on means of an hour. Source: detection-quality.md, "The design".
+//! Values come on the scale of [`SymLog`](super::evidence::SymLog), on which a series that varies in proportion varies evenly.
 //! Holds: judging changes nothing; evidence is finite and at least 0.
 
 use super::calibration::Calibration;
 use super::novelty::Novelty;
 use super::profile::{Band, Profile};
 use crate::config::Side;
-use crate::time::EventTime;
 use serde::{Deserialize, Serialize};
 
 /// Residuals of one sign that a view needs before it speaks.
@@ -20,8 +20,6 @@ const SPEAKS_AFTER: f32 = 8.0;
 const VIEW_MEMORY: f32 = 4000.0;
 /// The least scale of a view, as a share of the mean absolute step.
 const SCALE_FLOOR: f64 = 0.01;
-/// Levels follow residuals of at most this many root mean squares.
-const CLIP: f64 = 6.0;
 /// z is cut here: beyond, nothing is told apart, and a constant's first move stays finite.
 const Z_MAX: f64 = 1e6;
 /// Nats for each exact repeat of a value that seldom repeats.
@@ -46,17 +44,6 @@ struct Scale {
 }
 
 impl Scale {
-    /// A residual as far as a level should follow it: what is out of all proportion to the past of its sign moves a level no further than
-    /// [`CLIP`] times the usual. What lasts widens the usual at once, and is followed from its second value on.
-    fn clip(&self, residual: f64) -> f64 {
-        let sign = usize::from(residual < 0.0);
-        if self.count[sign] < SPEAKS_AFTER {
-            return residual;
-        }
-        let reach = CLIP * f64::from(self.square[sign]).sqrt();
-        residual.clamp(-reach, reach)
-    }
-
     fn learn(&mut self, residual: f64) {
         if residual != 0.0 {
             let sign = usize::from(residual < 0.0);
@@ -101,12 +88,12 @@ pub struct SeasonView {
 }
 
 impl SeasonView {
-    /// What the profile says of this time.
-    pub fn of(profile: &Profile, at: EventTime, visit_values: u16) -> SeasonView {
+    /// What the profile says of this hour.
+    pub fn of(profile: &Profile, hour: i64) -> SeasonView {
         SeasonView {
-            band: profile.band(at, visit_values),
-            day: profile.day_band(at),
-            day_mean: profile.day_mean(at, visit_values),
+            band: profile.band(hour),
+            day: profile.day_band(hour),
+            day_mean: profile.day_slot(hour),
         }
     }
 }
@@ -121,7 +108,6 @@ pub struct Views {
     raw_slow: f64,
     last: f64,
     step_mean: f64,
-    scale_least: f64,
     day_error: f64,
     slow_error: f64,
     scales: [Scale; 4],
@@ -201,9 +187,8 @@ impl Views {
         }
     }
 
-    /// Learns a value; `block_steps` values make a block of the calibration. Returns the value as far as a level should follow it.
-    pub fn learn(&mut self, x: f64, season: &SeasonView, side: Side, block_steps: u32) -> f64 {
-        let mut followed = x;
+    /// Learns a value; `block_steps` values make a block of the calibration.
+    pub fn learn(&mut self, x: f64, season: &SeasonView, side: Side, block_steps: u32) {
         if self.steps == 0 {
             (self.fast, self.slow, self.mean, self.raw_slow, self.last) = (x, x, x, x, x);
             if let Some(short) = &mut self.short {
@@ -215,66 +200,38 @@ impl Views {
                 self.slow_channel.learn(c, block_steps);
             }
             self.learn_short(x, &residuals, side, block_steps);
-            // Clipped by what was usual before this value.
-            let views = residuals.views;
-            let clip = |at: usize| {
-                views[at].map_or(0.0, |residual| self.scales[at].clip(residual) - residual)
-            };
-            let excess = [clip(0), clip(1), clip(2)];
-            followed = x + excess[0];
-            for (scale, residual) in self.scales.iter_mut().zip(views) {
+            for (scale, residual) in self.scales.iter_mut().zip(residuals.views) {
                 scale.learn(residual.unwrap_or(0.0));
             }
-            if let Some(day) = season.day_mean {
-                let square = |e: f64| (e * e).min(f64::MAX.sqrt());
-                follow(
-                    &mut self.day_error,
-                    square(x - day),
-                    self.steps,
-                    1.0 / f64::from(VIEW_MEMORY),
-                );
-                follow(
-                    &mut self.slow_error,
-                    square(x - self.raw_slow),
-                    self.steps,
-                    1.0 / f64::from(VIEW_MEMORY),
-                );
-            }
-            follow(
-                &mut self.step_mean,
-                (x - self.last).abs(),
-                self.steps - 1,
-                1.0 / f64::from(VIEW_MEMORY),
-            );
-            follow(
-                &mut self.fast,
-                residuals.deseasoned + excess[0],
-                self.steps,
-                1.0 / 64.0,
-            );
-            follow(
-                &mut self.slow,
-                residuals.deseasoned,
-                self.steps,
-                1.0 / 512.0,
-            );
-            follow(&mut self.raw_slow, x + excess[1], self.steps, 1.0 / 512.0);
-            follow(&mut self.mean, x + excess[2], self.steps, 0.0);
-            self.last = x;
+            self.learn_levels(x, &residuals, season);
         }
         self.novelty.learn(x);
         self.steps = self.steps.saturating_add(1);
-        followed
     }
 
-    /// Mean absolute step from value to value.
-    pub fn step_mean(&self) -> f64 {
-        self.step_mean
-    }
-
-    /// Sets the least scale of residuals that the copy can be held to.
-    pub fn hold_scale_above(&mut self, least: f64) {
-        self.scale_least = least;
+    fn learn_levels(&mut self, x: f64, residuals: &Residuals, season: &SeasonView) {
+        let memory = 1.0 / f64::from(VIEW_MEMORY);
+        if let Some(day) = season.day_mean {
+            follow(&mut self.day_error, (x - day).powi(2), self.steps, memory);
+            follow(
+                &mut self.slow_error,
+                (x - self.raw_slow).powi(2),
+                self.steps,
+                memory,
+            );
+        }
+        let moved = (x - self.last).abs();
+        follow(&mut self.step_mean, moved, self.steps - 1, memory);
+        follow(&mut self.fast, residuals.deseasoned, self.steps, 1.0 / 64.0);
+        follow(
+            &mut self.slow,
+            residuals.deseasoned,
+            self.steps,
+            1.0 / 512.0,
+        );
+        follow(&mut self.raw_slow, x, self.steps, 1.0 / 512.0);
+        follow(&mut self.mean, x, self.steps, 0.0);
+        self.last = x;
     }
 
     /// Heap bytes.
@@ -314,7 +271,7 @@ impl Views {
     }
 
     fn floor(&self) -> f64 {
-        (SCALE_FLOOR * self.step_mean).max(self.scale_least)
+        SCALE_FLOOR * self.step_mean
     }
 
     fn pool(&self, residuals: &Residuals, side: Side) -> Option<f64> {
