@@ -367,8 +367,14 @@ impl Decoder {
             return Ok(header);
         }
         let names = cells.iter().collect::<Vec<_>>().join(", ");
+        let other = [';', '\t', '|'].into_iter().find(|c| names.contains(*c));
+        let hint = match other.filter(|_| cells.len() == 1) {
+            Some('\t') => "--delimiter '\\t' reads tabs".to_owned(),
+            Some(other) => format!("--delimiter '{other}' reads such columns"),
+            None => "data_description.time_field names the column".to_owned(),
+        };
         Err(invalid(format!(
-            "the CSV header has no column {:?} for the time; it has: {} (data_description.time_field names the column)",
+            "the CSV header has no column {:?} for the time; it has: {} ({hint})",
             self.time_field,
             shown(&names)
         )))

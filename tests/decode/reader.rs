@@ -115,6 +115,30 @@ fn gzip_and_zstd_are_known_by_their_bytes_also_in_several_members() {
 }
 
 #[test]
+fn zeros_after_a_gzip_member_are_passed_over_and_anything_else_is_an_error() {
+    let member = |text: &str| {
+        let mut gzip = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+        gzip.write_all(text.as_bytes()).unwrap();
+        gzip.finish().unwrap()
+    };
+    let read = |bytes: Vec<u8>| {
+        let job = plain_job();
+        let options = Options::default();
+        collect(Reader::from_bytes(
+            &job,
+            "x",
+            io::Cursor::new(bytes),
+            options,
+        ))
+    };
+    let (one, two) = (member("{\"time\":1}\n"), member("{\"time\":2}\n"));
+    let padded = [&one[..], &[0; 700], &two, &[0; 512]].concat();
+    assert_eq!(read(padded).unwrap().0.len(), 2);
+    let error = read([&one[..], b"{}"].concat()).unwrap_err().to_string();
+    assert_eq!(error, "x: the gzip data end, and what follows is not gzip");
+}
+
+#[test]
 fn a_rejection_says_file_and_line_and_brings_its_bytes() {
     let (found, raws) = read_pieces(&plain_job(), JSON.as_bytes(), 16, Options::default()).unwrap();
     let details: Vec<String> = found
@@ -259,7 +283,7 @@ fn several_files_are_read_in_order_each_with_its_own_format() {
     assert!(
         error
             .to_string()
-            .contains("no column \"time\" for the time; it has: time;value"),
+            .contains("no column \"time\" for the time; it has: time;value (--delimiter ';' reads such columns)"),
         "{error}"
     );
     let missing = Reader::open(
