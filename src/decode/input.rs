@@ -220,11 +220,13 @@ impl Reader {
         sink: &mut dyn FnMut(Item<'_>) -> ControlFlow<()>,
     ) -> io::Result<ControlFlow<()>> {
         while let Some((file, waiting)) = self.waiting.pop_front() {
-            let flow = self
-                .file(&file, waiting, sink)
-                .map_err(|error| at_file(&file, error))?;
-            if flow.is_break() {
-                return Ok(flow);
+            match self.file(&file, waiting, sink) {
+                Ok(ControlFlow::Continue(())) => {}
+                Ok(stop) => return Ok(stop),
+                Err(error) => {
+                    let _ = self.guard.finish(sink); // an event that was held has been read all the same
+                    return Err(at_file(&file, error));
+                }
             }
         }
         Ok(self.guard.finish(sink))

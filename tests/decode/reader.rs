@@ -345,6 +345,20 @@ fn what_is_longer_than_the_limit_is_refused_once_and_passed_over() {
 }
 
 #[test]
+fn an_element_of_an_array_that_is_too_long_costs_itself_however_it_arrives() {
+    let options = Options {
+        bytes_max: 64,
+        ..Options::default()
+    };
+    let long = format!("\"{}, \\\", x\"", "x".repeat(70));
+    let text = format!("[{long},{{\"time\":1}}, {{\"time\":2}}]\n{{\"time\":3}}\n");
+    for piece in [1, 7, 40, 1 << 20] {
+        let (found, _) = read_pieces(&plain_job(), text.as_bytes(), piece, options).unwrap();
+        assert_eq!(words(&found), ["too_long", "1", "2", "3"], "by {piece}");
+    }
+}
+
+#[test]
 fn one_wrong_clock_in_a_file_is_far_future_and_a_gap_in_the_data_is_not() {
     // Five-minute buckets: a jump is more than 1,000 of them, 3.5 days.
     let day = 86_400_000_i64;
@@ -398,6 +412,30 @@ fn one_wrong_clock_in_a_file_is_far_future_and_a_gap_in_the_data_is_not() {
     ] {
         assert_eq!(days(times), ms(expected), "{claim}");
     }
+}
+
+#[test]
+fn an_event_that_was_held_when_the_file_broke_is_told() {
+    let mut gzip = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+    gzip.write_all(b"{\"time\":\"2024-01-01\"}\n{\"time\":\"2031-01-01\"}\n")
+        .unwrap();
+    let bytes = [&gzip.finish().unwrap()[..], b"no gzip"].concat();
+    let mut reader = Reader::from_bytes(
+        &plain_job(),
+        "x",
+        io::Cursor::new(bytes),
+        Options::default(),
+    );
+    let mut told = Vec::new();
+    let broke = reader.run(&mut |item| {
+        told.push(match item {
+            Item::Event { .. } => "event",
+            Item::Rejected { rejection, .. } => rejection.reason.label(),
+        });
+        ControlFlow::Continue(())
+    });
+    assert!(broke.is_err());
+    assert_eq!(told, ["event", "far_future"]);
 }
 
 #[test]
