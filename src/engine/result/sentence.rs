@@ -45,6 +45,10 @@ fn buckets(count: u32) -> String {
 fn against_the_usual(record: &Record, actual: f64, typical: f64, text: &mut String) {
     let _ = write!(text, " was {}", number(actual));
     match ratio(actual, typical) {
+        _ if actual == typical => text.push_str(", as expected"),
+        Some(ratio) if ratio == "0 %" => {
+            let _ = write!(text, ", about the usual {}", number(typical));
+        }
         Some(ratio) if actual > typical => {
             let _ = write!(text, ", {ratio} above the usual {}", number(typical));
         }
@@ -54,11 +58,8 @@ fn against_the_usual(record: &Record, actual: f64, typical: f64, text: &mut Stri
         None if actual > typical => {
             let _ = write!(text, ", above the usual {}", number(typical));
         }
-        None if actual < typical => {
-            let _ = write!(text, ", below the usual {}", number(typical));
-        }
         None => {
-            let _ = write!(text, ", as expected, but in an unusual pattern");
+            let _ = write!(text, ", below the usual {}", number(typical));
         }
     }
     if let (Some(low), Some(high)) = (
@@ -70,6 +71,8 @@ fn against_the_usual(record: &Record, actual: f64, typical: f64, text: &mut Stri
     let why = &record.explanation;
     if why.single_bucket_impact.is_none() && why.multi_bucket_impact.is_some() {
         text.push_str(", but the last dozen buckets together are unusual");
+    } else if actual == typical {
+        text.push_str(", but in an unusual pattern");
     }
 }
 
@@ -98,7 +101,7 @@ fn subject(record: &Record) -> String {
     text
 }
 
-/// "3.2 times" or "40 %"; `None` when the two cannot be set against each other.
+/// "3.2 times" or "40 %", or just "far"; `None` when the two cannot be set against each other.
 fn ratio(actual: f64, typical: f64) -> Option<String> {
     let ratio = actual / typical;
     if !(ratio.is_finite() && ratio > 0.0 && typical.abs() > 1e-9) {
@@ -106,6 +109,7 @@ fn ratio(actual: f64, typical: f64) -> Option<String> {
     }
     let apart = if ratio >= 1.0 { ratio } else { 1.0 / ratio };
     Some(match apart {
+        r if r >= 10_000.0 => "far".to_owned(),
         r if r >= 10.0 => format!("{} times", number(r.round())),
         r if r >= 2.0 => format!("{r:.1} times"),
         _ => format!("{:.0} %", 100.0 * (ratio - 1.0).abs()),
@@ -203,6 +207,19 @@ mod tests {
             of_record(&one),
             "The event count for status 404 was 4, 3 % above the usual 3.9 (95 %: 0 to 8)."
         );
+        one.typical = vec![4.001];
+        assert_eq!(
+            of_record(&one),
+            "The event count for status 404 was 4, about the usual 4.001 (95 %: 0 to 8)."
+        );
+        one.typical = vec![4.0];
+        assert!(
+            of_record(&one)
+                .ends_with("was 4, as expected (95 %: 0 to 8), but in an unusual pattern.")
+        );
+        one.typical = vec![0.0003];
+        assert!(of_record(&one).contains("was 4, far above the usual 0.0003 (95 %"));
+        one.typical = vec![3.9];
         one.explanation.single_bucket_impact = None;
         one.explanation.multi_bucket_impact = Some(3);
         one.history = 1;
