@@ -145,6 +145,9 @@ pub fn run(args: &Args, color: Color) -> anyhow::Result<ExitCode> {
     let bytes_read = reader.bytes_read_counter();
     let mut session = Session::new(args, color, job, total.is_none())?;
     let progress = Progress::new(total);
+    if args.files.iter().any(|file| file == Path::new("-")) && io::stdin().is_terminal() {
+        eprintln!("tidewatch: reading events from the keyboard; Ctrl-D ends them");
+    }
     let mut failure = None;
     let read = reader.run(&mut |item| match session.take(item) {
         _ if interrupt.asked() => ControlFlow::Break(()),
