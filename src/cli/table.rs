@@ -71,7 +71,7 @@ pub(super) fn anomaly(group: &Group, style: Style) -> String {
     let when = format!("{} {:>5}", minute(*start_ms), length(end_ms - start_ms));
     let who = named(&peak.series);
     let what = match who.is_empty() {
-        true => peak.what.clone(),
+        true => peak.what.to_string(),
         false => format!("{}  {who}", peak.what),
     };
     // when 22, score 13, gaps of 2; the rest is for what it was, then for the numbers, as far as they fit.
@@ -271,11 +271,11 @@ mod tests {
     fn group(what: &str, who: &str, score: f64, actual: f64) -> Group {
         let peak = Finding {
             score,
-            what: what.to_owned(),
-            series: vec![("host.name".to_owned(), who.to_owned())],
+            what: what.into(),
+            series: vec![("host.name".to_owned(), who.to_owned())].into(),
             actual: Some(actual),
             typical: Some(296.0),
-            sentence: format!("the mean of {who} was much higher than it ever was"),
+            sentence: format!("the mean of {who} was much higher than it ever was").into(),
             ..Finding::default()
         };
         let lead = Episode {

@@ -1,6 +1,6 @@
 //! What the demo prints: anomalies as they are found, and the verdict at the end.
 
-use crate::cli::findings::{Episode, Finding, Findings, Group};
+use crate::cli::findings::{Episode, Finding, Findings, Group, Names};
 use crate::cli::table::{self, Style};
 use crate::simulate::{Alarm, Label, Outcome, Verdict};
 use crate::time::EventTime;
@@ -23,7 +23,7 @@ pub(super) struct Announcer {
     findings: Findings,
     newest_ms: i64,
     /// Detector and series → end of the last bucket in which it was alarming.
-    alarming: BTreeMap<(u64, Vec<(String, String)>), i64>,
+    alarming: BTreeMap<(u64, Names), i64>,
 }
 
 impl Announcer {
