@@ -119,6 +119,16 @@ fn exit_codes_tell_wrong_usage_from_failure_from_success() {
             1,
             "no/where",
         ),
+        (
+            &["simulate", "--days", "-1"],
+            1,
+            "-1 is not a number from 0 to 36525",
+        ),
+        (
+            &["simulate", "--from", "9999-12-31"],
+            1,
+            "a time between the years 1 and 9899",
+        ),
         (&["--log-level", "a=b=c", "simulate", "--list"], 1, "a=b=c"),
         (
             &["detect", "job.yaml", "events.ndjson"],
@@ -207,12 +217,14 @@ fn every_bad_event_is_counted_and_kept_by_its_reason_and_every_good_one_is_analy
         assert_eq!(lines.len() as u64, expected, "{reason}");
         for line in lines {
             assert!(!line["detail"].as_str().unwrap().is_empty());
+            let origin = line["origin"].as_str().unwrap();
+            assert!(origin.starts_with("events.ndjson:"), "{line}");
             assert!(
-                line["origin"]
+                line["detail"]
                     .as_str()
                     .unwrap()
-                    .starts_with("events.ndjson:"),
-                "{line}"
+                    .starts_with(&format!("{origin}: ")),
+                "the detail begins with file and line: {line}"
             );
             assert!(!line["raw"].as_str().unwrap().is_empty(), "{line}");
         }
@@ -221,6 +233,112 @@ fn every_bad_event_is_counted_and_kept_by_its_reason_and_every_good_one_is_analy
     assert!(
         late.contains("2026-03-01T00:00:30Z"),
         "the late event itself is kept: {late}"
+    );
+}
+
+#[test]
+fn what_was_read_of_a_file_that_breaks_off_is_told_and_the_exit_code_says_that_it_broke() {
+    let events: String = (0..3600).map(|second| event(second, "a")).collect();
+    let mut gzip = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+    gzip.write_all(events.as_bytes()).unwrap();
+    let whole = gzip.finish().unwrap();
+    let dir = dir(&[]);
+    fs::write(dir.path().join("cut.gz"), &whole[..whole.len() * 4 / 5]).unwrap();
+    let detect = |options: &[&str]| {
+        let output = run(
+            dir.path(),
+            &[&["detect", "job.yaml", "cut.gz"], options].concat(),
+        );
+        assert_eq!(code(&output), 1);
+        assert!(
+            stderr(&output).contains("tidewatch: cut.gz: "),
+            "{output:?}"
+        );
+        stdout(&output)
+    };
+    let told = events_in_buckets(&documents(&detect(&[])));
+    assert!(
+        told > 1800 && told.is_multiple_of(60),
+        "whole buckets only: {told}"
+    );
+    let table = detect(&["--format", "table"]);
+    assert!(
+        table.contains(" events, ") && table.contains("none rejected"),
+        "{table}"
+    );
+    detect(&["--state", "half.state"]);
+    assert!(
+        !dir.path().join("half.state").exists(),
+        "half a file is no state to go on from"
+    );
+}
+
+#[test]
+fn no_output_overwrites_an_input_or_another_output() {
+    let dir = dir(&[("events.ndjson", &event(0, "a"))]);
+    for (options, says) in [
+        (
+            &["--out", "events.ndjson"][..],
+            "--out events.ndjson would overwrite what is read",
+        ),
+        (
+            &["--rejected", "./events.ndjson"],
+            "--rejected events.ndjson would overwrite",
+        ),
+        (&["--state", "job.yaml"], "--state job.yaml would overwrite"),
+        (
+            &["--rejected", "-"],
+            "--out and --rejected cannot both be standard output",
+        ),
+        (
+            &["--out", "x", "--rejected", "x"],
+            "--out and --rejected cannot both be x",
+        ),
+    ] {
+        let output = run(
+            dir.path(),
+            &[&["detect", "job.yaml", "events.ndjson"], options].concat(),
+        );
+        assert_eq!(code(&output), 1, "{options:?}");
+        assert!(
+            stderr(&output).contains(says),
+            "{options:?}: {}",
+            stderr(&output)
+        );
+    }
+    assert_eq!(
+        fs::read_to_string(dir.path().join("events.ndjson")).unwrap(),
+        event(0, "a")
+    );
+    let devices = ["--out", "/dev/null", "--rejected", "/dev/null"];
+    let output = run(
+        dir.path(),
+        &[&["detect", "job.yaml", "events.ndjson"], &devices[..]].concat(),
+    );
+    assert_eq!(code(&output), 0, "{}", stderr(&output));
+}
+
+#[test]
+fn the_manuals_example_of_mistakes_is_what_validate_says() {
+    let page = include_str!("../docs/job-configuration.md");
+    let block = |kind: &str| {
+        page.split(kind)
+            .nth(1)
+            .unwrap()
+            .split("```")
+            .next()
+            .unwrap()
+    };
+    let wrong = block("```yaml\n")
+        .replace("bucket_span", "bucket_spam")
+        .replace("function: mean", "function: hihg_mean");
+    let dir = dir(&[("web.yaml", &wrong)]);
+    let output = run(dir.path(), &["validate", "web.yaml"]);
+    assert_eq!(code(&output), 1);
+    let session = block("```console\n");
+    assert_eq!(
+        format!("$ tidewatch validate web.yaml\n{}", stdout(&output)),
+        session
     );
 }
 

@@ -6,7 +6,7 @@
 //! ```
 //!
 //! At the end of the input the open bucket is closed and judged, unless `--state` keeps it open for a later run. Ctrl-C ends the command as if it had never been opened: what is
-//! known so far is written, and the exit code is 130.
+//! known so far is written, and the exit code is 130. A file that cannot be read to its end (a cut gzip) is a failure, after what was read is told.
 
 use super::Color;
 use super::findings::Findings;
@@ -71,7 +71,7 @@ pub struct Args {
     #[arg(long, value_name = "FILE")]
     rejected: Option<PathBuf>,
     /// Leave out what scores less (0 to 100) [default: 0; in a table 1].
-    #[arg(long, value_name = "SCORE", value_parser = score)]
+    #[arg(long, value_name = "SCORE", value_parser = score, allow_negative_numbers = true)]
     min_score: Option<f64>,
     /// Go on from the state in this file, if it is there, and leave the state in it at the end. The open bucket then stays open.
     #[arg(long, value_name = "FILE")]
@@ -138,14 +138,18 @@ fn delimiter(text: &str) -> Result<u8, String> {
 /// Reads everything, says what was unusual.
 pub fn run(args: &Args, color: Color) -> anyhow::Result<ExitCode> {
     let job = Arc::new(Job::from_file(&args.job)?);
+    args.refuse_to_overwrite()?;
     let interrupt = Interrupt::listen()?;
     let mut reader = Reader::open(&job, &args.files, args.input_options())?;
     let total = reader.bytes_total();
     let bytes_read = reader.bytes_read_counter();
     let mut session = Session::new(args, color, job, total.is_none())?;
     let progress = Progress::new(total);
+    if args.files.iter().any(|file| file == Path::new("-")) && io::stdin().is_terminal() {
+        eprintln!("tidewatch: reading events from the keyboard; Ctrl-D ends them");
+    }
     let mut failure = None;
-    let _ = reader.run(&mut |item| match session.take(item) {
+    let read = reader.run(&mut |item| match session.take(item) {
         _ if interrupt.asked() => ControlFlow::Break(()),
         Ok(()) => {
             progress.tick(session.tally.events, || bytes_read.load(Ordering::Relaxed));
@@ -155,10 +159,16 @@ pub fn run(args: &Args, color: Color) -> anyhow::Result<ExitCode> {
             failure = Some(error);
             ControlFlow::Break(())
         }
-    })?;
+    });
     progress.finish();
     if let Some(error) = failure {
         return Err(error);
+    }
+    if let Err(error) = read {
+        // What was read is worth having; a state that holds half a file is not.
+        session.state = None;
+        session.finish(Ending::Cut, &progress)?;
+        return Err(error.into());
     }
     let interrupted = interrupt.asked();
     session.finish(
@@ -185,6 +195,33 @@ impl Args {
             delimiter: self.delimiter,
             ..Options::default()
         }
+    }
+
+    /// An output that is also an input would be emptied before it is read, and two outputs in one place would cut each other's lines.
+    fn refuse_to_overwrite(&self) -> anyhow::Result<()> {
+        let stdout = Path::new("-");
+        let outputs = [
+            ("--out", Some(self.out.as_deref().unwrap_or(stdout))),
+            ("--rejected", self.rejected.as_deref()),
+            ("--state", self.state.as_deref()),
+        ];
+        let outputs: Vec<_> = outputs
+            .into_iter()
+            .filter_map(|(name, path)| Some((name, path?)))
+            .collect();
+        for (at, &(name, path)) in outputs.iter().enumerate() {
+            if let Some((other, _)) = outputs[..at].iter().find(|(_, other)| same(other, path)) {
+                anyhow::bail!("{other} and {name} cannot both be {}", place(path));
+            }
+            let inputs = std::iter::once(&self.job).chain(&self.files);
+            if let Some(input) = inputs
+                .filter(|input| *input != stdout)
+                .find(|input| same(input, path))
+            {
+                anyhow::bail!("{name} {} would overwrite what is read", input.display());
+            }
+        }
+        Ok(())
     }
 
     /// Where results go; `live` says that somebody may be waiting for each of them.
@@ -217,6 +254,21 @@ impl Args {
     }
 }
 
+/// Whether two paths are one file; devices such as `/dev/null` take any number of writers.
+fn same(a: &Path, b: &Path) -> bool {
+    match (std::fs::canonicalize(a), std::fs::canonicalize(b)) {
+        (Ok(a), Ok(b)) => a == b && a.is_file(),
+        _ => a == b,
+    }
+}
+
+fn place(path: &Path) -> String {
+    match path.to_str() {
+        Some("-") => "standard output".to_owned(),
+        _ => path.display().to_string(),
+    }
+}
+
 /// The least score in a table unless said otherwise: below it are records that nobody would call unusual.
 const TABLE_SCORE_MIN: f64 = 1.0;
 
@@ -225,7 +277,7 @@ const TABLE_SCORE_MIN: f64 = 1.0;
 enum Ending {
     /// By itself: the open bucket is closed and judged.
     Whole,
-    /// By Ctrl-C: the open bucket is left alone, since its count would mean nothing.
+    /// By Ctrl-C, or by a file that could not be read to its end: the open bucket is left alone, since its count would mean nothing.
     Cut,
 }
 
@@ -282,7 +334,11 @@ impl Session {
                 for output in self.pipeline.handle(Input::Event(event)) {
                     if let Output::Rejected(rejection) = &output {
                         self.tally.events -= 1;
-                        self.reject(rejection, raw, origin)?;
+                        let placed = Rejection {
+                            detail: format!("{origin}: {}", rejection.detail),
+                            ..rejection.clone()
+                        };
+                        self.reject(&placed, raw, origin)?;
                     }
                     self.carry(&output)?;
                 }
@@ -364,6 +420,12 @@ fn keep(pipeline: &Pipeline, path: &Path) -> anyhow::Result<()> {
         .with_context(|| format!("--state {}: cannot be written", path.display()))
 }
 
+/// `1 event`, `2,200 events`.
+fn counted(number: u64, what: &str) -> String {
+    let plural = if number == 1 { "" } else { "s" };
+    format!("{} {what}{plural}", grouped(number))
+}
+
 impl Tally {
     /// `2,200 events, 181 buckets, 3 rejected (late 1, malformed 2) in 0.1 s (22,000 events/s)`.
     fn summary(&self, progress: &Progress) -> String {
@@ -378,9 +440,12 @@ impl Tally {
             some => format!("{} rejected ({})", grouped(some), reasons.join(", ")),
         };
         let rate = progress.rate(self.events);
-        let (events, buckets) = (grouped(self.events), grouped(self.buckets));
+        let (events, buckets) = (
+            counted(self.events, "event"),
+            counted(self.buckets, "bucket"),
+        );
         format!(
-            "{events} events, {buckets} buckets, {rejected} in {:.1} s ({rate})",
+            "{events}, {buckets}, {rejected} in {:.1} s ({rate})",
             progress.seconds()
         )
     }

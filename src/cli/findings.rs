@@ -8,7 +8,11 @@
 use crate::simulate::Alarm;
 use crate::time::EventTime;
 use serde_json::Value;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+/// Fields with their values: one copy for all records that share it.
+pub(super) type Names = Arc<Vec<(String, String)>>;
 
 /// One anomaly record.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -18,14 +22,14 @@ pub(super) struct Finding {
     pub(super) score: f64,
     pub(super) detector: u64,
     /// `high_mean(latency_ms)`.
-    pub(super) what: String,
+    pub(super) what: Arc<str>,
     /// By, over and partition fields with their values.
-    pub(super) series: Vec<(String, String)>,
+    pub(super) series: Names,
     /// Influencer fields with their values, strongest first; those of `series` left out.
-    pub(super) influencers: Vec<(String, String)>,
+    pub(super) influencers: Names,
     pub(super) actual: Option<f64>,
     pub(super) typical: Option<f64>,
-    pub(super) sentence: String,
+    pub(super) sentence: Box<str>,
 }
 
 impl Finding {
@@ -68,14 +72,14 @@ impl Finding {
             score: document["record_score"].as_f64()?,
             detector: document["detector_index"].as_u64().unwrap_or(0),
             what: match text("field_name") {
-                Some(field) => format!("{function}({field})"),
-                None => function,
+                Some(field) => format!("{function}({field})").into(),
+                None => function.into(),
             },
-            series,
-            influencers,
+            series: Arc::new(series),
+            influencers: Arc::new(influencers),
             actual: first("actual"),
             typical: first("typical"),
-            sentence: text("description").unwrap_or_default(),
+            sentence: text("description").unwrap_or_default().into(),
         })
     }
 
@@ -88,7 +92,7 @@ impl Finding {
             entities: self
                 .series
                 .iter()
-                .chain(&self.influencers)
+                .chain(&*self.influencers)
                 .cloned()
                 .collect(),
         }
@@ -140,10 +144,24 @@ pub(super) struct Findings {
     score_min: f64,
     records: BTreeMap<SeriesPoint, Finding>,
     influencers: BTreeMap<(String, String), BTreeMap<i64, f64>>,
+    /// What records share.
+    names: BTreeSet<Names>,
+    whats: BTreeSet<Arc<str>>,
 }
 
 /// Detector, series, bucket start: records sorted by it lie as episodes need them.
-type SeriesPoint = (u64, Vec<(String, String)>, i64);
+type SeriesPoint = (u64, Names, i64);
+
+/// The copy of `one` that is kept.
+fn shared<T: ?Sized + Ord>(kept: &mut BTreeSet<Arc<T>>, one: &Arc<T>) -> Arc<T> {
+    match kept.get(one) {
+        Some(known) => Arc::clone(known),
+        None => {
+            kept.insert(Arc::clone(one));
+            Arc::clone(one)
+        }
+    }
+}
 
 impl Findings {
     /// Keeps what scores at least `score_min`.
@@ -156,7 +174,10 @@ impl Findings {
 
     /// Takes a document of any kind; a later one of the same bucket and series replaces an earlier one.
     pub(super) fn add(&mut self, document: &Value) {
-        if let Some(finding) = Finding::from_record(document) {
+        if let Some(mut finding) = Finding::from_record(document) {
+            finding.what = shared(&mut self.whats, &finding.what);
+            finding.series = shared(&mut self.names, &finding.series);
+            finding.influencers = shared(&mut self.names, &finding.influencers);
             let key = (finding.detector, finding.series.clone(), finding.start_ms);
             match finding.score >= self.score_min {
                 true => drop(self.records.insert(key, finding)),
@@ -303,6 +324,20 @@ mod tests {
     }
 
     #[test]
+    fn records_of_a_series_share_its_names() {
+        let mut findings = Findings::new(0.0);
+        for minute in 1..4 {
+            findings.add(&record(minute, "a", 40.0));
+        }
+        let kept: Vec<&Finding> = findings.records().collect();
+        for other in &kept[1..] {
+            assert!(Arc::ptr_eq(&kept[0].series, &other.series));
+            assert!(Arc::ptr_eq(&kept[0].influencers, &other.influencers));
+            assert!(Arc::ptr_eq(&kept[0].what, &other.what));
+        }
+    }
+
+    #[test]
     fn the_later_word_on_a_record_counts() {
         let mut findings = Findings::new(10.0);
         findings.add(&record(1, "a", 90.0));
@@ -315,11 +350,11 @@ mod tests {
     #[test]
     fn a_finding_names_its_series_once_and_then_its_influencers() {
         let finding = Finding::from_record(&record(1, "a", 90.0)).unwrap();
-        assert_eq!(finding.what, "high_mean(latency_ms)");
+        assert_eq!(&*finding.what, "high_mean(latency_ms)");
         let pair = |field: &str, value: &str| (field.to_owned(), value.to_owned());
-        assert_eq!(finding.series, [pair("host.name", "a")]);
+        assert_eq!(*finding.series, [pair("host.name", "a")]);
         assert_eq!(
-            finding.influencers,
+            *finding.influencers,
             [pair("user.name", "ada"), pair("user.name", "ben")]
         );
     }

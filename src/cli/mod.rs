@@ -137,7 +137,7 @@ pub fn main() -> ExitCode {
         Ok(code) => code,
         Err(error) if is_broken_pipe(&error) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("tidewatch: {error:#}");
+            eprintln!("tidewatch: {}", causes(&error));
             ExitCode::FAILURE
         }
     }
@@ -199,6 +199,18 @@ fn start_logging(wanted: &str, color: Color, format: LogFormat) -> anyhow::Resul
     Ok(())
 }
 
+/// The error and its causes on one line. Some errors quote their cause already: that is not said again.
+fn causes(error: &anyhow::Error) -> String {
+    error.chain().fold(String::new(), |text, cause| {
+        let cause = cause.to_string();
+        match text.as_str() {
+            "" => cause,
+            said if said.contains(&cause) => text,
+            said => format!("{said}: {cause}"),
+        }
+    })
+}
+
 /// Whether the cause is a reader of our output that went away.
 fn is_broken_pipe(error: &anyhow::Error) -> bool {
     error.chain().any(|cause| {
@@ -211,6 +223,16 @@ fn is_broken_pipe(error: &anyhow::Error) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn an_error_says_each_cause_once() {
+        let cause = io::Error::other("no such luck");
+        let quoting = anyhow::Error::new(cause).context("line 3: no such luck");
+        assert_eq!(
+            causes(&quoting.context("job.yaml")),
+            "job.yaml: line 3: no such luck"
+        );
+    }
 
     #[test]
     fn the_command_line_contradicts_itself_nowhere() {

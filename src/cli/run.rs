@@ -103,6 +103,14 @@ fn load_jobs(files: &[PathBuf]) -> anyhow::Result<Vec<Arc<Job>>> {
             }
         }
     }
+    for (job, file) in jobs.values() {
+        for group in job.groups.iter().filter(|group| jobs.contains_key(*group)) {
+            mistakes.push(format!(
+                "{}: groups: \"{group}\" is the id of a job; a group needs another name",
+                file.display()
+            ));
+        }
+    }
     anyhow::ensure!(mistakes.is_empty(), "{}", mistakes.join("\n"));
     Ok(jobs.into_values().map(|(job, _)| job).collect())
 }
@@ -235,4 +243,34 @@ impl Worker {
 
 fn millis(duration: Duration) -> i64 {
     i64::try_from(duration.as_millis()).unwrap_or(i64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn jobs_and_groups_share_one_name_space() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = |name: &str, head: &str| {
+            let path = folder.path().join(name);
+            let rest = "analysis_config: {detectors: [{function: count}]}\ndata_description: {}\ndatafeed_config: {indices: [x]}\n";
+            std::fs::write(&path, format!("{head}\n{rest}")).unwrap();
+            path
+        };
+        let web = file("web.yaml", "groups: [shop]");
+        let ops = file("ops.yaml", "groups: [web, shop]");
+        let again = file("again.yaml", "job_id: web");
+        assert_eq!(load_jobs(std::slice::from_ref(&web)).unwrap().len(), 1);
+        let said = load_jobs(&[web, ops, again]).unwrap_err().to_string();
+        let said = said.replace(&format!("{}/", folder.path().display()), "");
+        let lines: Vec<&str> = said.lines().collect();
+        assert_eq!(
+            lines,
+            [
+                "again.yaml: job_id: \"web\" is also the job of web.yaml; each needs its own",
+                "ops.yaml: groups: \"web\" is the id of a job; a group needs another name",
+            ]
+        );
+    }
 }

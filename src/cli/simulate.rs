@@ -24,19 +24,29 @@ pub struct Args {
     #[arg(default_value = "web", value_name = "SCENARIO")]
     scenario: String,
     /// The same seed gives the same events, on every machine.
-    #[arg(long, default_value_t = 1, value_name = "N")]
+    #[arg(
+        long,
+        default_value_t = 1,
+        value_name = "N",
+        allow_negative_numbers = true
+    )]
     seed: u64,
     /// When the feed begins: a day or an ISO 8601 moment [default: the scenario's, 2026-03-02].
     #[arg(long, value_name = "TIME")]
     from: Option<String>,
     /// How long it is.
-    #[arg(long, value_name = "DAYS", conflicts_with = "events")]
+    #[arg(
+        long,
+        value_name = "DAYS",
+        conflicts_with = "events",
+        allow_negative_numbers = true
+    )]
     days: Option<f64>,
     /// Stop after so many events, however long that takes.
     #[arg(long, value_name = "N")]
     events: Option<u64>,
     /// Events a second, mean over a week.
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", allow_negative_numbers = true)]
     rate: Option<f64>,
     /// How many hosts.
     #[arg(long, value_name = "N")]

@@ -6,6 +6,7 @@
 use super::findings::{Episode, Findings, Group, Influencer};
 use crate::engine::result::Severity;
 use crate::time::EventTime;
+use std::collections::BTreeSet;
 use std::fmt::Write;
 
 /// However many anomalies are shown, no more influencers than these.
@@ -37,8 +38,15 @@ pub(super) fn render(findings: &Findings, style: Style) -> String {
         text.push('\n');
         let shown = style.top.min(INFLUENCERS_SHOWN_MAX);
         heading(&mut text, style, "Influencers", shown, influencers.len());
-        for influencer in influencers.iter().take(shown) {
-            text.push_str(&influencer_line(influencer, style));
+        let shown: Vec<(String, &Influencer)> = influencers
+            .iter()
+            .take(shown)
+            .map(|one| (format!("{}={}", one.field, one.value), one))
+            .collect();
+        let longest = shown.iter().map(|(name, _)| name.chars().count()).max();
+        let width = longest.unwrap_or(0).min(style.width.max(60) - 33);
+        for (name, influencer) in shown {
+            text.push_str(&influencer_line(&name, influencer, width, style));
         }
     }
     text
@@ -63,7 +71,7 @@ pub(super) fn anomaly(group: &Group, style: Style) -> String {
     let when = format!("{} {:>5}", minute(*start_ms), length(end_ms - start_ms));
     let who = named(&peak.series);
     let what = match who.is_empty() {
-        true => peak.what.clone(),
+        true => peak.what.to_string(),
         false => format!("{}  {who}", peak.what),
     };
     // when 22, score 13, gaps of 2; the rest is for what it was, then for the numbers, as far as they fit.
@@ -84,14 +92,20 @@ pub(super) fn anomaly(group: &Group, style: Style) -> String {
         let _ = writeln!(text, "  {}", paint(style, "2", &line));
     }
     if !group.others.is_empty() {
-        let name = |other: &Episode| {
+        let name = |other: &&Episode| {
             format!(
                 "{} ({:.0})",
                 named(&other.peak.series),
                 other.peak.score.floor()
             )
         };
-        let others: Vec<String> = group.others.iter().map(name).collect();
+        // A series that was odd twice in the lead's time is one more all the same, told with its strongest.
+        let mut seen = BTreeSet::new();
+        let others = group.others.iter();
+        let others: Vec<String> = others
+            .filter(|other| seen.insert(&other.peak.series))
+            .map(|other| name(&other))
+            .collect();
         let words = format!("and {} more: {}", others.len(), others.join(", "));
         let _ = writeln!(text, "  {}", paint(style, "2", &cut(&words, width - 2)));
     }
@@ -107,17 +121,15 @@ fn named(fields: &[(String, String)]) -> String {
     pairs.join(" ")
 }
 
-fn influencer_line(influencer: &Influencer, style: Style) -> String {
+/// ` 93 critical   host.name=web-03  12 buckets`, the name in so many columns.
+fn influencer_line(name: &str, influencer: &Influencer, width: usize, style: Style) -> String {
     let buckets = match influencer.buckets {
         1 => "1 bucket".to_owned(),
-        many => format!("{many} buckets"),
+        many => format!("{} buckets", super::output::grouped(many as u64)),
     };
-    let name = cut(
-        &format!("{}={}", influencer.field, influencer.value),
-        style.width.max(60) - 30,
-    );
+    let name = cut(name, width);
     format!(
-        "{}  {name}  {}\n",
+        "{}  {name:width$}  {}\n",
         badge(influencer.score, style),
         paint(style, "2", &buckets)
     )
@@ -148,7 +160,7 @@ fn paint(style: Style, code: &str, text: &str) -> String {
 }
 
 /// `2026-03-09 15:00`.
-fn minute(ms: i64) -> String {
+pub(super) fn minute(ms: i64) -> String {
     let text = EventTime(ms).to_string();
     match text.split_once('T') {
         Some((day, time)) if time.ends_with(":00Z") => format!("{day} {}", &time[..5]),
@@ -218,7 +230,7 @@ fn figure(x: f64) -> String {
 }
 
 /// At most `width` characters, with an ellipsis where something was cut; control characters are shown as `?`.
-fn cut(text: &str, width: usize) -> String {
+pub(super) fn cut(text: &str, width: usize) -> String {
     let clean = text.chars().map(|c| if c.is_control() { '?' } else { c });
     match text.chars().count() <= width {
         true => clean.collect(),
@@ -227,10 +239,18 @@ fn cut(text: &str, width: usize) -> String {
 }
 
 /// The text in lines of at most `width` characters, broken between words where that is possible.
-fn wrap(text: &str, width: usize) -> Vec<String> {
-    let mut lines: Vec<String> = Vec::new();
+pub(super) fn wrap(text: &str, width: usize) -> Vec<String> {
+    let mut words: Vec<String> = Vec::new();
     for word in text.split_whitespace() {
-        let word = cut(word, width);
+        match words.last_mut() {
+            // A per cent sign stays with its number.
+            Some(number) if word.starts_with('%') => *number += &format!(" {word}"),
+            _ => words.push(word.to_owned()),
+        }
+    }
+    let mut lines: Vec<String> = Vec::new();
+    for word in words {
+        let word = cut(&word, width);
         match lines.last_mut() {
             Some(line) if line.chars().count() + 1 + word.chars().count() <= width => {
                 line.push(' ');
@@ -251,11 +271,11 @@ mod tests {
     fn group(what: &str, who: &str, score: f64, actual: f64) -> Group {
         let peak = Finding {
             score,
-            what: what.to_owned(),
-            series: vec![("host.name".to_owned(), who.to_owned())],
+            what: what.into(),
+            series: vec![("host.name".to_owned(), who.to_owned())].into(),
             actual: Some(actual),
             typical: Some(296.0),
-            sentence: format!("the mean of {who} was much higher than it ever was"),
+            sentence: format!("the mean of {who} was much higher than it ever was").into(),
             ..Finding::default()
         };
         let lead = Episode {
@@ -292,6 +312,48 @@ mod tests {
         assert!(text(70).starts_with(
             "2026-03-09 15:00   45m   93 critical   high_mean(latency_ms)  host.na…\n"
         ));
+    }
+
+    #[test]
+    fn a_series_is_told_once_among_the_others_and_a_per_cent_sign_stays_with_its_number() {
+        let mut twice = group("count", "web-03", 90.0, 5.0);
+        twice.others.push(twice.others[0].clone());
+        let style = Style {
+            width: 80,
+            color: false,
+            top: 5,
+        };
+        assert!(anomaly(&twice, style).contains("  and 1 more: host.name=web-03 (90)\n"));
+        assert_eq!(
+            wrap("between 3 and 4 (95 %: 2 to 5)", 20),
+            ["between 3 and 4", "(95 %: 2 to 5)"]
+        );
+    }
+
+    #[test]
+    fn influencers_stand_in_columns() {
+        let influencer = |value: &str, buckets| Influencer {
+            field: "host".to_owned(),
+            value: value.to_owned(),
+            score: 80.0,
+            buckets,
+        };
+        let style = Style {
+            width: 60,
+            color: false,
+            top: 5,
+        };
+        let line = |value, buckets| {
+            let one = influencer(value, buckets);
+            influencer_line(&format!("{}={}", one.field, one.value), &one, 9, style)
+        };
+        assert_eq!(
+            [line("a", 1), line("bcdefgh", 43_600)],
+            [
+                " 80 critical   host=a     1 bucket\n",
+                " 80 critical   host=bcd…  43,600 buckets\n"
+            ]
+        );
     }
 
     #[test]

@@ -43,6 +43,8 @@ enum State {
     Discarding,
     /// In a line that is too long and no object.
     DiscardingLine,
+    /// In an array's element that is too long and no object.
+    DiscardingElement(Element),
 }
 
 /// The state between calls.
@@ -74,7 +76,7 @@ impl Framer {
         match self.state {
             State::Between => {}
             State::Inside => return self.inside(bytes, 0, at_end),
-            State::Discarding | State::DiscardingLine => match self.discard(bytes, at_end) {
+            _ => match self.discard(bytes, at_end) {
                 Ok(resume) => at = resume,
                 Err(frame) => return frame,
             },
@@ -158,8 +160,9 @@ impl Framer {
 
     /// Where the thing that is too long ends, or how much of it these bytes are.
     fn discard(&mut self, bytes: &[u8], at_end: bool) -> Result<usize, Frame> {
-        let resume = match self.state {
+        let resume = match &mut self.state {
             State::DiscardingLine => memchr(b'\n', bytes),
+            State::DiscardingElement(element) => element.end(bytes),
             _ => match self.braces.advance(bytes) {
                 Bound::Closed(length) | Bound::Cut(length) => Some(length),
                 Bound::Unknown(_) => None,
@@ -175,7 +178,7 @@ impl Framer {
         }
         // One byte stays, so that a brace still sees the line end before it.
         let at = match self.state {
-            State::DiscardingLine => bytes.len(),
+            State::DiscardingLine | State::DiscardingElement(_) => bytes.len(),
             _ => self.braces.at.saturating_sub(1),
         };
         self.braces.forget(at);
@@ -185,9 +188,10 @@ impl Framer {
     /// Something at `at` that is no object.
     fn other(&mut self, bytes: &[u8], at: usize, at_end: bool) -> Frame {
         let rest = &bytes[at..];
+        let mut element = Element::default();
         let length = match self.arrays {
             0 => memchr(b'\n', rest),
-            _ => element_end(rest),
+            _ => element.end(rest),
         };
         match length {
             Some(length) => {
@@ -199,7 +203,10 @@ impl Framer {
                 }
             }
             None if rest.len() > self.bytes_max => {
-                self.state = State::DiscardingLine;
+                self.state = match self.arrays {
+                    0 => State::DiscardingLine,
+                    _ => State::DiscardingElement(element),
+                };
                 Frame::TooLong {
                     at,
                     end: bytes.len(),
@@ -214,21 +221,29 @@ impl Framer {
     }
 }
 
-/// The end of an array's element that is no object: a comma or bracket outside of text, or the line's end.
-fn element_end(bytes: &[u8]) -> Option<usize> {
-    let mut at = 0;
-    let mut in_text = false;
-    while at < bytes.len() {
-        match bytes[at] {
-            b'\n' => return Some(at),
-            b',' | b']' if !in_text => return Some(at),
-            b'"' => in_text = !in_text,
-            b'\\' if in_text => at += 1,
-            _ => {}
-        }
-        at += 1;
+/// Looks for the end of an array's element that is no object: a comma or bracket outside of text, or the line's end; can stop at any
+/// byte and go on when there are more.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+struct Element {
+    in_text: bool,
+    /// The last byte was a backslash in text.
+    escaped: bool,
+}
+
+impl Element {
+    fn end(&mut self, bytes: &[u8]) -> Option<usize> {
+        bytes.iter().position(|&byte| {
+            match byte {
+                b'\n' => return true,
+                _ if std::mem::take(&mut self.escaped) => {}
+                b',' | b']' if !self.in_text => return true,
+                b'"' => self.in_text = !self.in_text,
+                b'\\' => self.escaped = self.in_text,
+                _ => {}
+            }
+            false
+        })
     }
-    None
 }
 
 /// How far an object reaches, counted from its first byte.

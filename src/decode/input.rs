@@ -220,11 +220,13 @@ impl Reader {
         sink: &mut dyn FnMut(Item<'_>) -> ControlFlow<()>,
     ) -> io::Result<ControlFlow<()>> {
         while let Some((file, waiting)) = self.waiting.pop_front() {
-            let flow = self
-                .file(&file, waiting, sink)
-                .map_err(|error| at_file(&file, error))?;
-            if flow.is_break() {
-                return Ok(flow);
+            match self.file(&file, waiting, sink) {
+                Ok(ControlFlow::Continue(())) => {}
+                Ok(stop) => return Ok(stop),
+                Err(error) => {
+                    let _ = self.guard.finish(sink); // an event that was held has been read all the same
+                    return Err(at_file(&file, error));
+                }
             }
         }
         Ok(self.guard.finish(sink))
@@ -367,8 +369,14 @@ impl Decoder {
             return Ok(header);
         }
         let names = cells.iter().collect::<Vec<_>>().join(", ");
+        let other = [';', '\t', '|'].into_iter().find(|c| names.contains(*c));
+        let hint = match other.filter(|_| cells.len() == 1) {
+            Some('\t') => "--delimiter '\\t' reads tabs".to_owned(),
+            Some(other) => format!("--delimiter '{other}' reads such columns"),
+            None => "data_description.time_field names the column".to_owned(),
+        };
         Err(invalid(format!(
-            "the CSV header has no column {:?} for the time; it has: {} (data_description.time_field names the column)",
+            "the CSV header has no column {:?} for the time; it has: {} ({hint})",
             self.time_field,
             shown(&names)
         )))

@@ -3,7 +3,8 @@
 //! gzip (several members too) and zstd (several frames too) are known by their first bytes, not by the file's name. Nothing waits
 //! for a full buffer: what a pipe has, it delivers.
 
-use std::io::{self, Cursor, Read};
+use flate2::bufread::GzDecoder;
+use std::io::{self, BufRead, BufReader, Cursor, Read};
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
@@ -42,12 +43,65 @@ pub(super) fn plain(mut inner: Bytes) -> io::Result<Bytes> {
     let head = &head[..length];
     let whole = Cursor::new(head.to_vec()).chain(inner);
     Ok(if head.starts_with(GZIP) {
-        Box::new(flate2::read::MultiGzDecoder::new(whole))
+        Box::new(Gzip::new(whole))
     } else if head == ZSTD {
         Box::new(zstd::stream::read::Decoder::new(whole)?)
     } else {
         Box::new(whole)
     })
+}
+
+/// The members of a gzip file, one after another; zeros between and after them, with which tapes and block devices fill up, are
+/// passed over, as `gzip` does.
+struct Gzip<R> {
+    /// `None` at the end.
+    member: Option<GzDecoder<BufReader<R>>>,
+}
+
+impl<R: Read> Gzip<R> {
+    fn new(whole: R) -> Gzip<R> {
+        Gzip {
+            member: Some(GzDecoder::new(BufReader::new(whole))),
+        }
+    }
+
+    /// What follows the member that has ended.
+    fn next_member(mut rest: BufReader<R>) -> io::Result<Option<GzDecoder<BufReader<R>>>> {
+        loop {
+            let bytes = match rest.fill_buf() {
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+                other => other?,
+            };
+            let Some(&first) = bytes.first() else {
+                return Ok(None);
+            };
+            match first {
+                0 => {
+                    let zeros = bytes.iter().take_while(|&&byte| byte == 0).count();
+                    rest.consume(zeros);
+                }
+                first if first == GZIP[0] => return Ok(Some(GzDecoder::new(rest))),
+                _ => {
+                    let why = "the gzip data end, and what follows is not gzip";
+                    return Err(io::Error::new(io::ErrorKind::InvalidData, why));
+                }
+            }
+        }
+    }
+}
+
+impl<R: Read> Read for Gzip<R> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        while let Some(member) = &mut self.member {
+            let count = member.read(buffer)?;
+            if count > 0 || buffer.is_empty() {
+                return Ok(count);
+            }
+            let ended = self.member.take().expect("it has just been read");
+            self.member = Gzip::next_member(ended.into_inner())?;
+        }
+        Ok(0)
+    }
 }
 
 struct Counted {

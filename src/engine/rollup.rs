@@ -219,6 +219,9 @@ impl Rollup {
         if self.state.next.is_some_and(|next| bucket.start < next) {
             return; // totals after the end, or of a shard that was not waited for: its counts are in, its buckets are judged no more
         }
+        if self.state.next.is_none() && bucket.is_counts_only() {
+            return; // nothing has happened yet but refusals: the first bucket is that of the first event
+        }
         match self.state.pending.get_mut(&bucket.start) {
             Some(known) => merge(known, bucket),
             None => {
@@ -282,10 +285,14 @@ impl Rollup {
             None => Vec::new(),
         };
         self.take_sizes(BucketStart(i64::MAX));
-        let at = self.state.next.map_or(BucketStart(0), |next| {
-            BucketStart(next.0 - self.job.bucket_span.millis())
-        });
-        outputs.push(Output::Result(self.size_document(at)));
+        let last = self
+            .state
+            .next
+            .map(|next| BucketStart(next.0 - self.job.bucket_span.millis()));
+        if let Some(last) = last {
+            outputs.push(Output::Result(self.size_document(last)));
+        }
+        let at = last.unwrap_or(BucketStart(0));
         outputs.push(Output::Result(
             self.writer.data_counts(at, self.job_counts()),
         ));

@@ -55,7 +55,7 @@ pub enum RestoreError {
     },
     /// Of another job, or of the same job before its analysis was changed.
     #[error(
-        "the snapshot belongs to another configuration of the job; reset the job to start anew"
+        "the snapshot belongs to another configuration of the job; reset the job, or remove the state, to start anew"
     )]
     Job,
 }

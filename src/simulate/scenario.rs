@@ -166,17 +166,15 @@ pub fn parse_time(text: &str) -> Result<EventTime, ScenarioError> {
             NaiveDate::parse_from_str(text, "%Y-%m-%d")
                 .map(|day| day.and_time(NaiveTime::MIN).and_utc().timestamp_millis())
         });
-    match moment {
+    let expected = match moment {
         // A century of events after it must still be a time.
         Ok(ms) if (EventTime::MIN.0..EventTime::MAX.0 - 36_525 * DAY_MS).contains(&ms) => {
-            Ok(EventTime(ms))
+            return Ok(EventTime(ms));
         }
-        _ => Err(wrong(
-            "from",
-            format!("\"{text}\""),
-            "a day such as 2026-03-02 or a moment such as 2026-03-02T00:00:00Z",
-        )),
-    }
+        Ok(_) => "a time between the years 1 and 9899",
+        Err(_) => "a day such as 2026-03-02 or a moment such as 2026-03-02T00:00:00Z",
+    };
+    Err(wrong("from", format!("\"{text}\""), expected))
 }
 
 #[derive(Deserialize)]

@@ -227,7 +227,7 @@ fn all_mistakes_are_told_at_once() {
 #[test]
 fn text_that_is_no_job_is_refused_with_its_place() {
     for (text, expected) in [
-        ("", "web.json: must be an object, not null"),
+        ("", "web.json: is empty; "),
         ("[1]", "web.json: must be an object, not a list"),
         ("a: [1", "web.json: line "),
         ("{\"a\": 1,, }", "web.json: line 1, column 9: "),

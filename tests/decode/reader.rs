@@ -115,6 +115,30 @@ fn gzip_and_zstd_are_known_by_their_bytes_also_in_several_members() {
 }
 
 #[test]
+fn zeros_after_a_gzip_member_are_passed_over_and_anything_else_is_an_error() {
+    let member = |text: &str| {
+        let mut gzip = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+        gzip.write_all(text.as_bytes()).unwrap();
+        gzip.finish().unwrap()
+    };
+    let read = |bytes: Vec<u8>| {
+        let job = plain_job();
+        let options = Options::default();
+        collect(Reader::from_bytes(
+            &job,
+            "x",
+            io::Cursor::new(bytes),
+            options,
+        ))
+    };
+    let (one, two) = (member("{\"time\":1}\n"), member("{\"time\":2}\n"));
+    let padded = [&one[..], &[0; 700], &two, &[0; 512]].concat();
+    assert_eq!(read(padded).unwrap().0.len(), 2);
+    let error = read([&one[..], b"{}"].concat()).unwrap_err().to_string();
+    assert_eq!(error, "x: the gzip data end, and what follows is not gzip");
+}
+
+#[test]
 fn a_rejection_says_file_and_line_and_brings_its_bytes() {
     let (found, raws) = read_pieces(&plain_job(), JSON.as_bytes(), 16, Options::default()).unwrap();
     let details: Vec<String> = found
@@ -259,7 +283,7 @@ fn several_files_are_read_in_order_each_with_its_own_format() {
     assert!(
         error
             .to_string()
-            .contains("no column \"time\" for the time; it has: time;value"),
+            .contains("no column \"time\" for the time; it has: time;value (--delimiter ';' reads such columns)"),
         "{error}"
     );
     let missing = Reader::open(
@@ -321,6 +345,20 @@ fn what_is_longer_than_the_limit_is_refused_once_and_passed_over() {
 }
 
 #[test]
+fn an_element_of_an_array_that_is_too_long_costs_itself_however_it_arrives() {
+    let options = Options {
+        bytes_max: 64,
+        ..Options::default()
+    };
+    let long = format!("\"{}, \\\", x\"", "x".repeat(70));
+    let text = format!("[{long},{{\"time\":1}}, {{\"time\":2}}]\n{{\"time\":3}}\n");
+    for piece in [1, 7, 40, 1 << 20] {
+        let (found, _) = read_pieces(&plain_job(), text.as_bytes(), piece, options).unwrap();
+        assert_eq!(words(&found), ["too_long", "1", "2", "3"], "by {piece}");
+    }
+}
+
+#[test]
 fn one_wrong_clock_in_a_file_is_far_future_and_a_gap_in_the_data_is_not() {
     // Five-minute buckets: a jump is more than 1,000 of them, 3.5 days.
     let day = 86_400_000_i64;
@@ -374,6 +412,30 @@ fn one_wrong_clock_in_a_file_is_far_future_and_a_gap_in_the_data_is_not() {
     ] {
         assert_eq!(days(times), ms(expected), "{claim}");
     }
+}
+
+#[test]
+fn an_event_that_was_held_when_the_file_broke_is_told() {
+    let mut gzip = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+    gzip.write_all(b"{\"time\":\"2024-01-01\"}\n{\"time\":\"2031-01-01\"}\n")
+        .unwrap();
+    let bytes = [&gzip.finish().unwrap()[..], b"no gzip"].concat();
+    let mut reader = Reader::from_bytes(
+        &plain_job(),
+        "x",
+        io::Cursor::new(bytes),
+        Options::default(),
+    );
+    let mut told = Vec::new();
+    let broke = reader.run(&mut |item| {
+        told.push(match item {
+            Item::Event { .. } => "event",
+            Item::Rejected { rejection, .. } => rejection.reason.label(),
+        });
+        ControlFlow::Continue(())
+    });
+    assert!(broke.is_err());
+    assert_eq!(told, ["event", "far_future"]);
 }
 
 #[test]

@@ -1,10 +1,15 @@
 //! What the engine finds in small worlds whose truth is known.
 
-use super::support::{Happening, fused, job};
+use super::support::{Happening, fused, job, results};
 use proptest::prelude::*;
 use rand_chacha::rand_core::{Rng, SeedableRng};
 use serde_json::Value;
 use std::collections::BTreeMap;
+use std::sync::Arc;
+use tidewatch::engine::event::{Reason, Rejection};
+use tidewatch::engine::gatherer::Input;
+use tidewatch::engine::pipeline::Pipeline;
+use tidewatch::time::Finality;
 
 /// The last word on every document of a kind, parsed.
 fn documents(lines: &[String], kind: &str) -> Vec<Value> {
@@ -155,6 +160,75 @@ fn a_gap_of_ten_years_costs_a_thousand_empty_buckets_and_the_job_goes_on() {
         .filter(|bucket| bucket["event_count"] == 0)
         .count();
     assert_eq!((buckets.len(), empty), (1150, 1000));
+}
+
+#[test]
+fn a_value_never_seen_before_names_who_brought_it() {
+    let mut events = steady(200, 30);
+    events.push(Happening {
+        at_ms: 150 * 60_000 + 7,
+        host: Some(9),
+        user: 77,
+        value: None,
+    });
+    events.sort_by_key(|event| event.at_ms);
+    let job = tidewatch::config::Job::from_value(&serde_json::json!({
+        "job_id": "strangers",
+        "analysis_config": {"bucket_span": "60s", "influencers": ["host", "user"], "detectors": [{"function": "count", "by_field_name": "host"}]},
+        "data_description": {"time_field": "time"},
+    }));
+    let records = documents(&fused(&Arc::new(job.unwrap()), &events), "record");
+    let first = records
+        .iter()
+        .find(|record| record["by_field_value"] == "host-9")
+        .unwrap_or_else(|| panic!("{records:?}"));
+    assert_eq!(first["timestamp"], 150 * 60_000);
+    assert_eq!(
+        first["influencers"],
+        serde_json::json!([
+            {"influencer_field_name": "host", "influencer_field_values": ["host-9"]},
+            {"influencer_field_name": "user", "influencer_field_values": ["user-77"]},
+        ])
+    );
+    let why = &first["anomaly_score_explanation"];
+    assert_eq!(why["by_field_first_occurrence"], true);
+    assert!(
+        why["typical_value"].is_null(),
+        "what is 0 is left out: {why}"
+    );
+    assert_eq!(
+        first["description"],
+        "The event count for host host-9, never seen before, was 1; mostly user user-77."
+    );
+}
+
+#[test]
+fn without_an_event_there_is_no_bucket_and_the_counts_are_told_all_the_same() {
+    let mut pipeline = Pipeline::new(job(0));
+    let refused = Rejection {
+        reason: Reason::Malformed,
+        detail: String::new(),
+        raw_bytes: 5,
+    };
+    let mut lines: Vec<String> = results(pipeline.handle(Input::Rejected(&refused))).collect();
+    lines.extend(results(pipeline.handle(Input::Flush(Finality::Final))));
+    assert_eq!(lines.len(), 1, "{lines:?}");
+    let counts = &documents(&lines, "data_counts")[0];
+    assert_eq!(counts["bucket_count"], 0);
+    assert_eq!(counts["rejected_event_counts"]["malformed"], 1);
+}
+
+#[test]
+fn model_sizes_have_every_field_that_a_client_looks_for() {
+    let sizes = documents(&fused(&job(2), &steady(10, 5)), "model_size_stats");
+    let fields: Vec<&String> = sizes[0].as_object().unwrap().keys().collect();
+    let expected = "assignment_memory_basis bucket_allocation_failures_count categorization_status categorized_doc_count \
+        dead_category_count failed_category_count frequent_category_count job_id memory_status model_bytes model_bytes_exceeded \
+        model_bytes_memory_limit peak_model_bytes rare_category_count result_type timestamp total_by_field_count \
+        total_category_count total_over_field_count total_partition_field_count";
+    let mut found: Vec<&str> = fields.into_iter().map(String::as_str).collect();
+    found.sort_unstable();
+    assert_eq!(found, expected.split_whitespace().collect::<Vec<_>>());
 }
 
 proptest! {

@@ -33,19 +33,19 @@ Examples:
 #[derive(Debug, clap::Args)]
 pub struct Args {
     /// Days of history.
-    #[arg(long, default_value_t = 14.0, value_name = "DAYS", value_parser = amount)]
+    #[arg(long, default_value_t = 14.0, value_name = "DAYS", value_parser = amount, allow_negative_numbers = true)]
     days: f64,
     /// How long the live part lasts, real seconds.
-    #[arg(long, default_value_t = 30.0, value_name = "SECONDS", value_parser = amount)]
+    #[arg(long, default_value_t = 30.0, value_name = "SECONDS", value_parser = amount, allow_negative_numbers = true)]
     live: f64,
     /// How much faster than life the live part is.
-    #[arg(long, default_value_t = 2880.0, value_name = "N", value_parser = amount)]
+    #[arg(long, default_value_t = 2880.0, value_name = "N", value_parser = amount, allow_negative_numbers = true)]
     speed: f64,
     /// The same seed tells the same story.
     #[arg(long, default_value_t = 1, value_name = "N")]
     seed: u64,
     /// Events a second, mean over a week [default: the scenario's].
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", allow_negative_numbers = true)]
     rate: Option<f64>,
     /// Use this Kafka instead of a log in memory; topics are created for this run, and stay.
     #[arg(long, value_name = "HOST:PORT")]
@@ -118,7 +118,8 @@ pub fn run(args: &Args, color: Color) -> anyhow::Result<ExitCode> {
         "\n{}",
         report::verdict(
             &story.announcer.verdict(&labels),
-            EventTime(scenario.from.0 + 86_400_000)
+            EventTime(scenario.from.0 + 86_400_000),
+            style.width
         )
     )?;
     let (events, seconds) = (story.events, story.progress.seconds());

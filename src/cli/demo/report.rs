@@ -1,6 +1,6 @@
 //! What the demo prints: anomalies as they are found, and the verdict at the end.
 
-use crate::cli::findings::{Episode, Finding, Findings, Group};
+use crate::cli::findings::{Episode, Finding, Findings, Group, Names};
 use crate::cli::table::{self, Style};
 use crate::simulate::{Alarm, Label, Outcome, Verdict};
 use crate::time::EventTime;
@@ -14,6 +14,8 @@ pub(super) const ALARM_SCORE: f64 = 50.0;
 const CRITICAL_SCORE: f64 = 75.0;
 /// How many false alarms are listed.
 const FALSE_ALARMS_SHOWN: usize = 5;
+/// How many of the entities that a false alarm names are listed.
+const NAMES_SHOWN: usize = 2;
 
 /// Says each anomaly once: when its series was calm in the bucket before.
 pub(super) struct Announcer {
@@ -21,7 +23,7 @@ pub(super) struct Announcer {
     findings: Findings,
     newest_ms: i64,
     /// Detector and series → end of the last bucket in which it was alarming.
-    alarming: BTreeMap<(u64, Vec<(String, String)>), i64>,
+    alarming: BTreeMap<(u64, Names), i64>,
 }
 
 impl Announcer {
@@ -99,11 +101,15 @@ impl Announcer {
     }
 }
 
-/// The verdict for a person.
-pub(super) fn verdict(verdict: &Verdict, learning_until: EventTime) -> String {
+/// The verdict for a person, in lines of at most `width` characters (at least 60).
+pub(super) fn verdict(verdict: &Verdict, learning_until: EventTime, width: usize) -> String {
     let mut text = String::from("Verdict\n");
+    let mut line = |what: String, at: EventTime, whom: &str| {
+        let facts = format!("  {what:30}  {}  ", table::minute(at.0));
+        let left = width.max(60).saturating_sub(facts.chars().count());
+        let _ = writeln!(text, "{facts}{}", table::cut(whom, left));
+    };
     for (label, outcome) in &verdict.outcomes {
-        let start = label.start.to_string();
         let what = match outcome {
             Outcome::Found { delay_ms, score } => {
                 format!(
@@ -112,15 +118,10 @@ pub(super) fn verdict(verdict: &Verdict, learning_until: EventTime) -> String {
                     score.floor()
                 )
             }
-            Outcome::Missed => format!("{:30}", "MISSED"),
+            Outcome::Missed => "MISSED".to_owned(),
         };
-        let _ = writeln!(
-            text,
-            "  {what}  {}  {:12}  {}",
-            &start[..16],
-            label.kind,
-            label.description
-        );
+        let whom = format!("{:12}  {}", label.kind, label.description);
+        line(what, label.start, &whom);
     }
     let mut worst: Vec<&Alarm> = verdict
         .false_alarms
@@ -129,22 +130,29 @@ pub(super) fn verdict(verdict: &Verdict, learning_until: EventTime) -> String {
         .collect();
     worst.sort_by(|a, b| b.score.total_cmp(&a.score).then(a.start.cmp(&b.start)));
     for alarm in worst.into_iter().take(FALSE_ALARMS_SHOWN) {
-        let names: Vec<String> = alarm
-            .entities
-            .iter()
-            .map(|(field, value)| format!("{field}={value}"))
-            .collect();
-        let start = alarm.start.to_string();
-        let _ = writeln!(
-            text,
-            "  false alarm           score {:>3.0}  {}  {}",
-            alarm.score.floor(),
-            &start[..16],
-            names.join(" ")
-        );
+        let what = format!("false alarm           score {:>3.0}", alarm.score.floor());
+        line(what, alarm.start, &names(&alarm.entities));
     }
-    text.push_str(&totals(verdict, learning_until));
+    for part in table::wrap(&totals(verdict, learning_until), width.max(60)) {
+        let _ = writeln!(text, "{part}");
+    }
     text
+}
+
+/// Whom an alarm names: the first few, and how many more. One that concerns everybody names hundreds.
+fn names(entities: &[(String, String)]) -> String {
+    let shown = match entities.len() {
+        all if all <= NAMES_SHOWN + 1 => all,
+        _ => NAMES_SHOWN,
+    };
+    let mut words: Vec<String> = entities[..shown]
+        .iter()
+        .map(|(field, value)| format!("{field}={value}"))
+        .collect();
+    if entities.len() > shown {
+        words.push(format!("and {} more", entities.len() - shown));
+    }
+    words.join(" ")
 }
 
 /// Found and missed; false alarms by severity, those of the first day apart: nothing can know the rhythm of a day before it has seen one.
@@ -160,8 +168,56 @@ fn totals(verdict: &Verdict, learning_until: EventTime) -> String {
     let major = count(&|alarm| alarm.start >= learning_until && alarm.score < CRITICAL_SCORE);
     let learning = count(&|alarm| alarm.start < learning_until);
     format!(
-        "{} of {} incidents found; false alarms: {critical} critical, {major} major, and {learning} on the first day, before it had seen one\n",
+        "{} of {} incidents found; false alarms: {critical} critical, {major} major, and {learning} on the first day, before it had seen one",
         verdict.found(),
         verdict.outcomes.len(),
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_false_alarm_that_concerns_everybody_names_a_few_and_no_line_is_wider_than_the_terminal() {
+        let day_ms = 86_400_000;
+        let label = |description: &str| Label {
+            start: EventTime(3 * day_ms),
+            end: EventTime(4 * day_ms),
+            kind: "exfiltration".to_owned(),
+            entity: Default::default(),
+            description: description.to_owned(),
+            expected: String::new(),
+        };
+        let alarm = |hosts: usize| Alarm {
+            start: EventTime(2 * day_ms),
+            end: EventTime(2 * day_ms + 900_000),
+            score: 90.5,
+            entities: (1..=hosts)
+                .map(|host| ("host.name".to_owned(), format!("web-{host:02}")))
+                .collect(),
+        };
+        let labels = [label(
+            "somebody downloads the whole catalogue with the account of ivo",
+        )];
+        let found = Verdict::new(&labels, &[alarm(3), alarm(40)]);
+        for width in [60, 80, 110] {
+            let text = verdict(&found, EventTime(day_ms), width);
+            assert!(
+                text.lines().all(|line| line.chars().count() <= width),
+                "{text}"
+            );
+        }
+        let text = verdict(&found, EventTime(day_ms), 110);
+        let lines: Vec<&str> = text.lines().collect();
+        assert_eq!(
+            lines[1..4],
+            [
+                "  MISSED                          1970-01-04 00:00  exfiltration  somebody downloads the whole catalogue with…",
+                "  false alarm           score  90  1970-01-03 00:00  host.name=web-01 host.name=web-02 host.name=web-03",
+                "  false alarm           score  90  1970-01-03 00:00  host.name=web-01 host.name=web-02 and 38 more",
+            ],
+            "{text}"
+        );
+    }
 }

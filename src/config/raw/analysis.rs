@@ -24,6 +24,7 @@ pub(super) struct Analysis {
     /// `None` when it or the bucket span is wrong (which is noted).
     pub(super) prune_window: Option<TimeText>,
     pub(super) summary_count_field: Option<String>,
+    pub(super) categorization_field: Option<String>,
     pub(super) detectors: Vec<RawDetector>,
     pub(super) influencers: Vec<String>,
     pub(super) multivariate_by_fields: Option<bool>,
@@ -48,6 +49,7 @@ pub(super) fn read(object: Object<'_>) -> Analysis {
         object.unsupported("multivariate_by_fields", "correlations between by values");
     }
     categorization::check(&object, &detectors);
+    let categorization_field = object.name(categorization::FIELD).map(str::to_owned);
     check_duplicates(&object, &detectors);
     check_nested_names(&object, &detectors, &influencers);
     object.finish();
@@ -56,6 +58,7 @@ pub(super) fn read(object: Object<'_>) -> Analysis {
         latency,
         prune_window,
         summary_count_field,
+        categorization_field,
         detectors,
         influencers: influencers.into_iter().map(|(_, name)| name).collect(),
         multivariate_by_fields,

@@ -9,7 +9,8 @@ use std::collections::BTreeSet;
 
 /// The field that holds a message's category.
 const MLCATEGORY: &str = "mlcategory";
-const FIELD: &str = "categorization_field_name";
+/// The field that holds the messages.
+pub(super) const FIELD: &str = "categorization_field_name";
 
 /// Checks the categorization properties and their use by the detectors.
 pub(super) fn check(object: &Object<'_>, detectors: &[RawDetector]) {

@@ -259,8 +259,14 @@ fn check_time_field(object: &Object<'_>, analysis: &Analysis, time_field: &str) 
         if analysis.influencers.iter().any(|name| name == time_field) {
             return Some("analysis_config.influencers".to_owned());
         }
-        (analysis.summary_count_field.as_deref() == Some(time_field))
-            .then(|| "analysis_config.summary_count_field_name".to_owned())
+        let named = [
+            ("summary_count_field_name", &analysis.summary_count_field),
+            ("categorization_field_name", &analysis.categorization_field),
+        ];
+        let (key, _) = named
+            .into_iter()
+            .find(|(_, name)| name.as_deref() == Some(time_field))?;
+        Some(format!("analysis_config.{key}"))
     });
     if let Some(user) = user {
         let message = format!(

@@ -20,6 +20,17 @@ pub(super) fn parse(text: &str, report: &Report) -> Option<Value> {
         Ok(value) => return Some(noted(value, json_notes, report)),
         Err(error) => error,
     };
+    if text.trim().is_empty() {
+        report.wrong(
+            "",
+            "is empty; the least a job has is analysis_config and data_description",
+        );
+        return None;
+    }
+    if brackets_deep(text) > BRACKETS_MAX {
+        report.wrong("", format!("has brackets more than {BRACKETS_MAX} deep"));
+        return None;
+    }
     let (yaml, yaml_notes) =
         with_notes(|seed| seed.deserialize(serde_yaml_ng::Deserializer::from_str(text)));
     let yaml_error = match yaml {
@@ -41,6 +52,24 @@ pub(super) fn parse(text: &str, report: &Report) -> Option<Value> {
         report.wrong(path, message);
     }
     None
+}
+
+/// More brackets inside one another than this are no job. YAML's parser takes time with the square of their depth before it refuses.
+const BRACKETS_MAX: usize = 1000;
+
+/// How deep brackets stand inside one another at most; those in quotes count too.
+fn brackets_deep(text: &str) -> usize {
+    let mut deepest = 0;
+    text.bytes().fold(0usize, |depth, byte| {
+        let depth = match byte {
+            b'[' | b'{' => depth + 1,
+            b']' | b'}' => depth.saturating_sub(1),
+            _ => depth,
+        };
+        deepest = deepest.max(depth);
+        depth
+    });
+    deepest
 }
 
 type Notes = Vec<(String, &'static str)>;
@@ -269,7 +298,10 @@ mod tests {
                 "{text}: {mistakes:?}"
             );
         }
-        let bottomless = "[".repeat(100_000);
-        assert_eq!(read(&bottomless).1.len(), 1);
+        let deep = 100_000;
+        for bottomless in ["[".repeat(deep), format!("a: {}", "{a: ".repeat(deep))] {
+            assert_eq!(read(&bottomless).1, ["has brackets more than 1000 deep"]);
+        }
+        assert!(read(" \n").1[0].starts_with("is empty; "));
     }
 }

@@ -29,6 +29,16 @@ pub struct PartialBucket {
     pub size: ShardSize,
 }
 
+impl PartialBucket {
+    /// Whether nothing happened and nothing was judged: it only carries counts, and its start means nothing.
+    pub fn is_counts_only(&self) -> bool {
+        self.event_count == 0
+            && self.judged.members() == 0
+            && self.records.is_empty()
+            && self.plots.is_empty()
+    }
+}
+
 /// The size of a shard's models.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ShardSize {

@@ -7,7 +7,7 @@
 use super::partial::RecordDraft;
 use super::series::{Finding, LN_RECORD, Series};
 use crate::engine::feature::Statistic;
-use crate::engine::wire::{ClosedBucket, SeriesBucket, SeriesKey};
+use crate::engine::wire::{ClosedBucket, SeriesBucket, SeriesKey, Share};
 use std::collections::BTreeMap;
 use std::f64::consts::LN_2;
 use std::sync::Arc;
@@ -15,6 +15,9 @@ use std::sync::Arc;
 const PRESENCES_MIN: u64 = 20;
 /// ln 24: from a chance a bucket to a chance a block of 24.
 const LN_BLOCK: f64 = 3.178_053_830_347_946;
+
+/// As many values of an influencer at most are told to have come with a rare value.
+const COMPANY_MAX: usize = 20;
 
 /// Presence counts of the by values of one partition, sorted.
 struct Partition {
@@ -33,6 +36,8 @@ pub(super) struct Rare {
     first: bool,
     relative: f64,
     count: f64,
+    /// Who came with it: influencer values, each wholly to blame (functions.md 2.8, as for `rare`); the busiest first.
+    company: Vec<(u16, Arc<str>, f64)>,
 }
 
 impl Rarity {
@@ -89,17 +94,36 @@ impl Rarity {
             + f64::from(u8::from(first));
         let probability = weight / (partition.total as f64 + values);
         let median = f64::from(partition.presences[partition.presences.len() / 2]);
-        Some(Rare {
-            ln_probability: probability.min(1.0).ln(),
+        let ln_probability = probability.min(1.0).ln();
+        (ln_probability < LN_RECORD).then(|| Rare {
+            ln_probability,
             first,
             relative: median / f64::from(own.max(1)),
             count: bucket
                 .cells
                 .first()
                 .map_or(0.0, |cell| cell.measurements() as f64),
+            company: company(bucket),
         })
-        .filter(|rare| rare.ln_probability < LN_RECORD)
     }
+}
+
+fn company(bucket: &SeriesBucket) -> Vec<(u16, Arc<str>, f64)> {
+    let events = |share: &Share| share.cells.first().map_or(0, |cell| cell.measurements());
+    let by_influencer = bucket.shares.chunk_by(|a, b| a.influencer == b.influencer);
+    by_influencer
+        .flat_map(|shares| {
+            let mut shares: Vec<&Share> = shares.iter().collect();
+            shares.sort_by(|a, b| {
+                events(b)
+                    .cmp(&events(a))
+                    .then_with(|| a.value.cmp(&b.value))
+            });
+            shares.truncate(COMPANY_MAX);
+            shares
+        })
+        .map(|share| (share.influencer, share.value.clone(), 1.0))
+        .collect()
 }
 
 impl Rare {
@@ -125,9 +149,11 @@ impl Rare {
         &self,
         detector: usize,
         key: &SeriesKey,
-        influencers: Vec<(u16, Arc<str>, f64)>,
+        mut influencers: Vec<(u16, Arc<str>, f64)>,
     ) -> Finding {
         let evidence = self.evidence();
+        influencers.extend(self.company.iter().cloned());
+        influencers.sort_by_key(|one| one.0);
         let draft = RecordDraft {
             detector: detector as u16,
             key: key.clone(),

@@ -192,11 +192,11 @@ pub struct Explanation {
     pub single_bucket_impact: Option<u32>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub multi_bucket_impact: Option<u32>,
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "is_nothing")]
     pub lower_confidence_bound: Option<f64>,
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "is_nothing")]
     pub typical_value: Option<f64>,
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "is_nothing")]
     pub upper_confidence_bound: Option<f64>,
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub incomplete_bucket_penalty: bool,
@@ -204,6 +204,11 @@ pub struct Explanation {
     pub by_field_first_occurrence: bool,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub by_field_relative_rarity: Option<f64>,
+}
+
+/// Absent, or 0 (results.md 3.6 leaves both out).
+fn is_nothing(number: &Option<f64>) -> bool {
+    number.is_none_or(|number| number == 0.0)
 }
 
 /// `model_plot` (results.md 3.8).

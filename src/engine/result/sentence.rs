@@ -9,30 +9,11 @@ pub fn of_record(record: &Record) -> String {
     let (Some(&actual), Some(&typical)) = (record.actual.first(), record.typical.first()) else {
         return text;
     };
-    let _ = write!(text, " was {}", number(actual));
-    match ratio(actual, typical) {
-        _ if record.first_occurrence => text.push_str(", never seen before"),
-        Some(ratio) if actual > typical => {
-            let _ = write!(text, ", {ratio} above the usual {}", number(typical));
-        }
-        Some(ratio) => {
-            let _ = write!(text, ", {ratio} below the usual {}", number(typical));
-        }
-        None if actual > typical => {
-            let _ = write!(text, ", above the usual {}", number(typical));
-        }
-        None if actual < typical => {
-            let _ = write!(text, ", below the usual {}", number(typical));
-        }
-        None => {
-            let _ = write!(text, ", as expected, but in an unusual pattern");
-        }
-    }
-    if let (Some(low), Some(high)) = (
-        record.explanation.lower_confidence_bound,
-        record.explanation.upper_confidence_bound,
-    ) {
-        let _ = write!(text, " (95 %: {} to {})", number(low), number(high));
+    if record.first_occurrence {
+        // Nothing was expected of a stranger, and no history of it can be short.
+        let _ = write!(text, ", never seen before, was {}", number(actual));
+    } else {
+        against_the_usual(record, actual, typical, &mut text);
     }
     if let Some(blame) = record
         .influencers
@@ -46,11 +27,53 @@ pub fn of_record(record: &Record) -> String {
             blame.influencer_field_values.join(", ")
         );
     }
-    if record.history < 24 {
-        let _ = write!(text, "; only {} buckets of history", record.history);
+    if record.history < 24 && !record.first_occurrence {
+        let _ = write!(text, "; only {} of history", buckets(record.history));
     }
     text.push('.');
     text
+}
+
+fn buckets(count: u32) -> String {
+    match count {
+        1 => "1 bucket".to_owned(),
+        many => format!("{many} buckets"),
+    }
+}
+
+/// The value, the usual one, and how far they are apart.
+fn against_the_usual(record: &Record, actual: f64, typical: f64, text: &mut String) {
+    let _ = write!(text, " was {}", number(actual));
+    match ratio(actual, typical) {
+        _ if actual == typical => text.push_str(", as expected"),
+        Some(ratio) if ratio == "0 %" => {
+            let _ = write!(text, ", about the usual {}", number(typical));
+        }
+        Some(ratio) if actual > typical => {
+            let _ = write!(text, ", {ratio} above the usual {}", number(typical));
+        }
+        Some(ratio) => {
+            let _ = write!(text, ", {ratio} below the usual {}", number(typical));
+        }
+        None if actual > typical => {
+            let _ = write!(text, ", above the usual {}", number(typical));
+        }
+        None => {
+            let _ = write!(text, ", below the usual {}", number(typical));
+        }
+    }
+    if let (Some(low), Some(high)) = (
+        record.explanation.lower_confidence_bound,
+        record.explanation.upper_confidence_bound,
+    ) {
+        let _ = write!(text, " (95 %: {} to {})", number(low), number(high));
+    }
+    let why = &record.explanation;
+    if why.single_bucket_impact.is_none() && why.multi_bucket_impact.is_some() {
+        text.push_str(", but the last dozen buckets together are unusual");
+    } else if actual == typical {
+        text.push_str(", but in an unusual pattern");
+    }
 }
 
 fn subject(record: &Record) -> String {
@@ -78,7 +101,7 @@ fn subject(record: &Record) -> String {
     text
 }
 
-/// "3.2 times" or "40 %"; `None` when the two cannot be set against each other.
+/// "3.2 times" or "40 %", or just "far"; `None` when the two cannot be set against each other.
 fn ratio(actual: f64, typical: f64) -> Option<String> {
     let ratio = actual / typical;
     if !(ratio.is_finite() && ratio > 0.0 && typical.abs() > 1e-9) {
@@ -86,7 +109,8 @@ fn ratio(actual: f64, typical: f64) -> Option<String> {
     }
     let apart = if ratio >= 1.0 { ratio } else { 1.0 / ratio };
     Some(match apart {
-        r if r >= 10.0 => format!("{r:.0} times"),
+        r if r >= 10_000.0 => "far".to_owned(),
+        r if r >= 10.0 => format!("{} times", number(r.round())),
         r if r >= 2.0 => format!("{r:.1} times"),
         _ => format!("{:.0} %", 100.0 * (ratio - 1.0).abs()),
     })
@@ -124,7 +148,87 @@ pub fn number(x: f64) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::number;
+    use super::{number, of_record};
+    use crate::engine::result::{Explanation, Record, RecordInfluencer};
+
+    /// A count of 4 where 3.9 were usual.
+    fn record() -> Record {
+        Record {
+            detector_index: 0,
+            probability: 0.01,
+            record_score: 50.0,
+            initial_record_score: 50.0,
+            multi_bucket_impact: 0.0,
+            function: "low_count",
+            function_description: "count",
+            field_name: None,
+            by_field_name: Some("status".to_owned()),
+            by_field_value: Some("404".to_owned()),
+            partition_field_name: None,
+            partition_field_value: None,
+            typical: vec![3.9],
+            actual: vec![4.0],
+            influencers: Vec::new(),
+            explanation: Explanation {
+                single_bucket_impact: Some(2),
+                lower_confidence_bound: Some(0.0),
+                upper_confidence_bound: Some(8.0),
+                ..Explanation::default()
+            },
+            first_occurrence: false,
+            history: 100,
+            description: String::new(),
+        }
+    }
+
+    #[test]
+    fn what_was_never_seen_before_is_told_so_and_not_held_against_a_usual_that_it_lacks() {
+        let host = RecordInfluencer {
+            influencer_field_name: "host".to_owned(),
+            influencer_field_values: vec!["evil".to_owned()],
+        };
+        let first = Record {
+            first_occurrence: true,
+            history: 0,
+            typical: vec![0.0],
+            influencers: vec![host],
+            ..record()
+        };
+        assert_eq!(
+            of_record(&first),
+            "The event count for status 404, never seen before, was 4; mostly host evil."
+        );
+    }
+
+    #[test]
+    fn a_usual_value_after_a_dozen_odd_ones_is_told_as_that() {
+        let mut one = record();
+        assert_eq!(
+            of_record(&one),
+            "The event count for status 404 was 4, 3 % above the usual 3.9 (95 %: 0 to 8)."
+        );
+        one.typical = vec![4.001];
+        assert_eq!(
+            of_record(&one),
+            "The event count for status 404 was 4, about the usual 4.001 (95 %: 0 to 8)."
+        );
+        one.typical = vec![4.0];
+        assert!(
+            of_record(&one)
+                .ends_with("was 4, as expected (95 %: 0 to 8), but in an unusual pattern.")
+        );
+        one.typical = vec![0.0003];
+        assert!(of_record(&one).contains("was 4, far above the usual 0.0003 (95 %"));
+        one.typical = vec![3.9];
+        one.explanation.single_bucket_impact = None;
+        one.explanation.multi_bucket_impact = Some(3);
+        one.history = 1;
+        assert_eq!(
+            of_record(&one),
+            "The event count for status 404 was 4, 3 % above the usual 3.9 (95 %: 0 to 8), \
+             but the last dozen buckets together are unusual; only 1 bucket of history."
+        );
+    }
 
     #[test]
     fn numbers_read_as_people_write_them() {

@@ -16,22 +16,54 @@ const RESERVED: &[&str] = &[
     "_type",
     "actual",
     "all_field_values",
+    "annotation",
     "anomaly_score",
     "anomaly_score_explanation",
+    "assignment_memory_basis",
+    "average_bucket_processing_time_ms",
+    "bucket_allocation_failures_count",
+    "bucket_count",
     "bucket_influencers",
     "bucket_span",
     "by_field_name",
     "by_field_value",
+    "categorization_status",
+    "categorized_doc_count",
+    "category_id",
     "causes",
     "correlated_by_field_value",
+    "create_time",
+    "create_username",
+    "dead_category_count",
     "description",
     "detector_index",
+    "earliest_record_timestamp",
+    "empty_bucket_count",
+    "end_timestamp",
     "event",
     "event_count",
+    "examples",
+    "exponential_average_bucket_processing_time_ms",
+    "exponential_average_bucket_processing_time_per_hour_ms",
+    "failed_category_count",
     "field_name",
+    "forecast_create_timestamp",
+    "forecast_end_timestamp",
+    "forecast_expiry_timestamp",
+    "forecast_id",
+    "forecast_lower",
+    "forecast_memory_bytes",
+    "forecast_messages",
+    "forecast_prediction",
+    "forecast_progress",
+    "forecast_start_timestamp",
+    "forecast_status",
+    "forecast_upper",
+    "frequent_category_count",
     "function",
     "function_description",
     "geo_results",
+    "grok_pattern",
     "influencer_field_name",
     "influencer_field_value",
     "influencer_score",
@@ -40,27 +72,86 @@ const RESERVED: &[&str] = &[
     "initial_anomaly_score",
     "initial_influencer_score",
     "initial_record_score",
+    "input_bytes",
+    "input_field_count",
+    "input_record_count",
+    "invalid_date_count",
     "is_interim",
     "job_id",
+    "last_data_time",
+    "latest_empty_bucket_timestamp",
+    "latest_record_time_stamp",
+    "latest_record_timestamp",
+    "latest_result_time_stamp",
+    "latest_sparse_bucket_timestamp",
+    "log_time",
+    "max_matching_length",
+    "maximum_bucket_processing_time_ms",
+    "memory_status",
+    "min_version",
+    "minimum_bucket_processing_time_ms",
+    "missing_field_count",
+    "mlcategory",
+    "model_bytes",
+    "model_bytes_exceeded",
+    "model_bytes_memory_limit",
     "model_feature",
     "model_lower",
     "model_median",
+    "model_size_stats",
     "model_upper",
+    "modified_time",
+    "modified_username",
     "multi_bucket_impact",
+    "num_matches",
+    "out_of_order_timestamp_count",
+    "output_memory_allocator_bytes",
     "over_field_name",
     "over_field_value",
     "partition_field_name",
     "partition_field_value",
+    "peak_model_bytes",
+    "preferred_to_categories",
     "probability",
+    "processed_field_count",
+    "processed_record_count",
     "processing_time_ms",
+    "quantile_state",
+    "quantiles",
+    "rare_category_count",
     "raw_anomaly_score",
     "record_score",
     "records",
+    "regex",
+    "rejected_event_counts",
     "result_type",
     "retain",
     "scheduled_events",
+    "snapshot_doc_count",
+    "snapshot_id",
+    "sparse_bucket_count",
+    "terms",
     "timestamp",
+    "total_bucket_processing_time_ms",
+    "total_by_field_count",
+    "total_category_count",
+    "total_over_field_count",
+    "total_partition_field_count",
+    "type",
     "typical",
+];
+
+/// What a job's memory is reckoned by where it is assigned to a node; nothing is, so it is what was asked for.
+const ASSIGNMENT_BASIS: &str = "model_memory_limit";
+
+/// Counts of `model_size_stats` about categories.
+const CATEGORY_COUNTS: [&str; 6] = [
+    "categorized_doc_count",
+    "total_category_count",
+    "frequent_category_count",
+    "rare_category_count",
+    "dead_category_count",
+    "failed_category_count",
 ];
 
 fn may_copy(name: &str) -> bool {
@@ -96,6 +187,11 @@ impl Serialize for Document {
                     map.serialize_entry(name, &value)?;
                 }
                 map.serialize_entry("memory_status", stats.memory_status)?;
+                map.serialize_entry("assignment_memory_basis", ASSIGNMENT_BASIS)?;
+                for name in CATEGORY_COUNTS {
+                    map.serialize_entry(name, &0)?; // categories are not built yet
+                }
+                map.serialize_entry("categorization_status", "ok")?;
                 map.serialize_entry("timestamp", &self.time.millis())?;
             }
             body => {
@@ -341,6 +437,8 @@ mod tests {
                 && may_copy("user")
                 && !may_copy("event.action")
                 && !may_copy("timestamp")
+                && !may_copy("model_bytes")
+                && !may_copy("terms.first")
         );
     }
 }
