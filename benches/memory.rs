@@ -18,10 +18,9 @@ use tidewatch::engine::judge::{Input, Judge};
 use tidewatch::engine::result::DataCounts;
 use tidewatch::engine::wire::{ClosedBucket, InputId, SeriesBucket, SeriesKey};
 use tidewatch::numerics::ExactSum;
-use tidewatch::time::{BucketStart, Finality};
+use tidewatch::time::{BucketSpan, BucketStart, Finality};
 
 const DETECTORS: &str = r#"[{"function": "mean", "field_name": "http.response.bytes", "partition_field_name": "host.name"}]"#;
-const SPAN_MS: i64 = 300_000;
 const HOUR_MS: f64 = 3_600_000.0;
 /// Monday, 2 March 2026.
 const FROM_MS: i64 = 1_772_409_600_000;
@@ -36,8 +35,7 @@ struct Case {
     name: &'static str,
     series: usize,
     buckets: usize,
-    /// Only every so many buckets have events: the same days for a part of the time.
-    every: i64,
+    span_seconds: i64,
     has_season: bool,
 }
 
@@ -46,21 +44,21 @@ const CASES: [Case; 3] = [
         name: "cold: 3 buckets",
         series: 100_000,
         buckets: 3,
-        every: 1,
+        span_seconds: 300,
         has_season: false,
     },
     Case {
         name: "3 days, no season",
         series: 10_000,
         buckets: 3 * 288,
-        every: 1,
+        span_seconds: 300,
         has_season: false,
     },
     Case {
         name: "3 weeks, day and week",
         series: 10_000,
         buckets: 21 * 96,
-        every: 3,
+        span_seconds: 900,
         has_season: true,
     },
 ];
@@ -98,7 +96,11 @@ fn main() {
 }
 
 fn measure(case: &Case, count: usize) {
-    let job = job("bench", DETECTORS, "events");
+    let span = BucketSpan::from_seconds(case.span_seconds).expect("a span");
+    let job = Arc::new(Job {
+        bucket_span: span,
+        ..Job::clone(&job("bench", DETECTORS, "events"))
+    });
     let before = resident_bytes();
     let input = InputId("events/0".to_owned());
     let keys: Vec<SeriesKey> = (0..count).map(key).collect();
@@ -107,7 +109,7 @@ fn measure(case: &Case, count: usize) {
     let mut seconds = 0.0;
     for at in 0..case.buckets {
         let bucket = bucket(case, &keys, at);
-        let until = BucketStart(bucket.start.0 + SPAN_MS * case.every);
+        let until = span.end_of(bucket.start);
         let watch = Stopwatch::start();
         let from = input.clone();
         let _ = judge.handle(Input::Closed { from, bucket });
@@ -161,7 +163,7 @@ fn key(series: usize) -> SeriesKey {
 
 /// What a gatherer would say of the `at`th bucket with events.
 fn bucket(case: &Case, keys: &[SeriesKey], at: usize) -> ClosedBucket {
-    let start = FROM_MS + at as i64 * case.every * SPAN_MS;
+    let start = FROM_MS + at as i64 * case.span_seconds * 1000;
     let series = keys.iter().enumerate().map(|(series, key)| SeriesBucket {
         group: 0,
         key: key.clone(),

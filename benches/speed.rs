@@ -47,9 +47,8 @@ fn main() {
         "{:<32}{:>14}{:>14}{:>8}{:>12}",
         "job", "decode ev/s", "detect ev/s", "ratio", "documents"
     );
-    let wanted = |name: &str| {
-        letters.is_empty() || letters.iter().any(|letter| name.starts_with(letter))
-    };
+    let wanted =
+        |name: &str| letters.is_empty() || letters.iter().any(|letter| name.starts_with(letter));
     for (name, detectors, influencers) in SPEED_JOBS.into_iter().filter(|job| wanted(job.0)) {
         let job = job_with("bench", detectors, influencers, "events");
         let (mut decoding, mut detecting, mut documents) = (Vec::new(), Vec::new(), 0);
