@@ -5,6 +5,8 @@
 //! process (`/proc/self/statm`) from before the first name to after the last bucket, allocator and holes included. A snapshot is restored and
 //! must give the same bytes again. The rate is series judged and learnt a second of processor time, over the last buckets.
 
+#![allow(clippy::disallowed_methods)] // a benchmark reads the clock
+
 #[allow(dead_code)] // other benchmarks use more of it
 mod common;
 
