@@ -253,6 +253,7 @@ impl Gatherer {
         while let Some((start, mut contents)) = self.open.pop_before(until) {
             let mut counts = mem::take(&mut self.unplaced);
             counts.add(&contents.counts);
+            self.reader.rank();
             let series = self.series(&mut contents.groups, |cells, source| cells.take(source));
             outputs.push(Output::Closed(ClosedBucket {
                 start,

@@ -17,6 +17,8 @@ const LIMB_BITS: i32 = 32;
 const LIMB_MASK: u64 = 0xffff_ffff;
 /// Terms that a limb can take before carries are passed on; two such sums can still be merged.
 const PENDING_MAX: u32 = 1 << 29;
+/// So long a divisor, and a quotient of 66 bits, make a dividend of 128 bits.
+const SMALL_DIVISOR_BITS: u32 = 62;
 /// The exponent of the lowest bit of the smallest product of two doubles, 2^-1074 squared, rounded down to a limb.
 const BASE_MIN: i16 = -68;
 /// One past the highest limb that 2^64 squares of doubles, each weighing 2^64, can reach: 2^(2·1024 + 128).
@@ -111,6 +113,10 @@ impl ExactSum {
 
     /// The double nearest to the sum, ties to even; ±`f64::MAX` when the sum lies beyond it.
     pub fn value(&self) -> f64 {
+        if let Some(whole) = self.small() {
+            let magnitude = nearest_double(whole.unsigned_abs(), self.exponent(), false);
+            return if whole < 0 { -magnitude } else { magnitude };
+        }
         let sum = self.canonical();
         let Some(&top) = sum.limbs.last() else {
             return 0.0;
@@ -133,8 +139,33 @@ impl ExactSum {
         if n == 0 {
             return 0.0;
         }
+        let small = self.small().filter(|_| n < 1 << SMALL_DIVISOR_BITS);
+        if let Some(whole) = small {
+            let magnitude = nearest_small_ratio(whole.unsigned_abs(), n, self.exponent());
+            return if whole < 0 { -magnitude } else { magnitude };
+        }
         let (numerator, exponent) = self.integer();
         nearest_ratio(&numerator, &BigUint::from(n), exponent)
+    }
+
+    /// The sum in units of `2^exponent()`, where 127 bits hold it: three limbs always do, and one more as long as little stands in it.
+    #[inline]
+    fn small(&self) -> Option<i128> {
+        let mut whole = 0i128;
+        for &limb in self.limbs.iter().rev() {
+            // Moved by a limb it has 2^126 at most, and a limb less than 2^63: no overflow.
+            if whole.unsigned_abs() >> 94 != 0 {
+                return None;
+            }
+            whole = (whole << LIMB_BITS) + i128::from(limb);
+        }
+        Some(whole)
+    }
+
+    /// The exponent of the lowest limb's unit.
+    #[inline]
+    fn exponent(&self) -> i32 {
+        LIMB_BITS * i32::from(self.base)
     }
 
     /// Bytes on the heap.
@@ -387,6 +418,20 @@ fn nearest_ratio(numerator: &BigInt, denominator: &BigUint, exponent: i32) -> f6
     }
 }
 
+/// The same of numbers that machine words hold; `denominator` is above 0 and below `2^SMALL_DIVISOR_BITS`.
+fn nearest_small_ratio(numerator: u128, denominator: u64, exponent: i32) -> f64 {
+    if numerator == 0 {
+        return 0.0;
+    }
+    let bits = |leading_zeros: u32, of: u32| (of - leading_zeros) as i32;
+    let shift = 66 + bits(denominator.leading_zeros(), 64) - bits(numerator.leading_zeros(), 128);
+    let shift = shift.max(0);
+    let (shifted, denominator) = (numerator << shift, u128::from(denominator));
+    let quotient = shifted / denominator;
+    let below = quotient * denominator != shifted;
+    nearest_double(quotient, exponent - shift, below)
+}
+
 impl PartialEq for ExactSum {
     fn eq(&self, other: &ExactSum) -> bool {
         let (a, b) = (self.canonical(), other.canonical());
@@ -537,6 +582,16 @@ mod tests {
             prop_assert_eq!(sum.integer().0 << (sum.integer().1 + 1088) as u32, &exact << 14u32);
             prop_assert_eq!(sum.value(), nearest_ratio(&exact, &BigUint::from(1u8), -1074));
             prop_assert_eq!(sum.is_zero(), exact == BigInt::ZERO);
+        }
+
+        #[test]
+        fn the_mean_is_that_of_rational_arithmetic(
+            terms in prop_oneof![prop::collection::vec(finite(), 0..5), prop::collection::vec(-1e6..1e6f64, 0..40)],
+            n in prop_oneof![1u64..100, any::<u64>()],
+        ) {
+            let n = n.max(1);
+            let expected = nearest_ratio(&integer_sum(&terms), &BigUint::from(n), -1074);
+            prop_assert_eq!(sum_of(&terms).mean(n), expected);
         }
 
         #[test]

@@ -71,7 +71,7 @@ impl Value<'_> {
             Value::Bool(b) => Some(if *b { "true" } else { "false" }),
             Value::Int(i) => {
                 scratch.clear();
-                write!(scratch, "{i}").ok()?;
+                push_digits(scratch, *i);
                 Some(scratch)
             }
             Value::Float(x) => {
@@ -90,6 +90,24 @@ impl Value<'_> {
             one => std::slice::from_ref(one),
         }
     }
+}
+
+/// Appends a whole number as `Display` writes it, without that machinery: status codes and ids are entities of every event.
+fn push_digits(to: &mut String, number: i64) {
+    let mut digits = [0; 20];
+    let (mut at, mut rest) = (digits.len(), number.unsigned_abs());
+    loop {
+        at -= 1;
+        digits[at] = b'0' + (rest % 10) as u8;
+        rest /= 10;
+        if rest == 0 {
+            break;
+        }
+    }
+    if number < 0 {
+        to.push('-');
+    }
+    to.extend(digits[at..].iter().map(|&digit| char::from(digit)));
 }
 
 /// Why something that arrived is not part of the analysis. The label of every counter and dead letter.
@@ -161,6 +179,13 @@ mod tests {
         let mut scratch = String::new();
         for (value, number, text) in [
             (Value::Int(200), Some(200.0), Some("200")),
+            (Value::Int(0), Some(0.0), Some("0")),
+            (Value::Int(-7), Some(-7.0), Some("-7")),
+            (
+                Value::Int(i64::MIN),
+                Some(i64::MIN as f64),
+                Some("-9223372036854775808"),
+            ),
             (Value::Float(0.5), Some(0.5), Some("0.5")),
             (Value::Text(" 12.5 ".into()), Some(12.5), Some(" 12.5 ")),
             (Value::Text("nan".into()), None, Some("nan")),

@@ -5,6 +5,7 @@
 //! leaves the engine carries the texts, in the texts' order.
 
 use hashbrown::HashTable;
+use std::borrow::Cow;
 use std::sync::Arc;
 use xxhash_rust::xxh3::xxh3_64;
 
@@ -25,6 +26,12 @@ pub(crate) struct Symbols {
     table: HashTable<Symbol>,
     entries: Vec<Entry>,
     free: Vec<Symbol>,
+    /// The symbols in use but for those of `unranked`, in the order of their texts.
+    order: Vec<Symbol>,
+    /// By symbol in `order`: a number that grows along it.
+    ranks: Vec<u32>,
+    /// Symbols given since `order` was made.
+    unranked: Vec<Symbol>,
 }
 
 struct Entry {
@@ -41,6 +48,9 @@ impl Symbols {
             table: HashTable::new(),
             entries: Vec::new(),
             free: Vec::new(),
+            order: Vec::new(),
+            ranks: Vec::new(),
+            unranked: Vec::new(),
         };
         let empty = symbols.intern("", hash_of(""), u64::MAX);
         debug_assert_eq!(empty, EMPTY);
@@ -82,6 +92,7 @@ impl Symbols {
                 Symbol::try_from(self.entries.len() - 1).expect("fewer than 2^32 texts in memory")
             }
         };
+        self.unranked.push(symbol);
         let entries = &self.entries;
         self.table
             .insert_unique(hash, symbol, |&symbol| entries[symbol as usize].hash);
@@ -92,6 +103,42 @@ impl Symbols {
     #[inline]
     pub(crate) fn text(&self, symbol: Symbol) -> &Arc<str> {
         &self.entries[symbol as usize].text
+    }
+
+    /// Finds the places of the texts that came since the last time; where none came, that costs nothing.
+    pub(crate) fn rank(&mut self) {
+        if !self.unranked.is_empty() {
+            (self.order, self.ranks) = self.ranked();
+            self.unranked.clear();
+        }
+    }
+
+    /// By symbol in use: a number that is to other symbols' as its text is to theirs. At hand after [`Symbols::rank`], otherwise made.
+    pub(crate) fn ranks(&self) -> Cow<'_, [u32]> {
+        match self.unranked.is_empty() {
+            true => Cow::Borrowed(&self.ranks),
+            false => Cow::Owned(self.ranked().1),
+        }
+    }
+
+    /// The symbols in use in the order of their texts, and by symbol its place there. Only the new ones' texts are compared.
+    fn ranked(&self) -> (Vec<Symbol>, Vec<u32>) {
+        let text = |symbol: Symbol| &*self.entries[symbol as usize].text;
+        let mut new = self.unranked.clone();
+        new.sort_unstable_by_key(|&symbol| text(symbol));
+        let (mut order, mut known) = (Vec::with_capacity(self.len()), &self.order[..]);
+        for symbol in new {
+            let before = known.partition_point(|&other| text(other) < text(symbol));
+            order.extend_from_slice(&known[..before]);
+            order.push(symbol);
+            known = &known[before..];
+        }
+        order.extend_from_slice(known);
+        let mut ranks = vec![0; self.entries.len()];
+        for (rank, &symbol) in (0..).zip(&order) {
+            ranks[symbol as usize] = rank;
+        }
+        (order, ranks)
     }
 
     /// How many texts are in use.
@@ -113,6 +160,10 @@ impl Symbols {
                 self.free.push(symbol);
             }
         }
+        let entries = &self.entries;
+        let in_use = |symbol: &Symbol| entries[*symbol as usize].last_used.is_some();
+        self.order.retain(in_use);
+        self.unranked.retain(in_use);
     }
 }
 
@@ -135,6 +186,28 @@ mod tests {
         assert_eq!(intern(&mut symbols, "c", 5), b, "the place of b is free");
         assert_eq!(&**symbols.text(b), "c");
         assert_eq!(symbols.len(), 3, "empty, a, c");
+    }
+
+    #[test]
+    fn ranks_follow_the_texts_whatever_came_and_went() {
+        let mut symbols = Symbols::new();
+        let ordered = |symbols: &Symbols, texts: &[(&str, Symbol)]| {
+            let ranks = symbols.ranks();
+            let ranks: Vec<u32> = texts.iter().map(|one| ranks[one.1 as usize]).collect();
+            assert!(ranks.is_sorted_by(|a, b| a < b), "{texts:?}: {ranks:?}");
+        };
+        let (c, a) = (intern(&mut symbols, "c", 1), intern(&mut symbols, "a", 5));
+        ordered(&symbols, &[("", EMPTY), ("a", a), ("c", c)]);
+        symbols.rank();
+        ordered(&symbols, &[("", EMPTY), ("a", a), ("c", c)]);
+        let b = intern(&mut symbols, "b", 5);
+        ordered(&symbols, &[("a", a), ("b", b), ("c", c)]);
+        symbols.forget_before(3);
+        let z = intern(&mut symbols, "z", 5);
+        assert_eq!(z, c, "the place of c is free");
+        ordered(&symbols, &[("", EMPTY), ("a", a), ("b", b), ("z", z)]);
+        symbols.rank();
+        ordered(&symbols, &[("", EMPTY), ("a", a), ("b", b), ("z", z)]);
     }
 
     #[test]

@@ -10,6 +10,8 @@ use super::{Accumulator, FeatureSpec, Group, SeriesBucket, Share, Statistic};
 use crate::config::Job;
 use crate::engine::event::symbols::Symbol;
 use hashbrown::HashTable;
+use hashbrown::hash_table::Entry;
+use std::borrow::Cow;
 use std::mem;
 
 /// The accumulators of one group in one open bucket.
@@ -108,23 +110,23 @@ impl Cells {
             return remembered;
         }
         let owners = &self.owners;
-        let known = self
-            .share_of
-            .find(owner.hash(), |&share| owners[share as usize] == owner)
-            .copied();
-        let share = known.unwrap_or_else(|| self.add_share(group, owner));
+        let place = self.share_of.entry(
+            owner.hash(),
+            |&share| owners[share as usize] == owner,
+            |&share| owners[share as usize].hash(),
+        );
+        let share = match place {
+            Entry::Occupied(known) => *known.get(),
+            Entry::Vacant(free) => {
+                let share = u32::try_from(owners.len()).expect("fewer than 2^32 shares in memory");
+                free.insert(share);
+                self.owners.push(owner);
+                self.shares.extend(fresh(&group.features));
+                share
+            }
+        };
         self.last_share[last] = share;
         share as usize
-    }
-
-    fn add_share(&mut self, group: &Group, owner: Owner) -> u32 {
-        let share = u32::try_from(self.owners.len()).expect("fewer than 2^32 shares in memory");
-        self.owners.push(owner);
-        self.shares.extend(fresh(&group.features));
-        let owners = &self.owners;
-        self.share_of
-            .insert_unique(owner.hash(), share, |&share| owners[share as usize].hash());
-        share
     }
 
     /// Puts back a series as `copy` wrote it; it fits the layout.
@@ -202,48 +204,65 @@ impl Cells {
             index,
         } = *from;
         let width = group.features.len();
-        let texts = |row| entities.texts(self.slots[row as usize], reader);
-        let mut rows: Vec<_> = (0..self.slots.len() as u32)
-            .map(|row| (texts(row), row))
+        let rank = entities.ranks(reader);
+        let mut rows: Vec<(u64, u32)> = (0..)
+            .zip(&self.slots)
+            .map(|(row, &slot)| (rank(slot), row))
             .collect();
         rows.sort_unstable();
-        let text = |owner: &Owner| {
-            reader.text(job.influencers[usize::from(owner.influencer)], owner.symbol)
-        };
-
-        let mut rank = vec![0u32; self.slots.len()];
-        for (at, &(_, row)) in (0..).zip(&rows) {
-            rank[row as usize] = at;
-        }
-        let mut shares: Vec<u32> = (0..self.owners.len() as u32).collect();
-        shares.sort_unstable_by_key(|&share| {
-            let owner = &self.owners[share as usize];
-            (rank[owner.row as usize], owner.influencer, &**text(owner))
-        });
-
-        let mut shares = shares.into_iter().peekable();
+        let (mut shares, ends) = self.shares_by_row(from);
         let mut series = Vec::with_capacity(rows.len());
         for (_, row) in rows {
-            let at = row as usize * width;
-            let mut of_row = Vec::new();
-            while let Some(share) = shares.next_if(|&share| self.owners[share as usize].row == row)
-            {
+            let at = row as usize;
+            let start = at.checked_sub(1).map_or(0, |before| ends[before]);
+            let own = &mut shares[start..ends[at]];
+            own.sort_unstable();
+            let told = own.iter().map(|&(_, share)| {
                 let owner = &self.owners[share as usize];
+                let field = job.influencers[usize::from(owner.influencer)];
                 let at = share as usize * width;
-                of_row.push(Share {
+                Share {
                     influencer: owner.influencer,
-                    value: text(owner).clone(),
+                    value: reader.text(field, owner.symbol).clone(),
                     cells: (at..at + width).map(&mut share_cell).collect(),
-                });
-            }
+                }
+            });
             series.push(SeriesBucket {
                 group: index,
-                key: entities.key(self.slots[row as usize], reader),
-                cells: (at..at + width).map(&mut series_cell).collect(),
-                shares: of_row,
+                key: entities.key(self.slots[at], reader),
+                shares: told.collect(),
+                cells: (at * width..(at + 1) * width)
+                    .map(&mut series_cell)
+                    .collect(),
             });
         }
         series
+    }
+
+    /// The shares of each row together, each behind a number that is to its neighbours' as (influencer, value) is to theirs; and by row
+    /// where its shares end. Counted into their places: sorting them all by row would cost more than what is left to sort.
+    fn shares_by_row(&self, from: &Source<'_>) -> (Vec<(u64, u32)>, Vec<usize>) {
+        let mut ranks: Vec<Cow<'_, [u32]>> = vec![Cow::default(); from.job.influencers.len()];
+        for &influencer in &from.group.shared_influencers {
+            let at = usize::from(influencer);
+            ranks[at] = from.reader.ranks(from.job.influencers[at]);
+        }
+        let mut next = vec![0; self.slots.len()];
+        for owner in &self.owners {
+            next[owner.row as usize] += 1;
+        }
+        let mut start = 0;
+        for count in &mut next {
+            start += mem::replace(count, start);
+        }
+        let mut shares = vec![(0, 0); self.owners.len()];
+        for (share, owner) in (0..).zip(&self.owners) {
+            let rank = ranks[usize::from(owner.influencer)][owner.symbol as usize];
+            let place = &mut next[owner.row as usize];
+            shares[*place] = (u64::from(owner.influencer) << 32 | u64::from(rank), share);
+            *place += 1;
+        }
+        (shares, next)
     }
 }
 

@@ -8,6 +8,7 @@ use super::{Group, SeriesKey};
 use crate::config::FieldId;
 use crate::engine::event::symbols::{EMPTY, Symbol};
 use hashbrown::HashTable;
+use std::borrow::Cow;
 
 /// Index of an entity among those of its group.
 pub(crate) type Slot = u32;
@@ -79,18 +80,20 @@ impl Entities {
         }
     }
 
-    /// The texts of the partition and by value behind a slot in use.
-    pub(crate) fn texts<'r>(
-        &self,
-        slot: Slot,
-        reader: &'r Reader,
-    ) -> (Option<&'r str>, Option<&'r str>) {
-        let (partition, by) = self.symbols(slot);
-        let (partition_field, by_field) = self.fields();
-        (
-            partition_field.map(|field| &**reader.text(field, partition)),
-            by_field.map(|field| &**reader.text(field, by)),
-        )
+    /// Numbers for slots in use, that are to one another as the texts behind the slots are: by partition, then by.
+    pub(crate) fn ranks(&self, reader: &Reader) -> impl Fn(Slot) -> u64 {
+        let (partition, by) = self.fields();
+        let of = |field: Option<FieldId>| field.map(|field| reader.ranks(field));
+        let (partitions, bys) = (of(partition), of(by));
+        let rank = |ranks: &Option<Cow<'_, [u32]>>, symbol: Symbol| {
+            ranks
+                .as_ref()
+                .map_or(0, |ranks| u64::from(ranks[symbol as usize]))
+        };
+        move |slot| {
+            let (partition, by) = self.symbols(slot);
+            rank(&partitions, partition) << 32 | rank(&bys, by)
+        }
     }
 
     /// The key of the series of a slot in use.

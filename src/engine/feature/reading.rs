@@ -9,6 +9,7 @@ use super::{Layout, Statistic};
 use crate::config::{FieldId, Job};
 use crate::engine::event::symbols::{EMPTY, Symbol, Symbols, hash_of};
 use crate::engine::event::{Event, Value};
+use std::borrow::Cow;
 use std::sync::Arc;
 
 /// One field of the event at hand.
@@ -163,6 +164,19 @@ impl Reader {
             .as_mut()
             .expect("split and influencer fields have symbols")
             .intern(text, hash_of(text), epoch)
+    }
+
+    /// Finds the places of new texts among those of their fields.
+    pub(crate) fn rank(&mut self) {
+        self.symbols.iter_mut().flatten().for_each(Symbols::rank);
+    }
+
+    /// By symbol of a field that has symbols: the place of its text.
+    pub(crate) fn ranks(&self, field: FieldId) -> Cow<'_, [u32]> {
+        self.symbols[usize::from(field.0)]
+            .as_ref()
+            .expect("split and influencer fields have symbols")
+            .ranks()
     }
 
     /// How many texts are known.
