@@ -70,6 +70,13 @@ pub struct Verdict {
     pub anomaly_error: f64,
 }
 
+impl Verdict {
+    /// The less likely of the bucket alone and the dozen buckets that it ends.
+    pub fn ln_tail(&self) -> f64 {
+        self.ln_single.min(self.ln_multi.unwrap_or(0.0))
+    }
+}
+
 /// A model of one feature of one series.
 pub trait Model: Clone + PartialEq + serde::Serialize + serde::de::DeserializeOwned {
     /// A model that has seen nothing.

@@ -33,6 +33,8 @@ const SD_FLOOR_SHARE: f64 = 1e-4;
 const SD_FLOOR_INTEGER: f64 = 0.3;
 /// Below this share of the weight a family is not asked.
 const WEIGHT_MIN: f64 = 1e-6;
+/// What one value can tell against a family: one incident must not make heavy tails of a series.
+const SHORTFALL_MAX: f64 = 4.0;
 /// One log likelihood counts for at most this much against a family.
 const LIKELIHOOD_MIN: f64 = -30.0;
 
@@ -159,15 +161,7 @@ impl Residuals {
     /// Learns what a forecast left; `weight` in 0..=1 says how much of it to believe.
     pub fn learn(&mut self, x: f64, forecast: f64, weight: f64, counting: bool) {
         if self.weight >= 1.0 {
-            for family in 0..FAMILIES {
-                let gained = if self.allows(family, counting) {
-                    self.ln_density(family, x, forecast).max(LIKELIHOOD_MIN)
-                } else {
-                    LIKELIHOOD_MIN
-                };
-                self.likelihood[family] =
-                    LIKELIHOOD_FADE * self.likelihood[family] + weight as f32 * gained as f32;
-            }
+            self.learn_families(x, forecast, weight, counting);
         }
         self.integer &= x.fract() == 0.0;
         self.positive &= x > 0.0;
@@ -185,6 +179,21 @@ impl Residuals {
             self.log_square += gain * ((x.ln() - level.ln()).powi(2) - self.log_square);
         }
         self.ratio_square += gain * ((x / level - 1.0).powi(2).min(1e12) - self.ratio_square);
+    }
+
+    /// What each family foretold counts for it: by how much it fell short of the best, and for one value no more than [`SHORTFALL_MAX`] nats.
+    fn learn_families(&mut self, x: f64, forecast: f64, weight: f64, counting: bool) {
+        let mut gained = [LIKELIHOOD_MIN; FAMILIES];
+        for (family, gained) in gained.iter_mut().enumerate() {
+            if self.allows(family, counting) {
+                *gained = self.ln_density(family, x, forecast).max(LIKELIHOOD_MIN);
+            }
+        }
+        let best = gained.iter().copied().fold(LIKELIHOOD_MIN, f64::max);
+        for (likelihood, gained) in self.likelihood.iter_mut().zip(gained) {
+            let shortfall = (gained - best).max(-SHORTFALL_MAX);
+            *likelihood = LIKELIHOOD_FADE * *likelihood + (weight * shortfall) as f32;
+        }
     }
 
     fn freedom(&self) -> f64 {

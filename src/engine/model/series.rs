@@ -16,7 +16,7 @@ const LN_USUAL: f64 = -6.907_755_278_982_137; // ln 1e-3
 const LN_OUTLIER: f64 = -11.512_925_464_970_229; // ln 1e-5
 const OUTLIER_WEIGHT: f64 = 0.01;
 /// Buckets after which an anomaly that lasts is taught in full.
-const LASTING_BUCKETS: f64 = 8.0;
+const LASTING_BUCKETS: f64 = 48.0;
 /// Errors beyond this many standard deviations are cut for the levels, unless they last.
 const LEVEL_CLIP: f64 = 5.0;
 const LASTS: u32 = 3;
@@ -118,8 +118,7 @@ impl Model for SeriesModel {
         let history = self.forecaster.steps();
         let thin = f64::from(history) / (f64::from(history) + THIN_HISTORY);
         let raw_evidence = thin * self.evidence.judge(sample.at, x, kind.side, ln_single);
-        let unusual = ln_tail < LN_ANOMALOUS;
-        let evidence = self.alarm.said(raw_evidence, unusual, sample.at, kind.span);
+        let evidence = self.alarm.said(raw_evidence, ln_tail, sample.at, kind.span);
         // Evidence speaks of blocks; what is far out for a block is farther out for one bucket of it.
         let ln_evidence = -evidence - LN_BLOCK * (evidence / ATTENTION).min(1.0).powi(2);
         let ln_probability = (ln_tail.min(ln_evidence) + LN_LOOKS).min(0.0);
@@ -198,8 +197,13 @@ impl Model for SeriesModel {
                 .learn(comparable, verdict.typical, weight, kind.counting);
         }
         if let Some(verdict) = verdict {
-            self.alarm
-                .learn(verdict.raw_evidence, verdict.evidence, sample.at, kind.span);
+            self.alarm.learn(
+                verdict.raw_evidence,
+                verdict.evidence,
+                verdict.ln_tail(),
+                sample.at,
+                kind.span,
+            );
         }
         self.evidence.learn(
             sample.at,
