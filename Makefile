@@ -27,6 +27,8 @@ test: headers java ## All tests, those on a real Apache Kafka included (Maven fe
 .PHONY: bench
 bench: build java ## Speed, memory and quality, as docs/benchmarks.md shows them
 	cargo bench --locked $(CARGO_FEATURES)
+	python3 benches/quality/nab.py target/release/tidewatch ../shared target/nab
+	python3 benches/quality/attribution.py target/release/tidewatch ../shared target/attribution
 
 .PHONY: verify
 verify: headers ## Only look: formatting, lints, documentation, house rules

@@ -13,7 +13,7 @@ const CANDIDATES: usize = 9;
 /// Buckets over which errors are forgotten.
 const ERROR_MEMORY: f64 = 1000.0;
 /// A challenger must err by this factor less (mean square) than any earlier in the list: the calm go first.
-const CALM_ADVANTAGE: f64 = 0.97;
+const CALM_ADVANTAGE: f64 = 0.6;
 /// Errors beyond this many times the usual square count as this many, so that one outlier does not choose the predictor.
 const ERROR_CLIP: f64 = 9.0;
 const HOLT_LEVEL_GAIN: f64 = 0.2;
@@ -49,6 +49,8 @@ pub struct Forecaster {
     run: i16,
     run_sum: f64,
     run_errors: f64,
+    /// Whether the season spoke last.
+    seasonal: bool,
     filling: HourMeans,
     profile: Profile,
 }
@@ -83,7 +85,7 @@ impl Forecaster {
         })
     }
 
-    /// Learns a value; says whether it completed a shift of the level.
+    /// Learns a value; says whether the season has come to speak, or ceased to: what forecasts leave is then another thing than before.
     pub fn learn(&mut self, at: EventTime, x: f64, span: BucketSpan) -> bool {
         if self.steps == 0 {
             self.restart(x);
@@ -110,7 +112,9 @@ impl Forecaster {
             (self.run, self.run_sum, self.run_errors) = (0, 0.0, 0.0);
         }
         self.steps = self.steps.saturating_add(1);
-        shift.is_some()
+        let changed = self.seasonal != (best < SEASONAL);
+        self.seasonal = best < SEASONAL;
+        changed
     }
 
     /// Heap bytes.

@@ -23,6 +23,7 @@ const HEAVY: usize = 4;
 const PRIOR: [f32; FAMILIES] = [0.0, 0.0, 0.0, 0.0, -5.0];
 /// Values over which moments are forgotten.
 const MEMORY: f64 = 1000.0;
+const RESTART_WEIGHT: f64 = 24.0;
 /// What a family's past log likelihood is worth after one more value.
 const LIKELIHOOD_FADE: f32 = 0.998;
 /// Degrees of freedom of the heavy-tailed family, and E|T| of a standard one: 2√3/π.
@@ -105,6 +106,16 @@ impl Residuals {
     /// How many values (faded) the moments stand on.
     pub fn weight(&self) -> f64 {
         self.weight
+    }
+
+    /// What forecasts leave has become another thing: what was known of it is believed like [`RESTART_WEIGHT`] values, to be overruled soon.
+    pub fn restart(&mut self) {
+        let share = (RESTART_WEIGHT / self.weight).min(1.0);
+        self.weight *= share;
+        self.events *= share;
+        for likelihood in &mut self.likelihood {
+            *likelihood *= share as f32;
+        }
     }
 
     /// Standard deviation around the forecast, floored.

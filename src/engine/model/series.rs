@@ -211,7 +211,9 @@ impl Model for SeriesModel {
             kind,
             verdict.map_or(0.0, |verdict| verdict.ln_single),
         );
-        self.forecaster.learn(sample.at, x, kind.span);
+        if self.forecaster.learn(sample.at, x, kind.span) {
+            self.residuals.restart();
+        }
         let n = sample.measurements as f64;
         self.measurements += if self.forecaster.steps() <= 1 {
             n
