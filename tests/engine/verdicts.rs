@@ -219,6 +219,33 @@ fn without_an_event_there_is_no_bucket_and_the_counts_are_told_all_the_same() {
 }
 
 #[test]
+fn counts_are_told_while_the_input_goes_on_as_of_the_bucket_told_of() {
+    let events = steady(60, 5);
+    let mut pipeline = Pipeline::new(job(0));
+    let mut lines = Vec::new();
+    for event in &events {
+        let outputs = event.with_event(&job(0), |event| pipeline.handle(Input::Event(event)));
+        lines.extend(results(outputs));
+    }
+    let told: Vec<(i64, u64)> = lines
+        .iter()
+        .map(|line| serde_json::from_str(line.split_once(' ').unwrap().1).unwrap())
+        .filter(|document: &Value| document["result_type"] == "data_counts")
+        .map(|document| {
+            (
+                document["bucket_count"].as_i64().unwrap(),
+                document["processed_record_count"].as_u64().unwrap(),
+            )
+        })
+        .collect();
+    let until = |minute: i64| {
+        let before = events.iter().filter(|event| event.at_ms < minute * 60_000);
+        (minute, before.count() as u64)
+    };
+    assert_eq!(told, [until(24), until(48)]);
+}
+
+#[test]
 fn model_sizes_have_every_field_that_a_client_looks_for() {
     let sizes = documents(&fused(&job(2), &steady(10, 5)), "model_size_stats");
     let fields: Vec<&String> = sizes[0].as_object().unwrap().keys().collect();
