@@ -13,7 +13,9 @@ use super::frontier::Frontier;
 use super::judge::{GAP_BUCKETS_MAX, PartialBucket, RecordDraft, ShardSize};
 use super::left::Left;
 use super::probability::Aggregate;
-use super::result::{BucketSummary, DataCounts, Document, DocumentId, JobCounts, Severity};
+use super::result::{
+    BucketSummary, DataCounts, Document, DocumentId, JobCounts, MemoryStatus, Severity,
+};
 use super::score::{Level, of_evidence};
 use super::snapshot::{Door, RestoreError, Snapshot};
 use super::wire::InputId;
@@ -108,6 +110,14 @@ struct Ahead {
     counts: DataCounts,
 }
 
+/// What was last said of the models' size.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+struct SaidSize {
+    model_bytes: u64,
+    allocation_failures: u64,
+    status: MemoryStatus,
+}
+
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 struct State {
     frontier: Frontier,
@@ -131,7 +141,7 @@ struct State {
     latest_sparse: Option<BucketStart>,
     recent_counts: VecDeque<u64>,
     peak_bytes: u64,
-    said_size: Option<(u64, u64)>,
+    said_size: Option<SaidSize>,
     /// Interim documents said and not yet replaced.
     interim: BTreeSet<DocumentId>,
 }
@@ -553,19 +563,37 @@ impl Rollup {
     fn say_size(&mut self, start: BucketStart, outputs: &mut Vec<Output>) {
         let size = self.size();
         self.state.peak_bytes = self.state.peak_bytes.max(size.model_bytes);
-        let worth = self.state.said_size.is_none_or(|(bytes, failures)| {
-            (size.model_bytes as f64 - bytes as f64).abs() > SIZE_CHANGE * bytes as f64
-                || size.allocation_failures != failures
+        let now = self.size_word(&size);
+        let worth = self.state.said_size.is_none_or(|said| {
+            let change = now.model_bytes as f64 - said.model_bytes as f64;
+            change.abs() > SIZE_CHANGE * said.model_bytes as f64
+                || now.allocation_failures != said.allocation_failures
+                || now.status != said.status
         });
         if worth {
-            self.state.said_size = Some((size.model_bytes, size.allocation_failures));
             outputs.push(Output::Result(self.size_document(start)));
+            self.state.said_size = Some(now);
+        }
+    }
+
+    fn size_word(&self, size: &ShardSize) -> SaidSize {
+        let failures = self
+            .state
+            .said_size
+            .map_or(0, |said| said.allocation_failures);
+        let refused = size.allocation_failures != failures;
+        SaidSize {
+            model_bytes: size.model_bytes,
+            allocation_failures: size.allocation_failures,
+            status: self.writer.memory_status(size.model_bytes, refused),
         }
     }
 
     fn size_document(&self, at: BucketStart) -> Document {
+        let size = self.size();
+        let status = self.size_word(&size).status;
         self.writer
-            .model_size(at, &self.size(), self.state.peak_bytes)
+            .model_size(at, &size, self.state.peak_bytes, status)
     }
 
     fn summary(&self, scored: &Scored, finality: Finality) -> BucketSummary {

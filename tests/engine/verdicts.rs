@@ -258,6 +258,48 @@ fn model_sizes_have_every_field_that_a_client_looks_for() {
     assert_eq!(found, expected.split_whitespace().collect::<Vec<_>>());
 }
 
+#[test]
+fn memory_is_said_to_be_near_its_limit_before_series_are_refused() {
+    let job: Value = serde_json::json!({
+        "job_id": "full", "data_description": {"time_field": "time"}, "analysis_limits": {"model_memory_limit": "1mb"},
+        "analysis_config": {"bucket_span": "60s", "detectors":
+            [{"function": "count", "by_field_name": "user", "partition_field_name": "host"}]},
+    });
+    let job = Arc::new(tidewatch::config::Job::from_value(&job).expect("a job"));
+    // Every minute sixty series that were not there before.
+    let events: Vec<Happening> = (0..3_000)
+        .map(|n| Happening {
+            at_ms: n * 1_000,
+            host: Some((n / 250) as u8),
+            user: (n % 250) as u8,
+            value: None,
+        })
+        .collect();
+    let sizes = documents(&fused(&job, &events), "model_size_stats");
+    let mut seen: Vec<&str> = Vec::new();
+    let mut failures = 0;
+    let mut by_time: Vec<&Value> = sizes.iter().collect();
+    by_time.sort_by_key(|size| size["timestamp"].as_i64());
+    for size in by_time {
+        let status = size["memory_status"].as_str().unwrap();
+        let used = size["model_bytes"].as_f64().unwrap() / f64::from(1 << 20);
+        let refused = size["bucket_allocation_failures_count"].as_u64().unwrap();
+        let expected = match used {
+            1.0.. => "hard_limit",
+            0.8.. => "soft_limit",
+            _ => "ok",
+        };
+        assert_eq!(status, expected, "{size}");
+        assert!(refused == failures || status == "hard_limit", "{size}");
+        failures = refused;
+        if seen.last() != Some(&status) {
+            seen.push(status);
+        }
+    }
+    assert_eq!(seen, ["ok", "soft_limit", "hard_limit"]);
+    assert!(failures > 10, "{failures} buckets with refusals");
+}
+
 proptest! {
     #![proptest_config(ProptestConfig { cases: 32, ..ProptestConfig::default() })]
 
