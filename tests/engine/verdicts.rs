@@ -219,6 +219,36 @@ fn without_an_event_there_is_no_bucket_and_the_counts_are_told_all_the_same() {
 }
 
 #[test]
+fn of_a_value_far_out_metric_tells_the_extreme_and_not_the_mean_that_it_moved() {
+    for (seed, outlier, told) in [(7, -200.0, "min"), (8, -200.0, "min"), (7, 400.0, "max")] {
+        let mut source = rand_chacha::ChaCha8Rng::seed_from_u64(seed);
+        let mut events: Vec<Happening> = (0..302 * 23)
+            .map(|n| Happening {
+                at_ms: n * 60_000 / 23,
+                host: Some(0),
+                user: 0,
+                value: Some(90.0 + (source.next_u64() % 20_000) as f64 / 1000.0),
+            })
+            .collect();
+        let at_ms = 300 * 60_000 + 30_000;
+        events.push(Happening {
+            at_ms,
+            host: Some(0),
+            user: 0,
+            value: Some(outlier),
+        });
+        events.sort_by_key(|event| event.at_ms);
+        let records = documents(&fused(&job(3), &events), "record");
+        let record = records
+            .iter()
+            .find(|record| record["timestamp"] == 300 * 60_000 && record["function"] == "metric")
+            .expect("a record of the outlier's minute");
+        assert_eq!(record["function_description"], told, "{record}");
+        assert_eq!(record["actual"], serde_json::json!([outlier]), "{record}");
+    }
+}
+
+#[test]
 fn counts_are_told_while_the_input_goes_on_as_of_the_bucket_told_of() {
     let events = steady(60, 5);
     let mut pipeline = Pipeline::new(job(0));
