@@ -9,7 +9,7 @@ use tidewatch::config::Job;
 use tidewatch::decode::{Item, Options, Reader};
 use tidewatch::engine::gatherer::Input;
 use tidewatch::engine::pipeline::{Output, Pipeline};
-use tidewatch::engine::result::{Body, Document};
+use tidewatch::engine::result::Body;
 use tidewatch::simulate::{EventFormat, Feed, Scenario};
 use tidewatch::time::Finality;
 
@@ -21,17 +21,12 @@ data_description: {time_field: '@timestamp'}
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     let job = Arc::new(Job::from_text(JOB, "the example's job")?);
+    let options = Options::default();
     let mut reader = match std::env::args().nth(1) {
-        Some(path) => Reader::open(&job, &[path], Options::default())?,
-        None => Reader::from_bytes(
-            &job,
-            "simulated",
-            Cursor::new(ten_days()),
-            Options::default(),
-        ),
+        Some(path) => Reader::open(&job, &[path], options)?,
+        None => Reader::from_bytes(&job, "simulated", Cursor::new(ten_days()?), options),
     };
-    let mut pipeline = Pipeline::new(job);
-    let mut outputs = Vec::new();
+    let (mut pipeline, mut outputs) = (Pipeline::new(job), Vec::new());
     let _ = reader.run(&mut |item| {
         match item {
             Item::Event { event, .. } => outputs.extend(pipeline.handle(Input::Event(event))),
@@ -40,31 +35,26 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         ControlFlow::Continue(())
     })?;
     outputs.extend(pipeline.handle(Input::Flush(Finality::Final)));
-    let records = outputs.iter().filter_map(|output| match output {
-        Output::Result(Document {
-            time,
-            body: Body::Record(record),
-            ..
-        }) => Some((time, record)),
-        _ => None,
-    });
-    match records.max_by(|(_, a), (_, b)| a.record_score.total_cmp(&b.record_score)) {
-        Some((time, record)) => println!(
-            "{time}  score {:.0}  {}",
-            record.record_score, record.description
-        ),
+    let mut records = Vec::new();
+    for output in outputs {
+        if let Output::Result(document) = output
+            && let Body::Record(record) = document.body
+        {
+            records.push((record.record_score, document.time, record.description));
+        }
+    }
+    match records.iter().max_by(|a, b| a.0.total_cmp(&b.0)) {
+        Some((score, time, description)) => println!("{time}  score {score:.0}  {description}"),
         None => println!("nothing unusual"),
     }
     Ok(())
 }
 
-fn ten_days() -> Vec<u8> {
-    let mut feed =
-        Feed::new(&Scenario::built_in("spike").expect("it is built in"), 1).expect("it is tested");
-    let mut csv = EventFormat::Csv.header().as_bytes().to_vec();
-    let mut writer = EventFormat::Csv.writer();
+fn ten_days() -> Result<Vec<u8>, Box<dyn std::error::Error>> {
+    let mut feed = Feed::new(&Scenario::built_in("spike").expect("it is built in"), 1)?;
+    let (mut writer, mut csv) = (EventFormat::Csv.writer(), EventFormat::Csv.header().into());
     while let Some(event) = feed.next() {
         writer.write(feed.world(), &event, &mut csv);
     }
-    csv
+    Ok(csv)
 }

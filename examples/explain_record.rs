@@ -8,7 +8,7 @@ use tidewatch::config::Job;
 use tidewatch::decode::Decoder;
 use tidewatch::engine::gatherer::Input;
 use tidewatch::engine::pipeline::{Output, Pipeline};
-use tidewatch::engine::result::{Body, Document, Record};
+use tidewatch::engine::result::{Body, Record};
 use tidewatch::simulate::{EventFormat, Feed, Scenario};
 
 const JOB: &str = "
@@ -26,38 +26,31 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let mut feed = Feed::new(&scenario, 1)?;
     let (mut writer, mut line) = (EventFormat::Ndjson.writer(), Vec::new());
     let (mut decoder, mut pipeline) = (Decoder::new(&job), Pipeline::new(job));
-    let mut outputs = Vec::new();
+    let mut records = Vec::new();
     while let Some(event) = feed.next() {
         line.clear();
         writer.write(feed.world(), &event, &mut line);
         decoder.payload(&line, None, &mut |event| {
-            outputs.extend(pipeline.handle(Input::Event(event.expect("a simulated event is one"))));
+            for output in pipeline.handle(Input::Event(event.expect("a simulated event is one"))) {
+                if let Output::Result(document) = output
+                    && let Body::Record(record) = document.body
+                {
+                    records.push(record);
+                }
+            }
         });
     }
-    let records = outputs.iter().filter_map(|output| match output {
-        Output::Result(Document {
-            body: Body::Record(record),
-            ..
-        }) => Some(record),
-        _ => None,
-    });
-    match records.max_by(|a, b| a.record_score.total_cmp(&b.record_score)) {
-        Some(record) => explain(record),
-        None => println!("nothing unusual"),
-    }
+    records.sort_by(|a, b| a.record_score.total_cmp(&b.record_score));
+    explain(records.last().expect("the slow host stands out"));
     Ok(())
 }
 
 fn explain(record: &Record) {
+    let (score, probability) = (record.record_score, record.probability);
+    let (actual, typical) = (&record.actual, &record.typical);
     println!("{}\n", record.description);
-    println!(
-        "score {:.0}, probability {:.1e}",
-        record.record_score, record.probability
-    );
-    println!(
-        "actual {:.2?}, typical {:.2?}",
-        record.actual, record.typical
-    );
+    println!("score {score:.0}, probability {probability:.1e}");
+    println!("actual {actual:.2?}, typical {typical:.2?}");
     for influencer in &record.influencers {
         let values = influencer.influencer_field_values.join(", ");
         println!("because of {} {values}", influencer.influencer_field_name);

@@ -223,6 +223,36 @@ fn a_result_is_a_cloud_event_under_its_own_id() {
 }
 
 #[test]
+fn a_service_says_what_it_has_read_while_it_runs_whatever_befalls_it() {
+    for extensions in [r#"{"shards":2}"#, r#"{"keyed_by_partition_field":true}"#] {
+        let house = House::new(2);
+        let mut service = house.start(job("1m", extensions));
+        for minute in 0..60 {
+            house.send(0, &event(minute, "a"));
+            house.send(1, &event(minute, "b"));
+            if minute == 30 {
+                (0..8).for_each(|_| service.breathe(Duration::ZERO).unwrap());
+                house.cluster.evict(&service.into_log()); // dead before a snapshot was due
+                service = house.start(job("1m", extensions));
+            }
+        }
+        house.settle(&mut service);
+        let told: Vec<(u64, u64)> = house
+            .results(DocumentKind::DataCounts)
+            .iter()
+            .map(|message| serde_json::from_slice(message.payload.as_deref().unwrap()).unwrap())
+            .map(|counts: serde_json::Value| {
+                (
+                    counts["bucket_count"].as_u64().unwrap(),
+                    counts["processed_record_count"].as_u64().unwrap(),
+                )
+            })
+            .collect();
+        assert_eq!(told, [(24, 48), (48, 96)], "{extensions}");
+    }
+}
+
+#[test]
 fn after_a_graceful_end_nothing_is_replayed() {
     let house = House::new(3);
     let mut service = house.start(job("1m", "{}"));

@@ -3,7 +3,8 @@
 //! A seed picks the job, the events, their disorder (within the allowed lateness), partitions, placement, shards and instances, and then every interleaving of
 //! their steps with crashes (also in mid-commit), zombies, twins, rebalances, aborted and hanging transactions, lost and damaged snapshots.
 //! Claim: what a `read_committed` reader finds in the results topics, key by key, is byte for byte what a [`Pipeline`] says that is
-//! handed the same events in the order of their sending; and each bad event is in the dead letters once.
+//! handed the same events in the order of their sending; and each bad event is in the dead letters once. Of `data_counts` what is
+//! refused is left out: in mid-run it is counted with the bucket that its own partition closes next, so that placements differ.
 //!
 //! `TIDEWATCH_SEED=n` replays one seed; `TIDEWATCH_SEEDS=n` runs the first n instead of 1,000.
 
@@ -32,6 +33,19 @@ use world::{Tally, Witness, World};
 /// What was said of each document, by kind and id, in order.
 type Said = BTreeMap<(DocumentKind, String), Vec<String>>;
 
+/// A document's bytes, without what placements may tell differently of a bucket.
+fn word(kind: DocumentKind, json: String) -> String {
+    if kind != DocumentKind::DataCounts {
+        return json;
+    }
+    let mut counts: serde_json::Map<String, serde_json::Value> =
+        serde_json::from_str(&json).expect("results are JSON");
+    for of_refused in ["input_bytes", "rejected_event_counts"] {
+        counts.remove(of_refused);
+    }
+    serde_json::to_string(&counts).expect("a map of JSON is JSON")
+}
+
 fn calm(feed: &Feed) -> Said {
     let mut pipeline = Pipeline::new(Arc::clone(&feed.job));
     let mut decoder = Decoder::new(&feed.job);
@@ -47,7 +61,7 @@ fn calm(feed: &Feed) -> Said {
                 match output {
                     Output::Result(document) => {
                         assert_eq!(document.finality, Finality::Final);
-                        let json = serde_json::to_string(&document).unwrap();
+                        let json = word(document.kind, serde_json::to_string(&document).unwrap());
                         said.entry((document.kind, document.id))
                             .or_default()
                             .push(json);
@@ -68,7 +82,7 @@ fn published(cluster: &Cluster) -> Said {
     for kind in DocumentKind::ALL {
         for message in cluster.committed(names.results(kind)) {
             let words = said.entry((kind, text(&message.key))).or_default();
-            words.push(text(&message.payload));
+            words.push(word(kind, text(&message.payload)));
         }
     }
     said

@@ -11,6 +11,9 @@ const FILE_LINES_MAX: usize = 900;
 /// The longest function that needs no entry in [`LONG_FUNCTIONS`].
 const FUNCTION_LINES_MAX: usize = 100;
 
+/// The longest example.
+const EXAMPLE_LINES_MAX: usize = 60;
+
 /// A ratchet: functions longer than that, and how long they may be at most. Entries only ever shrink and go.
 const LONG_FUNCTIONS: [(&str, &str, usize); 0] = [];
 
@@ -215,6 +218,22 @@ fn no_file_and_no_function_is_too_long() {
         }
     }
     none("a file is a room, a function fits the screen", broken);
+}
+
+#[test]
+fn an_example_is_seen_at_a_glance() {
+    let mut files = Vec::new();
+    collect(
+        &Path::new(env!("CARGO_MANIFEST_DIR")).join("examples"),
+        &mut files,
+    );
+    assert!(!files.is_empty());
+    let lines = |file: &PathBuf| fs::read_to_string(file).expect("UTF-8").lines().count();
+    let broken = files
+        .iter()
+        .filter(|file| lines(file) > EXAMPLE_LINES_MAX)
+        .map(|file| format!("{}: {} lines", file.display(), lines(file)));
+    none("an example has at most 60 lines", broken.collect());
 }
 
 /// Names and lengths; the end of a function is the brace at the depth of its first line, as rustfmt writes it.

@@ -133,6 +133,11 @@ impl Rows {
         }
     }
 
+    /// Whether more of a row that was too long is to come.
+    pub(super) fn is_skipping(&self) -> bool {
+        self.skipping
+    }
+
     fn skip(&mut self, bytes: &[u8], at_end: bool) -> Row {
         match memchr(b'\n', bytes) {
             Some(line) => {

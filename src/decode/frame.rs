@@ -26,6 +26,8 @@ pub(super) enum Frame {
     Other { at: usize, end: usize },
     /// `at..end` is the beginning of something longer than is decoded.
     TooLong { at: usize, end: usize },
+    /// What was too long goes on to `at`.
+    Discarded { at: usize },
     /// The bytes before `at` are done with; the rest needs what follows it.
     More { at: usize },
     /// That was all; `unclosed` says that an array's end is missing.
@@ -72,15 +74,12 @@ impl Framer {
 
     /// What comes next in `bytes`, which begin where the last frame ended; `at_end` says that none follow.
     pub(super) fn next(&mut self, bytes: &[u8], at_end: bool) -> Frame {
-        let mut at = 0;
         match self.state {
             State::Between => {}
             State::Inside => return self.inside(bytes, 0, at_end),
-            _ => match self.discard(bytes, at_end) {
-                Ok(resume) => at = resume,
-                Err(frame) => return frame,
-            },
+            _ => return self.discard(bytes, at_end),
         }
+        let mut at = 0;
         loop {
             match bytes.get(at) {
                 None if at_end => return self.end(),
@@ -94,6 +93,11 @@ impl Framer {
             }
             at += 1;
         }
+    }
+
+    /// Whether more of what was too long is to come.
+    pub(super) fn is_discarding(&self) -> bool {
+        !matches!(self.state, State::Between | State::Inside)
     }
 
     /// The object at `at` by its braces, after the line that begins with it did not read well.
@@ -159,7 +163,7 @@ impl Framer {
     }
 
     /// Where the thing that is too long ends, or how much of it these bytes are.
-    fn discard(&mut self, bytes: &[u8], at_end: bool) -> Result<usize, Frame> {
+    fn discard(&mut self, bytes: &[u8], at_end: bool) -> Frame {
         let resume = match &mut self.state {
             State::DiscardingLine => memchr(b'\n', bytes),
             State::DiscardingElement(element) => element.end(bytes),
@@ -168,13 +172,9 @@ impl Framer {
                 Bound::Unknown(_) => None,
             },
         };
-        if let Some(at) = resume {
+        if let Some(at) = resume.or(at_end.then_some(bytes.len())) {
             self.state = State::Between;
-            return Ok(at);
-        }
-        if at_end {
-            self.state = State::Between;
-            return Err(self.end());
+            return Frame::Discarded { at };
         }
         // One byte stays, so that a brace still sees the line end before it.
         let at = match self.state {
@@ -182,7 +182,7 @@ impl Framer {
             _ => self.braces.at.saturating_sub(1),
         };
         self.braces.forget(at);
-        Err(Frame::More { at })
+        Frame::More { at }
     }
 
     /// Something at `at` that is no object.

@@ -132,8 +132,16 @@ pub struct Reader {
     guard: Guard,
     options: Options,
     waiting: VecDeque<(String, Waiting)>,
+    too_long: Option<TooLong>,
     bytes_read: Arc<AtomicU64>,
     bytes_total: Option<u64>,
+}
+
+/// What is known of an event that is too long: told when its end has come, for all its bytes count.
+struct TooLong {
+    rejection: Rejection,
+    raw: Vec<u8>,
+    line: u64,
 }
 
 /// A source whose turn has not come.
@@ -194,6 +202,7 @@ impl Reader {
             guard: Guard::new(job),
             options,
             waiting: VecDeque::new(),
+            too_long: None,
             bytes_read: Arc::default(),
             bytes_total: None,
         }
@@ -224,6 +233,7 @@ impl Reader {
                 Ok(ControlFlow::Continue(())) => {}
                 Ok(stop) => return Ok(stop),
                 Err(error) => {
+                    let _ = self.tell_too_long(&file, sink);
                     let _ = self.guard.finish(sink); // an event that was held has been read all the same
                     return Err(at_file(&file, error));
                 }
@@ -264,7 +274,7 @@ impl Reader {
         let mut framer = Framer::new(self.options.bytes_max);
         loop {
             let mut flow = ControlFlow::Continue(());
-            let guard = &mut self.guard;
+            let (guard, too_long) = (&mut self.guard, &mut self.too_long);
             let view = &*window;
             let step = self.decoder.step(
                 &mut framer,
@@ -272,17 +282,25 @@ impl Reader {
                 view.at_end,
                 None,
                 &mut |decoded| {
-                    flow = deliver(guard, decoded, file, view, sink);
+                    flow = deliver(guard, too_long, decoded, file, view, sink);
                 },
             );
             match step {
                 _ if flow.is_break() => return Ok(flow),
                 Step::Took(length) => window.take(length),
+                Step::Discarded(length) => {
+                    self.lengthen(length);
+                    window.take(length);
+                }
                 Step::More(length) => {
+                    self.lengthen(length);
                     window.take(length);
                     window.fill()?;
                 }
                 Step::End => return Ok(flow),
+            }
+            if !framer.is_discarding() && self.tell_too_long(file, sink).is_break() {
+                return Ok(ControlFlow::Break(()));
             }
         }
     }
@@ -301,16 +319,21 @@ impl Reader {
             let length = match row {
                 Row::Whole(length) | Row::Broken(length) | Row::TooLong(length) => length,
                 Row::Skip(length) => {
+                    // The line's end is none of it.
+                    self.lengthen(length - usize::from(!rows.is_skipping()));
                     window.take(length);
+                    if !rows.is_skipping() && self.tell_too_long(file, sink).is_break() {
+                        return Ok(ControlFlow::Break(()));
+                    }
                     continue;
                 }
                 Row::More => {
                     window.fill()?;
                     continue;
                 }
-                Row::End => return Ok(flow),
+                Row::End => return Ok(self.tell_too_long(file, sink)),
             };
-            let guard = &mut self.guard;
+            let (guard, too_long) = (&mut self.guard, &mut self.too_long);
             let view = &*window;
             match &header {
                 None => header = Some(self.decoder.header(&rows, row)?),
@@ -320,7 +343,7 @@ impl Reader {
                     header,
                     &view.unread()[..length],
                     &mut |decoded| {
-                        flow = deliver(guard, decoded, file, view, sink);
+                        flow = deliver(guard, too_long, decoded, file, view, sink);
                     },
                 ),
             }
@@ -328,30 +351,64 @@ impl Reader {
                 return Ok(flow);
             }
             window.take(length);
+            if !rows.is_skipping() && self.tell_too_long(file, sink).is_break() {
+                return Ok(ControlFlow::Break(()));
+            }
+        }
+    }
+
+    /// What is too long goes on for so many bytes.
+    fn lengthen(&mut self, bytes: usize) {
+        if let Some(long) = &mut self.too_long {
+            let bytes = bytes.try_into().unwrap_or(u32::MAX);
+            long.rejection.raw_bytes = long.rejection.raw_bytes.saturating_add(bytes);
+        }
+    }
+
+    /// Hands over what was too long, now that it is over.
+    fn tell_too_long(&mut self, file: &str, sink: &mut Sink<'_>) -> ControlFlow<()> {
+        match self.too_long.take() {
+            Some(long) => sink(Item::Rejected {
+                rejection: long.rejection,
+                raw: &long.raw,
+                origin: Origin::new(file, long.line),
+            }),
+            None => ControlFlow::Continue(()),
         }
     }
 }
 
-/// Hands over what became of a frame.
+/// Hands over what became of a frame; what is too long waits for its end.
 fn deliver(
     guard: &mut Guard,
+    too_long: &mut Option<TooLong>,
     decoded: Decoded<'_>,
     file: &str,
     window: &Window,
     sink: &mut Sink<'_>,
 ) -> ControlFlow<()> {
     let origin = window.origin(file, decoded.offset);
-    match decoded.outcome {
-        Ok(event) => guard.admit(event, decoded.raw, origin, sink),
-        Err(rejection) => sink(Item::Rejected {
-            rejection: Rejection {
-                detail: format!("{origin}: {}", rejection.detail),
-                ..rejection
-            },
-            raw: &decoded.raw[..decoded.raw.len().min(RAW_BYTES_MAX)],
-            origin,
-        }),
+    let rejection = match decoded.outcome {
+        Ok(event) => return guard.admit(event, decoded.raw, origin, sink),
+        Err(rejection) => Rejection {
+            detail: format!("{origin}: {}", rejection.detail),
+            ..rejection
+        },
+    };
+    let raw = &decoded.raw[..decoded.raw.len().min(RAW_BYTES_MAX)];
+    if rejection.reason == Reason::TooLong {
+        *too_long = Some(TooLong {
+            rejection,
+            raw: raw.to_vec(),
+            line: origin.line(),
+        });
+        return ControlFlow::Continue(());
     }
+    sink(Item::Rejected {
+        rejection,
+        raw,
+        origin,
+    })
 }
 
 impl Decoder {
@@ -396,7 +453,9 @@ impl Decoder {
         let cells = match row {
             Row::Whole(_) => rows.cells().ok_or_else(|| "not UTF-8".to_string()),
             Row::TooLong(_) => {
-                let outcome = Err(self.too_long(raw.len()));
+                // As much as will be counted of it when its end comes later.
+                let row = &bytes[offset..];
+                let outcome = Err(self.too_long(row.strip_suffix(b"\n").unwrap_or(row).len()));
                 return sink(Decoded { outcome, raw, offset });
             }
             _ => Err("a quote is not closed, or closed inside a cell; expected \"text\", with \"\" for a quote".into()),

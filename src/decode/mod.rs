@@ -65,6 +65,8 @@ struct Decoded<'d> {
 enum Step {
     /// So many bytes are done with, and one outcome has been handed over.
     Took(usize),
+    /// So many bytes were the rest of what was handed over as too long.
+    Discarded(usize),
     /// So many bytes are done with; what follows them is needed.
     More(usize),
     /// All bytes are done with.
@@ -165,6 +167,7 @@ impl Decoder {
                 (at, end, not_an_object(&bytes[at..end]))
             }
             Frame::TooLong { at, end } => (at, end, self.too_long(end - at)),
+            Frame::Discarded { at } => return Step::Discarded(at),
             Frame::More { at } => return Step::More(at),
             Frame::End { unclosed: false } => return Step::End,
             Frame::End { unclosed: true } => {

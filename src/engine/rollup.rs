@@ -13,7 +13,9 @@ use super::frontier::Frontier;
 use super::judge::{GAP_BUCKETS_MAX, PartialBucket, RecordDraft, ShardSize};
 use super::left::Left;
 use super::probability::Aggregate;
-use super::result::{BucketSummary, DataCounts, Document, DocumentId, JobCounts, Severity};
+use super::result::{
+    BucketSummary, DataCounts, Document, DocumentId, JobCounts, MemoryStatus, Severity,
+};
 use super::score::{Level, of_evidence};
 use super::snapshot::{Door, RestoreError, Snapshot};
 use super::wire::InputId;
@@ -34,6 +36,9 @@ const SPARSE_WINDOW_MIN: usize = 10;
 const SPARSE_NATS: f64 = 2.0;
 /// Model sizes are said again when they have grown or shrunk by this share.
 const SIZE_CHANGE: f64 = 0.1;
+/// Data counts are said again every so many buckets, but at least once a day.
+const COUNTS_BUCKETS: i64 = 24;
+const DAY_MS: i64 = 86_400_000;
 
 /// Everything a rollup can be told.
 #[derive(Clone, Debug, PartialEq)]
@@ -97,6 +102,22 @@ impl Levels {
     }
 }
 
+/// What shards say of themselves as of a bucket still to be closed: one may be ahead of the others, and its size and counts of then are
+/// not the job's of now.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+struct Ahead {
+    sizes: Vec<(InputId, ShardSize)>,
+    counts: DataCounts,
+}
+
+/// What was last said of the models' size.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+struct SaidSize {
+    model_bytes: u64,
+    allocation_failures: u64,
+    status: MemoryStatus,
+}
+
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 struct State {
     frontier: Frontier,
@@ -104,13 +125,15 @@ struct State {
     left: Left<PartialBucket>,
     /// As of the last closed bucket.
     sizes: BTreeMap<InputId, ShardSize>,
-    /// As of buckets still to be closed: a shard may be ahead of the others, and its size of then is not the job's of now.
-    sizes_ahead: BTreeMap<BucketStart, Vec<(InputId, ShardSize)>>,
+    ahead: BTreeMap<BucketStart, Ahead>,
     next: Option<BucketStart>,
     empty_run: u32,
     levels: Levels,
     history: History,
+    /// As of the last closed bucket.
     counts: DataCounts,
+    /// As last said.
+    said_counts: DataCounts,
     buckets: u64,
     empty_buckets: u64,
     sparse_buckets: u64,
@@ -118,7 +141,7 @@ struct State {
     latest_sparse: Option<BucketStart>,
     recent_counts: VecDeque<u64>,
     peak_bytes: u64,
-    said_size: Option<(u64, u64)>,
+    said_size: Option<SaidSize>,
     /// Interim documents said and not yet replaced.
     interim: BTreeSet<DocumentId>,
 }
@@ -139,12 +162,13 @@ impl Rollup {
             pending: BTreeMap::new(),
             left: Left::default(),
             sizes: BTreeMap::new(),
-            sizes_ahead: BTreeMap::new(),
+            ahead: BTreeMap::new(),
             next: None,
             empty_run: 0,
             levels: Levels::default(),
             history: History::default(),
             counts: DataCounts::default(),
+            said_counts: DataCounts::default(),
             buckets: 0,
             empty_buckets: 0,
             sparse_buckets: 0,
@@ -210,12 +234,9 @@ impl Rollup {
             }
             return;
         }
-        self.state
-            .sizes_ahead
-            .entry(bucket.start)
-            .or_default()
-            .push((from, bucket.size));
-        self.state.counts.add(&bucket.counts);
+        let ahead = self.state.ahead.entry(bucket.start).or_default();
+        ahead.sizes.push((from, bucket.size));
+        ahead.counts.add(&bucket.counts);
         if self.state.next.is_some_and(|next| bucket.start < next) {
             return; // totals after the end, or of a shard that was not waited for: its counts are in, its buckets are judged no more
         }
@@ -284,7 +305,7 @@ impl Rollup {
             Some(until) => self.close_until(until),
             None => Vec::new(),
         };
-        self.take_sizes(BucketStart(i64::MAX));
+        self.take_ahead(BucketStart(i64::MAX));
         let last = self
             .state
             .next
@@ -340,7 +361,7 @@ impl Rollup {
             plots: Vec::new(),
             size: ShardSize::default(),
         });
-        self.take_sizes(start);
+        self.take_ahead(start);
         self.count_bucket(start, partial.event_count);
         let scored = self.score(start, &mut partial);
         let grown = self.learn_levels(&scored);
@@ -355,6 +376,7 @@ impl Rollup {
         );
         self.retract_interim(start, &said, outputs);
         self.say_size(start, outputs);
+        self.say_counts(start, outputs);
         outputs.push(Output::Closed(self.summary(&scored, Finality::Final)));
         self.state.history.keep(
             scored,
@@ -499,13 +521,27 @@ impl Rollup {
         }
     }
 
-    /// The shards' sizes are those that they had at the end of bucket `until`.
-    fn take_sizes(&mut self, until: BucketStart) {
-        while let Some(first) = self.state.sizes_ahead.first_entry() {
+    /// Data counts, whenever a time comes that all placements agree on, if anything has come since they were last said.
+    fn say_counts(&mut self, start: BucketStart, outputs: &mut Vec<Output>) {
+        let span = self.job.bucket_span;
+        let every = (DAY_MS / span.millis()).clamp(1, COUNTS_BUCKETS);
+        let due = (span.end_of(start).millis() / span.millis()) % every == 0;
+        if due && self.state.counts != self.state.said_counts {
+            self.state.said_counts = self.state.counts.clone();
+            let document = self.writer.data_counts(start, self.job_counts());
+            outputs.push(Output::Result(document));
+        }
+    }
+
+    /// The shards' sizes and counts are those that they had at the end of bucket `until`.
+    fn take_ahead(&mut self, until: BucketStart) {
+        while let Some(first) = self.state.ahead.first_entry() {
             if *first.key() > until {
                 break;
             }
-            self.state.sizes.extend(first.remove());
+            let ahead = first.remove();
+            self.state.sizes.extend(ahead.sizes);
+            self.state.counts.add(&ahead.counts);
         }
     }
 
@@ -527,19 +563,37 @@ impl Rollup {
     fn say_size(&mut self, start: BucketStart, outputs: &mut Vec<Output>) {
         let size = self.size();
         self.state.peak_bytes = self.state.peak_bytes.max(size.model_bytes);
-        let worth = self.state.said_size.is_none_or(|(bytes, failures)| {
-            (size.model_bytes as f64 - bytes as f64).abs() > SIZE_CHANGE * bytes as f64
-                || size.allocation_failures != failures
+        let now = self.size_word(&size);
+        let worth = self.state.said_size.is_none_or(|said| {
+            let change = now.model_bytes as f64 - said.model_bytes as f64;
+            change.abs() > SIZE_CHANGE * said.model_bytes as f64
+                || now.allocation_failures != said.allocation_failures
+                || now.status != said.status
         });
         if worth {
-            self.state.said_size = Some((size.model_bytes, size.allocation_failures));
             outputs.push(Output::Result(self.size_document(start)));
+            self.state.said_size = Some(now);
+        }
+    }
+
+    fn size_word(&self, size: &ShardSize) -> SaidSize {
+        let failures = self
+            .state
+            .said_size
+            .map_or(0, |said| said.allocation_failures);
+        let refused = size.allocation_failures != failures;
+        SaidSize {
+            model_bytes: size.model_bytes,
+            allocation_failures: size.allocation_failures,
+            status: self.writer.memory_status(size.model_bytes, refused),
         }
     }
 
     fn size_document(&self, at: BucketStart) -> Document {
+        let size = self.size();
+        let status = self.size_word(&size).status;
         self.writer
-            .model_size(at, &self.size(), self.state.peak_bytes)
+            .model_size(at, &size, self.state.peak_bytes, status)
     }
 
     fn summary(&self, scored: &Scored, finality: Finality) -> BucketSummary {

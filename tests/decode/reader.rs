@@ -359,6 +359,44 @@ fn an_element_of_an_array_that_is_too_long_costs_itself_however_it_arrives() {
 }
 
 #[test]
+fn all_bytes_of_what_is_too_long_are_counted_however_they_arrive() {
+    let options = Options {
+        bytes_max: 64,
+        ..Options::default()
+    };
+    let x = "x".repeat(5_000);
+    for (before, long, after) in [
+        (
+            "{\"time\":1}\n",
+            format!("{{\"x\":\"{x}\"}}"),
+            "\n{\"time\":2}\n",
+        ),
+        ("{\"time\":1}\n", format!("{{\"x\":\"{x}"), ""),
+        ("{\"time\":1}\n", x.clone(), "\n{\"time\":2}\n"),
+        ("[{\"time\":1},", format!("\"{x}\""), ",{\"time\":2}]"),
+        ("time,host\n1,a\n", format!("2,{x}"), "\n2,b\n"),
+        ("time,host\n1,a\n", format!("2,{x} {x}"), ""),
+    ] {
+        let text = format!("{before}{long}{after}");
+        for piece in [1, 7, 40, 1_000, 1 << 20] {
+            let shown = format!("{before}{} by {piece}", &long[..10]);
+            let (found, raws) = read_pieces(&plain_job(), text.as_bytes(), piece, options).unwrap();
+            let mut expected = vec!["1", "too_long", "2"];
+            expected.truncate(if after.is_empty() { 2 } else { 3 });
+            assert_eq!(words(&found), expected, "{shown}");
+            let rejection = found[1].as_ref().unwrap_err();
+            assert_eq!(rejection.raw_bytes as usize, long.len(), "{shown}");
+            let line = before.lines().count() + usize::from(before.ends_with('\n'));
+            assert!(
+                rejection.detail.starts_with(&format!("f:{line}:")),
+                "{rejection:?}"
+            );
+            assert!(long.as_bytes().starts_with(&raws[0]), "{shown}");
+        }
+    }
+}
+
+#[test]
 fn one_wrong_clock_in_a_file_is_far_future_and_a_gap_in_the_data_is_not() {
     // Five-minute buckets: a jump is more than 1,000 of them, 3.5 days.
     let day = 86_400_000_i64;

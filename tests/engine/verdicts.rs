@@ -219,6 +219,63 @@ fn without_an_event_there_is_no_bucket_and_the_counts_are_told_all_the_same() {
 }
 
 #[test]
+fn of_a_value_far_out_metric_tells_the_extreme_and_not_the_mean_that_it_moved() {
+    for (seed, outlier, told) in [(7, -200.0, "min"), (8, -200.0, "min"), (7, 400.0, "max")] {
+        let mut source = rand_chacha::ChaCha8Rng::seed_from_u64(seed);
+        let mut events: Vec<Happening> = (0..302 * 23)
+            .map(|n| Happening {
+                at_ms: n * 60_000 / 23,
+                host: Some(0),
+                user: 0,
+                value: Some(90.0 + (source.next_u64() % 20_000) as f64 / 1000.0),
+            })
+            .collect();
+        let at_ms = 300 * 60_000 + 30_000;
+        events.push(Happening {
+            at_ms,
+            host: Some(0),
+            user: 0,
+            value: Some(outlier),
+        });
+        events.sort_by_key(|event| event.at_ms);
+        let records = documents(&fused(&job(3), &events), "record");
+        let record = records
+            .iter()
+            .find(|record| record["timestamp"] == 300 * 60_000 && record["function"] == "metric")
+            .expect("a record of the outlier's minute");
+        assert_eq!(record["function_description"], told, "{record}");
+        assert_eq!(record["actual"], serde_json::json!([outlier]), "{record}");
+    }
+}
+
+#[test]
+fn counts_are_told_while_the_input_goes_on_as_of_the_bucket_told_of() {
+    let events = steady(60, 5);
+    let mut pipeline = Pipeline::new(job(0));
+    let mut lines = Vec::new();
+    for event in &events {
+        let outputs = event.with_event(&job(0), |event| pipeline.handle(Input::Event(event)));
+        lines.extend(results(outputs));
+    }
+    let told: Vec<(i64, u64)> = lines
+        .iter()
+        .map(|line| serde_json::from_str(line.split_once(' ').unwrap().1).unwrap())
+        .filter(|document: &Value| document["result_type"] == "data_counts")
+        .map(|document| {
+            (
+                document["bucket_count"].as_i64().unwrap(),
+                document["processed_record_count"].as_u64().unwrap(),
+            )
+        })
+        .collect();
+    let until = |minute: i64| {
+        let before = events.iter().filter(|event| event.at_ms < minute * 60_000);
+        (minute, before.count() as u64)
+    };
+    assert_eq!(told, [until(24), until(48)]);
+}
+
+#[test]
 fn model_sizes_have_every_field_that_a_client_looks_for() {
     let sizes = documents(&fused(&job(2), &steady(10, 5)), "model_size_stats");
     let fields: Vec<&String> = sizes[0].as_object().unwrap().keys().collect();
@@ -229,6 +286,48 @@ fn model_sizes_have_every_field_that_a_client_looks_for() {
     let mut found: Vec<&str> = fields.into_iter().map(String::as_str).collect();
     found.sort_unstable();
     assert_eq!(found, expected.split_whitespace().collect::<Vec<_>>());
+}
+
+#[test]
+fn memory_is_said_to_be_near_its_limit_before_series_are_refused() {
+    let job: Value = serde_json::json!({
+        "job_id": "full", "data_description": {"time_field": "time"}, "analysis_limits": {"model_memory_limit": "1mb"},
+        "analysis_config": {"bucket_span": "60s", "detectors":
+            [{"function": "count", "by_field_name": "user", "partition_field_name": "host"}]},
+    });
+    let job = Arc::new(tidewatch::config::Job::from_value(&job).expect("a job"));
+    // Every minute sixty series that were not there before.
+    let events: Vec<Happening> = (0..3_000)
+        .map(|n| Happening {
+            at_ms: n * 1_000,
+            host: Some((n / 250) as u8),
+            user: (n % 250) as u8,
+            value: None,
+        })
+        .collect();
+    let sizes = documents(&fused(&job, &events), "model_size_stats");
+    let mut seen: Vec<&str> = Vec::new();
+    let mut failures = 0;
+    let mut by_time: Vec<&Value> = sizes.iter().collect();
+    by_time.sort_by_key(|size| size["timestamp"].as_i64());
+    for size in by_time {
+        let status = size["memory_status"].as_str().unwrap();
+        let used = size["model_bytes"].as_f64().unwrap() / f64::from(1 << 20);
+        let refused = size["bucket_allocation_failures_count"].as_u64().unwrap();
+        let expected = match used {
+            1.0.. => "hard_limit",
+            0.8.. => "soft_limit",
+            _ => "ok",
+        };
+        assert_eq!(status, expected, "{size}");
+        assert!(refused == failures || status == "hard_limit", "{size}");
+        failures = refused;
+        if seen.last() != Some(&status) {
+            seen.push(status);
+        }
+    }
+    assert_eq!(seen, ["ok", "soft_limit", "hard_limit"]);
+    assert!(failures > 10, "{failures} buckets with refusals");
 }
 
 proptest! {

@@ -239,7 +239,19 @@ pub struct ModelSizeStats {
     pub total_over_field_count: u64,
     pub total_partition_field_count: u64,
     pub bucket_allocation_failures_count: u64,
-    pub memory_status: &'static str,
+    pub memory_status: MemoryStatus,
+}
+
+/// `memory_status` (results.md 3.9): how near its limit a job's memory is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum MemoryStatus {
+    /// Far.
+    Ok,
+    /// Near: it is time to prune, split by less, or raise the limit.
+    SoftLimit,
+    /// There: new series are refused.
+    HardLimit,
 }
 
 /// `data_counts` (results.md 3.9), without what only a clock knows.

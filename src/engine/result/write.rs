@@ -186,7 +186,7 @@ impl Serialize for Document {
                 for (name, value) in fields {
                     map.serialize_entry(name, &value)?;
                 }
-                map.serialize_entry("memory_status", stats.memory_status)?;
+                map.serialize_entry("memory_status", &stats.memory_status)?;
                 map.serialize_entry("assignment_memory_basis", ASSIGNMENT_BASIS)?;
                 for name in CATEGORY_COUNTS {
                     map.serialize_entry(name, &0)?; // categories are not built yet
