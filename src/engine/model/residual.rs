@@ -57,6 +57,7 @@ pub struct Residuals {
     likelihood: [f32; FAMILIES],
     integer: bool,
     positive: bool,
+    nonnegative: bool,
 }
 
 impl Default for Residuals {
@@ -73,6 +74,7 @@ impl Default for Residuals {
             likelihood: PRIOR,
             integer: true,
             positive: true,
+            nonnegative: true,
         }
     }
 }
@@ -106,6 +108,11 @@ impl Residuals {
     /// How many values (faded) the moments stand on.
     pub fn weight(&self) -> f64 {
         self.weight
+    }
+
+    /// Whether no value was ever below zero: then no interval is drawn there either.
+    pub fn nonnegative(&self) -> bool {
+        self.nonnegative
     }
 
     /// What forecasts leave has become another thing: what was known of it is believed like [`RESTART_WEIGHT`] values, to be overruled soon.
@@ -176,6 +183,7 @@ impl Residuals {
         }
         self.integer &= x.fract() == 0.0;
         self.positive &= x > 0.0;
+        self.nonnegative &= x >= 0.0;
         self.weight = self.weight * (1.0 - 1.0 / MEMORY) + weight;
         let gain = weight / self.weight;
         let error = x - forecast;

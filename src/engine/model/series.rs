@@ -5,6 +5,7 @@ use super::forecast::Forecaster;
 use super::multi_bucket::MultiBucket;
 use super::residual::{Residuals, Tails};
 use super::{Kind, Model, Sample, Verdict};
+use crate::config::Side;
 use crate::numerics::special::normal;
 use crate::time::EventTime;
 use serde::{Deserialize, Serialize};
@@ -117,7 +118,18 @@ impl Model for SeriesModel {
         let ln_tail = ln_single.min(ln_multi.unwrap_or(0.0));
         let history = self.forecaster.steps();
         let thin = f64::from(history) / (f64::from(history) + THIN_HISTORY);
-        let raw_evidence = thin * self.evidence.judge(sample.at, x, kind.side, ln_single);
+        // What n values have shown is at most that another one is the rarest of n + 1.
+        let shown = self.evidence.judge(sample.at, x, kind.side, ln_single);
+        let counts = match kind.side {
+            Side::Both => true,
+            Side::High => x > typical,
+            Side::Low => x < typical,
+        };
+        let raw_evidence = if counts {
+            thin * shown.min(f64::from(history).ln_1p())
+        } else {
+            0.0
+        };
         let evidence = self.alarm.said(raw_evidence, ln_tail, sample.at, kind.span);
         // Evidence speaks of blocks; what is far out for a block is farther out for one bucket of it.
         let ln_evidence = -evidence - LN_BLOCK * (evidence / ATTENTION).min(1.0).powi(2);
@@ -156,7 +168,11 @@ impl Model for SeriesModel {
             } else {
                 VALUE_MOST * VALUE_MOST
             };
-            if kind.counting { bound.max(0.0) } else { bound }
+            if kind.counting || self.residuals.nonnegative() {
+                bound.max(0.0)
+            } else {
+                bound
+            }
         };
         (spread(0.025).min(typical), spread(0.975).max(typical))
     }
@@ -187,7 +203,7 @@ impl Model for SeriesModel {
             self.multi.learn(Self::deviate(verdict.tails));
             (self.anomaly_buckets, self.anomaly_error) =
                 (verdict.anomaly_buckets, verdict.anomaly_error);
-            let two_sided = verdict.tails.ln_probability(crate::config::Side::Both);
+            let two_sided = verdict.tails.ln_probability(Side::Both);
             let weight = outlier_weight(two_sided, self.anomaly_buckets);
             if self.anomaly_buckets < LASTS && verdict.history > THIN_HISTORY as u32 {
                 let reach = LEVEL_CLIP * self.residuals.deviation(verdict.typical);
