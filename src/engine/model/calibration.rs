@@ -47,7 +47,7 @@ impl Calibration {
     pub fn evidence(&self, surprise: f64) -> f64 {
         let (m, u, excess) = self.tail();
         let (surprise, n) = (surprise as f32, self.blocks);
-        let f = if surprise > u || m == 0.0 {
+        let f = if surprise > u {
             ((n + 1.0) / (m + 0.5)).ln()
                 + (m + PRIOR) * ((surprise - u) / (excess + PRIOR)).max(0.0).ln_1p()
         } else {

@@ -70,6 +70,11 @@ impl Forecaster {
         self.steps
     }
 
+    /// The level of the last few values: within their range.
+    pub fn level(&self) -> f64 {
+        self.levels[3]
+    }
+
     /// The next value expected at `at`; `None` before the first value.
     pub fn forecast(&self, at: EventTime) -> Option<Forecast> {
         if self.steps == 0 {

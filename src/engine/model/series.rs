@@ -5,6 +5,7 @@ use super::forecast::Forecaster;
 use super::multi_bucket::MultiBucket;
 use super::residual::{Residuals, Tails};
 use super::{Kind, Model, Sample, Verdict};
+use crate::config::Side;
 use crate::numerics::special::normal;
 use crate::time::EventTime;
 use serde::{Deserialize, Serialize};
@@ -79,16 +80,21 @@ impl SeriesModel {
     }
 
     fn forecast(&self, kind: &Kind, at: EventTime) -> Option<f64> {
-        let value = self.forecaster.forecast(at)?.value;
+        let mut value = self.forecaster.forecast(at)?.value;
+        if value <= 0.0 && self.residuals.positive() {
+            // A slope or a season carried on to where the series has never been, and families of positive values cannot be.
+            value = self.forecaster.level();
+        }
         Some(if kind.counting { value.max(0.0) } else { value })
     }
 
-    /// The normal deviate that a value corresponds to, signed.
+    /// The normal deviate that a value corresponds to, signed. Both tails of a count hold the value itself: where both are likelier
+    /// than not, it is in the middle.
     fn deviate(tails: Tails) -> f64 {
         if tails.upper < tails.lower {
-            normal::quantile_from_ln_sf(tails.upper)
+            normal::quantile_from_ln_sf(tails.upper).max(0.0)
         } else {
-            -normal::quantile_from_ln_sf(tails.lower)
+            (-normal::quantile_from_ln_sf(tails.lower)).min(0.0)
         }
     }
 }
@@ -117,7 +123,12 @@ impl Model for SeriesModel {
         let ln_tail = ln_single.min(ln_multi.unwrap_or(0.0));
         let history = self.forecaster.steps();
         let thin = f64::from(history) / (f64::from(history) + THIN_HISTORY);
-        let raw_evidence = thin * self.evidence.judge(sample.at, x, kind.side, ln_single);
+        // Slow views may still lean the other way: a value on the side that does not count is no evidence.
+        let raw_evidence = if kind.side != Side::Both && ln_single == 0.0 {
+            0.0
+        } else {
+            thin * self.evidence.judge(sample.at, x, kind.side, ln_single)
+        };
         let unusual = ln_tail < LN_ANOMALOUS;
         let evidence = self.alarm.said(raw_evidence, unusual, sample.at, kind.span);
         // Evidence speaks of blocks; what is far out for a block is farther out for one bucket of it.
@@ -188,7 +199,7 @@ impl Model for SeriesModel {
             self.multi.learn(Self::deviate(verdict.tails));
             (self.anomaly_buckets, self.anomaly_error) =
                 (verdict.anomaly_buckets, verdict.anomaly_error);
-            let two_sided = verdict.tails.ln_probability(crate::config::Side::Both);
+            let two_sided = verdict.tails.ln_probability(Side::Both);
             let weight = outlier_weight(two_sided, self.anomaly_buckets);
             if self.anomaly_buckets < LASTS && verdict.history > THIN_HISTORY as u32 {
                 let reach = LEVEL_CLIP * self.residuals.deviation(verdict.typical);
