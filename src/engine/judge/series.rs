@@ -251,9 +251,12 @@ impl Series {
             let loudest = own
                 .iter()
                 .rev()
-                .max_by(|a, b| a.verdict.evidence.total_cmp(&b.verdict.evidence))
+                .max_by(|a, b| a.verdict.claimed.total_cmp(&b.verdict.claimed))
                 .expect("not empty");
-            let evidence = loudest.verdict.evidence;
+            let evidence = own
+                .iter()
+                .map(|one| one.verdict.evidence)
+                .fold(0.0, f64::max);
             // Far out, families of unlike tails are not to be compared: a minimum's heavy one gives -200 a better chance than a mean's
             // thin one gives 87. How far each is beyond its own past is, and makes the score too.
             let most = if evidence >= EVIDENCE_RECORD {

@@ -47,7 +47,7 @@ impl Calibration {
     pub fn evidence(&self, surprise: f64) -> f64 {
         let (m, u, excess) = self.tail();
         let (surprise, n) = (surprise as f32, self.blocks);
-        let f = if surprise > u || m == 0.0 {
+        let f = if surprise > u {
             ((n + 1.0) / (m + 0.5)).ln()
                 + (m + PRIOR) * ((surprise - u) / (excess + PRIOR)).max(0.0).ln_1p()
         } else {
@@ -61,6 +61,19 @@ impl Calibration {
             ((n + 1.0) / (above + 1.0)).ln()
         };
         f64::from(f.max(0.0))
+    }
+
+    /// The same, but from the least of the remembered peaks down it falls evenly to 0, not at once: for what is ranked against its like.
+    pub fn graded_evidence(&self, surprise: f64) -> f64 {
+        let full = self.peaks.len() == PEAKS_MAX;
+        match self.peaks.last().filter(|_| full) {
+            Some(least) if (surprise as f32) < least.surprise => {
+                let known: f32 = self.peaks.iter().map(|peak| peak.weight).sum();
+                let of_least = ((self.blocks + 1.0) / (known + 1.0)).ln().max(0.0);
+                f64::from(of_least) * surprise / f64::from(least.surprise)
+            }
+            _ => self.evidence(surprise),
+        }
     }
 
     /// Adds one step's surprise; a block closes after `block_steps` of them.
@@ -159,6 +172,22 @@ mod tests {
             );
             assert!(evidence.iter().all(|f| f.is_finite() && *f >= 0.0));
         }
+    }
+
+    #[test]
+    fn graded_evidence_has_no_step_where_the_memory_of_peaks_ends() {
+        let calibration = after(&(0..400).map(|i| f64::from(i % 97)).collect::<Vec<_>>());
+        let graded: Vec<f64> = (0..970)
+            .map(|i| calibration.graded_evidence(f64::from(i) / 10.0))
+            .collect();
+        let steps = graded.windows(2).map(|pair| pair[1] - pair[0]);
+        let (least, most) = steps.fold((0.0f64, 0.0f64), |(least, most), step| {
+            (least.min(step), most.max(step))
+        });
+        assert!(
+            least > -1e-5 && most < 0.3,
+            "from {least} to {most}: {graded:?}"
+        );
     }
 
     #[test]

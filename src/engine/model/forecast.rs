@@ -1,6 +1,6 @@
 //! What the next value of a series is expected to be: the best of a few simple predictors.
 //!
-//! Candidates: the last value, levels with gains 1/4, 1/16, 1/64 and 1/512, the mean of all, a level with a slope (Holt 1957), and the hour of the
+//! Candidates: the last value, levels with gains 1/4, 1/16, 1/64 and 1/512, the mean of all since the level last shifted, a level with a slope (Holt 1957), and the hour of the
 //! day and of the week, each with a level of its own for what the season leaves. Each keeps a fading mean square of its errors and how often it spoke; the
 //! one with the least (a penalty for the restless) speaks. So a level shift is followed within a few buckets: the quick levels err less and win.
 //! Units: values as they come. Holds: the forecast is finite; judging changes nothing.
@@ -41,6 +41,8 @@ pub struct Forecaster {
     last: f64,
     levels: [f64; 4],
     mean: f64,
+    /// Values that the mean is of.
+    mean_values: u32,
     holt: [f64; 2],
     /// What the hour of the day and of the week leave, on average lately.
     left: [f64; 2],
@@ -70,6 +72,11 @@ impl Forecaster {
     /// Values seen.
     pub fn steps(&self) -> u32 {
         self.steps
+    }
+
+    /// The level of the last few values: within their range.
+    pub fn level(&self) -> f64 {
+        self.levels[3]
     }
 
     /// The next value expected at `at`; `None` before the first value.
@@ -108,7 +115,9 @@ impl Forecaster {
         self.learn_season(at, x, span);
         if let Some(shift) = shift {
             self.profile.shift(shift);
-            self.restart_levels(self.run_sum / f64::from(self.run.unsigned_abs()));
+            let values = self.run.unsigned_abs();
+            self.restart_levels(self.run_sum / f64::from(values));
+            self.mean_values = u32::from(values);
             (self.run, self.run_sum, self.run_errors) = (0, 0.0, 0.0);
         }
         self.steps = self.steps.saturating_add(1);
@@ -215,7 +224,8 @@ impl Forecaster {
         for (level, gain) in self.levels.iter_mut().zip(LEVEL_GAINS) {
             *level += plain.max(gain) * (x - *level);
         }
-        self.mean += plain * (x - self.mean);
+        self.mean_values = self.mean_values.saturating_add(1);
+        self.mean += (x - self.mean) / f64::from(self.mean_values);
         let [level, slope] = self.holt;
         let next = level + slope + plain.max(HOLT_LEVEL_GAIN) * (x - level - slope);
         self.holt = [next, slope + HOLT_SLOPE_GAIN * (next - level - slope)];
@@ -230,13 +240,14 @@ impl Forecaster {
 
     fn restart(&mut self, x: f64) {
         self.restart_levels(x);
-        self.mean = x;
+        self.mean_values = 1;
         self.last = x;
         self.steps = 1;
     }
 
     fn restart_levels(&mut self, x: f64) {
         self.levels = [x; 4];
+        self.mean = x;
         self.holt = [x, 0.0];
         self.left = [0.0; 2];
     }

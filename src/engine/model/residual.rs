@@ -125,6 +125,11 @@ impl Residuals {
         }
     }
 
+    /// Whether all values so far were above 0.
+    pub fn positive(&self) -> bool {
+        self.positive
+    }
+
     /// Standard deviation around the forecast, floored.
     pub fn deviation(&self, forecast: f64) -> f64 {
         let floor = if self.integer { SD_FLOOR_INTEGER } else { 0.0 };

@@ -80,16 +80,21 @@ impl SeriesModel {
     }
 
     fn forecast(&self, kind: &Kind, at: EventTime) -> Option<f64> {
-        let value = self.forecaster.forecast(at)?.value;
+        let mut value = self.forecaster.forecast(at)?.value;
+        if value <= 0.0 && self.residuals.positive() {
+            // A slope or a season carried on to where the series has never been, and families of positive values cannot be.
+            value = self.forecaster.level();
+        }
         Some(if kind.counting { value.max(0.0) } else { value })
     }
 
-    /// The normal deviate that a value corresponds to, signed.
+    /// The normal deviate that a value corresponds to, signed. Both tails of a count hold the value itself: where both are likelier
+    /// than not, it is in the middle.
     fn deviate(tails: Tails) -> f64 {
         if tails.upper < tails.lower {
-            normal::quantile_from_ln_sf(tails.upper)
+            normal::quantile_from_ln_sf(tails.upper).max(0.0)
         } else {
-            -normal::quantile_from_ln_sf(tails.lower)
+            (-normal::quantile_from_ln_sf(tails.lower)).min(0.0)
         }
     }
 }
@@ -118,18 +123,15 @@ impl Model for SeriesModel {
         let ln_tail = ln_single.min(ln_multi.unwrap_or(0.0));
         let history = self.forecaster.steps();
         let thin = f64::from(history) / (f64::from(history) + THIN_HISTORY);
-        // What n values have shown is at most that another one is the rarest of n + 1.
-        let shown = self.evidence.judge(sample.at, x, kind.side, ln_single);
-        let counts = match kind.side {
-            Side::Both => true,
-            Side::High => x > typical,
-            Side::Low => x < typical,
-        };
-        let raw_evidence = if counts {
-            thin * shown.min(f64::from(history).ln_1p())
+        // Slow views may still lean the other way: a value on the side that does not count is no evidence.
+        let counts = kind.side == Side::Both || ln_single < 0.0;
+        let claimed = if counts {
+            self.evidence.judge(sample.at, x, kind.side, ln_single)
         } else {
             0.0
         };
+        // What n values have shown is at most that another one is the rarest of n + 1.
+        let raw_evidence = thin * claimed.min(f64::from(history).ln_1p());
         let evidence = self.alarm.said(raw_evidence, ln_tail, sample.at, kind.span);
         // Evidence speaks of blocks; what is far out for a block is farther out for one bucket of it.
         let ln_evidence = -evidence - LN_BLOCK * (evidence / ATTENTION).min(1.0).powi(2);
@@ -140,6 +142,7 @@ impl Model for SeriesModel {
             ln_single,
             ln_multi,
             evidence,
+            claimed,
             raw_evidence,
             tails,
             typical,

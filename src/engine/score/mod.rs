@@ -27,7 +27,7 @@ pub struct Level {
 impl Level {
     /// The evidence that counts here: what is claimed, or less where this job shows as much more often than the claim says.
     pub fn normalise(&self, nats: f64) -> f64 {
-        nats.min(self.history.evidence(nats) + HISTORY_SLACK_NATS)
+        nats.min(self.history.graded_evidence(nats) + HISTORY_SLACK_NATS)
     }
 
     /// Takes in the highest evidence of a closed bucket; true when the highest ever has grown by more than a tenth.
