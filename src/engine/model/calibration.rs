@@ -23,6 +23,8 @@ const TAIL_PEAKS: f32 = 12.0;
 /// Strength of the prior: excesses of mean one nat.
 const PRIOR: f32 = 4.0;
 
+const HONESTY_NATS: f64 = 1.0;
+
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 struct Peak {
     surprise: f32,
@@ -74,6 +76,14 @@ impl Calibration {
             }
             _ => self.evidence(surprise),
         }
+    }
+
+    /// Whether −ln p has meant what it says here: the level that some twelve blocks of `block_steps` exceeded is no higher than so many steps bring by
+    /// chance, [`HONESTY_NATS`] allowed. A family whose tail is too thin for a series fails, for good or until its errors have faded.
+    pub fn is_honest(&self, block_steps: u32) -> bool {
+        let (m, u, _) = self.tail();
+        let by_chance = (f64::from(block_steps) * f64::from((self.blocks + 1.0) / (m + 0.5))).ln();
+        f64::from(u) <= by_chance + HONESTY_NATS
     }
 
     /// Adds one step's surprise; a block closes after `block_steps` of them.
@@ -172,6 +182,19 @@ mod tests {
             );
             assert!(evidence.iter().all(|f| f.is_finite() && *f >= 0.0));
         }
+    }
+
+    #[test]
+    fn a_tail_is_honest_while_it_claims_no_more_than_chance_brings() {
+        // The largest of 24 exponential variables, by their quantiles; and the same claimed threefold.
+        let largest = |i: u32| -(1.0 - ((f64::from(i) + 0.5) / 100.0).powf(1.0 / 24.0)).ln();
+        let blocks = |factor: f64| {
+            (0..100)
+                .map(|i| factor * largest(i * 37 % 100))
+                .collect::<Vec<_>>()
+        };
+        assert!(after(&blocks(1.0)).is_honest(24));
+        assert!(!after(&blocks(3.0)).is_honest(24));
     }
 
     #[test]

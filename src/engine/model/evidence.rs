@@ -3,7 +3,8 @@
 //! `F = 0.8 max(A, B) + 4 N`: A the mean of the copies' slow channels (the bucket, and means of one hour held until the next),
 //! B the short-range channel, N the mean of the copies' novelty. Where a bucket is an hour or longer there is one copy.
 //! Counts have a third channel: their tail around the forecast, for Poisson and negative binomial are laws of counting, and an outage of
-//! something steady is certain long before it is large; what it claims is calibrated by its own past like the others, less 4 nats.
+//! something steady is certain long before it is large; what it claims is calibrated by its own past like the others, less 4 nats,
+//! and heard only while its claims have been no larger than chance brings.
 //! About −ln of the chance that a block of 24 buckets shows this much; 3 nats deserve attention. Source: detection-quality.md.
 //!
 //! All of it happens on a scale that is even near zero and logarithmic far from it ([`SymLog`]): counts, sums and latencies vary in
@@ -169,6 +170,7 @@ impl Copies {
         let tail = self
             .tail
             .as_ref()
+            .filter(|tail| tail.is_honest(BLOCK_BUCKETS))
             .map_or(0.0, |tail| tail.evidence(-ln_tail) - TAIL_HANDICAP);
         CHANNEL_WEIGHT * slow.max(rows.short).max(tail).max(0.0) + NOVELTY_NATS * novelty
     }
