@@ -55,7 +55,7 @@ fn main() {
     let rounds = numbers.next().unwrap_or(ROUNDS).max(1);
     let bytes = fill(events);
     println!(
-        "{events} events of {bytes} bytes over about two days in one partition, buckets of 5 minutes, {rounds} rounds; events a second"
+        "{events} events of {bytes} bytes over a day in one partition, buckets of 5 minutes, {rounds} rounds; events a second"
     );
     println!(
         "{:<22}{:>24}{:>24}{:>29}",

@@ -42,16 +42,16 @@ impl Band {
 
 /// A ring of slots: means, and how often each was visited (saturating).
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-struct Ring {
+struct Ring<const SLOTS: usize> {
     means: Vec<f32>,
     visits: Vec<u8>,
 }
 
-impl Ring {
-    fn new(slots: usize) -> Ring {
+impl<const SLOTS: usize> Ring<SLOTS> {
+    fn new() -> Self {
         Ring {
-            means: vec![0.0; slots],
-            visits: vec![0; slots],
+            means: vec![0.0; SLOTS],
+            visits: vec![0; SLOTS],
         }
     }
 
@@ -59,8 +59,8 @@ impl Ring {
         self.means.is_empty()
     }
 
-    fn slot(&self, hour: i64) -> usize {
-        hour.rem_euclid(self.means.len() as i64) as usize
+    fn slot(hour: i64) -> usize {
+        hour.rem_euclid(SLOTS as i64) as usize
     }
 
     /// Mean of a slot visited at least `visits_min` times.
@@ -68,12 +68,12 @@ impl Ring {
         if self.is_empty() {
             return None;
         }
-        let slot = self.slot(hour);
+        let slot = Self::slot(hour);
         (self.visits[slot] >= visits_min).then(|| f64::from(self.means[slot]))
     }
 
     fn learn(&mut self, hour: i64, x: f64) {
-        let slot = self.slot(hour);
+        let slot = Self::slot(hour);
         let gain = (1.0 / (f32::from(self.visits[slot]) + 1.0)).max(VISIT_GAIN_MIN);
         self.means[slot] += gain * (x as f32 - self.means[slot]);
         self.visits[slot] = self.visits[slot].saturating_add(1);
@@ -107,8 +107,8 @@ impl Ring {
 /// Means by hour of the day and of the week.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Profile {
-    day: Ring,
-    week: Ring,
+    day: Ring<DAY_HOURS>,
+    week: Ring<WEEK_HOURS>,
     born_hour: Option<i64>,
 }
 
@@ -144,7 +144,7 @@ impl Profile {
     pub fn learn(&mut self, hour: i64, mean: f64) {
         let born = *self.born_hour.get_or_insert(hour);
         if self.day.is_empty() {
-            self.day = Ring::new(DAY_HOURS);
+            self.day = Ring::new();
         }
         if self.week.is_empty() && hour - born >= WEEK_AFTER_HOURS {
             self.week = self.week_from_days();
@@ -168,8 +168,8 @@ impl Profile {
     }
 
     /// Two days are known only as days: the week starts from them.
-    fn week_from_days(&self) -> Ring {
-        let mut week = Ring::new(WEEK_HOURS);
+    fn week_from_days(&self) -> Ring<WEEK_HOURS> {
+        let mut week = Ring::<WEEK_HOURS>::new();
         for (slot, mean) in week.means.iter_mut().enumerate() {
             *mean = self.day.means[slot % DAY_HOURS];
         }
