@@ -23,6 +23,7 @@ use rarity::Rarity;
 use serde::{Deserialize, Serialize};
 use series::{Context, FeatureKind, Finding, Mode, Series};
 use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 use std::sync::Arc;
 
 /// Empty buckets in a row that are judged; in a longer gap the rest is passed over, as if time had been skipped.
@@ -449,13 +450,23 @@ impl Judge {
         let mut refused = false;
         for bucket in &closed.series {
             let group = usize::from(bucket.group);
-            let id = (bucket.group, bucket.key.clone());
-            let presence = self
-                .state
-                .series
-                .get(&id)
-                .map_or(0, |series| series.present);
-            let rare = rarity.of_series(bucket, presence);
+            let size = &mut self.state.size;
+            let mut stranger;
+            let series = match self.state.series.entry((bucket.group, bucket.key.clone())) {
+                Entry::Occupied(known) => known.into_mut(),
+                Entry::Vacant(room) if learns => {
+                    if size.model_bytes >= self.job.model_memory_limit_bytes {
+                        refused = true;
+                        continue;
+                    }
+                    room.insert(Series::new(self.kinds[group].len(), start))
+                }
+                Entry::Vacant(_) => {
+                    stranger = Series::new(self.kinds[group].len(), start);
+                    &mut stranger
+                }
+            };
+            let rare = rarity.of_series(bucket, series.present);
             let context = Context {
                 job: &self.job,
                 group: &self.layout.groups[group],
@@ -463,21 +474,7 @@ impl Judge {
                 middle,
                 tell_all: rare.is_some(),
             };
-            if learns && !self.state.series.contains_key(&id) {
-                if self.state.size.model_bytes >= self.job.model_memory_limit_bytes {
-                    refused = true;
-                    continue;
-                }
-                self.state
-                    .series
-                    .insert(id.clone(), Series::new(context.kinds.len(), start));
-            }
-            let mut stranger = Series::new(context.kinds.len(), start);
-            let known = self.state.series.get_mut(&id);
-            let frequent = known
-                .as_ref()
-                .is_some_and(|series| series.is_frequent(start, self.job.bucket_span));
-            let series = known.unwrap_or(&mut stranger);
+            let frequent = series.is_frequent(start, self.job.bucket_span);
             let findings = series.judge(
                 &context,
                 &bucket.key,
@@ -489,7 +486,7 @@ impl Judge {
                 series.last_seen = start;
                 series.present = series.present.saturating_add(1);
                 let bytes = series.count_bytes(&bucket.key);
-                self.state.size.model_bytes = self.state.size.model_bytes - series.bytes + bytes;
+                size.model_bytes = size.model_bytes - series.bytes + bytes;
                 series.bytes = bytes;
             }
             self.tell(findings, bucket.group, &bucket.key, frequent, rare, partial);

@@ -251,7 +251,7 @@ impl Series {
             let loudest = own
                 .iter()
                 .rev()
-                .max_by(|a, b| a.verdict.claimed.total_cmp(&b.verdict.claimed))
+                .max_by(|a, b| a.verdict.claim.nats.total_cmp(&b.verdict.claim.nats))
                 .expect("not empty");
             let evidence = own
                 .iter()

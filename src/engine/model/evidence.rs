@@ -55,6 +55,15 @@ impl SymLog {
     }
 }
 
+/// What is claimed against a value.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Claim {
+    /// Evidence, nats, at least 0.
+    pub nats: f64,
+    /// What the bucket's copy said, which learning the same value needs again.
+    rows: Option<Surprise>,
+}
+
 /// Means of the hour that is being filled, and what the last whole hour showed.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 struct Hours {
@@ -97,16 +106,26 @@ impl EvidenceModel {
 
     /// Evidence against `x` at `at` (the middle of its bucket), nats, at least 0. `ln_tail` is what the distribution around the forecast says of
     /// it and of the dozen buckets that end with it: all there is to go by while no view has seen enough (a young series, a constant that moves for the first time).
-    pub fn judge(&self, at: EventTime, x: f64, side: Side, ln_tail: f64) -> f64 {
+    pub fn judge(&self, at: EventTime, x: f64, side: Side, ln_tail: f64) -> Claim {
         let of_tail = (-ln_tail - f64::from(BLOCK_BUCKETS).ln()).max(0.0);
         match &self.stage {
-            Stage::First(_) => CHANNEL_WEIGHT * of_tail,
+            Stage::First(_) => Claim {
+                nats: CHANNEL_WEIGHT * of_tail,
+                rows: None,
+            },
             Stage::Grown(copies) => copies.judge(at, x, side, ln_tail, of_tail),
         }
     }
 
-    /// Learns `x`; `ln_tail` is what [`judge`](Self::judge) was told of it.
-    pub fn learn(&mut self, at: EventTime, x: f64, kind: &Kind, ln_tail: f64) {
+    /// Learns `x`; `ln_tail` is what [`judge`](Self::judge) was told of it, `claim` what it said if it was asked of this very value.
+    pub fn learn(
+        &mut self,
+        at: EventTime,
+        x: f64,
+        kind: &Kind,
+        ln_tail: f64,
+        claim: Option<&Claim>,
+    ) {
         match &mut self.stage {
             Stage::First(values) => {
                 if values.len().is_multiple_of(FIRST_CHUNK) {
@@ -118,11 +137,14 @@ impl EvidenceModel {
                     let mut copies = Copies::new(scale, kind);
                     values
                         .iter()
-                        .for_each(|&(at, x, ln_tail)| copies.learn(at, x, kind, ln_tail));
+                        .for_each(|&(at, x, ln_tail)| copies.learn(at, x, kind, ln_tail, None));
                     self.stage = Stage::Grown(Box::new(copies));
                 }
             }
-            Stage::Grown(copies) => copies.learn(at, x, kind, ln_tail),
+            Stage::Grown(copies) => {
+                let judged = claim.and_then(|claim| claim.rows.as_ref());
+                copies.learn(at, x, kind, ln_tail, judged);
+            }
         }
     }
 
@@ -156,13 +178,13 @@ impl Copies {
         }
     }
 
-    fn judge(&self, at: EventTime, x: f64, side: Side, ln_tail: f64, of_tail: f64) -> f64 {
+    fn judge(&self, at: EventTime, x: f64, side: Side, ln_tail: f64, of_tail: f64) -> Claim {
         let season = SeasonView::of(&self.profile, hour_of(at));
         let rows = self.rows.judge(self.scale.of_value(x), &season, side);
-        let mut slow = if rows.speaks { rows.slow } else { of_tail };
+        let mut slow = if rows.speaks() { rows.slow } else { of_tail };
         let mut novelty = rows.novelty.unwrap_or(0.0);
         if let Some(Hours { held, .. }) = &self.hours {
-            if held.speaks && rows.speaks {
+            if held.speaks() && rows.speaks() {
                 slow = (slow + held.slow) / 2.0;
             }
             novelty = (novelty + held.novelty.unwrap_or(0.0)) / 2.0;
@@ -172,23 +194,36 @@ impl Copies {
             .as_ref()
             .filter(|tail| tail.is_honest(BLOCK_BUCKETS))
             .map_or(0.0, |tail| tail.evidence(-ln_tail) - TAIL_HANDICAP);
-        CHANNEL_WEIGHT * slow.max(rows.short).max(tail).max(0.0) + NOVELTY_NATS * novelty
+        Claim {
+            nats: CHANNEL_WEIGHT * slow.max(rows.short).max(tail).max(0.0) + NOVELTY_NATS * novelty,
+            rows: Some(rows),
+        }
     }
 
-    fn learn(&mut self, at: EventTime, x: f64, kind: &Kind, ln_tail: f64) {
+    fn learn(
+        &mut self,
+        at: EventTime,
+        x: f64,
+        kind: &Kind,
+        ln_tail: f64,
+        judged: Option<&Surprise>,
+    ) {
         let (span, side) = (kind.span, kind.side);
         if let Some(tail) = &mut self.tail {
             tail.learn(-ln_tail, BLOCK_BUCKETS);
         }
         let y = self.scale.of_value(x);
         let season = SeasonView::of(&self.profile, hour_of(at));
-        self.rows.learn(y, &season, side, BLOCK_BUCKETS);
+        self.rows.learn(y, &season, side, BLOCK_BUCKETS, judged);
         let block_hours = (i64::from(BLOCK_BUCKETS) * span.millis() / HOUR_MS).max(1) as u32;
         for over in self.filling.push(at, y, span).into_iter().flatten() {
             if let Some(hours) = &mut self.hours {
                 let season = SeasonView::of(&self.profile, over.hour);
                 hours.held = hours.views.judge(over.mean, &season, side);
-                hours.views.learn(over.mean, &season, side, block_hours);
+                let held = Some(&hours.held);
+                hours
+                    .views
+                    .learn(over.mean, &season, side, block_hours, held);
             }
             self.profile.learn(over.hour, over.mean);
         }

@@ -84,7 +84,7 @@ impl Forecaster {
         if self.steps == 0 {
             return None;
         }
-        let candidates = self.candidates(at);
+        let candidates = self.candidates(self.seasonal(at));
         let best = self.best(&candidates);
         Some(Forecast {
             value: candidates[best].expect("the best one speaks"),
@@ -99,7 +99,8 @@ impl Forecaster {
             self.learn_season(at, x, span);
             return false;
         }
-        let candidates = self.candidates(at);
+        let seasonal = self.seasonal(at);
+        let candidates = self.candidates(seasonal);
         let best = self.best(&candidates);
         let expected = candidates[best].expect("the best one speaks");
         let usual = f64::from(self.tracks[best].square);
@@ -111,7 +112,7 @@ impl Forecaster {
         };
         let shift = self.watch_level(x, expected, usual, run);
         self.learn_tracks(x, &candidates, usual);
-        self.learn_levels(at, x);
+        self.learn_levels(x, seasonal);
         self.learn_season(at, x, span);
         if let Some(shift) = shift {
             self.profile.shift(shift);
@@ -137,8 +138,7 @@ impl Forecaster {
         }
     }
 
-    fn candidates(&self, at: EventTime) -> [Option<f64>; CANDIDATES] {
-        let [day, week] = self.seasonal(at);
+    fn candidates(&self, [day, week]: [Option<f64>; 2]) -> [Option<f64>; CANDIDATES] {
         let day = day.map(|mean| mean + self.left[0]);
         let week = week.map(|mean| mean + self.left[1]);
         let [slowest, slow, medium, quick] = self.levels.map(Some);
@@ -219,7 +219,7 @@ impl Forecaster {
         [self.profile.day_mean(at), self.profile.week_mean(at)]
     }
 
-    fn learn_levels(&mut self, at: EventTime, x: f64) {
+    fn learn_levels(&mut self, x: f64, seasonal: [Option<f64>; 2]) {
         let plain = 1.0 / (f64::from(self.steps) + 1.0);
         for (level, gain) in self.levels.iter_mut().zip(LEVEL_GAINS) {
             *level += plain.max(gain) * (x - *level);
@@ -229,7 +229,6 @@ impl Forecaster {
         let [level, slope] = self.holt;
         let next = level + slope + plain.max(HOLT_LEVEL_GAIN) * (x - level - slope);
         self.holt = [next, slope + HOLT_SLOPE_GAIN * (next - level - slope)];
-        let seasonal = self.seasonal(at);
         for (left, mean) in self.left.iter_mut().zip(seasonal) {
             if let Some(mean) = mean {
                 *left += SEASON_LEVEL_GAIN * (x - mean - *left);

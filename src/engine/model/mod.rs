@@ -55,7 +55,7 @@ pub struct Verdict {
     /// Evidence, nats, at least 0: calibrated by the series' own past ([`evidence`]); 3 deserves attention.
     pub evidence: f64,
     /// What the views claim, before thin history and alarms said lately hold it down: for comparing features of one series.
-    pub claimed: f64,
+    pub claim: evidence::Claim,
     /// The evidence before it was held against what was said lately ([`evidence::Alarm`]).
     pub raw_evidence: f64,
     /// The tails of this bucket's distribution at the value: learning asks for them again.

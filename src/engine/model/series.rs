@@ -1,6 +1,6 @@
 //! The model of a series: forecast, residual distribution, the dozen buckets, and the evidence of its own past.
 
-use super::evidence::{Alarm, EvidenceModel};
+use super::evidence::{Alarm, Claim, EvidenceModel};
 use super::forecast::Forecaster;
 use super::multi_bucket::MultiBucket;
 use super::residual::{Residuals, Tails};
@@ -125,13 +125,13 @@ impl Model for SeriesModel {
         let thin = f64::from(history) / (f64::from(history) + THIN_HISTORY);
         // Slow views may still lean the other way: a value on the side that does not count is no evidence.
         let counts = kind.side == Side::Both || ln_single < 0.0;
-        let claimed = if counts {
+        let claim = if counts {
             self.evidence.judge(sample.at, x, kind.side, ln_single)
         } else {
-            0.0
+            Claim::default()
         };
         // What n values have shown is at most that another one is the rarest of n + 1.
-        let raw_evidence = thin * claimed.min(f64::from(history).ln_1p());
+        let raw_evidence = thin * claim.nats.min(f64::from(history).ln_1p());
         let evidence = self.alarm.said(raw_evidence, ln_tail, sample.at, kind.span);
         // Evidence speaks of blocks; what is far out for a block is farther out for one bucket of it.
         let ln_evidence = -evidence - LN_BLOCK * (evidence / ATTENTION).min(1.0).powi(2);
@@ -142,7 +142,7 @@ impl Model for SeriesModel {
             ln_single,
             ln_multi,
             evidence,
-            claimed,
+            claim,
             raw_evidence,
             tails,
             typical,
@@ -224,11 +224,17 @@ impl Model for SeriesModel {
                 kind.span,
             );
         }
+        let judged_as_it_is =
+            |verdict: &&Verdict| self.comparable(kind, sample, verdict.typical) == sample.value;
+        let claim = verdict
+            .filter(judged_as_it_is)
+            .map(|verdict| &verdict.claim);
         self.evidence.learn(
             sample.at,
             sample.value,
             kind,
             verdict.map_or(0.0, |verdict| verdict.ln_single),
+            claim,
         );
         if self.forecaster.learn(sample.at, x, kind.span) {
             self.residuals.restart();

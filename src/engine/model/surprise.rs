@@ -136,8 +136,17 @@ pub struct Surprise {
     pub short: f64,
     /// Share of the value's cells never seen, 0..=1; `None` while too few values are known.
     pub novelty: Option<f64>,
+    /// The plain mean of the views' surprises; `None` while none has seen enough to speak. Learning the value asks for it again.
+    pooled: Option<f64>,
+    /// The short-range channel's surprise likewise.
+    moved: Option<f64>,
+}
+
+impl Surprise {
     /// Whether any view has seen enough to speak.
-    pub speaks: bool,
+    pub fn speaks(&self) -> bool {
+        self.pooled.is_some()
+    }
 }
 
 struct Residuals {
@@ -170,12 +179,10 @@ impl Views {
         }
         let residuals = self.residuals(x, season);
         let pooled = self.pool(&residuals, side);
+        let moved = self.short_surprise(x, &residuals, side);
         Surprise {
             slow: pooled.map_or(0.0, |c| self.slow_channel.evidence(c)),
-            short: self
-                .short_surprise(x, &residuals, side)
-                .map_or(0.0, |c| self.short_evidence(c))
-                - SHORT_RANGE_HANDICAP,
+            short: moved.map_or(0.0, |c| self.short_evidence(c)) - SHORT_RANGE_HANDICAP,
             novelty: self.novelty.share(x).map(|share| {
                 if counts(side, x - self.slow) {
                     share
@@ -183,12 +190,21 @@ impl Views {
                     0.0
                 }
             }),
-            speaks: pooled.is_some(),
+            pooled,
+            moved,
         }
     }
 
-    /// Learns a value; `block_steps` values make a block of the calibration.
-    pub fn learn(&mut self, x: f64, season: &SeasonView, side: Side, block_steps: u32) {
+    /// Learns a value; `block_steps` values make a block of the calibration. `judged` is what [`judge`](Self::judge) has just said of this very value,
+    /// if it was asked.
+    pub fn learn(
+        &mut self,
+        x: f64,
+        season: &SeasonView,
+        side: Side,
+        block_steps: u32,
+        judged: Option<&Surprise>,
+    ) {
         if self.steps == 0 {
             (self.fast, self.slow, self.mean, self.raw_slow, self.last) = (x, x, x, x, x);
             if let Some(short) = &mut self.short {
@@ -196,10 +212,17 @@ impl Views {
             }
         } else {
             let residuals = self.residuals(x, season);
-            if let Some(c) = self.pool(&residuals, side) {
+            let (pooled, moved) = match judged {
+                Some(surprise) => (surprise.pooled, surprise.moved),
+                None => (
+                    self.pool(&residuals, side),
+                    self.short_surprise(x, &residuals, side),
+                ),
+            };
+            if let Some(c) = pooled {
                 self.slow_channel.learn(c, block_steps);
             }
-            self.learn_short(x, &residuals, side, block_steps);
+            self.learn_short(x, &residuals, moved, block_steps);
             for (scale, residual) in self.scales.iter_mut().zip(residuals.views) {
                 scale.learn(residual.unwrap_or(0.0));
             }
@@ -320,8 +343,13 @@ impl Views {
             .map_or(0.0, |short| short.calibration.evidence(surprise))
     }
 
-    fn learn_short(&mut self, x: f64, residuals: &Residuals, side: Side, block_steps: u32) {
-        let surprise = self.short_surprise(x, residuals, side);
+    fn learn_short(
+        &mut self,
+        x: f64,
+        residuals: &Residuals,
+        surprise: Option<f64>,
+        block_steps: u32,
+    ) {
         let Some(mut short) = self.short.take() else {
             return;
         };
