@@ -107,12 +107,16 @@ pub fn exists(topic: &str) -> bool {
     found.is_some_and(|found| found.partitions().iter().all(|part| part.leader() >= 0))
 }
 
-/// The values of everything committed to a topic so far.
-pub fn committed(topic: &str) -> Vec<String> {
-    read_committed(topic)
-        .into_iter()
-        .filter_map(|seen| seen.value)
-        .collect()
+/// The values of everything committed to a topic, of which there should be `wanted`: a commit has succeeded when its coordinator has decided it, and
+/// readers see it a moment later, when the markers are written.
+pub fn committed(topic: &str, wanted: usize) -> Vec<String> {
+    let deadline = Instant::now() + PATIENCE;
+    loop {
+        let seen = read_committed(topic);
+        if seen.len() >= wanted || Instant::now() > deadline {
+            return seen.into_iter().filter_map(|seen| seen.value).collect();
+        }
+    }
 }
 
 /// Everything committed to a topic so far, partition by partition.

@@ -177,7 +177,7 @@ fn messages_and_positions_become_visible_together_and_come_back_to_the_next_owne
         log.commit(transaction).unwrap();
     }
     println!("{:?} a transaction", started.elapsed() / 5);
-    let mut results = committed(&output);
+    let mut results = committed(&output, 5);
     results.sort();
     assert_eq!(results, ["r0", "r1", "r2", "r3", "r4"]);
     log.leave().unwrap();
@@ -252,7 +252,7 @@ fn a_second_process_of_the_same_name_fences_the_first_which_joins_anew() {
             positions: &[(at, position(1, ""))],
         })
         .unwrap();
-    assert_eq!(committed(&output), ["alive"]);
+    assert_eq!(committed(&output, 1), ["alive"]);
 }
 
 #[test]
@@ -326,6 +326,6 @@ fn missing_topics_are_made_and_existing_ones_left_alone() {
     };
     log.publish(&[keyed]).unwrap();
     log.flush().unwrap();
-    let texts = committed(&made);
+    let texts = committed(&made, 1);
     assert_eq!(texts, ["at once"]);
 }

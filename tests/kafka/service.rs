@@ -177,7 +177,13 @@ fn bad_events_are_dead_letters_with_their_reason_and_origin_and_the_good_ones_co
     let metrics = instance.get("/metrics").expect("metrics").1;
     assert_eq!(instance.stop(), Some(0));
     deployment.assert_results(&wanted, "with bad events between");
-    let letters = deployment.seen("dead-letters");
+    let deadline = Instant::now() + PATIENCE;
+    let letters = loop {
+        let letters = deployment.seen("dead-letters");
+        if letters.len() >= bad.len() || Instant::now() > deadline {
+            break letters;
+        }
+    };
     let header = |name: &str, at: usize| {
         letters[at]
             .headers
