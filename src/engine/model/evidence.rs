@@ -13,13 +13,12 @@
 
 use super::Kind;
 use super::calibration::Calibration;
-use super::profile::{HourMeans, Profile, hour_of};
+use super::profile::{HOUR_MS, HourMeans, Profile, hour_of};
 use super::surprise::{SeasonView, Surprise, Views};
 use crate::config::Side;
-use crate::time::{BucketSpan, EventTime};
+use crate::time::EventTime;
 use serde::{Deserialize, Serialize};
 
-const HOUR_MS: i64 = 3_600_000;
 /// Buckets in a block of the calibration.
 pub const BLOCK_BUCKETS: u32 = 24;
 const CHANNEL_WEIGHT: f64 = 0.8;
@@ -51,7 +50,13 @@ impl SymLog {
 
     /// The value on the scale.
     pub fn of_value(self, x: f64) -> f64 {
-        (x.abs() / self.unit).ln_1p().copysign(x)
+        let ratio = x.abs() / self.unit;
+        let size = if ratio.is_finite() {
+            ratio.ln_1p()
+        } else {
+            x.abs().ln() - self.unit.ln()
+        };
+        size.copysign(x)
     }
 }
 
@@ -64,11 +69,23 @@ pub struct Claim {
     rows: Option<Surprise>,
 }
 
-/// Means of the hour that is being filled, and what the last whole hour showed.
+/// The copy on means of an hour, and what the last of them showed: it is held for the hour after it.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 struct Hours {
     views: Views,
     held: Surprise,
+    held_of: i64,
+}
+
+impl Hours {
+    /// What the hour before `hour` showed; nothing after a gap.
+    fn held_in(&self, hour: i64) -> Surprise {
+        if hour - self.held_of <= 1 {
+            self.held
+        } else {
+            Surprise::default()
+        }
+    }
 }
 
 /// The two copies and what they share.
@@ -105,7 +122,7 @@ impl EvidenceModel {
     }
 
     /// Evidence against `x` at `at` (the middle of its bucket), nats, at least 0. `ln_tail` is what the distribution around the forecast says of
-    /// it and of the dozen buckets that end with it: all there is to go by while no view has seen enough (a young series, a constant that moves for the first time).
+    /// it: all there is to go by while no view has seen enough (a young series, a constant that moves for the first time).
     pub fn judge(&self, at: EventTime, x: f64, side: Side, ln_tail: f64) -> Claim {
         let of_tail = (-ln_tail - f64::from(BLOCK_BUCKETS).ln()).max(0.0);
         match &self.stage {
@@ -183,7 +200,8 @@ impl Copies {
         let rows = self.rows.judge(self.scale.of_value(x), &season, side);
         let mut slow = if rows.speaks() { rows.slow } else { of_tail };
         let mut novelty = rows.novelty.unwrap_or(0.0);
-        if let Some(Hours { held, .. }) = &self.hours {
+        if let Some(hours) = &self.hours {
+            let held = hours.held_in(hour_of(at));
             if held.speaks() && rows.speaks() {
                 slow = (slow + held.slow) / 2.0;
             }
@@ -219,11 +237,10 @@ impl Copies {
         for over in self.filling.push(at, y, span).into_iter().flatten() {
             if let Some(hours) = &mut self.hours {
                 let season = SeasonView::of(&self.profile, over.hour);
-                hours.held = hours.views.judge(over.mean, &season, side);
-                let held = Some(&hours.held);
-                hours
-                    .views
-                    .learn(over.mean, &season, side, block_hours, held);
+                let Hours { views, held, .. } = hours;
+                *held = views.judge(over.mean, &season, side);
+                views.learn(over.mean, &season, side, block_hours, Some(held));
+                hours.held_of = over.hour;
             }
             self.profile.learn(over.hour, over.mean);
         }
@@ -239,75 +256,67 @@ impl Copies {
     }
 }
 
-/// What of the evidence is said: an alarm is given at its onset, stays up while its cause lasts, and is not given again for the like of it.
-///
-/// For eight hours (24 buckets at least) after evidence was said, only what exceeds it by [`LOUDER`] is said in full. Until then an alarm stays up,
-/// fading, while each value is plainly unusual to the forecast too ([`LN_LASTS`]), and never rises; what comes back after it was over is said at [`AGAIN`],
-/// and a value that the forecast calls usual at nothing. So a lasting change ends its alarm when the forecast has followed it.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
-pub struct Alarm {
-    /// The most said lately, nats, and when.
-    peak: f32,
-    peak_at: i64,
-    /// What the ongoing alarm says; 0 when it is over.
-    ongoing: f32,
-}
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::time::BucketSpan;
 
-/// How much more is worth saying anew.
-const LOUDER: f64 = 4.0 / 3.0;
-/// What the return of an alarm that was over counts.
-const AGAIN: f64 = 0.5;
-/// Below this ln p an alarm goes on: ln 0.001.
-const LN_LASTS: f64 = -6.907_755_278_982_137;
-/// Above this a value is usual: ln 0.05.
-const LN_USUAL: f64 = -2.995_732_273_553_991;
-/// What an alarm that goes on keeps from bucket to bucket.
-const FADE: f64 = 0.95;
-const HOLD_MS: i64 = 8 * HOUR_MS;
+    const MINUTE_MS: i64 = 60_000;
 
-impl Alarm {
-    /// What is said of `evidence` at `at`; `ln_tail` is what the forecast's distribution says of the value.
-    pub fn said(&self, evidence: f64, ln_tail: f64, at: EventTime, span: BucketSpan) -> f64 {
-        if evidence > LOUDER * self.peak_within(at, span) {
-            evidence
-        } else if self.goes_on(ln_tail) {
-            FADE * f64::from(self.ongoing)
-        } else if ln_tail > LN_USUAL {
-            0.0
-        } else {
-            AGAIN * evidence
+    fn kind(minutes: i64) -> Kind {
+        Kind {
+            side: Side::Both,
+            counting: false,
+            averages: false,
+            span: BucketSpan::from_seconds(60 * minutes).unwrap(),
         }
     }
 
-    /// Remembers what was said of `evidence`.
-    pub fn learn(
-        &mut self,
-        evidence: f64,
-        said: f64,
-        ln_tail: f64,
-        at: EventTime,
-        span: BucketSpan,
-    ) {
-        if evidence > LOUDER * self.peak_within(at, span) {
-            (self.peak, self.peak_at) = (evidence as f32, at.millis());
-            self.ongoing = said as f32;
-        } else if self.goes_on(ln_tail) {
-            self.ongoing = said as f32;
-        } else {
-            self.ongoing = 0.0;
+    #[test]
+    fn the_scale_is_finite_and_grows_over_all_sizes() {
+        for unit in [1e-300, 1e-3, 1.0, 1e30] {
+            let scale = SymLog::of([unit; 24].into_iter());
+            let sizes = [0.0, 1e-300, 1e-30, 1.0, 1e10, 1e30];
+            let values: Vec<f64> = sizes.iter().map(|&x| scale.of_value(x)).collect();
+            assert!(
+                values.is_sorted() && values.iter().all(|y| y.is_finite()),
+                "unit {unit}: {values:?}"
+            );
+            assert_eq!(scale.of_value(-7.0), -scale.of_value(7.0));
         }
     }
 
-    fn goes_on(&self, ln_tail: f64) -> bool {
-        self.ongoing > 0.0 && ln_tail < LN_LASTS
-    }
-
-    fn peak_within(&self, at: EventTime, span: BucketSpan) -> f64 {
-        let hold = HOLD_MS.max(i64::from(BLOCK_BUCKETS) * span.millis());
-        if at.millis() - self.peak_at <= hold {
-            f64::from(self.peak)
-        } else {
-            0.0
+    #[test]
+    fn what_an_hour_showed_is_held_for_the_next_hour_and_not_for_days() {
+        let kind = kind(5);
+        let mut model = EvidenceModel::new();
+        let mut at = EventTime(0);
+        let mut learn = |model: &mut EvidenceModel, x: f64| {
+            model.learn(at, x, &kind, 0.0, None);
+            at = EventTime(at.millis() + 5 * MINUTE_MS);
+            at
+        };
+        // Two weeks of noise without pattern, and an hour far beyond it.
+        let mut state = 1u64;
+        for _ in 0..14 * 288 {
+            state = state
+                .wrapping_mul(6_364_136_223_846_793_005)
+                .wrapping_add(1);
+            learn(&mut model, 100.0 + (state >> 60) as f64);
         }
+        let next = (0..12).map(|_| learn(&mut model, 400.0)).last().unwrap();
+        let usual = |at: EventTime| model.judge(at, 107.0, Side::Both, 0.0).nats;
+        let held = usual(next);
+        let later = EventTime(next.millis() + 3 * 24 * HOUR_MS);
+        assert!(
+            usual(later) < held - 1.0,
+            "the hour before shows in this one, {held}; three days later {}",
+            usual(later)
+        );
+        let Stage::Grown(copies) = &model.stage else {
+            panic!("grown after {UNIT_VALUES} values")
+        };
+        let hours = copies.hours.as_ref().unwrap();
+        assert!(hours.held_in(hour_of(next)).speaks() && !hours.held_in(hour_of(later)).speaks());
     }
 }

@@ -5,7 +5,7 @@
 //! one with the least (a penalty for the restless) speaks. So a level shift is followed within a few buckets: the quick levels err less and win.
 //! Units: values as they come. Holds: the forecast is finite; judging changes nothing.
 
-use super::profile::{HourMeans, Profile};
+use super::profile::{HOUR_MS, HourMeans, Profile};
 use crate::time::{BucketSpan, EventTime};
 use serde::{Deserialize, Serialize};
 
@@ -59,15 +59,6 @@ pub struct Forecaster {
 
 const LEVEL_GAINS: [f64; 4] = [1.0 / 512.0, 1.0 / 64.0, 1.0 / 16.0, 0.25];
 
-/// A forecast of the next value.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Forecast {
-    /// The expected value.
-    pub value: f64,
-    /// Fading mean square of this predictor's errors.
-    pub error_square: f64,
-}
-
 impl Forecaster {
     /// Values seen.
     pub fn steps(&self) -> u32 {
@@ -80,16 +71,13 @@ impl Forecaster {
     }
 
     /// The next value expected at `at`; `None` before the first value.
-    pub fn forecast(&self, at: EventTime) -> Option<Forecast> {
+    pub fn forecast(&self, at: EventTime) -> Option<f64> {
         if self.steps == 0 {
             return None;
         }
         let candidates = self.candidates(self.seasonal(at));
         let best = self.best(&candidates);
-        Some(Forecast {
-            value: candidates[best].expect("the best one speaks"),
-            error_square: f64::from(self.tracks[best].square),
-        })
+        Some(candidates[best].expect("the best one speaks"))
     }
 
     /// Learns a value; says whether the season has come to speak, or ceased to: what forecasts leave is then another thing than before.
@@ -106,7 +94,7 @@ impl Forecaster {
         let usual = f64::from(self.tracks[best].square);
         let run = if best < SEASONAL {
             let hours = i64::from(SEASONAL_SHIFT_HOURS);
-            (hours * 3_600_000 / span.millis()).clamp(i64::from(SHIFT_RUN), 10_000) as u16
+            (hours * HOUR_MS / span.millis()).clamp(i64::from(SHIFT_RUN), 10_000) as u16
         } else {
             SHIFT_RUN
         };

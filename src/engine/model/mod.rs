@@ -1,8 +1,10 @@
 //! Models: what is normal for one feature of one series. Judge first, learn second.
 //!
 //! [`Model`] is the door that judges use and the contract suite checks; [`SeriesModel`] is the one model so far: a forecast
-//! ([`forecast`]), the distribution around it ([`residual`]) and the evidence of several views against a value ([`evidence`]).
+//! ([`forecast`]), the distribution around it ([`residual`]), the evidence of several views against a value ([`evidence`]) and what of it is said
+//! ([`alarm`]).
 
+pub mod alarm;
 pub mod calibration;
 pub mod evidence;
 pub mod forecast;
@@ -56,7 +58,7 @@ pub struct Verdict {
     pub evidence: f64,
     /// What the views claim, before thin history and alarms said lately hold it down: for comparing features of one series.
     pub claim: evidence::Claim,
-    /// The evidence before it was held against what was said lately ([`evidence::Alarm`]).
+    /// The evidence before it was held against what was said lately ([`alarm::Alarm`]).
     pub raw_evidence: f64,
     /// The tails of this bucket's distribution at the value: learning asks for them again.
     pub tails: Tails,

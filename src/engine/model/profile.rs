@@ -9,7 +9,8 @@
 use crate::time::{BucketSpan, EventTime};
 use serde::{Deserialize, Serialize};
 
-const HOUR_MS: i64 = 3_600_000;
+/// Milliseconds of an hour.
+pub const HOUR_MS: i64 = 3_600_000;
 const DAY_HOURS: usize = 24;
 const WEEK_HOURS: usize = 168;
 /// The least weight of a new visit to a slot.

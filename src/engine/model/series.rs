@@ -1,6 +1,7 @@
 //! The model of a series: forecast, residual distribution, the dozen buckets, and the evidence of its own past.
 
-use super::evidence::{Alarm, Claim, EvidenceModel};
+use super::alarm::Alarm;
+use super::evidence::{Claim, EvidenceModel};
 use super::forecast::Forecaster;
 use super::multi_bucket::MultiBucket;
 use super::residual::{Residuals, Tails};
@@ -29,8 +30,8 @@ const MEASUREMENT_GAIN: f64 = 0.02;
 /// ln 24: from a chance a block to a chance a bucket.
 const LN_BLOCK: f64 = 3.178_053_830_347_946;
 const ATTENTION: f64 = 3.0;
-/// ln 1.5: the bucket, the dozen that it ends and the evidence look at the same value; together they count as one and a half looks
-/// (their p on ten kinds of noise, `cargo bench --bench noise`, is then between half and the whole of what it says).
+/// ln 1.5: the bucket, the dozen that it ends and the evidence look at the same value; together they count as one and a half looks,
+/// which keeps their p within a factor of two on most kinds of noise (`cargo bench --bench noise`).
 const LN_LOOKS: f64 = 0.405_465_108_108_164_4;
 /// Nothing is told apart below this: the deviates of such tails are beyond any sum's use.
 const LN_LEAST: f64 = -1e6;
@@ -80,7 +81,7 @@ impl SeriesModel {
     }
 
     fn forecast(&self, kind: &Kind, at: EventTime) -> Option<f64> {
-        let mut value = self.forecaster.forecast(at)?.value;
+        let mut value = self.forecaster.forecast(at)?;
         if value <= 0.0 && self.residuals.positive() {
             // A slope or a season carried on to where the series has never been, and families of positive values cannot be.
             value = self.forecaster.level();
@@ -214,8 +215,6 @@ impl Model for SeriesModel {
             }
             self.residuals
                 .learn(comparable, verdict.typical, weight, kind.counting);
-        }
-        if let Some(verdict) = verdict {
             self.alarm.learn(
                 verdict.raw_evidence,
                 verdict.evidence,
