@@ -52,6 +52,24 @@ def main():
     subprocess.run([sys.executable, os.path.join(tools, "results_to_nab.py"), results, os.path.join(nab, "data"), scores], check=True, stdout=subprocess.DEVNULL)
     windows = os.path.join(nab, "combined_windows.json")
     subprocess.run([sys.executable, os.path.join(tools, "nab_score.py"), "--windows", windows, "--edges", "24", "--loco", "tidewatch=" + scores], check=True)
+    fixed_in_advance(tools, windows, scores)
+
+
+def fixed_in_advance(tools, windows, scores):
+    """NAB's standard score with the threshold that people are told beforehand: a bucket is critical from 75 on."""
+    sys.path.insert(0, tools)
+    import nab_score
+
+    with open(windows) as f:
+        files = nab_score.load(scores, json.load(f), edges=24)
+    cost = nab_score.PROFILES["standard"]
+    parts = nab_score.nab_parts(files, cost, 0.75)
+    by_category = {c: [f for f in files if f.category == c] for c in sorted({f.category for f in files})}
+    told = {c: nab_score.nab_normalise(some, cost, parts) for c, some in by_category.items()}
+    print("\n## standard, threshold fixed at a score of 75\n")
+    print(f"all {nab_score.nab_normalise(files, cost, parts):.1f}; " + ", ".join(f"{c} {score:.1f}" for c, score in told.items() if score is not None))
+    order = sorted(((f.scores[i], k, i) for k, f in enumerate(files) for i in range(f.start, f.n)), key=lambda row: -row[0])
+    print(f"the best threshold on these files would be {100 * nab_score.nab_optimise(files, cost, order)[0]:.1f}")
 
 
 if __name__ == "__main__":
