@@ -82,6 +82,7 @@ impl Life {
             side,
             counting,
             averages,
+            joined: false,
             span,
         };
         Life {

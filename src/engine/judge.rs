@@ -5,11 +5,12 @@
 //! gatherer brought them; a bucket is judged once; nothing that came too late is lost without being counted.
 
 mod bucket;
+mod entity;
 mod partial;
 mod rarity;
 mod series;
 
-pub use partial::{PartialBucket, PlotDraft, RecordDraft, ShardSize};
+pub use partial::{PartialBucket, PlotDraft, RecordDraft, ShardSize, TogetherCharge};
 
 use super::feature::Layout;
 use super::frontier::Frontier;
@@ -20,6 +21,7 @@ use super::snapshot::{Door, RestoreError, Snapshot};
 use super::wire::{ClosedBucket, InputId, SeriesKey};
 use crate::config::Job;
 use crate::time::{BucketStart, Finality};
+use entity::Entities;
 use serde::{Deserialize, Serialize};
 use series::{FeatureKind, Mode, Series};
 use std::collections::BTreeMap;
@@ -81,6 +83,7 @@ struct State {
     pending: BTreeMap<BucketStart, ClosedBucket>,
     left: Left<ClosedBucket>,
     series: BTreeMap<(u16, SeriesKey), Series>,
+    entities: Entities,
     /// The next bucket to judge.
     next: Option<BucketStart>,
     /// The watermark said last.
@@ -115,6 +118,7 @@ impl Judge {
             pending: BTreeMap::new(),
             left: Left::default(),
             series: BTreeMap::new(),
+            entities: Entities::new(),
             next: None,
             said: None,
             buckets: 0,
@@ -400,6 +404,13 @@ impl Judge {
             let keep = span.buckets_between(series.last_seen, start) <= window;
             if !keep {
                 size.model_bytes -= series.bytes;
+            }
+            keep
+        });
+        self.state.entities.retain(|_, entity| {
+            let keep = span.buckets_between(entity.last_seen, start) <= window;
+            if !keep {
+                size.model_bytes -= entity.bytes;
             }
             keep
         });

@@ -72,6 +72,7 @@ fn kinds(spans: &[i64]) -> Vec<Kind> {
                     side,
                     counting: family.is_counting(),
                     averages,
+                    joined: family.is_counting(),
                     span: BucketSpan::from_seconds(seconds).expect("a span"),
                 };
                 if !kinds.contains(&kind) {

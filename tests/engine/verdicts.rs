@@ -12,7 +12,7 @@ use tidewatch::engine::pipeline::Pipeline;
 use tidewatch::time::Finality;
 
 /// The last word on every document of a kind, parsed.
-fn documents(lines: &[String], kind: &str) -> Vec<Value> {
+pub(super) fn documents(lines: &[String], kind: &str) -> Vec<Value> {
     let latest: BTreeMap<&str, &str> = lines
         .iter()
         .map(|line| line.split_once(' ').unwrap())

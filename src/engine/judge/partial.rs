@@ -1,7 +1,7 @@
 //! What a judge says of one bucket: the records it found, and of everything else only what the aggregate needs.
 
 use crate::engine::feature::Statistic;
-use crate::engine::probability::Aggregate;
+use crate::engine::probability::{Aggregate, Charge};
 use crate::engine::result::DataCounts;
 use crate::engine::wire::SeriesKey;
 use crate::time::{BucketStart, Finality};
@@ -69,14 +69,14 @@ pub struct RecordDraft {
     pub typical: f64,
     /// The central 95 % interval.
     pub bounds: (f64, f64),
-    /// ln p, all views together.
-    pub ln_probability: f64,
     /// ln p of the bucket alone.
     pub ln_single: f64,
     /// ln p of the last dozen buckets, when known.
     pub ln_multi: Option<f64>,
-    /// Nats.
-    pub evidence: f64,
+    /// What the series shows by itself.
+    pub alone: Charge,
+    /// What the series of its entity show together, as far as this one is to blame.
+    pub together: Option<TogetherCharge>,
     /// Values the model had seen.
     pub history: u32,
     /// Whether the bucket held fewer measurements than usual.
@@ -89,6 +89,25 @@ pub struct RecordDraft {
     pub relative_rarity: Option<f64>,
     /// Who is to blame: (influencer index, value, influence), by falling influence within an influencer.
     pub influencers: Vec<(u16, Arc<str>, f64)>,
+}
+
+impl RecordDraft {
+    /// What is held against the value, by itself or together with its like.
+    pub fn charge(&self) -> Charge {
+        self.together
+            .map_or(self.alone, |together| self.alone.or(together.charge))
+    }
+}
+
+/// A series' part in what the series of its entity show together.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct TogetherCharge {
+    /// The charge, times the series' share of the blame.
+    pub charge: Charge,
+    /// The share, 0..=1: against the series that is most to blame.
+    pub share: f64,
+    /// Series that were judged together.
+    pub series: u32,
 }
 
 /// One model plot.

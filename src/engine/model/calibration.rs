@@ -1,7 +1,7 @@
 //! How rare a surprise is in its own past: peaks of blocks over a threshold, with a prior.
 //!
 //! Input: a surprise a step, nats, at least 0. Output: evidence `F`, nats: about −ln of the chance that a whole block of such steps shows
-//! this much. Past blocks' maxima are kept (the largest [`PEAKS_MAX`], each fading by [`FADE`] a block); above the level `u` that some
+//! this much. Past blocks' maxima are kept (the largest [`PEAKS_MAX`] unless more are asked for, each fading by [`FADE`] a block); above the level `u` that some
 //! twelve of them exceed, the excess is exponential with an unknown mean whose prior is [`PRIOR`] excesses of one nat:
 //!
 //! `F = ln (n + 1)/(m + ½) + (m + 4) ln(1 + (C − u)/(T + 4))`, and below `u`: `F = ln (n + 1)/(blocks above + 1)`
@@ -12,8 +12,8 @@
 
 use serde::{Deserialize, Serialize};
 
-/// Peaks remembered.
-const PEAKS_MAX: usize = 32;
+/// Peaks remembered of one series.
+const PEAKS_MAX: u16 = 32;
 /// What a remembered peak weighs after one more block.
 const FADE: f32 = 0.999;
 /// A peak lighter than this is forgotten.
@@ -32,8 +32,10 @@ struct Peak {
 }
 
 /// The block maxima of one surprise, and how unusual a new one is.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Calibration {
+    /// So many at the most.
+    peaks_max: u16,
     /// Largest first.
     peaks: Vec<Peak>,
     /// Blocks seen, faded.
@@ -44,14 +46,40 @@ pub struct Calibration {
     open_steps: u32,
 }
 
+impl Default for Calibration {
+    fn default() -> Calibration {
+        Calibration::with_peaks(PEAKS_MAX)
+    }
+}
+
 impl Calibration {
+    /// One that has seen nothing and will remember so many peaks.
+    pub fn with_peaks(peaks_max: u16) -> Calibration {
+        Calibration {
+            peaks_max,
+            peaks: Vec::new(),
+            blocks: 0.0,
+            open_peak: 0.0,
+            open_steps: 0,
+        }
+    }
+
     /// Evidence of a surprise, nats, at least 0.
     pub fn evidence(&self, surprise: f64) -> f64 {
+        self.evidence_of_mean(surprise, 1)
+    }
+
+    /// The same of the mean surprise of `of` members, whose excesses are expected to be smaller by √of.
+    pub fn evidence_of_mean(&self, surprise: f64, of: u32) -> f64 {
+        let prior_mean = 1.0 / (of.max(1) as f32).sqrt();
         let (m, u, excess) = self.tail();
         let (surprise, n) = (surprise as f32, self.blocks);
         let f = if surprise > u {
             ((n + 1.0) / (m + 0.5)).ln()
-                + (m + PRIOR) * ((surprise - u) / (excess + PRIOR)).max(0.0).ln_1p()
+                + (m + PRIOR)
+                    * ((surprise - u) / (excess + PRIOR * prior_mean))
+                        .max(0.0)
+                        .ln_1p()
         } else {
             let above: f32 = self
                 .peaks
@@ -67,7 +95,7 @@ impl Calibration {
 
     /// The same, but from the least of the remembered peaks down it falls evenly to 0, not at once: for what is ranked against its like.
     pub fn graded_evidence(&self, surprise: f64) -> f64 {
-        let full = self.peaks.len() == PEAKS_MAX;
+        let full = self.peaks.len() == usize::from(self.peaks_max);
         match self.peaks.last().filter(|_| full) {
             Some(least) if (surprise as f32) < least.surprise => {
                 let known: f32 = self.peaks.iter().map(|peak| peak.weight).sum();
@@ -114,8 +142,8 @@ impl Calibration {
         }
         self.peaks.retain(|peak| peak.weight >= WEIGHT_MIN);
         let at = self.peaks.partition_point(|peak| peak.surprise >= surprise);
-        if at < PEAKS_MAX {
-            if self.peaks.len() == PEAKS_MAX {
+        if at < usize::from(self.peaks_max) {
+            if self.peaks.len() == usize::from(self.peaks_max) {
                 self.peaks.pop();
             }
             self.peaks.insert(

@@ -27,6 +27,8 @@ const NOVELTY_NATS: f64 = 4.0;
 const TAIL_HANDICAP: f64 = 4.0;
 /// Values that decide the unit of a series' scale.
 const UNIT_VALUES: usize = 24;
+/// Evidence that deserves attention, nats.
+const ATTENTION: f64 = 3.0;
 /// For so many more of them room is made at a time.
 const FIRST_CHUNK: usize = 4;
 
@@ -105,6 +107,11 @@ enum Stage {
     /// The first values with their times and −ln p, in order.
     First(Vec<(EventTime, f64, f64)>),
     Grown(Box<Copies>),
+}
+
+/// ln p of a bucket that evidence speaks against: evidence is about blocks; what is far out for a block is farther out for one bucket of it.
+pub fn ln_probability_of(evidence: f64) -> f64 {
+    -evidence - f64::from(BLOCK_BUCKETS).ln() * (evidence / ATTENTION).min(1.0).powi(2)
 }
 
 /// Everything that the evidence against a series' next value needs.
@@ -268,6 +275,7 @@ mod tests {
             side: Side::Both,
             counting: false,
             averages: false,
+            joined: false,
             span: BucketSpan::from_seconds(60 * minutes).unwrap(),
         }
     }

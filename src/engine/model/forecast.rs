@@ -5,7 +5,8 @@
 //! one with the least (a penalty for the restless) speaks. So a level shift is followed within a few buckets: the quick levels err less and win.
 //! Units: values as they come. Holds: the forecast is finite; judging changes nothing.
 
-use super::profile::{HOUR_MS, HourMeans, Profile};
+use super::profile::{HOUR_MS, HourMeans, Profile, hour_of};
+use super::surprise::SeasonView;
 use crate::time::{BucketSpan, EventTime};
 use serde::{Deserialize, Serialize};
 
@@ -113,6 +114,11 @@ impl Forecaster {
         let changed = self.seasonal != (best < SEASONAL);
         self.seasonal = best < SEASONAL;
         changed
+    }
+
+    /// What the season says of the hour of `at`.
+    pub fn season(&self, at: EventTime) -> SeasonView {
+        SeasonView::of(&self.profile, hour_of(at))
     }
 
     /// Heap bytes.

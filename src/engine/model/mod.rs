@@ -8,12 +8,14 @@ pub mod alarm;
 pub mod calibration;
 pub mod evidence;
 pub mod forecast;
+pub mod member;
 pub mod multi_bucket;
 pub mod novelty;
 pub mod profile;
 pub mod residual;
 mod series;
 pub mod surprise;
+pub mod together;
 
 pub use residual::Tails;
 pub use series::SeriesModel;
@@ -30,6 +32,8 @@ pub struct Kind {
     pub counting: bool,
     /// The statistic of fewer measurements varies more (means and medians).
     pub averages: bool,
+    /// The series is one of several of an entity, to be judged [`together`].
+    pub joined: bool,
     /// The job's bucket span.
     pub span: BucketSpan,
 }
@@ -60,6 +64,8 @@ pub struct Verdict {
     pub claim: evidence::Claim,
     /// The evidence before it was held against what was said lately ([`alarm::Alarm`]).
     pub raw_evidence: f64,
+    /// How far the value is from its series, for judging the entity's series together; of joined series.
+    pub deviation: member::Deviation,
     /// The tails of this bucket's distribution at the value: learning asks for them again.
     pub tails: Tails,
     /// The expected value.

@@ -28,7 +28,7 @@ const REPEAT_NATS: f64 = 0.2;
 const SHORT_RANGE_HANDICAP: f64 = 3.0;
 
 /// Which deviations count, as a pair of weights would: the sign of a residual decides.
-fn counts(side: Side, residual: f64) -> bool {
+pub(super) fn counts(side: Side, residual: f64) -> bool {
     match side {
         Side::Both => true,
         Side::High => residual > 0.0,

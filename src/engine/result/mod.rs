@@ -204,6 +204,12 @@ pub struct Explanation {
     pub by_field_first_occurrence: bool,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub by_field_relative_rarity: Option<f64>,
+    /// Ours: series of the same entity that are unusual together, where that is what made the score.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub series_together: Option<u32>,
+    /// Ours: the part of this one in it, 0..=1, against that of the most blamed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub series_together_share: Option<f64>,
 }
 
 /// Absent, or 0 (results.md 3.6 leaves both out).

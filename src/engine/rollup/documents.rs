@@ -5,7 +5,7 @@ use super::{Levels, influencers};
 use crate::config::{Family, Function, Job, Side};
 use crate::engine::feature::Statistic;
 use crate::engine::judge::{PlotDraft, RecordDraft, ShardSize};
-use crate::engine::probability::Aggregate;
+use crate::engine::probability::{Aggregate, Charge};
 use crate::engine::result::{
     Body, Bucket, BucketInfluencer, Document, DocumentKind, Explanation, Influencer, JobCounts,
     MemoryStatus, ModelPlot, ModelSizeStats, Record, RecordInfluencer, id, sentence,
@@ -25,22 +25,6 @@ const EVIDENCE_INFLUENCER: f64 = 2.0;
 /// The share of the memory limit from which on it is near.
 const SOFT_LIMIT: f64 = 0.8;
 
-/// Probability and evidence of one node of the hierarchy.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
-pub(super) struct Node {
-    pub(super) ln_probability: f64,
-    pub(super) evidence: f64,
-}
-
-impl Node {
-    pub(super) fn of(aggregate: &Aggregate) -> Node {
-        Node {
-            ln_probability: aggregate.ln_probability(),
-            evidence: aggregate.evidence(),
-        }
-    }
-}
-
 /// A record and its normalised evidence.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub(super) struct ScoredRecord {
@@ -53,7 +37,7 @@ pub(super) struct ScoredRecord {
 pub(super) struct ScoredInfluencer {
     pub(super) field: u16,
     pub(super) value: Arc<str>,
-    pub(super) node: Node,
+    pub(super) charge: Charge,
     pub(super) normalised: f64,
 }
 
@@ -64,9 +48,9 @@ pub(super) struct Scored {
     pub(super) event_count: u64,
     pub(super) records: Vec<ScoredRecord>,
     pub(super) influencers: Vec<ScoredInfluencer>,
-    pub(super) fields: BTreeMap<u16, Node>,
+    pub(super) fields: BTreeMap<u16, Charge>,
     pub(super) fields_normalised: BTreeMap<u16, f64>,
-    pub(super) bucket_time: Node,
+    pub(super) bucket_time: Charge,
     pub(super) bucket_normalised: f64,
 }
 
@@ -93,7 +77,7 @@ impl Scored {
             influencers: values,
             fields,
             fields_normalised: BTreeMap::new(),
-            bucket_time: Node::of(judged),
+            bucket_time: judged.charge(),
             bucket_normalised: 0.0,
         };
         scored.normalise(levels);
@@ -103,17 +87,18 @@ impl Scored {
     /// Sets every normalised evidence by what the job has shown so far.
     fn normalise(&mut self, levels: &Levels) {
         for record in &mut self.records {
-            record.normalised = levels.records.normalise(record.draft.evidence);
+            record.normalised = levels.records.normalise(record.draft.charge().evidence);
         }
         for one in &mut self.influencers {
-            one.normalised = levels.of_influencer(one.field, one.node.evidence);
+            one.normalised = levels.of_influencer(one.field, one.charge.evidence);
         }
         self.normalise_bucket(levels);
     }
 
     /// The same of the bucket and of its influencer fields alone.
     pub(super) fn normalise_bucket(&mut self, levels: &Levels) {
-        let field = |(&index, node): (&u16, &Node)| (index, levels.of_field(index, node.evidence));
+        let field =
+            |(&index, node): (&u16, &Charge)| (index, levels.of_field(index, node.evidence));
         self.fields_normalised = self.fields.iter().map(field).collect();
         self.bucket_normalised = levels.bucket.normalise(self.bucket_time.evidence);
     }
@@ -181,8 +166,8 @@ impl Writer {
         }
         let influencers = now.influencers.iter().zip(&initial.influencers);
         for (at, (one, first)) in influencers.enumerate() {
-            let is_told =
-                one.node.ln_probability < LN_INFLUENCER || one.node.evidence >= EVIDENCE_INFLUENCER;
+            let is_told = one.charge.ln_probability < LN_INFLUENCER
+                || one.charge.evidence >= EVIDENCE_INFLUENCER;
             if is_told && wanted(Part::Influencer(at)) {
                 let name = self
                     .job
@@ -273,7 +258,7 @@ impl Writer {
         if now.records.is_empty() {
             return Vec::new();
         }
-        let one = |name: &str, node: &Node, normalised: f64, first: f64| BucketInfluencer {
+        let one = |name: &str, node: &Charge, normalised: f64, first: f64| BucketInfluencer {
             influencer_field_name: name.to_owned(),
             anomaly_score: of_evidence(normalised),
             initial_anomaly_score: of_evidence(first),
@@ -314,7 +299,7 @@ impl Writer {
             influencer_field_value: one.value.to_string(),
             influencer_score: of_evidence(one.normalised),
             initial_influencer_score: of_evidence(first.normalised),
-            probability: probability(one.node.ln_probability),
+            probability: probability(one.charge.ln_probability),
         }
     }
 
@@ -339,7 +324,7 @@ impl Writer {
         };
         let mut document = Record {
             detector_index: draft.detector,
-            probability: probability(draft.ln_probability),
+            probability: probability(draft.charge().ln_probability),
             record_score: of_evidence(record.normalised),
             initial_record_score: of_evidence(first.normalised),
             multi_bucket_impact: multi_bucket_impact(draft.ln_single, draft.ln_multi),
@@ -505,6 +490,9 @@ fn explanation(draft: &RecordDraft) -> Explanation {
             .filter(|&impact| impact > 0)
     };
     let (length, error) = draft.anomaly;
+    let together = draft
+        .together
+        .filter(|together| together.charge.evidence > draft.alone.evidence);
     Explanation {
         anomaly_type: (length > 0).then_some(if error > 0.0 { "spike" } else { "dip" }),
         anomaly_length: (length > 0).then_some(length),
@@ -516,6 +504,8 @@ fn explanation(draft: &RecordDraft) -> Explanation {
         incomplete_bucket_penalty: draft.incomplete,
         by_field_first_occurrence: draft.first_occurrence,
         by_field_relative_rarity: draft.relative_rarity,
+        series_together: together.map(|together| together.series),
+        series_together_share: together.map(|together| together.share),
     }
 }
 

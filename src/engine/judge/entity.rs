@@ -1,0 +1,103 @@
+//! The series of one entity side by side: those of one partition value that a split, or several detectors, have made.
+//!
+//! Holds: an entity is of one shard, for shards are made of partition values; it is let go with its last series.
+
+use super::rarity::Rare;
+use super::series::{Blame, Judged, Series};
+use crate::engine::model::evidence::ln_probability_of;
+use crate::engine::model::member::Deviation;
+use crate::engine::model::together::Together;
+use crate::engine::probability::Charge;
+use crate::engine::wire::{SeriesBucket, SeriesKey};
+use crate::time::{BucketSpan, BucketStart, EventTime};
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+/// Group and partition value.
+pub(super) type EntityId = (u16, Option<Arc<str>>);
+/// All entities whose series are judged together.
+pub(super) type Entities = BTreeMap<EntityId, Entity>;
+
+/// One series in a bucket, among those of its entity.
+pub(super) struct Seat<'s> {
+    pub(super) group: u16,
+    pub(super) key: &'s SeriesKey,
+    pub(super) series: &'s mut Series,
+    pub(super) bucket: Option<&'s SeriesBucket>,
+    pub(super) rare: Option<Rare>,
+}
+
+impl Seat<'_> {
+    /// Whether another series is of the same entity.
+    pub(super) fn is_beside(&self, group: u16, key: &SeriesKey) -> bool {
+        self.group == group && self.key.partition == key.partition
+    }
+}
+
+/// Whose series it is.
+pub(super) fn entity_id(seat: &Seat<'_>) -> EntityId {
+    (seat.group, seat.key.partition.clone())
+}
+
+/// What an entity's series have shown together.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub(super) struct Entity {
+    together: Together,
+    /// Last bucket in which a series was judged.
+    pub(super) last_seen: BucketStart,
+    /// Bytes, as last counted.
+    pub(super) bytes: u64,
+}
+
+impl Blame {
+    /// What is held against the entity as a whole.
+    pub(super) fn charge(&self) -> Charge {
+        Charge {
+            ln_probability: ln_probability_of(self.joint.said),
+            evidence: self.joint.said,
+        }
+    }
+}
+
+impl Entity {
+    /// One that has shown nothing.
+    pub(super) fn new(at: BucketStart) -> Entity {
+        Entity {
+            together: Together::default(),
+            last_seen: at,
+            bytes: 0,
+        }
+    }
+
+    /// What the series show together, and the largest part in it; `None` while there is nothing to say.
+    pub(super) fn judge(
+        &self,
+        judged: &[Vec<Judged>],
+        at: EventTime,
+        span: BucketSpan,
+    ) -> Option<Blame> {
+        let deviations = || judged.iter().flatten().map(|one| &one.verdict.deviation);
+        let joint = self.together.judge(deviations(), at, span)?;
+        let largest = deviations()
+            .map(|deviation: &Deviation| joint.blame(deviation))
+            .fold(0.0, f64::max);
+        Some(Blame { joint, largest })
+    }
+
+    /// Learns what was judged.
+    pub(super) fn learn(
+        &mut self,
+        blame: Option<&Blame>,
+        start: BucketStart,
+        at: EventTime,
+        span: BucketSpan,
+    ) {
+        if let Some(blame) = blame {
+            self.together.learn(&blame.joint, at, span);
+        }
+        self.last_seen = start;
+        self.bytes =
+            (size_of::<EntityId>() + size_of::<Entity>() + self.together.heap_bytes()) as u64;
+    }
+}
