@@ -78,7 +78,7 @@ fn forty_metrics_of_noise_are_not_forty_times_as_noisy_as_one() {
 
 #[test]
 fn metrics_that_each_move_too_little_to_be_told_are_found_together_and_blamed() {
-    let moved = |user: u8| user % 5 == 0;
+    let moved = |user: u8| user.is_multiple_of(5);
     let at = 700;
     let events = world(4, 720, |bucket, user| {
         if bucket == at && moved(user) {
