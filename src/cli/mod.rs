@@ -10,6 +10,7 @@ mod findings;
 mod interrupt;
 mod output;
 mod progress;
+mod report;
 pub mod run;
 pub mod simulate;
 mod sink;

@@ -477,16 +477,8 @@ impl Context<'_> {
     }
 
     fn plots(&self, key: &SeriesKey) -> bool {
-        self.job.model_plot.as_ref().is_some_and(|plot| {
-            let named = |value: &Option<Arc<str>>| {
-                value.as_deref().is_some_and(|value| {
-                    plot.terms
-                        .as_ref()
-                        .is_some_and(|terms| terms.iter().any(|term| term == value))
-                })
-            };
-            plot.terms.is_none() || named(&key.by) || named(&key.partition)
-        })
+        let plot = self.job.model_plot.as_ref();
+        plot.is_some_and(|plot| plot.includes(key.by.as_deref(), key.partition.as_deref()))
     }
 }
 
