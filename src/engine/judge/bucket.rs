@@ -27,6 +27,7 @@ impl Judge {
             },
         );
         let middle = EventTime(start.millis() + self.job.bucket_span.millis() / 2);
+        let refused_before = self.state.size.refusals();
         if learns {
             self.state.buckets += 1;
             partial.counts = std::mem::take(&mut self.state.carried);
@@ -44,7 +45,7 @@ impl Judge {
         self.judge_absent(start, middle, closed, mode, &mut partial);
         if learns {
             self.prune(start);
-            self.count_size();
+            self.count_size(refused_before);
         }
         partial.size = self.state.size;
         partial
@@ -70,19 +71,23 @@ impl Judge {
         let rarity = Rarity::of(closed, &self.state.series, |group| {
             self.judges_rarity(group)
         });
-        let mut refused = false;
         for bucket in &closed.series {
             let group = usize::from(bucket.group);
             let size = &mut self.state.size;
             let mut stranger;
             let series = match self.state.series.entry((bucket.group, bucket.key.clone())) {
                 Entry::Occupied(known) => known.into_mut(),
-                Entry::Vacant(room) if learns => {
-                    if size.model_bytes >= self.job.model_memory_limit_bytes {
-                        refused = true;
+                Entry::Vacant(place) if learns => {
+                    let features = self.kinds[group].len();
+                    let bytes = Series::bytes_when_new(features, &bucket.key);
+                    if !self.budget.admits(size, bytes) {
+                        size.refused_series += 1;
                         continue;
                     }
-                    room.insert(Series::new(self.kinds[group].len(), start))
+                    size.model_bytes += bytes;
+                    let series = place.insert(Series::new(features, start));
+                    series.bytes = bytes;
+                    series
                 }
                 Entry::Vacant(_) => {
                     stranger = Series::new(self.kinds[group].len(), start);
@@ -98,23 +103,22 @@ impl Judge {
                 tell_all: rare.is_some(),
             };
             let frequent = series.is_frequent(start, self.job.bucket_span);
+            let mut room = self.budget.room(size);
             let findings = series.judge(
                 &context,
                 &bucket.key,
                 Some(bucket),
                 mode,
+                &mut room,
                 &mut partial.plots,
             );
             if learns {
                 series.last_seen = start;
                 series.present = series.present.saturating_add(1);
-                let bytes = series.count_bytes(&bucket.key);
-                size.model_bytes = size.model_bytes - series.bytes + bytes;
-                series.bytes = bytes;
+                size.recount(series, &bucket.key, &room);
             }
             self.tell(findings, bucket.group, &bucket.key, frequent, rare, partial);
         }
-        self.state.size.allocation_failures += u64::from(refused);
     }
 
     /// Known series without an event, where that is a value.
@@ -156,12 +160,13 @@ impl Judge {
                 middle,
                 tell_all: false,
             };
-            let findings = series.judge(&context, &id.1, None, mode, &mut partial.plots);
+            let size = &mut self.state.size;
+            let mut room = self.budget.room(size);
+            let plots = &mut partial.plots;
+            let findings = series.judge(&context, &id.1, None, mode, &mut room, plots);
             let frequent = series.is_frequent(start, self.job.bucket_span);
             if matches!(mode, Mode::Learn) {
-                let bytes = series.count_bytes(&id.1);
-                self.state.size.model_bytes = self.state.size.model_bytes - series.bytes + bytes;
-                series.bytes = bytes;
+                size.recount(series, &id.1, &room);
             }
             if !findings.is_empty() {
                 findings_of.push((id.0, id.1.clone(), frequent, findings));

@@ -4,7 +4,7 @@ use super::partial::{PlotDraft, RecordDraft};
 use crate::config::{Family, Job, Side};
 use crate::engine::feature::{Accumulator, Group, Statistic};
 use crate::engine::influence::{Case, INFLUENCE_MIN};
-use crate::engine::model::{Kind, Model, Sample, SeriesModel, Verdict};
+use crate::engine::model::{Kind, Model, Room, Sample, SeriesModel, Verdict};
 use crate::engine::wire::{SeriesBucket, SeriesKey, Share};
 use crate::time::{BucketStart, EventTime};
 use serde::{Deserialize, Serialize};
@@ -27,7 +27,7 @@ pub(super) struct Series {
     /// One a feature of the group.
     models: Vec<SeriesModel>,
     /// First bucket with an event.
-    born: BucketStart,
+    pub(super) born: BucketStart,
     /// Last bucket with an event.
     pub(super) last_seen: BucketStart,
     /// Buckets with an event.
@@ -152,24 +152,26 @@ impl Series {
         f64::from(self.present) > FREQUENT_SHARE * lived as f64
     }
 
-    /// Bytes of the models and their bookkeeping; `key` is counted twice, as map key and as it travels.
+    /// Bytes of the models, of the texts of the key, and of the series' place in the judge's ordered map.
     pub(super) fn count_bytes(&self, key: &SeriesKey) -> u64 {
-        let text = |part: &Option<Arc<str>>| part.as_ref().map_or(0, |text| text.len() + 16);
         let models: usize = self.models.iter().map(Model::memory_bytes).sum();
-        (models
-            + size_of::<Series>()
-            + size_of::<SeriesKey>()
-            + text(&key.partition)
-            + text(&key.by)) as u64
+        (models + bytes_around(key)) as u64
     }
 
-    /// Judges one bucket (`bucket` is `None` when the series had no event in it), learns it if the mode says so, and says one finding a detector.
+    /// The same of a series that has learnt nothing.
+    pub(super) fn bytes_when_new(features: usize, key: &SeriesKey) -> u64 {
+        (features * SeriesModel::new().memory_bytes() + bytes_around(key)) as u64
+    }
+
+    /// Judges one bucket (`bucket` is `None` when the series had no event in it), learns it if the mode says so, growing within the room, and
+    /// says one finding a detector.
     pub(super) fn judge(
         &mut self,
         context: &Context<'_>,
         key: &SeriesKey,
         bucket: Option<&SeriesBucket>,
         mode: Mode,
+        room: &mut Room,
         plots: &mut Vec<PlotDraft>,
     ) -> Vec<Finding> {
         let mut judged: Vec<Judged> = Vec::with_capacity(self.models.len());
@@ -204,12 +206,18 @@ impl Series {
         }
         let findings = self.findings(context, key, bucket, &judged);
         if matches!(mode, Mode::Learn) {
-            self.learn(context, bucket, &judged);
+            self.learn(context, bucket, &judged, room);
         }
         findings
     }
 
-    fn learn(&mut self, context: &Context<'_>, bucket: Option<&SeriesBucket>, judged: &[Judged]) {
+    fn learn(
+        &mut self,
+        context: &Context<'_>,
+        bucket: Option<&SeriesBucket>,
+        judged: &[Judged],
+        room: &mut Room,
+    ) {
         for (at, (kind, model)) in context.kinds.iter().zip(&mut self.models).enumerate() {
             let cell = bucket.map(|bucket| &bucket.cells[at]);
             if let Some(sample) = kind.sample(context.middle, cell) {
@@ -217,7 +225,7 @@ impl Series {
                     .iter()
                     .find(|one| one.at == at)
                     .map(|one| &one.verdict);
-                model.learn(&kind.kind, &sample, verdict);
+                model.learn(&kind.kind, &sample, verdict, room);
             }
         }
     }
@@ -376,6 +384,22 @@ impl Series {
         });
         culprits
     }
+}
+
+/// Bytes of a series' key and of its place in the map. Keys that come in order leave 6 of the 11 places of a B-tree's node taken, which
+/// is how full nodes are at the least (but after many have left); a restored map is packed closer.
+fn bytes_around(key: &SeriesKey) -> usize {
+    const NODE_PLACES: usize = 11;
+    const PLACES_TAKEN: usize = 6;
+    const NODE_HEAD: usize = 32; // of a leaf, and its share of the node above it
+    const COUNTERS: usize = 16; // of a shared text
+    let text = |part: &Option<Arc<str>>| {
+        part.as_ref().map_or(0, |text| {
+            (text.len() + COUNTERS).next_multiple_of(align_of::<usize>())
+        })
+    };
+    let entry = size_of::<(u16, SeriesKey)>() + size_of::<Series>();
+    (entry * NODE_PLACES + NODE_HEAD).div_ceil(PLACES_TAKEN) + text(&key.partition) + text(&key.by)
 }
 
 /// What is the same for all series of a group in one bucket.

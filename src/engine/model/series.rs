@@ -5,7 +5,7 @@ use super::evidence::{Claim, EvidenceModel};
 use super::forecast::Forecaster;
 use super::multi_bucket::MultiBucket;
 use super::residual::{Residuals, Tails};
-use super::{Kind, Model, Sample, Verdict};
+use super::{Kind, Model, Room, Sample, Verdict};
 use crate::config::Side;
 use crate::numerics::special::normal;
 use crate::time::EventTime;
@@ -199,7 +199,7 @@ impl Model for SeriesModel {
         self.forecast(kind, at)
     }
 
-    fn learn(&mut self, kind: &Kind, sample: &Sample, verdict: Option<&Verdict>) {
+    fn learn(&mut self, kind: &Kind, sample: &Sample, verdict: Option<&Verdict>, room: &mut Room) {
         let sample = &Self::bounded(sample);
         let mut x = sample.value;
         if let Some(verdict) = verdict {
@@ -234,8 +234,9 @@ impl Model for SeriesModel {
             kind,
             verdict.map_or(0.0, |verdict| verdict.ln_single),
             claim,
+            room,
         );
-        if self.forecaster.learn(sample.at, x, kind.span) {
+        if self.forecaster.learn(sample.at, x, kind.span, room) {
             self.residuals.restart();
         }
         let n = sample.measurements as f64;
