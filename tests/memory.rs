@@ -185,11 +185,22 @@ fn what_is_counted_is_what_the_allocator_gave() {
             })
             .collect()
     };
+    let flooded = |at: u64| {
+        let fresh =
+            (0..300).map(|new| mean(&format!("{:05}", (at * 300 + new) * 7919 % 100_000), 1.0));
+        let mut series: Vec<SeriesBucket> = means(100)(at);
+        series.extend(fresh);
+        series
+    };
     let whole = || job("5m", MEAN_BY_HOST, 1 << 30);
     let hourly = || job("1h", MEAN_BY_HOST, 1 << 30);
     let cases = [
         ("cold", counted_and_given(whole(), 3, means(1000))),
         ("a night", counted_and_given(whole(), 120, means(100))),
+        (
+            "after floods",
+            counted_and_given(job("5m", MEAN_BY_HOST, MIB), 100, flooded),
+        ),
         ("three weeks", counted_and_given(hourly(), 504, means(50))),
         (
             "counts",

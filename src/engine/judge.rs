@@ -5,11 +5,13 @@
 //! gatherer brought them; a bucket is judged once; nothing that came too late is lost without being counted.
 
 mod bucket;
+mod cost;
 mod memory;
 mod partial;
 mod rarity;
 mod series;
 
+pub use cost::{limit_of_shard, series_bytes};
 pub use partial::{PartialBucket, PlotDraft, RecordDraft, ShardSize};
 
 use super::feature::Layout;

@@ -44,8 +44,8 @@ impl Judge {
         self.judge_present(start, middle, closed, mode, &mut partial);
         self.judge_absent(start, middle, closed, mode, &mut partial);
         if learns {
-            self.prune(start);
-            self.count_size(refused_before);
+            let pruned = self.prune(start);
+            self.count_size(refused_before, pruned);
         }
         partial.size = self.state.size;
         partial

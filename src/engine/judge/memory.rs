@@ -11,6 +11,7 @@ use super::partial::ShardSize;
 use super::series::Series;
 use super::{Judge, Layout};
 use crate::config::Job;
+use crate::engine::feature::Group;
 use crate::engine::model::Room;
 use crate::engine::result::MemoryStatus;
 use crate::engine::wire::SeriesKey;
@@ -29,24 +30,33 @@ pub(super) struct Budget {
 }
 
 impl Budget {
-    /// The part of `shard`, one of `judges`. Series with a partition field are spread over all, the others are with shard 0; where both can be many,
-    /// each kind has half the limit.
+    /// The part of `shard`, one of `judges`. Series with a partition field are spread over all, those with a by field only are with shard 0; the
+    /// limit goes with them, in proportion to their features.
     pub(super) fn of(job: &Job, layout: &Layout, shard: u16, judges: u16) -> Budget {
-        let whole = job.model_memory_limit_bytes;
-        let spread = layout.groups.iter().any(|group| group.partition.is_some());
-        let central = layout
-            .groups
-            .iter()
-            .any(|group| group.partition.is_none() && group.by.is_some());
-        let each = |bytes: u64| bytes / u64::from(judges.max(1));
-        let limit = match (spread, central, shard) {
-            (true, false, _) => each(whole),
-            (true, true, 0) => whole / 2 + each(whole / 2),
-            (true, true, _) => each(whole / 2),
-            (false, _, 0) => whole,
-            (false, ..) => 0,
+        let features = |wanted: fn(&Group) -> bool| -> u128 {
+            let groups = layout.groups.iter().filter(|group| wanted(group));
+            groups.map(|group| group.features.len() as u128).sum()
         };
-        Budget { limit }
+        let spread = features(|group| group.partition.is_some());
+        let central = features(|group| group.partition.is_none() && group.by.is_some());
+        let (whole, judges) = (
+            u128::from(job.model_memory_limit_bytes),
+            u128::from(judges.max(1)),
+        );
+        let limit = match shard {
+            0 if spread + central == 0 => whole,
+            _ if spread + central == 0 => 0,
+            0 => whole * (central * judges + spread) / ((spread + central) * judges),
+            _ => whole * spread / ((spread + central) * judges),
+        };
+        Budget {
+            limit: limit as u64,
+        }
+    }
+
+    /// Bytes.
+    pub(super) fn limit(self) -> u64 {
+        self.limit
     }
 
     /// Whether a new series of so many bytes may come.
@@ -89,12 +99,12 @@ impl ShardSize {
 }
 
 impl Judge {
-    /// Lets go of series that were not seen for the prune window; near the limit, of those not seen for longer than they lived.
-    pub(super) fn prune(&mut self, start: BucketStart) {
+    /// Lets go of series that were not seen for the prune window; near the limit, of those not seen for longer than they lived. Whether any went.
+    pub(super) fn prune(&mut self, start: BucketStart) -> bool {
         let span = self.job.bucket_span;
         let near = self.budget.is_near(&self.state.size);
         if !near && (start.millis() / span.millis()) % PRUNE_EVERY != 0 {
-            return;
+            return false;
         }
         debug_assert_eq!(
             self.state.size.model_bytes,
@@ -102,6 +112,7 @@ impl Judge {
             "the total is the sum"
         );
         let window = i64::from(self.job.prune_window_buckets);
+        let before = self.state.series.len();
         let size = &mut self.state.size;
         self.state.series.retain(|_, series| {
             let lived = span.buckets_between(series.born, series.last_seen) + 1;
@@ -115,6 +126,7 @@ impl Judge {
             }
             keep
         });
+        self.state.series.len() < before
     }
 
     /// The bytes of all series, counted anew.
@@ -123,10 +135,10 @@ impl Judge {
         series.map(|((_, key), one)| one.count_bytes(key)).sum()
     }
 
-    /// Ends a bucket's accounts; `refused_before` were the refusals when it began.
-    pub(super) fn count_size(&mut self, refused_before: u64) {
+    /// Ends a bucket's accounts; `refused_before` were the refusals when it began, `pruned` says that series went.
+    pub(super) fn count_size(&mut self, refused_before: u64, pruned: bool) {
         let series = self.state.series.len() as u64;
-        if self.state.size.series != series {
+        if pruned || self.state.size.series != series {
             self.state.size.series = series;
             self.count_values();
         }

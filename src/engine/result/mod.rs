@@ -352,6 +352,10 @@ pub struct BucketSummary {
     pub model_bytes: u64,
     /// Series of the job.
     pub series: u64,
+    /// New series refused so far for want of memory, each once for a bucket.
+    pub refused_series: u64,
+    /// Likewise growth of known series.
+    pub refused_growth: u64,
 }
 
 /// `data_counts` (results.md 3.9), additive.
