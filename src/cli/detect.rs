@@ -107,7 +107,7 @@ enum Format {
 }
 
 #[derive(Clone, Copy, Debug, ValueEnum)]
-enum InputKind {
+pub(super) enum InputKind {
     /// JSON objects: a line each, one after another, or in an array.
     Json,
     /// CSV with a header.
@@ -134,7 +134,7 @@ fn score(text: &str) -> Result<f64, String> {
     score.ok_or_else(|| "expected a number from 0 to 100".to_owned())
 }
 
-fn delimiter(text: &str) -> Result<u8, String> {
+pub(super) fn delimiter(text: &str) -> Result<u8, String> {
     match text.as_bytes() {
         [byte] if byte.is_ascii() && !b"\"\r\n".contains(byte) => Ok(*byte),
         br"\t" => Ok(b'\t'),
@@ -269,7 +269,7 @@ impl Args {
 }
 
 /// Whether two paths are one file; devices such as `/dev/null` take any number of writers.
-fn same(a: &Path, b: &Path) -> bool {
+pub(super) fn same(a: &Path, b: &Path) -> bool {
     match (std::fs::canonicalize(a), std::fs::canonicalize(b)) {
         (Ok(a), Ok(b)) => a == b && a.is_file(),
         _ => a == b,

@@ -504,6 +504,8 @@ impl Rollup {
                 .collect(),
             model_bytes: size.model_bytes,
             series: size.series,
+            refused_series: size.refused_series,
+            refused_growth: size.refused_growth,
         }
     }
 }

@@ -2,7 +2,7 @@
 //!
 //! Holds: what is said is a function of the bucket's contents and of what was learnt before; an interim bucket teaches nothing.
 
-use super::entity::{Entities, Entity, Seat, entity_id};
+use super::entity::{self, Entities, Seat, entity_id};
 use super::rarity::{Rare, Rarity};
 use super::series::{Context, FeatureKind, Finding, Judged, Mode, Series};
 use super::{Judge, PartialBucket, VOLUME_GAIN, measurements};
@@ -27,6 +27,7 @@ impl Judge {
             },
         );
         let middle = EventTime(start.millis() + self.job.bucket_span.millis() / 2);
+        let refused_before = self.state.size.refusals();
         if learns {
             self.state.buckets += 1;
             partial.counts = std::mem::take(&mut self.state.carried);
@@ -42,8 +43,8 @@ impl Judge {
         }
         self.judge_series(start, middle, closed, mode, &mut partial);
         if learns {
-            self.prune(start);
-            self.count_size();
+            let pruned = self.prune(start);
+            self.count_size(refused_before, pruned);
         }
         partial.size = self.state.size;
         partial
@@ -55,24 +56,25 @@ impl Judge {
         partial
     }
 
-    /// Makes room for the series that are seen for the first time; counts the bucket in which some could not be taken in.
+    /// Makes room for the series that are seen for the first time; counts those that could not be taken in.
     fn admit(&mut self, start: BucketStart, closed: &ClosedBucket) {
-        let mut refused = false;
+        let size = &mut self.state.size;
         for bucket in &closed.series {
             let id = (bucket.group, bucket.key.clone());
             if self.state.series.contains_key(&id) {
                 continue;
             }
-            if self.state.size.model_bytes >= self.job.model_memory_limit_bytes {
-                refused = true;
+            let features = self.kinds[usize::from(bucket.group)].len();
+            let bytes = Series::bytes_when_new(features, &bucket.key);
+            if !self.budget.admits(size, bytes) {
+                size.refused_series += 1;
                 continue;
             }
-            let mut series = Series::new(self.kinds[usize::from(bucket.group)].len(), start);
-            series.bytes = series.count_bytes(&bucket.key);
-            self.state.size.model_bytes += series.bytes;
+            size.model_bytes += bytes;
+            let mut series = Series::new(features, start);
+            series.bytes = bytes;
             self.state.series.insert(id, series);
         }
-        self.state.size.allocation_failures += u64::from(refused);
     }
 
     /// Every series with an event in the bucket, and the known ones without where that is a value, entity by entity.
@@ -98,7 +100,7 @@ impl Judge {
             .map_or(&[][..], |closed| &closed.series)
             .iter()
             .peekable();
-        let mut room: Vec<Seat<'_>> = Vec::new();
+        let mut seats: Vec<Seat<'_>> = Vec::new();
         for (id, series) in &mut series_of {
             let (group, key) = (id.0, &id.1);
             let place = |bucket: &&SeriesBucket| (bucket.group, &bucket.key).cmp(&(group, key));
@@ -111,13 +113,13 @@ impl Judge {
             if bucket.is_none() && !is_value && self.job.model_plot.is_none() {
                 continue;
             }
-            if room
+            if seats
                 .first()
                 .is_some_and(|first| !first.is_beside(group, key))
             {
-                self.judge_entity(&mut room, &mut entities, (start, middle), mode, partial);
+                self.judge_entity(&mut seats, &mut entities, (start, middle), mode, partial);
             }
-            room.push(Seat {
+            seats.push(Seat {
                 group,
                 key,
                 bucket,
@@ -125,7 +127,7 @@ impl Judge {
                 series,
             });
         }
-        self.judge_entity(&mut room, &mut entities, (start, middle), mode, partial);
+        self.judge_entity(&mut seats, &mut entities, (start, middle), mode, partial);
         for stranger in present {
             self.tell_stranger(stranger, rare(stranger, 0), mode, partial);
         }
@@ -135,13 +137,13 @@ impl Judge {
     /// Judges the series of one entity: each for itself, then together; tells of them, and teaches them.
     fn judge_entity(
         &mut self,
-        room: &mut Vec<Seat<'_>>,
+        seats: &mut Vec<Seat<'_>>,
         entities: &mut Entities,
         (start, middle): (BucketStart, EventTime),
         mode: Mode,
         partial: &mut PartialBucket,
     ) {
-        let Some(first) = room.first() else { return };
+        let Some(first) = seats.first() else { return };
         let (group, learns) = (first.group, matches!(mode, Mode::Learn));
         let (kinds, span) = (&self.kinds[usize::from(group)], self.job.bucket_span);
         let context = |tell_all| Context {
@@ -157,7 +159,7 @@ impl Judge {
             seat.series
                 .judge(&context, seat.key, seat.bucket, mode, plots)
         };
-        let judged: Vec<Vec<Judged>> = room.iter().map(judge).collect();
+        let judged: Vec<Vec<Judged>> = seats.iter().map(judge).collect();
         let is_joined = kinds.iter().any(|kind| kind.kind.joined);
         let blame = is_joined
             .then(|| entities.get(&entity_id(first)))
@@ -167,14 +169,15 @@ impl Judge {
             partial.judged.add(blame.charge());
         }
         if is_joined && learns {
-            let entity = entities
-                .entry(entity_id(first))
-                .or_insert_with(|| Entity::new(start));
-            self.state.size.model_bytes -= entity.bytes;
-            entity.learn(blame.as_ref(), start, middle, span);
-            self.state.size.model_bytes += entity.bytes;
+            let mut room = self.budget.room(&self.state.size);
+            if let Some(entity) = entity::known_or_new(entities, first, start, &mut room) {
+                let before = entity.bytes;
+                entity.learn(blame.as_ref(), (start, middle), span, &mut room);
+                self.state.size.model_bytes += entity.bytes - before;
+            }
+            self.state.size.refused_growth += u64::from(room.has_refused());
         }
-        for (seat, judged) in room.drain(..).zip(judged) {
+        for (seat, judged) in seats.drain(..).zip(judged) {
             let Seat {
                 key,
                 series,
@@ -186,15 +189,13 @@ impl Judge {
             let frequent = series.is_frequent(start, span);
             let findings = series.findings(&context, key, bucket, &judged, blame.as_ref());
             if learns {
-                series.learn(&context, bucket, &judged);
+                let mut room = self.budget.room(&self.state.size);
+                series.learn(&context, bucket, &judged, &mut room);
                 if bucket.is_some() {
                     series.last_seen = start;
                     series.present = series.present.saturating_add(1);
                 }
-                let bytes = series.count_bytes(key);
-                let size = &mut self.state.size;
-                size.model_bytes = size.model_bytes - series.bytes + bytes;
-                series.bytes = bytes;
+                self.state.size.recount(series, key, &room);
             }
             self.tell(findings, group, key, frequent, rare, partial);
         }

@@ -2,8 +2,10 @@
 //!
 //! Holds: an entity is of one shard, for shards are made of partition values; it is let go with its last series.
 
+use super::memory::map_bytes;
 use super::rarity::Rare;
 use super::series::{Blame, Judged, Series};
+use crate::engine::model::Room;
 use crate::engine::model::evidence::ln_probability_of;
 use crate::engine::model::member::Deviation;
 use crate::engine::model::together::Together;
@@ -12,6 +14,7 @@ use crate::engine::wire::{SeriesBucket, SeriesKey};
 use crate::time::{BucketSpan, BucketStart, EventTime};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 use std::sync::Arc;
 
 /// Group and partition value.
@@ -35,6 +38,23 @@ impl Seat<'_> {
     }
 }
 
+/// The entity of this seat; a new one if there is room for it.
+pub(super) fn known_or_new<'e>(
+    entities: &'e mut Entities,
+    seat: &Seat<'_>,
+    at: BucketStart,
+    room: &mut Room,
+) -> Option<&'e mut Entity> {
+    match entities.entry(entity_id(seat)) {
+        Entry::Occupied(known) => Some(known.into_mut()),
+        Entry::Vacant(place) => {
+            let new = Entity::new(at);
+            room.grant(new.count_bytes() as usize)
+                .then(|| place.insert(new))
+        }
+    }
+}
+
 /// Whose series it is.
 pub(super) fn entity_id(seat: &Seat<'_>) -> EntityId {
     (seat.group, seat.key.partition.clone())
@@ -44,7 +64,9 @@ pub(super) fn entity_id(seat: &Seat<'_>) -> EntityId {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub(super) struct Entity {
     together: Together,
-    /// Last bucket in which a series was judged.
+    /// First bucket in which a series was judged.
+    pub(super) born: BucketStart,
+    /// The last one.
     pub(super) last_seen: BucketStart,
     /// Bytes, as last counted.
     pub(super) bytes: u64,
@@ -65,6 +87,7 @@ impl Entity {
     pub(super) fn new(at: BucketStart) -> Entity {
         Entity {
             together: Together::default(),
+            born: at,
             last_seen: at,
             bytes: 0,
         }
@@ -85,19 +108,23 @@ impl Entity {
         Some(Blame { joint, largest })
     }
 
-    /// Learns what was judged.
+    /// Learns what was judged of the bucket from `start` with its middle at `at`, growing within the room.
     pub(super) fn learn(
         &mut self,
         blame: Option<&Blame>,
-        start: BucketStart,
-        at: EventTime,
+        (start, at): (BucketStart, EventTime),
         span: BucketSpan,
+        room: &mut Room,
     ) {
         if let Some(blame) = blame {
-            self.together.learn(&blame.joint, at, span);
+            self.together.learn(&blame.joint, at, span, room);
         }
         self.last_seen = start;
-        self.bytes =
-            (size_of::<EntityId>() + size_of::<Entity>() + self.together.heap_bytes()) as u64;
+        self.bytes = self.count_bytes();
+    }
+
+    /// Bytes of what is known and of the entity's place in the judge's ordered map; the text of its name is counted with its series.
+    pub(super) fn count_bytes(&self) -> u64 {
+        (map_bytes::<EntityId, Entity>() + self.together.heap_bytes()) as u64
     }
 }

@@ -2,7 +2,7 @@
 
 use crate::engine::feature::Statistic;
 use crate::engine::probability::{Aggregate, Charge};
-use crate::engine::result::DataCounts;
+use crate::engine::result::{DataCounts, MemoryStatus};
 use crate::engine::wire::SeriesKey;
 use crate::time::{BucketStart, Finality};
 use serde::{Deserialize, Serialize};
@@ -42,7 +42,7 @@ impl PartialBucket {
 /// The size of a shard's models.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ShardSize {
-    /// Bytes of all models and keys.
+    /// Bytes of all models and keys: exact, and never more than the shard's share of the limit.
     pub model_bytes: u64,
     /// Series.
     pub series: u64,
@@ -50,8 +50,21 @@ pub struct ShardSize {
     pub by_values: u64,
     /// Partition values over all splits (1 for a split without a partition field).
     pub partitions: u64,
-    /// Buckets in which a new series was refused for want of memory.
+    /// Buckets in which something was refused for want of memory.
     pub allocation_failures: u64,
+    /// How often: a new series that was not judged in a bucket counts once for each.
+    pub refused_series: u64,
+    /// Likewise a known series that learnt without what it had asked for.
+    pub refused_growth: u64,
+    /// How near the limit is.
+    pub status: MemoryStatus,
+}
+
+impl ShardSize {
+    /// Everything refused so far.
+    pub fn refusals(&self) -> u64 {
+        self.refused_series + self.refused_growth
+    }
 }
 
 /// What may become a record.

@@ -1,12 +1,13 @@
 //! One series in front of the judge: its models, and what is said of one bucket of it.
 
+use super::memory::{map_bytes, text_bytes};
 use super::partial::{PlotDraft, RecordDraft, TogetherCharge};
 use crate::config::{Family, Job, Side};
 use crate::engine::feature::{Accumulator, Group, Statistic};
 use crate::engine::influence::{Case, INFLUENCE_MIN};
 use crate::engine::model::evidence::ln_probability_of;
 use crate::engine::model::together::Joint;
-use crate::engine::model::{Kind, Model, Sample, SeriesModel, Verdict};
+use crate::engine::model::{Kind, Model, Room, Sample, SeriesModel, Verdict};
 use crate::engine::probability::Charge;
 use crate::engine::wire::{SeriesBucket, SeriesKey, Share};
 use crate::time::{BucketStart, EventTime};
@@ -34,7 +35,7 @@ pub(super) struct Series {
     /// One a feature of the group.
     models: Vec<SeriesModel>,
     /// First bucket with an event.
-    born: BucketStart,
+    pub(super) born: BucketStart,
     /// Last bucket with an event.
     pub(super) last_seen: BucketStart,
     /// Buckets with an event.
@@ -189,6 +190,11 @@ impl FeatureKind {
     }
 }
 
+/// Bytes of a series' key and of its place in the map.
+fn bytes_around(key: &SeriesKey) -> usize {
+    map_bytes::<(u16, SeriesKey), Series>() + text_bytes(&key.partition) + text_bytes(&key.by)
+}
+
 /// Whether a partition value of this group has several series, to be judged together: one a by value, or one a detector.
 pub(super) fn is_joined(group: &Group) -> bool {
     let detectors = group.features.chunk_by(|a, b| a.detector == b.detector);
@@ -212,15 +218,15 @@ impl Series {
         f64::from(self.present) > FREQUENT_SHARE * lived as f64
     }
 
-    /// Bytes of the models and their bookkeeping; `key` is counted twice, as map key and as it travels.
+    /// Bytes of the models, of the texts of the key, and of the series' place in the judge's ordered map.
     pub(super) fn count_bytes(&self, key: &SeriesKey) -> u64 {
-        let text = |part: &Option<Arc<str>>| part.as_ref().map_or(0, |text| text.len() + 16);
         let models: usize = self.models.iter().map(Model::memory_bytes).sum();
-        (models
-            + size_of::<Series>()
-            + size_of::<SeriesKey>()
-            + text(&key.partition)
-            + text(&key.by)) as u64
+        (models + bytes_around(key)) as u64
+    }
+
+    /// The same of a series that has learnt nothing.
+    pub(super) fn bytes_when_new(features: usize, key: &SeriesKey) -> u64 {
+        (features * SeriesModel::new().memory_bytes() + bytes_around(key)) as u64
     }
 
     /// Judges one bucket, feature by feature; `bucket` is `None` when the series had no event in it.
@@ -265,12 +271,13 @@ impl Series {
         judged
     }
 
-    /// Learns the bucket that was judged.
+    /// Learns the bucket that was judged, growing within the room.
     pub(super) fn learn(
         &mut self,
         context: &Context<'_>,
         bucket: Option<&SeriesBucket>,
         judged: &[Judged],
+        room: &mut Room,
     ) {
         for (at, (kind, model)) in context.kinds.iter().zip(&mut self.models).enumerate() {
             let cell = bucket.map(|bucket| &bucket.cells[at]);
@@ -279,7 +286,7 @@ impl Series {
                     .iter()
                     .find(|one| one.at == at)
                     .map(|one| &one.verdict);
-                model.learn(&kind.kind, &sample, verdict);
+                model.learn(&kind.kind, &sample, verdict, room);
             }
         }
     }

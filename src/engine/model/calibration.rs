@@ -10,10 +10,13 @@
 //! distribution of an exponential with a gamma prior (a Lomax tail; Gelman et al., Bayesian Data Analysis, 2.6), over the threshold
 //! of Pickands (1975). Holds: `F` never falls as the surprise grows; it is finite and at least 0.
 
+use super::Room;
 use serde::{Deserialize, Serialize};
 
 /// Peaks remembered of one series.
 const PEAKS_MAX: u16 = 32;
+/// There are places for so many from the first; they double when there is room.
+const PEAKS_FIRST: usize = 4;
 /// What a remembered peak weighs after one more block.
 const FADE: f32 = 0.999;
 /// A peak lighter than this is forgotten.
@@ -114,14 +117,14 @@ impl Calibration {
         f64::from(u) <= by_chance + HONESTY_NATS
     }
 
-    /// Adds one step's surprise; a block closes after `block_steps` of them.
-    pub fn learn(&mut self, surprise: f64, block_steps: u32) {
+    /// Adds one step's surprise; a block closes after `block_steps` of them. Without room the least peaks are forgotten sooner.
+    pub fn learn(&mut self, surprise: f64, block_steps: u32, room: &mut Room) {
         self.open_peak = self.open_peak.max(surprise as f32);
         self.open_steps += 1;
         if self.open_steps >= block_steps {
             let peak = std::mem::take(&mut self.open_peak);
             self.open_steps = 0;
-            self.close_block(peak);
+            self.close_block(peak, room);
         }
     }
 
@@ -130,20 +133,22 @@ impl Calibration {
         f64::from(self.blocks)
     }
 
-    /// Heap bytes.
+    /// Heap bytes, the first places included though none may be taken.
     pub fn heap_bytes(&self) -> usize {
-        self.peaks.len() * size_of::<Peak>()
+        places(self.peaks.len()) * size_of::<Peak>()
     }
 
-    fn close_block(&mut self, surprise: f32) {
+    fn close_block(&mut self, surprise: f32, room: &mut Room) {
         self.blocks = self.blocks * FADE + 1.0;
         for peak in &mut self.peaks {
             peak.weight *= FADE;
         }
         self.peaks.retain(|peak| peak.weight >= WEIGHT_MIN);
+        self.peaks.shrink_to(places(self.peaks.len()));
         let at = self.peaks.partition_point(|peak| peak.surprise >= surprise);
-        if at < usize::from(self.peaks_max) {
-            if self.peaks.len() == usize::from(self.peaks_max) {
+        let places = self.places(room);
+        if at < places {
+            if self.peaks.len() == places {
                 self.peaks.pop();
             }
             self.peaks.insert(
@@ -156,9 +161,29 @@ impl Calibration {
         }
     }
 
+    /// Places for peaks: more than there are peaks, if there is room for that.
+    fn places(&mut self, room: &mut Room) -> usize {
+        let known = self.peaks.len();
+        let mut most = places(known);
+        if known == most
+            && known < usize::from(self.peaks_max)
+            && room.grant(known * size_of::<Peak>())
+        {
+            most *= 2;
+        }
+        if self.peaks.capacity() < most {
+            self.peaks.reserve_exact(most - known);
+        }
+        most
+    }
+
     /// Weight above the tail's threshold, the threshold, and the sum of the excesses over it.
     fn tail(&self) -> (f32, f32, f32) {
-        let wanted = TAIL_PEAKS.max(0.02 * self.blocks).min(self.blocks / 2.0);
+        let mut wanted = TAIL_PEAKS.max(0.02 * self.blocks).min(self.blocks / 2.0);
+        if self.peaks.len() < usize::from(self.peaks_max) {
+            // Of fewer peaks than blocks, for want of room, half have to say where the tail begins.
+            wanted = wanted.min(self.peaks.len() as f32 / 2.0);
+        }
         let (mut weight, mut count) = (0.0, 0);
         while count < self.peaks.len() && weight + self.peaks[count].weight <= wanted + 1e-3 {
             weight += self.peaks[count].weight;
@@ -180,13 +205,21 @@ impl Calibration {
     }
 }
 
+/// How many peaks memory is held for when so many are known.
+fn places(peaks: usize) -> usize {
+    peaks.next_power_of_two().max(PEAKS_FIRST)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
     fn after(blocks: &[f64]) -> Calibration {
         let mut calibration = Calibration::default();
-        blocks.iter().for_each(|&peak| calibration.learn(peak, 1));
+        let room = &mut Room::unlimited();
+        blocks
+            .iter()
+            .for_each(|&peak| calibration.learn(peak, 1, room));
         calibration
     }
 
@@ -261,11 +294,29 @@ mod tests {
     fn what_repeats_loses_its_evidence() {
         let mut calibration = after(&vec![1.0; 40]);
         let before = calibration.evidence(9.0);
-        (0..20).for_each(|_| calibration.learn(9.0, 1));
+        (0..20).for_each(|_| calibration.learn(9.0, 1, &mut Room::unlimited()));
         assert!(
             before > 5.0 && calibration.evidence(9.0) < 2.0,
             "{before} then {}",
             calibration.evidence(9.0)
         );
+    }
+
+    #[test]
+    fn with_room_for_few_peaks_no_more_is_claimed_of_what_is_usual() {
+        let (mut few, room) = (Calibration::default(), &mut Room::of(0));
+        let mut draw = 1u64;
+        let mut peak = || {
+            draw = draw.wrapping_mul(6_364_136_223_846_793_005) + 1;
+            -((draw >> 11) as f64 / 2f64.powi(53)).ln()
+        };
+        (0..500).for_each(|_| few.learn(peak(), 1, room));
+        let usual: Vec<f64> = (0..500).map(|_| few.evidence(peak())).collect();
+        let loud = usual.iter().filter(|&&f| f > 3.0).count();
+        assert!(
+            few.peaks.len() == PEAKS_FIRST && loud <= 40,
+            "{loud} of 500, by chance 25"
+        );
+        assert!(few.evidence(30.0) > 5.0, "{}", few.evidence(30.0));
     }
 }

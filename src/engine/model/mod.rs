@@ -13,11 +13,13 @@ pub mod multi_bucket;
 pub mod novelty;
 pub mod profile;
 pub mod residual;
+mod room;
 mod series;
 pub mod surprise;
 pub mod together;
 
 pub use residual::Tails;
+pub use room::Room;
 pub use series::SeriesModel;
 
 use crate::config::Side;
@@ -99,8 +101,8 @@ pub trait Model: Clone + PartialEq + serde::Serialize + serde::de::DeserializeOw
     fn ln_probability(&self, kind: &Kind, sample: &Sample) -> f64;
     /// The value expected in the bucket around `at`; `None` before the first.
     fn expected(&self, kind: &Kind, at: EventTime) -> Option<f64>;
-    /// Takes a sample in; `verdict` is what `judge` said of it.
-    fn learn(&mut self, kind: &Kind, sample: &Sample, verdict: Option<&Verdict>);
-    /// All bytes that the model holds.
+    /// Takes a sample in; `verdict` is what `judge` said of it. It grows by no more than there is room for.
+    fn learn(&mut self, kind: &Kind, sample: &Sample, verdict: Option<&Verdict>, room: &mut Room);
+    /// All bytes that the model holds: itself and its heap, by the rules that room is made by (what was restored may have less).
     fn memory_bytes(&self) -> usize;
 }

@@ -6,8 +6,7 @@ use super::forecast::Forecaster;
 use super::member::{Deviation, Member};
 use super::multi_bucket::MultiBucket;
 use super::residual::{Residuals, Tails};
-use super::surprise::SeasonView;
-use super::{Kind, Model, Sample, Verdict};
+use super::{Kind, Model, Room, Sample, Verdict};
 use crate::config::Side;
 use crate::numerics::special::normal;
 use crate::time::EventTime;
@@ -88,6 +87,15 @@ impl SeriesModel {
             value = self.forecaster.level();
         }
         Some(if kind.counting { value.max(0.0) } else { value })
+    }
+
+    fn learn_as_member(&mut self, sample: &Sample, room: &mut Room) {
+        if self.member.is_none() && room.grant(size_of::<Member>()) {
+            self.member = Some(Box::default());
+        }
+        if let Some(member) = &mut self.member {
+            member.learn(sample.value, &self.forecaster.season(sample.at));
+        }
     }
 
     fn deviation(&self, kind: &Kind, at: EventTime, x: f64) -> Deviation {
@@ -210,7 +218,7 @@ impl Model for SeriesModel {
         self.forecast(kind, at)
     }
 
-    fn learn(&mut self, kind: &Kind, sample: &Sample, verdict: Option<&Verdict>) {
+    fn learn(&mut self, kind: &Kind, sample: &Sample, verdict: Option<&Verdict>, room: &mut Room) {
         let sample = &Self::bounded(sample);
         let mut x = sample.value;
         if let Some(verdict) = verdict {
@@ -245,14 +253,12 @@ impl Model for SeriesModel {
             kind,
             verdict.map_or(0.0, |verdict| verdict.ln_single),
             claim,
+            room,
         );
         if kind.joined {
-            let season: SeasonView = self.forecaster.season(sample.at);
-            self.member
-                .get_or_insert_default()
-                .learn(sample.value, &season);
+            self.learn_as_member(sample, room);
         }
-        if self.forecaster.learn(sample.at, x, kind.span) {
+        if self.forecaster.learn(sample.at, x, kind.span, room) {
             self.residuals.restart();
         }
         let n = sample.measurements as f64;

@@ -7,6 +7,7 @@
 //! Source: detection-quality.md, "Many metrics, one entity". Members come in the order of their keys, so that sums are the
 //! same for any placement. Holds: evidence is finite and at least 0.
 
+use super::Room;
 use super::alarm::{Alarm, Hold};
 use super::calibration::Calibration;
 use super::evidence::BLOCK_BUCKETS;
@@ -99,8 +100,8 @@ impl Together {
     }
 
     /// Learns what was shown.
-    pub fn learn(&mut self, joint: &Joint, at: EventTime, span: BucketSpan) {
-        self.calibration.learn(joint.pooled, BLOCK_BUCKETS);
+    pub fn learn(&mut self, joint: &Joint, at: EventTime, span: BucketSpan, room: &mut Room) {
+        self.calibration.learn(joint.pooled, BLOCK_BUCKETS, room);
         let ln_tail = ln_bucket(joint.evidence);
         self.alarm.learn(
             joint.evidence,
@@ -150,7 +151,12 @@ mod tests {
                 .map(|i| ((bucket * 7 + i * 13) % 20) as f32 / 10.0)
                 .collect();
             let joint = judge(&together, &members(&z), bucket).expect("six speak");
-            together.learn(&joint, EventTime(bucket * SPAN_S * 1000), span);
+            together.learn(
+                &joint,
+                EventTime(bucket * SPAN_S * 1000),
+                span,
+                &mut Room::unlimited(),
+            );
         }
         together
     }
@@ -203,7 +209,12 @@ mod tests {
                 members(&[1.0; 6])
             };
             let joint = judge(&together, &all, bucket).expect("six speak");
-            together.learn(&joint, EventTime(bucket * SPAN_S * 1000), span);
+            together.learn(
+                &joint,
+                EventTime(bucket * SPAN_S * 1000),
+                span,
+                &mut Room::unlimited(),
+            );
             said.push((bucket, joint.said));
         }
         let loud: Vec<i64> = said

@@ -8,7 +8,7 @@ use crate::engine::judge::{PlotDraft, RecordDraft, ShardSize};
 use crate::engine::probability::{Aggregate, Charge};
 use crate::engine::result::{
     Body, Bucket, BucketInfluencer, Document, DocumentKind, Explanation, Influencer, JobCounts,
-    MemoryStatus, ModelPlot, ModelSizeStats, Record, RecordInfluencer, id, sentence,
+    ModelPlot, ModelSizeStats, Record, RecordInfluencer, id, sentence,
 };
 use crate::engine::score::of_evidence;
 use crate::engine::wire::SeriesKey;
@@ -22,8 +22,6 @@ const LN_IMPACT: f64 = -2.995_732_273_553_991;
 /// Influencers are written below this probability (results.md 3.12), or from this much evidence on.
 const LN_INFLUENCER: f64 = -3.352_407_217_330_787;
 const EVIDENCE_INFLUENCER: f64 = 2.0;
-/// The share of the memory limit from which on it is near.
-const SOFT_LIMIT: f64 = 0.8;
 
 /// A record and its normalised evidence.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -412,25 +410,7 @@ impl Writer {
         plots.iter().map(document).collect()
     }
 
-    /// How near its limit the memory is; `refused` says that a series was refused since the last word, whatever has been pruned since.
-    pub(super) fn memory_status(&self, model_bytes: u64, refused: bool) -> MemoryStatus {
-        let limit = self.job.model_memory_limit_bytes;
-        if refused || model_bytes >= limit {
-            MemoryStatus::HardLimit
-        } else if model_bytes as f64 >= SOFT_LIMIT * limit as f64 {
-            MemoryStatus::SoftLimit
-        } else {
-            MemoryStatus::Ok
-        }
-    }
-
-    pub(super) fn model_size(
-        &self,
-        at: BucketStart,
-        size: &ShardSize,
-        peak: u64,
-        memory_status: MemoryStatus,
-    ) -> Document {
+    pub(super) fn model_size(&self, at: BucketStart, size: &ShardSize, peak: u64) -> Document {
         let limit = self.job.model_memory_limit_bytes;
         let stats = ModelSizeStats {
             model_bytes: size.model_bytes,
@@ -441,7 +421,9 @@ impl Writer {
             total_over_field_count: 0,
             total_partition_field_count: size.partitions,
             bucket_allocation_failures_count: size.allocation_failures,
-            memory_status,
+            refused_series_count: size.refused_series,
+            refused_growth_count: size.refused_growth,
+            memory_status: size.status,
         };
         self.document(
             DocumentKind::ModelSizeStats,
