@@ -86,7 +86,7 @@ pub struct Args {
     /// How many anomalies a table shows.
     #[arg(long, default_value_t = 20, value_name = "N")]
     top: usize,
-    /// Only these kinds of documents, in NDJSON: bucket, bucket_influencer, influencer, record, model_plot, model_size_stats,
+    /// Only these kinds of documents, in NDJSON: bucket, bucket_influencer, influencer, record, model_plot, annotation, model_size_stats,
     /// data_counts.
     #[arg(long, value_delimiter = ',', value_name = "KIND", value_parser = kind)]
     kinds: Vec<DocumentKind>,

@@ -43,6 +43,8 @@ pub struct Job {
     pub model_memory_limit_bytes: u64,
     /// `model_plot_config`, when enabled.
     pub model_plot: Option<ModelPlot>,
+    /// Whether changes that models notice are noted in `annotation` documents.
+    pub annotations: bool,
     /// `renormalization_window_days` as a number of buckets (default: the larger of 30 days and 100 spans; 0 = never).
     pub renormalization_window_buckets: u32,
     /// Where the events come from and which of them are wanted.

@@ -14,7 +14,7 @@ mod rarity;
 mod series;
 
 pub use cost::{limit_of_shard, series_bytes};
-pub use partial::{PartialBucket, PlotDraft, RecordDraft, ShardSize, TogetherCharge};
+pub use partial::{ChangeDraft, PartialBucket, PlotDraft, RecordDraft, ShardSize, TogetherCharge};
 
 use super::feature::Layout;
 use super::frontier::Frontier;
@@ -350,7 +350,11 @@ impl Judge {
                 continue;
             }
             let partial = self.judge_bucket(start, closed.as_ref(), Mode::Learn);
-            if closed.is_some() || partial.judged.members() > 0 || !partial.plots.is_empty() {
+            if closed.is_some()
+                || partial.judged.members() > 0
+                || !partial.plots.is_empty()
+                || !partial.changes.is_empty()
+            {
                 outputs.push(Output::Partial(partial));
             }
             self.state.next = Some(self.job.bucket_span.end_of(start));
@@ -402,6 +406,7 @@ impl Judge {
             judged: Aggregate::default(),
             records: Vec::new(),
             plots: Vec::new(),
+            changes: Vec::new(),
             size: self.state.size,
         }
     }

@@ -5,6 +5,7 @@
 //! partial buckets' contents, not of how many shards there were or who spoke first; `initial_*` scores never change; a document whose
 //! score changes much as history grows is said again under its id.
 
+mod annotations;
 mod documents;
 mod history;
 mod influencers;
@@ -348,6 +349,7 @@ impl Rollup {
             judged: Aggregate::default(),
             records: Vec::new(),
             plots: Vec::new(),
+            changes: Vec::new(),
             size: ShardSize::default(),
         });
         self.take_ahead(start);
@@ -361,6 +363,11 @@ impl Rollup {
             self.writer
                 .plots(start, &partial.plots)
                 .into_iter()
+                .map(Output::Result),
+        );
+        outputs.extend(
+            self.writer
+                .annotations(start, &partial.changes)
                 .map(Output::Result),
         );
         self.retract_interim(start, &said, outputs);
@@ -516,6 +523,9 @@ fn merge(into: &mut PartialBucket, other: PartialBucket) {
     into.records.extend(other.records);
     into.records
         .sort_by(|a: &RecordDraft, b| (a.detector, &a.key).cmp(&(b.detector, &b.key)));
+    into.changes.extend(other.changes);
+    into.changes
+        .sort_by(|a, b| (a.detector, &a.key, a.statistic).cmp(&(b.detector, &b.key, b.statistic)));
     into.plots.extend(other.plots);
     into.plots
         .sort_by(|a, b| (a.detector, &a.key, a.statistic).cmp(&(b.detector, &b.key, b.statistic)));

@@ -22,6 +22,7 @@ pub(crate) fn job(time_field: &str, time_format: TimeFormat, fields: &[&str]) ->
         prune_window_buckets: 1000,
         model_memory_limit_bytes: 1 << 30,
         model_plot: None,
+        annotations: true,
         renormalization_window_buckets: 100,
         datafeed: None,
         extensions: Extensions::default(),

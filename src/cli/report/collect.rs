@@ -103,7 +103,10 @@ impl Collector {
                 let key = key_of_plot(&self.job, plot);
                 self.tracks.push(&key, bucket, &sample);
             }
-            Body::BucketInfluencer(_) | Body::ModelSizeStats(_) | Body::DataCounts(_) => {}
+            Body::BucketInfluencer(_)
+            | Body::Annotation(_)
+            | Body::ModelSizeStats(_)
+            | Body::DataCounts(_) => {}
         }
     }
 

@@ -58,6 +58,10 @@ pub(super) fn job(raw: RawJob) -> Job {
             .map(|plot| ModelPlot {
                 terms: plot.term_values(),
             }),
+        annotations: raw
+            .model_plot
+            .as_ref()
+            .is_none_or(|plot| plot.annotations_enabled),
         renormalization_window_buckets: renormalization_buckets(
             raw.retention.renormalization_window_days,
             span_seconds,

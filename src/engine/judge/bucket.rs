@@ -53,6 +53,9 @@ impl Judge {
         partial.plots.sort_by(|a, b| {
             (a.detector, &a.key, a.statistic).cmp(&(b.detector, &b.key, b.statistic))
         });
+        partial.changes.sort_by(|a, b| {
+            (a.detector, &a.key, a.statistic).cmp(&(b.detector, &b.key, b.statistic))
+        });
         partial
     }
 
@@ -191,7 +194,8 @@ impl Judge {
             let findings = series.findings(&context, key, bucket, &judged, blame);
             if learns {
                 let mut room = self.budget.room(&self.state.size);
-                series.learn(&context, bucket, &judged, &mut room);
+                let changes = &mut partial.changes;
+                series.learn(&context, (key, bucket), &judged, &mut room, changes);
                 if let Some(blame) = blame {
                     series.learn_said(&context, &judged, blame.parts);
                 }

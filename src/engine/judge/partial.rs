@@ -1,6 +1,7 @@
 //! What a judge says of one bucket: the records it found, and of everything else only what the aggregate needs.
 
 use crate::engine::feature::Statistic;
+use crate::engine::model::Noticed;
 use crate::engine::probability::{Aggregate, Charge};
 use crate::engine::result::{DataCounts, MemoryStatus};
 use crate::engine::wire::SeriesKey;
@@ -25,6 +26,8 @@ pub struct PartialBucket {
     pub records: Vec<RecordDraft>,
     /// Model plots, sorted by (detector, series).
     pub plots: Vec<PlotDraft>,
+    /// What models noticed about their series, sorted by (detector, series).
+    pub changes: Vec<ChangeDraft>,
     /// The shard's models.
     pub size: ShardSize,
 }
@@ -36,6 +39,7 @@ impl PartialBucket {
             && self.judged.members() == 0
             && self.records.is_empty()
             && self.plots.is_empty()
+            && self.changes.is_empty()
     }
 }
 
@@ -121,6 +125,19 @@ pub struct TogetherCharge {
     pub share: f64,
     /// Series that were judged together.
     pub series: u32,
+}
+
+/// What a model noticed about its series.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct ChangeDraft {
+    /// Index of the detector.
+    pub detector: u16,
+    /// Which series.
+    pub key: SeriesKey,
+    /// Which statistic.
+    pub statistic: Statistic,
+    /// What, and since when.
+    pub noticed: Noticed,
 }
 
 /// One model plot.

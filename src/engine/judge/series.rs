@@ -2,7 +2,7 @@
 
 use super::blame::{Part, SeatBlame};
 use super::memory::{map_bytes, text_bytes};
-use super::partial::{PlotDraft, RecordDraft};
+use super::partial::{ChangeDraft, PlotDraft, RecordDraft};
 use crate::config::{Family, Job, Side};
 use crate::engine::feature::{Accumulator, Group, Statistic};
 use crate::engine::influence::{Case, INFLUENCE_MIN};
@@ -239,22 +239,32 @@ impl Series {
         }
     }
 
-    /// Learns the bucket that was judged, growing within the room.
+    /// Learns the bucket that was judged, growing within the room; notes what models notice.
     pub(super) fn learn(
         &mut self,
         context: &Context<'_>,
-        bucket: Option<&SeriesBucket>,
+        (key, bucket): (&SeriesKey, Option<&SeriesBucket>),
         judged: &[Judged],
         room: &mut Room,
+        changes: &mut Vec<ChangeDraft>,
     ) {
         for (at, (kind, model)) in context.kinds.iter().zip(&mut self.models).enumerate() {
             let cell = bucket.map(|bucket| &bucket.cells[at]);
-            if let Some(sample) = kind.sample(context.middle, cell) {
-                let verdict = judged
-                    .iter()
-                    .find(|one| one.at == at)
-                    .map(|one| &one.verdict);
-                model.learn(&kind.kind, &sample, verdict, room);
+            let Some(sample) = kind.sample(context.middle, cell) else {
+                continue;
+            };
+            let verdict = judged
+                .iter()
+                .find(|one| one.at == at)
+                .map(|one| &one.verdict);
+            let noticed = model.learn(&kind.kind, &sample, verdict, room);
+            if let Some(noticed) = noticed.filter(|_| context.job.annotations) {
+                changes.push(ChangeDraft {
+                    detector: kind.detector as u16,
+                    key: key.clone(),
+                    statistic: kind.statistic,
+                    noticed,
+                });
             }
         }
     }

@@ -170,6 +170,13 @@ impl EvidenceModel {
         }
     }
 
+    /// Days begin so many hours later from now on.
+    pub fn turn(&mut self, hours: i8) {
+        if let Stage::Grown(copies) = &mut self.stage {
+            copies.profile.turn(hours);
+        }
+    }
+
     /// Heap bytes.
     pub fn heap_bytes(&self) -> usize {
         match &self.stage {

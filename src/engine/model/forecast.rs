@@ -8,6 +8,8 @@
 use super::Room;
 use super::profile::{HOUR_MS, HourMeans, Profile, hour_of};
 use super::surprise::SeasonView;
+use super::watch::{ClockWatch, LevelWatch, SeasonWatch, Shift};
+use super::{Change, Noticed};
 use crate::time::{BucketSpan, EventTime};
 use serde::{Deserialize, Serialize};
 
@@ -21,14 +23,14 @@ const ERROR_CLIP: f64 = 9.0;
 const HOLT_LEVEL_GAIN: f64 = 0.2;
 const HOLT_SLOPE_GAIN: f64 = 0.02;
 const SEASON_LEVEL_GAIN: f64 = 1.0 / 16.0;
-/// Values of one sign and far out in a row that make a level shift rather than outliers.
+/// Values far out on one side in a row that make a new level rather than outliers.
 const SHIFT_RUN: u16 = 6;
 /// The same where the season speaks, hours: what is over within a day is an event, not a new level.
 const SEASONAL_SHIFT_HOURS: u16 = 24;
 /// Seasonal predictors come first.
 const SEASONAL: usize = 2;
-/// How far out, in root mean squares.
-const SHIFT_Z: f64 = 3.0;
+const WEEK: usize = 0;
+const DAY: usize = 1;
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 struct Track {
@@ -49,10 +51,9 @@ pub struct Forecaster {
     /// What the hour of the day and of the week leave, on average lately.
     left: [f64; 2],
     tracks: [Track; CANDIDATES],
-    /// Consecutive values far out on one side: how many (negative: below), their sum, and the sum of their errors.
-    run: i16,
-    run_sum: f64,
-    run_errors: f64,
+    level_watch: LevelWatch,
+    clock_watch: ClockWatch,
+    season_watch: SeasonWatch,
     /// Whether the season spoke last.
     seasonal: bool,
     filling: HourMeans,
@@ -82,39 +83,71 @@ impl Forecaster {
         Some(candidates[best].expect("the best one speaks"))
     }
 
-    /// Learns a value; says whether the season has come to speak, or ceased to: what forecasts leave is then another thing than before.
-    pub fn learn(&mut self, at: EventTime, x: f64, span: BucketSpan, room: &mut Room) -> bool {
+    /// Learns a value, as it came and as far as it is believed; says whether what forecasts leave is another thing than before, and what has changed about the series if that is noticed now.
+    pub fn learn(
+        &mut self,
+        at: EventTime,
+        (came, x): (f64, f64),
+        span: BucketSpan,
+        room: &mut Room,
+    ) -> (bool, Option<Noticed>) {
         if self.steps == 0 {
             self.restart(x);
             self.learn_season(at, x, span, room);
-            return false;
+            return (false, None);
         }
         let seasonal = self.seasonal(at);
         let candidates = self.candidates(seasonal);
         let best = self.best(&candidates);
         let expected = candidates[best].expect("the best one speaks");
         let usual = f64::from(self.tracks[best].square);
-        let run = if best < SEASONAL {
-            let hours = i64::from(SEASONAL_SHIFT_HOURS);
-            (hours * HOUR_MS / span.millis()).clamp(i64::from(SHIFT_RUN), 10_000) as u16
-        } else {
-            SHIFT_RUN
-        };
-        let shift = self.watch_level(x, expected, usual, run);
+        let shift = self.watch_level(at, came, (expected, usual), seasonal, span, room);
         self.learn_tracks(x, &candidates, usual);
         self.learn_levels(x, seasonal);
-        self.learn_season(at, x, span, room);
-        if let Some(shift) = shift {
-            self.profile.shift(shift);
-            let values = self.run.unsigned_abs();
-            self.restart_levels(self.run_sum / f64::from(values));
-            self.mean_values = u32::from(values);
-            (self.run, self.run_sum, self.run_errors) = (0, 0.0, 0.0);
+        let noticed = self.learn_season(at, x, span, room);
+        if let Some(shift) = &shift {
+            match shift.factor {
+                Some(factor) => self.profile.scale(factor),
+                None => self.profile.shift(shift.by),
+            }
+            self.restart_levels(shift.level);
+            self.mean_values = u32::from(shift.values);
         }
         self.steps = self.steps.saturating_add(1);
         let changed = self.seasonal != (best < SEASONAL);
         self.seasonal = best < SEASONAL;
-        changed
+        (changed, shift.map(|shift| shift.noticed()).or(noticed))
+    }
+
+    /// Looks for a new level: against the season alone where there is one (what it leaves follows too soon), else against the forecast.
+    fn watch_level(
+        &mut self,
+        at: EventTime,
+        x: f64,
+        (expected, usual): (f64, f64),
+        [day, week]: [Option<f64>; 2],
+        span: BucketSpan,
+        room: &mut Room,
+    ) -> Option<Shift> {
+        let season = week.or(day).filter(|_| self.season_watch.is_there());
+        let Some(season) = season else {
+            let shift = self
+                .level_watch
+                .see(at, x, expected, usual, SHIFT_RUN, room)?;
+            return Some(Shift {
+                factor: None,
+                ..shift
+            });
+        };
+        let hours = i64::from(SEASONAL_SHIFT_HOURS);
+        let wanted = (hours * HOUR_MS / span.millis()).clamp(i64::from(SHIFT_RUN), 10_000) as u16;
+        let usual = f64::from(self.tracks[if week.is_some() { WEEK } else { DAY }].square);
+        self.level_watch.see(at, x, season, usual, wanted, room)
+    }
+
+    /// Whether the last values stay on one side, far out: the beginning of another level, it may be.
+    pub fn is_on_one_side(&self) -> bool {
+        self.level_watch.is_running()
     }
 
     /// What the season says of the hour of `at`.
@@ -124,13 +157,37 @@ impl Forecaster {
 
     /// Heap bytes.
     pub fn heap_bytes(&self) -> usize {
-        self.profile.heap_bytes()
+        self.profile.heap_bytes() + self.level_watch.heap_bytes()
     }
 
-    fn learn_season(&mut self, at: EventTime, x: f64, span: BucketSpan, room: &mut Room) {
+    fn learn_season(
+        &mut self,
+        at: EventTime,
+        x: f64,
+        span: BucketSpan,
+        room: &mut Room,
+    ) -> Option<Noticed> {
+        let mut noticed = None;
         for over in self.filling.push(at, x, span).into_iter().flatten() {
+            let usual = f64::from(self.tracks[WEEK].square);
+            let clock = self
+                .clock_watch
+                .see(over.hour, over.mean, &self.profile, usual)
+                .filter(|_| self.season_watch.is_there());
+            if let Some(hours) = clock {
+                self.profile.turn(hours);
+                noticed = Some(Noticed {
+                    change: Change::Clock(hours),
+                    since: at,
+                });
+            }
+            let day = self.profile.day_slot(over.hour);
+            let slot = self.profile.week_slot(over.hour).or(day);
+            let season = self.season_watch.see(over.hour, over.mean, slot);
+            noticed = season.or(noticed);
             self.profile.learn(over.hour, over.mean, room);
         }
+        noticed
     }
 
     fn candidates(&self, [day, week]: [Option<f64>; 2]) -> [Option<f64>; CANDIDATES] {
@@ -170,29 +227,6 @@ impl Forecaster {
         } else {
             CANDIDATES - 1
         }
-    }
-
-    fn watch_level(
-        &mut self,
-        x: f64,
-        expected: f64,
-        usual_square: f64,
-        wanted: u16,
-    ) -> Option<f64> {
-        let error = x - expected;
-        let far = usual_square > 0.0 && error * error > SHIFT_Z * SHIFT_Z * usual_square;
-        let side: i16 = if error > 0.0 { 1 } else { -1 };
-        if !far {
-            (self.run, self.run_sum, self.run_errors) = (0, 0.0, 0.0);
-        } else if self.run.signum() == side {
-            self.run += side;
-            self.run_sum += x;
-            self.run_errors += error;
-        } else {
-            (self.run, self.run_sum, self.run_errors) = (side, x, error);
-        }
-        (self.run.unsigned_abs() >= wanted)
-            .then(|| self.run_errors / f64::from(self.run.unsigned_abs()))
     }
 
     fn learn_tracks(&mut self, x: f64, candidates: &[Option<f64>; CANDIDATES], usual_square: f64) {

@@ -6,6 +6,7 @@
 
 pub mod alarm;
 pub mod calibration;
+pub mod change;
 pub mod evidence;
 pub mod forecast;
 pub mod member;
@@ -17,7 +18,9 @@ mod room;
 mod series;
 pub mod surprise;
 pub mod together;
+pub mod watch;
 
+pub use change::{Change, Noticed};
 pub use residual::Tails;
 pub use room::Room;
 pub use series::SeriesModel;
@@ -101,8 +104,15 @@ pub trait Model: Clone + PartialEq + serde::Serialize + serde::de::DeserializeOw
     fn ln_probability(&self, kind: &Kind, sample: &Sample) -> f64;
     /// The value expected in the bucket around `at`; `None` before the first.
     fn expected(&self, kind: &Kind, at: EventTime) -> Option<f64>;
-    /// Takes a sample in; `verdict` is what `judge` said of it. It grows by no more than there is room for.
-    fn learn(&mut self, kind: &Kind, sample: &Sample, verdict: Option<&Verdict>, room: &mut Room);
+    /// Takes a sample in; `verdict` is what `judge` said of it. Says what has changed about the series, if that is noticed now. It grows by no more
+    /// than there is room for.
+    fn learn(
+        &mut self,
+        kind: &Kind,
+        sample: &Sample,
+        verdict: Option<&Verdict>,
+        room: &mut Room,
+    ) -> Option<Noticed>;
     /// All bytes that the model holds: itself and its heap, by the rules that room is made by (what was restored may have less).
     fn memory_bytes(&self) -> usize;
 }

@@ -103,6 +103,15 @@ impl<const SLOTS: usize> Ring<SLOTS> {
         Some(other.map_or(here, |other| here + offset.abs() * (other - here)))
     }
 
+    /// What slot h knew, slot h + `hours` knows from now on.
+    fn turn(&mut self, hours: i8) {
+        if !self.is_empty() {
+            let by = Self::slot(i64::from(hours));
+            self.means.rotate_right(by);
+            self.visits.rotate_right(by);
+        }
+    }
+
     fn heap_bytes(&self) -> usize {
         if self.is_empty() { 0 } else { Self::HEAP_BYTES }
     }
@@ -170,6 +179,24 @@ impl Profile {
         for mean in self.day.means.iter_mut().chain(&mut self.week.means) {
             *mean += shift as f32;
         }
+    }
+
+    /// Makes every mean so many times as large: shape and level have changed alike.
+    pub fn scale(&mut self, factor: f64) {
+        for mean in self.day.means.iter_mut().chain(&mut self.week.means) {
+            *mean = (f64::from(*mean) * factor) as f32;
+        }
+    }
+
+    /// Days begin so many hours later from now on.
+    pub fn turn(&mut self, hours: i8) {
+        self.day.turn(hours);
+        self.week.turn(hours);
+    }
+
+    /// The mean of this hour of the week once it was visited twice.
+    pub fn week_slot(&self, hour: i64) -> Option<f64> {
+        self.week.mean(hour, WEEK_SPEAKS_AFTER)
     }
 
     /// Heap bytes.

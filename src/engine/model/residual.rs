@@ -6,6 +6,7 @@
 //! All in natural logs. Integers are judged with continuity: P(X >= k) and P(X <= k) both hold k.
 //! Holds: tails are at most 0, never NaN; the mean of the two tails' probabilities is at least one half of their joint support.
 
+use super::change::Cusum;
 use crate::config::Side;
 use crate::numerics::log_domain::ln_add_exp;
 use crate::numerics::special::ln_gamma;
@@ -24,6 +25,8 @@ const PRIOR: [f32; FAMILIES] = [0.0, 0.0, 0.0, 0.0, -5.0];
 /// Values over which moments are forgotten.
 const MEMORY: f64 = 1000.0;
 const RESTART_WEIGHT: f64 = 24.0;
+/// Values after which a spread is known well enough to change.
+const SPREAD_AFTER: f64 = 100.0;
 /// What a family's past log likelihood is worth after one more value.
 const LIKELIHOOD_FADE: f32 = 0.998;
 /// Degrees of freedom of the heavy-tailed family, and E|T| of a standard one: 2√3/π.
@@ -55,6 +58,8 @@ pub struct Residuals {
     /// Sum of values, for the uncertainty of a small count's level.
     events: f64,
     likelihood: [f32; FAMILIES],
+    wider: Cusum,
+    narrower: Cusum,
     integer: bool,
     positive: bool,
     nonnegative: bool,
@@ -72,6 +77,8 @@ impl Default for Residuals {
             level_square: 0.0,
             events: 0.0,
             likelihood: PRIOR,
+            wider: Cusum::default(),
+            narrower: Cusum::default(),
             integer: true,
             positive: true,
             nonnegative: true,
@@ -82,6 +89,15 @@ impl Default for Residuals {
 /// The least ln p that is ever said. A family may call what was seen impossible (a log-normal, zero); then the family is wrong, and
 /// one value must not outweigh all others of a bucket for ever.
 const LN_PROBABILITY_MIN: f64 = -1e6;
+
+/// The spread has changed by a factor over so many values.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct SpreadChange {
+    /// 2 or one half.
+    pub factor: f64,
+    /// Values that showed it.
+    pub steps: u16,
+}
 
 /// Logarithms of P(X <= x) and P(X >= x).
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -181,8 +197,17 @@ impl Residuals {
         }
     }
 
-    /// Learns what a forecast left; `weight` in 0..=1 says how much of it to believe.
-    pub fn learn(&mut self, x: f64, forecast: f64, weight: f64, counting: bool) {
+    /// Learns what a forecast left; `weight` in 0..=1 says how much of it to believe. Values that stay `on_one_side` are of another level rather than
+    /// of a wider spread. By how much the spread has changed, if that is believed now.
+    pub fn learn(
+        &mut self,
+        x: f64,
+        forecast: f64,
+        weight: f64,
+        counting: bool,
+        on_one_side: bool,
+    ) -> Option<SpreadChange> {
+        let changed = self.watch_spread(x - forecast, on_one_side);
         if self.weight >= 1.0 {
             self.learn_families(x, forecast, weight, counting);
         }
@@ -203,6 +228,36 @@ impl Residuals {
             self.log_square += gain * ((x.ln() - level.ln()).powi(2) - self.log_square);
         }
         self.ratio_square += gain * ((x / level - 1.0).powi(2).min(1e12) - self.ratio_square);
+        changed
+    }
+
+    /// Whether errors have come to be twice as large, or half: the likelihood ratio of two Laplace densities asks nothing of a value but how large it is
+    /// against the usual size, so that tails of any weight tell as little as they should. Follows what is believed.
+    fn watch_spread(&mut self, error: f64, on_one_side: bool) -> Option<SpreadChange> {
+        let floor = if self.integer { SD_FLOOR_INTEGER } else { 0.0 };
+        if self.weight < SPREAD_AFTER || self.abs <= floor {
+            return None;
+        }
+        let size = error.abs() / self.abs;
+        let wider = !on_one_side && self.wider.add(0.5 * size - LN_2);
+        let narrower = self.narrower.add(LN_2 - size);
+        let (factor, steps): (f64, u16) = match (wider, narrower) {
+            (true, _) => (2.0, self.wider.steps()),
+            (_, true) => (0.5, self.narrower.steps()),
+            _ => return None,
+        };
+        (self.wider, self.narrower) = (Cusum::default(), Cusum::default());
+        let square = factor * factor;
+        self.abs *= factor;
+        for moment in [
+            &mut self.square,
+            &mut self.log_square,
+            &mut self.ratio_square,
+        ] {
+            *moment *= square;
+        }
+        self.weight = self.weight.min(SPREAD_AFTER);
+        Some(SpreadChange { factor, steps })
     }
 
     /// What each family foretold counts for it: by how much it fell short of the best, and for one value no more than [`SHORTFALL_MAX`] nats.

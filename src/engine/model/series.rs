@@ -6,7 +6,7 @@ use super::forecast::Forecaster;
 use super::member::{Deviation, Member};
 use super::multi_bucket::MultiBucket;
 use super::residual::{Residuals, Tails};
-use super::{Kind, Model, Room, Sample, Verdict};
+use super::{Change, Kind, Model, Noticed, Room, Sample, Verdict};
 use crate::config::Side;
 use crate::numerics::special::normal;
 use crate::time::{BucketSpan, EventTime};
@@ -237,7 +237,14 @@ impl Model for SeriesModel {
         self.forecast(kind, at)
     }
 
-    fn learn(&mut self, kind: &Kind, sample: &Sample, verdict: Option<&Verdict>, room: &mut Room) {
+    fn learn(
+        &mut self,
+        kind: &Kind,
+        sample: &Sample,
+        verdict: Option<&Verdict>,
+        room: &mut Room,
+    ) -> Option<Noticed> {
+        let mut spread = None;
         let sample = &Self::bounded(sample);
         let mut x = sample.value;
         if let Some(verdict) = verdict {
@@ -251,8 +258,13 @@ impl Model for SeriesModel {
                 let reach = LEVEL_CLIP * self.residuals.deviation(verdict.typical);
                 x = verdict.typical + (x - verdict.typical).clamp(-reach, reach);
             }
-            self.residuals
-                .learn(comparable, verdict.typical, weight, kind.counting);
+            spread = self.residuals.learn(
+                comparable,
+                verdict.typical,
+                weight,
+                kind.counting,
+                self.forecaster.is_on_one_side(),
+            );
             self.alarm.learn(
                 verdict.raw_evidence,
                 verdict.evidence,
@@ -277,8 +289,18 @@ impl Model for SeriesModel {
         if kind.joined {
             self.learn_as_member(sample, room);
         }
-        if self.forecaster.learn(sample.at, x, kind.span, room) {
+        let (changed, noticed) =
+            self.forecaster
+                .learn(sample.at, (sample.value, x), kind.span, room);
+        if changed {
             self.residuals.restart();
+        }
+        if let Some(Noticed {
+            change: Change::Clock(hours),
+            ..
+        }) = noticed
+        {
+            self.evidence.turn(hours);
         }
         let n = sample.measurements as f64;
         self.measurements += if self.forecaster.steps() <= 1 {
@@ -286,6 +308,12 @@ impl Model for SeriesModel {
         } else {
             MEASUREMENT_GAIN.max(1.0 / f64::from(self.forecaster.steps())) * (n - self.measurements)
         };
+        noticed.or(spread.map(|spread| Noticed {
+            change: Change::Spread(spread.factor),
+            since: EventTime(
+                sample.at.millis() - (i64::from(spread.steps) - 1) * kind.span.millis(),
+            ),
+        }))
     }
 
     fn memory_bytes(&self) -> usize {

@@ -63,6 +63,22 @@ pub fn bucket_influencer(job: &str, at: BucketStart, span: BucketSpan, field: &s
     )
 }
 
+/// Id of an annotation of a model's change, noticed in the bucket at `at`.
+pub fn annotation(
+    job: &str,
+    at: BucketStart,
+    span: BucketSpan,
+    detector: u16,
+    statistic: &str,
+    hash: &str,
+) -> String {
+    format!(
+        "{job}_annotation_{}_{}_{detector}_{statistic}_{hash}",
+        at.millis(),
+        span.seconds()
+    )
+}
+
 /// Id of a model plot.
 pub fn model_plot(
     job: &str,

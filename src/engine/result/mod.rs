@@ -17,18 +17,20 @@ pub enum DocumentKind {
     Influencer,
     Record,
     ModelPlot,
+    Annotation,
     ModelSizeStats,
     DataCounts,
 }
 
 impl DocumentKind {
     /// Every kind.
-    pub const ALL: [DocumentKind; 7] = [
+    pub const ALL: [DocumentKind; 8] = [
         DocumentKind::Bucket,
         DocumentKind::BucketInfluencer,
         DocumentKind::Influencer,
         DocumentKind::Record,
         DocumentKind::ModelPlot,
+        DocumentKind::Annotation,
         DocumentKind::ModelSizeStats,
         DocumentKind::DataCounts,
     ];
@@ -41,6 +43,7 @@ impl DocumentKind {
             DocumentKind::Influencer => "influencer",
             DocumentKind::Record => "record",
             DocumentKind::ModelPlot => "model_plot",
+            DocumentKind::Annotation => "annotation",
             DocumentKind::ModelSizeStats => "model_size_stats",
             DocumentKind::DataCounts => "data_counts",
         }
@@ -75,6 +78,7 @@ pub enum Body {
     Influencer(Influencer),
     Record(Box<Record>),
     ModelPlot(ModelPlot),
+    Annotation(Annotation),
     ModelSizeStats(ModelSizeStats),
     DataCounts(JobCounts),
 }
@@ -87,7 +91,10 @@ impl Document {
             Body::BucketInfluencer(one) => Some(one.anomaly_score),
             Body::Influencer(one) => Some(one.influencer_score),
             Body::Record(record) => Some(record.record_score),
-            Body::ModelPlot(_) | Body::ModelSizeStats(_) | Body::DataCounts(_) => None,
+            Body::ModelPlot(_)
+            | Body::Annotation(_)
+            | Body::ModelSizeStats(_)
+            | Body::DataCounts(_) => None,
         }
     }
 }
@@ -215,6 +222,23 @@ pub struct Explanation {
 /// Absent, or 0 (results.md 3.6 leaves both out).
 fn is_nothing(number: &Option<f64>) -> bool {
     number.is_none_or(|number| number == 0.0)
+}
+
+/// `annotation` of a change that a model noticed (results.md 3.8).
+#[derive(Clone, Debug, PartialEq)]
+pub struct Annotation {
+    /// One sentence.
+    pub annotation: String,
+    /// When it began to show; `timestamp` of the document.
+    pub since: EventTime,
+    /// When it was noticed.
+    pub until: EventTime,
+    /// Which detector.
+    pub detector_index: u16,
+    /// Which series: by and partition field with their values, where there are any.
+    pub by: Option<(String, String)>,
+    /// Likewise.
+    pub partition: Option<(String, String)>,
 }
 
 /// `model_plot` (results.md 3.8).

@@ -1,11 +1,12 @@
 //! One sentence that a person on call understands.
 
 use super::Record;
+use crate::engine::model::Change;
 use std::fmt::Write;
 
 /// What happened, to whom, and how far from the usual it is.
 pub fn of_record(record: &Record) -> String {
-    let mut text = subject(record);
+    let mut text = subject_of(record);
     let (Some(&actual), Some(&typical)) = (record.actual.first(), record.typical.first()) else {
         return text;
     };
@@ -91,8 +92,28 @@ fn entity(record: &Record) -> String {
     }
 }
 
-fn subject(record: &Record) -> String {
-    let mut text = match (record.function_description, &record.field_name) {
+fn subject_of(record: &Record) -> String {
+    let splits = [
+        (&record.by_field_name, &record.by_field_value),
+        (&record.partition_field_name, &record.partition_field_value),
+    ];
+    let named = splits
+        .into_iter()
+        .filter_map(|(name, value)| Some((name.as_deref()?, value.as_deref()?)));
+    subject(
+        record.function_description,
+        record.field_name.as_deref(),
+        named,
+    )
+}
+
+/// "The mean of bytes for host web-1": what is measured, and of whom.
+pub fn subject<'t>(
+    function_description: &str,
+    field: Option<&str>,
+    splits: impl Iterator<Item = (&'t str, &'t str)>,
+) -> String {
+    let mut text = match (function_description, field) {
         ("count", _) => "The event count".to_owned(),
         ("distinct_count", Some(field)) => format!("The number of distinct {field}"),
         (word, Some(field)) => format!(
@@ -101,19 +122,63 @@ fn subject(record: &Record) -> String {
         ),
         (word, None) => format!("The {word}"),
     };
-    for (name, value) in [
-        (&record.by_field_name, &record.by_field_value),
-        (&record.partition_field_name, &record.partition_field_value),
-    ] {
-        if let (Some(name), Some(value)) = (name, value) {
-            let _ = write!(
-                text,
-                " for {name} {}",
-                if value.is_empty() { "(none)" } else { value }
-            );
-        }
+    for (name, value) in splits {
+        let _ = write!(
+            text,
+            " for {name} {}",
+            if value.is_empty() { "(none)" } else { value }
+        );
     }
     text
+}
+
+/// What has changed about `subject`, and that models follow it.
+pub fn of_change(subject: &str, change: &Change) -> String {
+    match *change {
+        Change::Level { from, to } => format!(
+            "{subject} has a new level: {}, where {} was expected.",
+            number(to),
+            number(from)
+        ),
+        Change::Scale(factor) => format!(
+            "{subject} is {}, its daily pattern included.",
+            times(factor)
+        ),
+        Change::Clock(hours) => format!(
+            "The days of {} begin {} h {} than they did.",
+            lower_first(subject),
+            hours.unsigned_abs(),
+            if hours > 0 { "later" } else { "earlier" }
+        ),
+        Change::Season(true) => {
+            format!("{subject} has come to follow the hour of the day or of the week.")
+        }
+        Change::Season(false) => {
+            format!("{subject} no longer follows the hour of the day or of the week.")
+        }
+        Change::Spread(factor) => format!(
+            "{subject} varies about {} as much as it did around what is expected.",
+            if factor > 1.0 { "twice" } else { "half" }
+        ),
+    }
+}
+
+/// "2.5 times as large as it was", "a third lower than it was".
+fn times(factor: f64) -> String {
+    if factor >= 2.0 {
+        format!("{factor:.1} times as large as it was")
+    } else if factor >= 1.0 {
+        format!("{:.0} % larger than it was", 100.0 * (factor - 1.0))
+    } else {
+        format!("{:.0} % smaller than it was", 100.0 * (1.0 - factor))
+    }
+}
+
+fn lower_first(text: &str) -> String {
+    let mut letters = text.chars();
+    letters.next().map_or_else(String::new, |first| {
+        first.to_lowercase().chain(letters).collect()
+    })
 }
 
 /// "3.2 times" or "40 %", or just "far"; `None` when the two cannot be set against each other.

@@ -2,7 +2,7 @@
 //!
 //! Left out on purpose: `event.ingested`, `log_time` and `processing_time_ms`, which only a clock knows; the same events give the same bytes.
 
-use super::{Body, BucketInfluencer, Document, JobCounts, Record};
+use super::{Annotation, Body, BucketInfluencer, Document, JobCounts, Record};
 use crate::engine::event::Reason;
 use crate::time::Finality;
 use serde::ser::{Serialize, SerializeMap, Serializer};
@@ -208,6 +208,10 @@ impl Serialize for Document {
 
 impl Document {
     fn write_head<M: SerializeMap>(&self, map: &mut M) -> Result<(), M::Error> {
+        if let Body::Annotation(one) = &self.body {
+            map.serialize_entry("timestamp", &one.since.millis())?;
+            return map.serialize_entry("end_timestamp", &one.until.millis());
+        }
         map.serialize_entry("timestamp", &self.time.millis())?;
         map.serialize_entry("bucket_span", &self.span.seconds())?;
         if !matches!(self.body, Body::ModelPlot(_)) {
@@ -270,8 +274,26 @@ fn write_body<M: SerializeMap>(
             plot.actual
                 .map_or(Ok(()), |actual| map.serialize_entry("actual", &actual))
         }
+        Body::Annotation(one) => write_annotation(map, one),
         Body::DataCounts(_) | Body::ModelSizeStats(_) => unreachable!("written without a head"),
     }
+}
+
+fn write_annotation<M: SerializeMap>(map: &mut M, one: &Annotation) -> Result<(), M::Error> {
+    map.serialize_entry("annotation", &one.annotation)?;
+    map.serialize_entry("type", "annotation")?;
+    map.serialize_entry("event", "model_change")?;
+    map.serialize_entry("create_username", "tidewatch")?;
+    map.serialize_entry("detector_index", &one.detector_index)?;
+    if let Some((name, value)) = &one.partition {
+        map.serialize_entry("partition_field_name", name)?;
+        map.serialize_entry("partition_field_value", value)?;
+    }
+    if let Some((name, value)) = &one.by {
+        map.serialize_entry("by_field_name", name)?;
+        map.serialize_entry("by_field_value", value)?;
+    }
+    Ok(())
 }
 
 struct Nested<'a> {

@@ -128,7 +128,7 @@ pub(super) enum Part {
 
 /// Writes documents of one job.
 pub(super) struct Writer {
-    job: Arc<Job>,
+    pub(super) job: Arc<Job>,
     job_id: Arc<str>,
 }
 
@@ -233,7 +233,7 @@ impl Writer {
         }
     }
 
-    fn document(
+    pub(super) fn document(
         &self,
         kind: DocumentKind,
         id: String,
@@ -450,7 +450,7 @@ fn probability(ln_p: f64) -> f64 {
     ln_p.exp().clamp(f64::MIN_POSITIVE, 1.0)
 }
 
-fn series_hash(key: &SeriesKey) -> String {
+pub(super) fn series_hash(key: &SeriesKey) -> String {
     id::entity_hash([key.by.as_deref(), None, key.partition.as_deref()])
 }
 
@@ -492,7 +492,7 @@ fn explanation(draft: &RecordDraft) -> Explanation {
 }
 
 /// `function_description`: of `metric`, that of its most unusual statistic.
-fn description(function: Function, statistic: Statistic) -> &'static str {
+pub(super) fn description(function: Function, statistic: Statistic) -> &'static str {
     match (function.family, statistic) {
         (Family::Metric, Statistic::Min) => "min",
         (Family::Metric, Statistic::Max) => "max",
