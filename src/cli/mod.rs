@@ -6,6 +6,7 @@
 
 pub mod demo;
 pub mod detect;
+mod feed;
 mod findings;
 mod interrupt;
 mod output;
