@@ -101,6 +101,11 @@ fn every_command_about_simulated_feeds_works() {
 }
 
 #[test]
+fn every_command_about_backtests_works() {
+    assert!(run("docs/backtest.md") >= 5);
+}
+
+#[test]
 fn the_scenario_that_the_docs_explain_is_one() {
     let page = include_str!("../docs/simulated-feeds.md");
     let yaml = page

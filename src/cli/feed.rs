@@ -74,6 +74,17 @@ impl Source {
         self.files.iter().any(|file| file == Path::new("-"))
     }
 
+    /// The options as another build of this program takes them.
+    pub(super) fn as_arguments(&self) -> Vec<String> {
+        let mut arguments = vec![match self.delimiter {
+            b'\t' => "--delimiter=\\t".to_owned(),
+            byte => format!("--delimiter={}", char::from(byte)),
+        }];
+        let input = self.input.and_then(|input| input.to_possible_value());
+        arguments.extend(input.map(|input| format!("--input={}", input.get_name())));
+        arguments
+    }
+
     /// Reads everything, hands each item to `take`, shows how far it is. An error is one of `take`.
     pub(super) fn read(
         &self,
