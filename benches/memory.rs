@@ -4,6 +4,9 @@
 //! a mean a host. *exact* is the engine's own accounting, what `model_memory_limit` is held against; *resident* is the growth of the
 //! process (`/proc/self/statm`) from before the first name to after the last bucket, allocator and holes included. A snapshot is restored and
 //! must give the same bytes again. The rate is series judged and learnt a second of processor time, over the last buckets.
+//!
+//! A million series of each life, under each row: the judge's snapshot restored as often as that takes, as shards of one process would hold them.
+//! *resident* is then that of all of them, *take* the time to take the snapshots of all, one after another, *restore* the time to restore all.
 
 #![allow(clippy::disallowed_methods)] // a benchmark reads the clock
 
@@ -31,6 +34,8 @@ const TIMED_BUCKETS_MAX: usize = 40;
 /// Measurements a series and bucket.
 const MEASUREMENTS: u64 = 7;
 const PAGE_BYTES: u64 = 4096;
+const MILLION: usize = 1_000_000;
+const GIB: f64 = (1u64 << 30) as f64;
 
 /// A life that a series has behind it.
 struct Case {
@@ -51,14 +56,14 @@ const CASES: [Case; 3] = [
     },
     Case {
         name: "3 days, no season",
-        series: 10_000,
+        series: 4_000,
         buckets: 3 * 288,
         span_seconds: 300,
         has_season: false,
     },
     Case {
         name: "3 weeks, day and week",
-        series: 10_000,
+        series: 2_000,
         buckets: 21 * 96,
         span_seconds: 900,
         has_season: true,
@@ -138,6 +143,36 @@ fn measure(case: &Case, count: usize) {
         each(take * 1e6),
         each(restore * 1e6),
         (timed * count) as f64 / seconds
+    );
+    million(&job, judge, count, before);
+}
+
+/// A million series like those of `judge`; memory is what the process has grown by since it had `before` bytes.
+fn million(job: &Arc<Job>, judge: Judge, count: usize, before: u64) {
+    let snapshot = judge.snapshot();
+    let mut judges = vec![judge];
+    let watch = Stopwatch::start();
+    while judges.len() * count < MILLION {
+        let one = Judge::restore(Arc::clone(job), &snapshot).expect("a snapshot of this job");
+        judges.push(one);
+    }
+    let restore = watch.seconds();
+    let resident = resident_bytes().saturating_sub(before);
+    let watch = Stopwatch::start();
+    let bytes: usize = judges
+        .iter()
+        .map(|judge| judge.snapshot().as_bytes().len())
+        .sum();
+    let take = watch.seconds();
+    println!(
+        "  {} of them: {:.2} GiB resident, {:.2} GiB exact; snapshots of {:.2} GiB taken in {take:.1} s, restored in {restore:.1} s",
+        judges.len() * count,
+        resident as f64 / GIB,
+        judges
+            .iter()
+            .map(|judge| judge.size().model_bytes as f64 / GIB)
+            .sum::<f64>(),
+        bytes as f64 / GIB,
     );
 }
 

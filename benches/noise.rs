@@ -6,7 +6,7 @@
 //! against references). Buckets are judged first and learnt second, as in the engine.
 
 use tidewatch::config::Side;
-use tidewatch::engine::model::{Kind, Model, Sample, SeriesModel, Verdict};
+use tidewatch::engine::model::{Kind, Model, Room, Sample, SeriesModel, Verdict};
 use tidewatch::engine::score::of_evidence;
 use tidewatch::numerics::special::{gamma, negative_binomial, normal, poisson};
 use tidewatch::time::{BucketSpan, EventTime};
@@ -82,6 +82,7 @@ impl Life {
             side,
             counting,
             averages,
+            joined: false,
             span,
         };
         Life {
@@ -104,7 +105,12 @@ impl Life {
             },
         };
         let verdict = self.model.judge(&self.kind, &sample);
-        self.model.learn(&self.kind, &sample, verdict.as_ref());
+        self.model.learn(
+            &self.kind,
+            &sample,
+            verdict.as_ref(),
+            &mut Room::unlimited(),
+        );
         self.bucket += 1;
         verdict
     }

@@ -106,6 +106,16 @@ fn every_command_about_backtests_works() {
 }
 
 #[test]
+fn every_command_about_reports_works() {
+    assert!(run("docs/report.md") >= 2);
+}
+
+#[test]
+fn every_command_about_planning_works() {
+    assert!(run("docs/planning.md") >= 3);
+}
+
+#[test]
 fn the_scenario_that_the_docs_explain_is_one() {
     let page = include_str!("../docs/simulated-feeds.md");
     let yaml = page

@@ -1,7 +1,7 @@
 //! `tidewatch detect`: files and pipes in, results out; no Kafka.
 //!
 //! ```text
-//! files, stdin ──► Reader ──events──► Pipeline ──documents──► NDJSON or a table
+//! files, stdin ──► Reader ──events──► Pipeline ──documents──► NDJSON or a table, and a page with --report
 //!                    └──rejections──► counted, and kept with --rejected
 //! ```
 //!
@@ -14,6 +14,7 @@ use super::findings::Findings;
 use super::interrupt::{self, Interrupt};
 use super::output;
 use super::progress::Progress;
+use super::report::{self, Reading, Report};
 use super::sink::{Sink, Wanted};
 use super::table::Style;
 use crate::config::Job;
@@ -46,6 +47,8 @@ Examples:
     tidewatch detect job.yaml tuesday.ndjson --state web.state > tuesday.results
   What was refused, and why:
     tidewatch detect job.yaml events.ndjson --rejected rejected.ndjson
+  A page to look at, with the series drawn around their anomalies:
+    tidewatch detect job.yaml events.ndjson --report report.html
 
 In NDJSON a document (same type, time, detector and values) may come again with another
 score: history is renormalised as it grows, and the later line replaces the earlier.";
@@ -67,9 +70,13 @@ pub struct Args {
     /// Where events that were refused go: reason, detail, origin and raw text, one JSON object a line.
     #[arg(long, value_name = "FILE")]
     rejected: Option<PathBuf>,
-    /// Leave out what scores less (0 to 100) [default: 0; in a table 1].
+    /// Leave out what scores less (0 to 100) [default: 0; in a table and a report 1].
     #[arg(long, value_name = "SCORE", value_parser = score, allow_negative_numbers = true)]
     min_score: Option<f64>,
+    /// Where a page to look at goes: scores over time, top influencers, the series with their bounds, each anomaly explained. One HTML
+    /// file that needs nothing else. The bounds of every bucket cost about as much again as judging it.
+    #[arg(long, value_name = "FILE")]
+    report: Option<PathBuf>,
     /// Go on from the state in this file, if it is there, and leave the state in it at the end. The open bucket then stays open.
     #[arg(long, value_name = "FILE")]
     state: Option<PathBuf>,
@@ -142,12 +149,19 @@ impl Args {
         let outputs = [
             ("--out", Some(out)),
             ("--rejected", self.rejected.as_deref()),
+            ("--report", self.report.as_deref()),
             ("--state", self.state.as_deref()),
         ];
         output::refuse_to_overwrite(
             &outputs,
             std::iter::once(&self.job).chain(&self.source.files),
         )
+    }
+
+    fn report(&self, job: &Arc<Job>) -> anyhow::Result<Option<Report>> {
+        let score_min = self.min_score.unwrap_or(report::SCORE_MIN);
+        let open = |path| Report::open(path, "detect", job, score_min, &self.source.files);
+        self.report.as_deref().map(open).transpose()
     }
 
     /// Where results go; `live` says that somebody may be waiting for each of them.
@@ -169,7 +183,7 @@ impl Args {
             }
             Format::Table => Sink::Table {
                 out,
-                findings: Findings::new(self.min_score.unwrap_or(TABLE_SCORE_MIN)),
+                findings: Findings::new(self.min_score.unwrap_or(report::SCORE_MIN)),
                 style: Style {
                     width: super::output::width(),
                     color: self.out.is_none() && color.on_stdout(),
@@ -180,14 +194,12 @@ impl Args {
     }
 }
 
-/// The least score in a table unless said otherwise: below it are records that nobody would call unusual.
-const TABLE_SCORE_MIN: f64 = 1.0;
-
 /// A pipeline and what is around it.
 struct Session {
     pipeline: Pipeline,
     state: Option<PathBuf>,
     sink: Sink,
+    report: Option<Report>,
     rejected: Option<Box<dyn Write>>,
     live: bool,
     tally: Tally,
@@ -204,7 +216,13 @@ struct RejectedLine<'a> {
 
 impl Session {
     fn new(args: &Args, color: Color, job: Arc<Job>, live: bool) -> anyhow::Result<Session> {
+        let report = args.report(&job)?;
+        let job = match report {
+            Some(_) => report::plotting(&job),
+            None => job,
+        };
         Ok(Session {
+            report,
             pipeline: match &args.state {
                 Some(path) if path.exists() => restore(job, path)?,
                 _ => Pipeline::new(job),
@@ -255,7 +273,14 @@ impl Session {
         if let Output::Closed(summary) = output {
             self.tally.buckets += u64::from(summary.finality == Finality::Final);
         }
-        self.sink.take(output)
+        let is_asked_for = match &mut self.report {
+            Some(report) => report.take(output),
+            None => true,
+        };
+        match is_asked_for {
+            true => self.sink.take(output),
+            false => Ok(()),
+        }
     }
 
     fn reject(&mut self, rejection: &Rejection, raw: &[u8], origin: Origin<'_>) -> io::Result<()> {
@@ -291,6 +316,13 @@ impl Session {
         let for_people = matches!(self.sink, Sink::Table { .. });
         let worth_a_line = io::stderr().is_terminal() || !self.tally.rejected.is_empty();
         self.sink.finish(&summary)?;
+        if let Some(report) = self.report {
+            report.write(Reading {
+                events: self.tally.events,
+                rejected: self.tally.rejected.values().sum(),
+                is_cut: !matches!(ending, Ending::Whole),
+            })?;
+        }
         if !for_people && worth_a_line {
             eprintln!("tidewatch: {summary}");
         }

@@ -30,14 +30,14 @@ pub(super) struct Source {
 }
 
 #[derive(Clone, Copy, Debug, ValueEnum)]
-enum InputKind {
+pub(super) enum InputKind {
     /// JSON objects: a line each, one after another, or in an array.
     Json,
     /// CSV with a header.
     Csv,
 }
 
-fn delimiter(text: &str) -> Result<u8, String> {
+pub(super) fn delimiter(text: &str) -> Result<u8, String> {
     match text.as_bytes() {
         [byte] if byte.is_ascii() && !b"\"\r\n".contains(byte) => Ok(*byte),
         br"\t" => Ok(b'\t'),

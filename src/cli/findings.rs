@@ -32,6 +32,55 @@ pub(super) struct Finding {
     pub(super) actual: Option<f64>,
     pub(super) typical: Option<f64>,
     pub(super) sentence: Box<str>,
+    /// `mean`: of a detector with several statistics, the one that the record tells of.
+    pub(super) statistic: Arc<str>,
+    pub(super) why: Why,
+}
+
+/// Why a record was written, beyond its sentence: `probability` and `anomaly_score_explanation`.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub(super) struct Why {
+    pub(super) probability: f64,
+    /// The central 95 % of what was expected.
+    pub(super) bounds: Option<(f64, f64)>,
+    /// For how many buckets the value has been too high (above 0) or too low (below 0).
+    pub(super) lasting: i64,
+    /// -log10 of the probability of this bucket alone, and of the last dozen together.
+    pub(super) single_impact: u64,
+    pub(super) multi_impact: u64,
+    /// Fewer measurements than usual.
+    pub(super) incomplete: bool,
+    /// Never seen before.
+    pub(super) first_occurrence: bool,
+}
+
+impl Why {
+    fn from_record(document: &Value) -> Why {
+        let told = &document["anomaly_score_explanation"];
+        // What is 0 is left out of documents: one bound alone means that the other is 0.
+        let bound = |key: &str| told[key].as_f64();
+        let bounds = match (
+            bound("lower_confidence_bound"),
+            bound("upper_confidence_bound"),
+        ) {
+            (None, None) => None,
+            (low, high) => Some((low.unwrap_or(0.0), high.unwrap_or(0.0))),
+        };
+        let length = told["anomaly_length"].as_i64().unwrap_or(0);
+        Why {
+            probability: document["probability"].as_f64().unwrap_or(1.0),
+            bounds,
+            lasting: if told["anomaly_type"] == "dip" {
+                -length
+            } else {
+                length
+            },
+            single_impact: told["single_bucket_impact"].as_u64().unwrap_or(0),
+            multi_impact: told["multi_bucket_impact"].as_u64().unwrap_or(0),
+            incomplete: told["incomplete_bucket_penalty"] == true,
+            first_occurrence: told["by_field_first_occurrence"] == true,
+        }
+    }
 }
 
 impl Finding {
@@ -84,6 +133,8 @@ impl Finding {
             actual: first("actual"),
             typical: first("typical"),
             sentence: text("description").unwrap_or_default().into(),
+            statistic: text("function_description").unwrap_or_default().into(),
+            why: Why::from_record(document),
         })
     }
 
@@ -145,9 +196,13 @@ pub(super) struct Influencer {
 /// Gathers documents as they come.
 #[derive(Default)]
 pub(super) struct Findings {
-    score_min: f64,
+    /// The least scores that are kept.
+    record_score_min: f64,
+    influencer_score_min: f64,
     records: BTreeMap<SeriesPoint, Finding>,
     influencers: BTreeMap<(String, String), BTreeMap<i64, f64>>,
+    /// How many buckets all of them hold.
+    influencer_buckets: usize,
     /// What records share.
     names: BTreeSet<Names>,
     whats: BTreeSet<Arc<str>>,
@@ -167,11 +222,18 @@ fn shared<T: ?Sized + Ord>(kept: &mut BTreeSet<Arc<T>>, one: &Arc<T>) -> Arc<T> 
     }
 }
 
+/// The least score that is above that of the weaker half.
+fn upper_half(mut scores: Vec<f64>) -> f64 {
+    scores.sort_by(f64::total_cmp);
+    scores[scores.len() / 2].next_up()
+}
+
 impl Findings {
     /// Keeps what scores at least `score_min`.
     pub(super) fn new(score_min: f64) -> Findings {
         Findings {
-            score_min,
+            record_score_min: score_min,
+            influencer_score_min: score_min,
             ..Findings::default()
         }
     }
@@ -180,10 +242,11 @@ impl Findings {
     pub(super) fn add(&mut self, document: &Value) {
         if let Some(mut finding) = Finding::from_record(document) {
             finding.what = shared(&mut self.whats, &finding.what);
+            finding.statistic = shared(&mut self.whats, &finding.statistic);
             finding.series = shared(&mut self.names, &finding.series);
             finding.influencers = shared(&mut self.names, &finding.influencers);
             let key = (finding.detector, finding.series.clone(), finding.start_ms);
-            match finding.score >= self.score_min {
+            match finding.score >= self.record_score_min {
                 true => drop(self.records.insert(key, finding)),
                 false => drop(self.records.remove(&key)),
             }
@@ -204,11 +267,42 @@ impl Findings {
             text("influencer_field_name"),
             text("influencer_field_value"),
         );
-        let buckets = self.influencers.entry(key).or_default();
-        match score >= self.score_min {
-            true => drop(buckets.insert(start_ms, score)),
-            false => drop(buckets.remove(&start_ms)),
+        if score >= self.influencer_score_min {
+            let buckets = self.influencers.entry(key).or_default();
+            self.influencer_buckets += usize::from(buckets.insert(start_ms, score).is_none());
+        } else if let Some(buckets) = self.influencers.get_mut(&key) {
+            self.influencer_buckets -= usize::from(buckets.remove(&start_ms).is_some());
         }
+    }
+
+    /// Keeps at most so many records, and so many buckets of influencers: of more, the weaker half is forgotten, and all that is as weak from
+    /// then on.
+    pub(super) fn keep_at_most(&mut self, records_max: usize, influencer_buckets_max: usize) {
+        if self.records.len() > records_max {
+            let scores = self.records.values().map(|record| record.score);
+            self.record_score_min = upper_half(scores.collect());
+            let least = self.record_score_min;
+            self.records.retain(|_, record| record.score >= least);
+        }
+        if self.influencer_buckets > influencer_buckets_max {
+            let scores = self.influencers.values().flat_map(BTreeMap::values);
+            self.influencer_score_min = upper_half(scores.copied().collect());
+            let least = self.influencer_score_min;
+            for buckets in self.influencers.values_mut() {
+                buckets.retain(|_, score| *score >= least);
+            }
+            self.influencers.retain(|_, buckets| !buckets.is_empty());
+            self.influencer_buckets = self.influencers.values().map(BTreeMap::len).sum();
+        }
+        // Names that nothing refers to any more. A record has two, so that half of them go at the least.
+        if self.names.len() > 4 * records_max + 2 {
+            self.names.retain(|names| Arc::strong_count(names) > 1);
+        }
+    }
+
+    /// The least scores of records and of influencers that are kept.
+    pub(super) fn score_min(&self) -> (f64, f64) {
+        (self.record_score_min, self.influencer_score_min)
     }
 
     /// Every episode, the strongest first.
@@ -273,6 +367,13 @@ impl Findings {
             .collect();
         influencers.sort_by(|a, b| b.score.total_cmp(&a.score).then(b.buckets.cmp(&a.buckets)));
         influencers
+    }
+
+    /// In which buckets an influencer stood out, and how much.
+    pub(super) fn buckets_of(&self, one: &Influencer) -> impl Iterator<Item = (i64, f64)> {
+        let key = (one.field.clone(), one.value.clone());
+        let buckets = self.influencers.get(&key).into_iter().flatten();
+        buckets.map(|(&start_ms, &score)| (start_ms, score))
     }
 
     /// Every record kept, in order of detector, series and time.
@@ -349,6 +450,47 @@ mod tests {
         assert_eq!(findings.episodes()[0].peak.score, 30.0);
         findings.add(&record(1, "a", 3.0));
         assert!(findings.episodes().is_empty());
+    }
+
+    #[test]
+    fn of_too_many_the_stronger_half_is_kept_and_what_is_as_weak_as_the_rest_is_not_taken_again() {
+        let mut findings = Findings::new(0.0);
+        let influencer = |minute: i64, score: f64| {
+            json!({"result_type": "influencer", "timestamp": minute * 60_000, "influencer_score": score,
+                "influencer_field_name": "host.name", "influencer_field_value": "a"})
+        };
+        for minute in 0..11 {
+            findings.add(&record(minute, "a", 10.0 * minute as f64));
+            findings.add(&influencer(minute, 10.0 * minute as f64));
+        }
+        findings.keep_at_most(11, 11);
+        assert_eq!(findings.records().count(), 11);
+        findings.keep_at_most(10, 10);
+        findings.add(&record(20, "a", 50.0));
+        findings.add(&influencer(20, 50.0));
+        let scores: Vec<f64> = findings.records().map(|record| record.score).collect();
+        assert_eq!(scores, [60.0, 70.0, 80.0, 90.0, 100.0]);
+        assert_eq!(findings.influencers()[0].buckets, 5);
+        assert!(findings.score_min().0 > 50.0 && findings.score_min().1 > 50.0);
+    }
+
+    #[test]
+    fn why_a_record_was_written_is_read_with_the_zeros_that_documents_leave_out() {
+        let mut document = record(1, "a", 90.0);
+        document["probability"] = json!(1e-9);
+        document["anomaly_score_explanation"] = json!({"anomaly_type": "dip", "anomaly_length": 3,
+            "single_bucket_impact": 4, "upper_confidence_bound": 8.0, "by_field_first_occurrence": true});
+        let why = Finding::from_record(&document).unwrap().why;
+        let expected = Why {
+            probability: 1e-9,
+            bounds: Some((0.0, 8.0)),
+            lasting: -3,
+            single_impact: 4,
+            multi_impact: 0,
+            incomplete: false,
+            first_occurrence: true,
+        };
+        assert_eq!(why, expected);
     }
 
     #[test]

@@ -11,7 +11,9 @@ mod feed;
 mod findings;
 mod interrupt;
 mod output;
+pub mod plan;
 mod progress;
+mod report;
 pub mod run;
 pub mod simulate;
 mod sink;
@@ -33,6 +35,7 @@ Examples:
   tidewatch detect job.yaml web.ndjson                  what was unusual in a file
   tail -F access.ndjson | tidewatch detect job.yaml -   the same, live
   tidewatch backtest job.yaml web.ndjson --labels L     what of known incidents a job finds, how fast, at what price
+  tidewatch plan job.yaml web.ndjson                    how many series, how much memory
   tidewatch validate job.yaml                           every mistake in a job, with its cure
   tidewatch run --config tidewatch.yaml                 Kafka in, Kafka out
 
@@ -107,6 +110,9 @@ enum Command {
     /// Watch the service find known incidents in a simulated feed, with a verdict at the end.
     #[command(after_help = demo::EXAMPLES)]
     Demo(demo::Args),
+    /// How many series a job will have and how much memory they take, from a sample or from what is known of its fields.
+    #[command(after_help = plan::EXAMPLES)]
+    Plan(plan::Args),
     /// Run the service: jobs over Kafka topics.
     Run {
         /// The service's configuration.
@@ -179,6 +185,7 @@ fn dispatch(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Backtest(args) => backtest::run(&args, color),
         Command::Detect(args) => detect::run(&args, color),
         Command::Demo(args) => demo::run(&args, color),
+        Command::Plan(args) => plan::run(&args),
         Command::Run { config } => run::run(&config, &cli.common),
         Command::Simulate(args) => simulate::run(&args),
         Command::Validate { jobs } => validate::run(&jobs),

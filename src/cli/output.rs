@@ -41,7 +41,7 @@ pub(super) fn refuse_to_overwrite<'a>(
 }
 
 /// Whether two paths are one file; devices such as `/dev/null` take any number of writers.
-fn same(a: &Path, b: &Path) -> bool {
+pub(super) fn same(a: &Path, b: &Path) -> bool {
     match (std::fs::canonicalize(a), std::fs::canonicalize(b)) {
         (Ok(a), Ok(b)) => a == b && a.is_file(),
         _ => a == b,

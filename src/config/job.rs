@@ -98,6 +98,18 @@ pub struct ModelPlot {
     pub terms: Option<Vec<String>>,
 }
 
+impl ModelPlot {
+    /// Whether the series of these values gets one.
+    pub fn includes(&self, by: Option<&str>, partition: Option<&str>) -> bool {
+        let Some(terms) = &self.terms else {
+            return true;
+        };
+        terms
+            .iter()
+            .any(|term| [by, partition].contains(&Some(term.as_str())))
+    }
+}
+
 impl Job {
     /// The name of a field.
     pub fn field_name(&self, id: FieldId) -> &str {

@@ -5,11 +5,15 @@
 //! gatherer brought them; a bucket is judged once; nothing that came too late is lost without being counted.
 
 mod bucket;
+mod cost;
+mod entity;
+mod memory;
 mod partial;
 mod rarity;
 mod series;
 
-pub use partial::{PartialBucket, PlotDraft, RecordDraft, ShardSize};
+pub use cost::{limit_of_shard, series_bytes};
+pub use partial::{PartialBucket, PlotDraft, RecordDraft, ShardSize, TogetherCharge};
 
 use super::feature::Layout;
 use super::frontier::Frontier;
@@ -20,6 +24,8 @@ use super::snapshot::{Door, RestoreError, Snapshot};
 use super::wire::{ClosedBucket, InputId, SeriesKey};
 use crate::config::Job;
 use crate::time::{BucketStart, Finality};
+use entity::Entities;
+use memory::Budget;
 use serde::{Deserialize, Serialize};
 use series::{FeatureKind, Mode, Series};
 use std::collections::BTreeMap;
@@ -81,6 +87,7 @@ struct State {
     pending: BTreeMap<BucketStart, ClosedBucket>,
     left: Left<ClosedBucket>,
     series: BTreeMap<(u16, SeriesKey), Series>,
+    entities: Entities,
     /// The next bucket to judge.
     next: Option<BucketStart>,
     /// The watermark said last.
@@ -101,6 +108,8 @@ pub struct Judge {
     job: Arc<Job>,
     layout: Layout,
     kinds: Vec<Vec<FeatureKind>>,
+    /// What of the job's memory limit is this shard's.
+    budget: Budget,
     state: State,
     /// The latest interim word of each gatherer on each open bucket; no lasting state.
     interim: BTreeMap<BucketStart, BTreeMap<InputId, ClosedBucket>>,
@@ -115,6 +124,7 @@ impl Judge {
             pending: BTreeMap::new(),
             left: Left::default(),
             series: BTreeMap::new(),
+            entities: Entities::new(),
             next: None,
             said: None,
             buckets: 0,
@@ -134,12 +144,20 @@ impl Judge {
             .map(|group| FeatureKind::all(&job, group))
             .collect();
         Judge {
+            budget: Budget::of(&job, &layout, state.shard, 1),
             job,
             layout,
             kinds,
             state,
             interim: BTreeMap::new(),
         }
+    }
+
+    /// The same, as one of `judges` among which the series and the memory limit are shared out.
+    #[must_use]
+    pub fn among(mut self, judges: u16) -> Judge {
+        self.budget = Budget::of(&self.job, &self.layout, self.state.shard, judges);
+        self
     }
 
     /// Takes one input, says what follows from it.
@@ -385,47 +403,6 @@ impl Judge {
             plots: Vec::new(),
             size: self.state.size,
         }
-    }
-
-    /// Lets go of series that were not seen for the prune window.
-    fn prune(&mut self, start: BucketStart) {
-        // Looking through all series at every bucket would cost as much as judging them.
-        if (start.millis() / self.job.bucket_span.millis()) % 16 != 0 {
-            return;
-        }
-        let span = self.job.bucket_span;
-        let window = i64::from(self.job.prune_window_buckets);
-        let size = &mut self.state.size;
-        self.state.series.retain(|_, series| {
-            let keep = span.buckets_between(series.last_seen, start) <= window;
-            if !keep {
-                size.model_bytes -= series.bytes;
-            }
-            keep
-        });
-    }
-
-    fn count_size(&mut self) {
-        let series = self.state.series.len() as u64;
-        if self.state.size.series == series {
-            return;
-        }
-        self.state.size.series = series;
-        self.state.size.by_values = self
-            .state
-            .series
-            .keys()
-            .filter(|(_, key)| key.by.is_some())
-            .count() as u64;
-        let mut partitions = 0;
-        let mut last: Option<(u16, &Option<Arc<str>>)> = None;
-        for (group, key) in self.state.series.keys() {
-            if last != Some((*group, &key.partition)) {
-                partitions += 1;
-                last = Some((*group, &key.partition));
-            }
-        }
-        self.state.size.partitions = partitions;
     }
 }
 

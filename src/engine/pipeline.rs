@@ -60,6 +60,15 @@ impl Keyed {
         }
     }
 
+    /// The same, as one of `pairs` among which the series and the memory limit are shared out.
+    #[must_use]
+    pub fn among(self, pairs: u16) -> Keyed {
+        Keyed {
+            judge: self.judge.among(pairs),
+            ..self
+        }
+    }
+
     /// Takes one input, says what follows from it.
     #[must_use]
     pub fn handle(&mut self, input: gatherer::Input<'_>) -> Vec<KeyedOutput> {

@@ -391,8 +391,9 @@ impl Rollup {
         let mut drafts = std::mem::take(&mut partial.records);
         if drafts.len() > RECORDS_MAX {
             drafts.sort_by(|a, b| {
-                a.ln_probability
-                    .total_cmp(&b.ln_probability)
+                a.charge()
+                    .ln_probability
+                    .total_cmp(&b.charge().ln_probability)
                     .then_with(|| (a.detector, &a.key).cmp(&(b.detector, &b.key)))
             });
             drafts.truncate(RECORDS_MAX);
@@ -411,7 +412,10 @@ impl Rollup {
         let levels = &mut self.state.levels;
         let strongest = |evidence: &mut dyn Iterator<Item = f64>| evidence.fold(0.0, f64::max);
         let mut grown = levels.records.learn(strongest(
-            &mut scored.records.iter().map(|record| record.draft.evidence),
+            &mut scored
+                .records
+                .iter()
+                .map(|record| record.draft.charge().evidence),
         ));
         grown |= levels.bucket.learn(scored.bucket_time.evidence);
         for index in 0..self.job.influencers.len() as u16 {
@@ -421,7 +425,7 @@ impl Rollup {
                     .influencers
                     .iter()
                     .filter(|one| one.field == index)
-                    .map(|one| one.node.evidence),
+                    .map(|one| one.charge.evidence),
             ));
             grown |= field.learn(scored.fields.get(&index).map_or(0.0, |node| node.evidence));
         }
@@ -500,6 +504,8 @@ impl Rollup {
                 .collect(),
             model_bytes: size.model_bytes,
             series: size.series,
+            refused_series: size.refused_series,
+            refused_growth: size.refused_growth,
         }
     }
 }

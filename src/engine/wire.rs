@@ -114,7 +114,7 @@ pub enum StageMessage {
 #[error("not a stage message of this build: {0}")]
 pub struct WireError(String);
 
-const WIRE_VERSION: u8 = 2;
+const WIRE_VERSION: u8 = 3;
 const PLAIN: u8 = 0;
 const ZSTD: u8 = 1;
 /// Smaller bodies gain too little.

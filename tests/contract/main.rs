@@ -7,7 +7,7 @@ mod values;
 
 use std::fmt::Debug;
 use tidewatch::config::{Family, Function, Side};
-use tidewatch::engine::model::{Kind, Model, Sample, Verdict};
+use tidewatch::engine::model::{Kind, Model, Room, Sample, Verdict};
 use tidewatch::time::{BucketSpan, EventTime};
 use values::{Draw, Values};
 
@@ -45,6 +45,7 @@ contract!(series_model: tidewatch::engine::model::SeriesModel:
     bounds_are_finite_and_hold_what_is_typical,
     fewer_measurements_never_make_a_mean_less_likely,
     memory_is_bounded,
+    without_room_no_byte_is_taken_and_learning_goes_on,
     what_repeats_becomes_normal,
     a_lasting_shift_of_level_is_accepted_within_twenty_buckets,
     a_spike_after_a_calm_day_is_unusual,
@@ -72,6 +73,7 @@ fn kinds(spans: &[i64]) -> Vec<Kind> {
                     side,
                     counting: family.is_counting(),
                     averages,
+                    joined: family.is_counting(),
                     span: BucketSpan::from_seconds(seconds).expect("a span"),
                 };
                 if !kinds.contains(&kind) {
@@ -94,6 +96,7 @@ struct Life<M> {
     model: M,
     kind: Kind,
     bucket: i64,
+    room: Room,
 }
 
 impl<M: Model + Debug> Life<M> {
@@ -102,6 +105,7 @@ impl<M: Model + Debug> Life<M> {
             model: M::new(),
             kind: *kind,
             bucket: 0,
+            room: Room::unlimited(),
         }
     }
 
@@ -139,7 +143,8 @@ impl<M: Model + Debug> Life<M> {
     /// Judges the next bucket's value, then learns it.
     fn live(&mut self, value: f64) -> Option<Verdict> {
         let (sample, verdict) = (self.sample(value), self.judge(value));
-        self.model.learn(&self.kind, &sample, verdict.as_ref());
+        self.model
+            .learn(&self.kind, &sample, verdict.as_ref(), &mut self.room);
         self.bucket += 1;
         verdict
     }
@@ -502,6 +507,42 @@ fn memory_is_bounded<M: Model + Debug>() {
         assert!(
             grown <= at_3_000 && grown <= BYTES_MOST,
             "{name}, {kind:?}: {at_3_000} bytes, then {grown}"
+        );
+    }
+}
+
+fn without_room_no_byte_is_taken_and_learning_goes_on<M: Model + Debug>() {
+    every_case(&SPANS_S, LIFE, |kind, values| {
+        // Room ends at different ages; what was granted is all that the model has grown by.
+        for (at_age, bytes) in [(0, 0), (3, 0), (30, 0), (200, 0), (0, 1000), (20, 2000)] {
+            let mut life = Life::<M>::new(kind);
+            let mut kept = 0;
+            for (age, &x) in values.iter().take(400).enumerate() {
+                if age == at_age {
+                    kept = life.model.memory_bytes();
+                    life.room = Room::of(bytes);
+                }
+                life.live(x);
+                let now = life.model.memory_bytes();
+                assert!(
+                    age < at_age || now <= kept + bytes as usize,
+                    "{kept} bytes and {bytes}, then {now}"
+                );
+            }
+        }
+    });
+    // A level is learnt and a spike noticed in the room of a newborn.
+    for kind in kinds(&USUAL_SPAN_S) {
+        let mut life = Life::<M>::new(&kind);
+        life.room = Room::of(0);
+        life.live_all(&calm(&kind, 300, 5));
+        let (usual, unusual) = (100.0, 100.0 + 100.0 * toward(&kind));
+        let usual = life.judge(usual).expect("known");
+        let unusual = life.judge(unusual.max(0.0)).expect("known");
+        assert!((usual.typical - 100.0).abs() < 10.0, "{kind:?}: {usual:?}");
+        assert!(
+            usual.evidence < 1.0 && unusual.evidence > 3.0 && unusual.ln_probability < -7.0,
+            "{kind:?}: {usual:?}, {unusual:?}"
         );
     }
 }

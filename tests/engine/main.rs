@@ -3,4 +3,5 @@
 mod placement;
 mod states;
 mod support;
+mod together;
 mod verdicts;

@@ -203,7 +203,7 @@ pub(crate) fn staged(
         queues.push(queue);
     }
     let mut judges: Vec<Judge> = (0..shards)
-        .map(|shard| Judge::new(job.clone(), shard, ids.clone()))
+        .map(|shard| Judge::new(job.clone(), shard, ids.clone()).among(shards))
         .collect();
     let mut rollup = Rollup::new(job.clone(), shard_ids.clone());
     let mut lines = Vec::new();
@@ -256,7 +256,7 @@ pub(crate) fn keyed(job: &Arc<Job>, events: &[Happening], inputs: usize) -> Vec<
     let mut rollup = Rollup::new(job.clone(), ids.clone());
     let mut lines = Vec::new();
     for (input, id) in ids.iter().enumerate() {
-        let mut pair = Keyed::new(job.clone(), id.clone());
+        let mut pair = Keyed::new(job.clone(), id.clone()).among(inputs as u16);
         let mut outputs = Vec::new();
         for event in events
             .iter()

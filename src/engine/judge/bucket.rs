@@ -2,13 +2,13 @@
 //!
 //! Holds: what is said is a function of the bucket's contents and of what was learnt before; an interim bucket teaches nothing.
 
-use super::rarity::{self, Rarity};
-use super::series::{Context, FeatureKind, Finding, Mode, Series};
+use super::entity::{self, Entities, Seat, entity_id};
+use super::rarity::{Rare, Rarity};
+use super::series::{Context, FeatureKind, Finding, Judged, Mode, Series};
 use super::{Judge, PartialBucket, VOLUME_GAIN, measurements};
 use crate::config::{Family, Side};
-use crate::engine::wire::{ClosedBucket, SeriesKey};
+use crate::engine::wire::{ClosedBucket, SeriesBucket, SeriesKey};
 use crate::time::{BucketStart, EventTime, Finality};
-use std::collections::btree_map::Entry;
 
 impl Judge {
     pub(super) fn judge_bucket(
@@ -27,6 +27,7 @@ impl Judge {
             },
         );
         let middle = EventTime(start.millis() + self.job.bucket_span.millis() / 2);
+        let refused_before = self.state.size.refusals();
         if learns {
             self.state.buckets += 1;
             partial.counts = std::mem::take(&mut self.state.carried);
@@ -40,11 +41,10 @@ impl Judge {
                 partial.counts.add(&closed.counts);
             }
         }
-        self.judge_present(start, middle, closed, mode, &mut partial);
-        self.judge_absent(start, middle, closed, mode, &mut partial);
+        self.judge_series(start, middle, closed, mode, &mut partial);
         if learns {
-            self.prune(start);
-            self.count_size();
+            let pruned = self.prune(start);
+            self.count_size(refused_before, pruned);
         }
         partial.size = self.state.size;
         partial
@@ -56,119 +56,161 @@ impl Judge {
         partial
     }
 
-    /// Series with an event in the bucket.
-    fn judge_present(
-        &mut self,
-        start: BucketStart,
-        middle: EventTime,
-        closed: Option<&ClosedBucket>,
-        mode: Mode,
-        partial: &mut PartialBucket,
-    ) {
-        let Some(closed) = closed else { return };
-        let learns = matches!(mode, Mode::Learn);
-        let rarity = Rarity::of(closed, &self.state.series, |group| {
-            self.judges_rarity(group)
-        });
-        let mut refused = false;
+    /// Makes room for the series that are seen for the first time; counts those that could not be taken in.
+    fn admit(&mut self, start: BucketStart, closed: &ClosedBucket) {
+        let size = &mut self.state.size;
         for bucket in &closed.series {
-            let group = usize::from(bucket.group);
-            let size = &mut self.state.size;
-            let mut stranger;
-            let series = match self.state.series.entry((bucket.group, bucket.key.clone())) {
-                Entry::Occupied(known) => known.into_mut(),
-                Entry::Vacant(room) if learns => {
-                    if size.model_bytes >= self.job.model_memory_limit_bytes {
-                        refused = true;
-                        continue;
-                    }
-                    room.insert(Series::new(self.kinds[group].len(), start))
-                }
-                Entry::Vacant(_) => {
-                    stranger = Series::new(self.kinds[group].len(), start);
-                    &mut stranger
-                }
-            };
-            let rare = rarity.of_series(bucket, series.present);
-            let context = Context {
-                job: &self.job,
-                group: &self.layout.groups[group],
-                kinds: &self.kinds[group],
-                middle,
-                tell_all: rare.is_some(),
-            };
-            let frequent = series.is_frequent(start, self.job.bucket_span);
-            let findings = series.judge(
-                &context,
-                &bucket.key,
-                Some(bucket),
-                mode,
-                &mut partial.plots,
-            );
-            if learns {
-                series.last_seen = start;
-                series.present = series.present.saturating_add(1);
-                let bytes = series.count_bytes(&bucket.key);
-                size.model_bytes = size.model_bytes - series.bytes + bytes;
-                series.bytes = bytes;
-            }
-            self.tell(findings, bucket.group, &bucket.key, frequent, rare, partial);
-        }
-        self.state.size.allocation_failures += u64::from(refused);
-    }
-
-    /// Known series without an event, where that is a value.
-    fn judge_absent(
-        &mut self,
-        start: BucketStart,
-        middle: EventTime,
-        closed: Option<&ClosedBucket>,
-        mode: Mode,
-        partial: &mut PartialBucket,
-    ) {
-        let mut findings_of: Vec<(u16, SeriesKey, bool, Vec<Finding>)> = Vec::new();
-        let present = |id: &(u16, SeriesKey)| {
-            closed.is_some_and(|closed| {
-                closed
-                    .series
-                    .binary_search_by(|one| (one.group, &one.key).cmp(&(id.0, &id.1)))
-                    .is_ok()
-            })
-        };
-        for (id, series) in &mut self.state.series {
-            let group = usize::from(id.0);
-            let kinds = &self.kinds[group];
-            let seen = if matches!(mode, Mode::Learn) {
-                series.last_seen == start
-            } else {
-                present(id)
-            };
-            if seen
-                || !(kinds.iter().any(FeatureKind::samples_empty_buckets)
-                    || self.job.model_plot.is_some())
-            {
+            let id = (bucket.group, bucket.key.clone());
+            if self.state.series.contains_key(&id) {
                 continue;
             }
-            let context = Context {
-                job: &self.job,
-                group: &self.layout.groups[group],
-                kinds,
-                middle,
-                tell_all: false,
-            };
-            let findings = series.judge(&context, &id.1, None, mode, &mut partial.plots);
-            let frequent = series.is_frequent(start, self.job.bucket_span);
-            if matches!(mode, Mode::Learn) {
-                let bytes = series.count_bytes(&id.1);
-                self.state.size.model_bytes = self.state.size.model_bytes - series.bytes + bytes;
-                series.bytes = bytes;
+            let features = self.kinds[usize::from(bucket.group)].len();
+            let bytes = Series::bytes_when_new(features, &bucket.key);
+            if !self.budget.admits(size, bytes) {
+                size.refused_series += 1;
+                continue;
             }
-            if !findings.is_empty() {
-                findings_of.push((id.0, id.1.clone(), frequent, findings));
-            }
+            size.model_bytes += bytes;
+            let mut series = Series::new(features, start);
+            series.bytes = bytes;
+            self.state.series.insert(id, series);
         }
-        for (group, key, frequent, findings) in findings_of {
-            self.tell(findings, group, &key, frequent, None, partial);
+    }
+
+    /// Every series with an event in the bucket, and the known ones without where that is a value, entity by entity.
+    fn judge_series(
+        &mut self,
+        start: BucketStart,
+        middle: EventTime,
+        closed: Option<&ClosedBucket>,
+        mode: Mode,
+        partial: &mut PartialBucket,
+    ) {
+        let rarity = closed.map(|closed| {
+            let wanted = |group| self.judges_rarity(group);
+            Rarity::of(closed, &self.state.series, wanted)
+        });
+        let rare = |bucket: &SeriesBucket, present| rarity.as_ref()?.of_series(bucket, present);
+        if let (Mode::Learn, Some(closed)) = (mode, closed) {
+            self.admit(start, closed);
+        }
+        let mut series_of = std::mem::take(&mut self.state.series);
+        let mut entities = std::mem::take(&mut self.state.entities);
+        let mut present = closed
+            .map_or(&[][..], |closed| &closed.series)
+            .iter()
+            .peekable();
+        let mut seats: Vec<Seat<'_>> = Vec::new();
+        for (id, series) in &mut series_of {
+            let (group, key) = (id.0, &id.1);
+            let place = |bucket: &&SeriesBucket| (bucket.group, &bucket.key).cmp(&(group, key));
+            while let Some(stranger) = present.next_if(|bucket| place(bucket).is_lt()) {
+                self.tell_stranger(stranger, rare(stranger, 0), mode, partial);
+            }
+            let bucket = present.next_if(|bucket| place(bucket).is_eq());
+            let kinds = &self.kinds[usize::from(group)];
+            let is_value = kinds.iter().any(FeatureKind::samples_empty_buckets);
+            if bucket.is_none() && !is_value && self.job.model_plot.is_none() {
+                continue;
+            }
+            if seats
+                .first()
+                .is_some_and(|first| !first.is_beside(group, key))
+            {
+                self.judge_entity(&mut seats, &mut entities, (start, middle), mode, partial);
+            }
+            seats.push(Seat {
+                group,
+                key,
+                bucket,
+                rare: bucket.and_then(|bucket| rare(bucket, series.present)),
+                series,
+            });
+        }
+        self.judge_entity(&mut seats, &mut entities, (start, middle), mode, partial);
+        for stranger in present {
+            self.tell_stranger(stranger, rare(stranger, 0), mode, partial);
+        }
+        (self.state.series, self.state.entities) = (series_of, entities);
+    }
+
+    /// Judges the series of one entity: each for itself, then together; tells of them, and teaches them.
+    fn judge_entity(
+        &mut self,
+        seats: &mut Vec<Seat<'_>>,
+        entities: &mut Entities,
+        (start, middle): (BucketStart, EventTime),
+        mode: Mode,
+        partial: &mut PartialBucket,
+    ) {
+        let Some(first) = seats.first() else { return };
+        let (group, learns) = (first.group, matches!(mode, Mode::Learn));
+        let (kinds, span) = (&self.kinds[usize::from(group)], self.job.bucket_span);
+        let context = |tell_all| Context {
+            job: &self.job,
+            group: &self.layout.groups[usize::from(group)],
+            kinds,
+            middle,
+            tell_all,
+        };
+        let judge = |seat: &Seat<'_>| {
+            let plots = &mut partial.plots;
+            let context = context(false);
+            seat.series
+                .judge(&context, seat.key, seat.bucket, mode, plots)
+        };
+        let judged: Vec<Vec<Judged>> = seats.iter().map(judge).collect();
+        let is_joined = kinds.iter().any(|kind| kind.kind.joined);
+        let blame = is_joined
+            .then(|| entities.get(&entity_id(first)))
+            .flatten()
+            .and_then(|entity| entity.judge(&judged, middle, span));
+        if let Some(blame) = &blame {
+            partial.judged.add(blame.charge());
+        }
+        if is_joined && learns {
+            let mut room = self.budget.room(&self.state.size);
+            if let Some(entity) = entity::known_or_new(entities, first, start, &mut room) {
+                let before = entity.bytes;
+                entity.learn(blame.as_ref(), (start, middle), span, &mut room);
+                self.state.size.model_bytes += entity.bytes - before;
+            }
+            self.state.size.refused_growth += u64::from(room.has_refused());
+        }
+        for (seat, judged) in seats.drain(..).zip(judged) {
+            let Seat {
+                key,
+                series,
+                bucket,
+                rare,
+                ..
+            } = seat;
+            let context = context(rare.is_some());
+            let frequent = series.is_frequent(start, span);
+            let findings = series.findings(&context, key, bucket, &judged, blame.as_ref());
+            if learns {
+                let mut room = self.budget.room(&self.state.size);
+                series.learn(&context, bucket, &judged, &mut room);
+                if bucket.is_some() {
+                    series.last_seen = start;
+                    series.present = series.present.saturating_add(1);
+                }
+                self.state.size.recount(series, key, &room);
+            }
+            self.tell(findings, group, key, frequent, rare, partial);
+        }
+    }
+
+    /// A series that nothing is known of, in a bucket that is still open: it may be rare at least. In a closed one it was refused.
+    fn tell_stranger(
+        &self,
+        bucket: &SeriesBucket,
+        rare: Option<Rare>,
+        mode: Mode,
+        partial: &mut PartialBucket,
+    ) {
+        if matches!(mode, Mode::Interim(_)) {
+            self.tell(Vec::new(), bucket.group, &bucket.key, false, rare, partial);
         }
     }
 
@@ -179,7 +221,7 @@ impl Judge {
         group: u16,
         key: &SeriesKey,
         frequent: bool,
-        rarity: Option<rarity::Rare>,
+        rarity: Option<Rare>,
         partial: &mut PartialBucket,
     ) {
         let mut told = findings;
@@ -190,7 +232,7 @@ impl Judge {
             if frequent && self.job.detectors[finding.detector].exclude_frequent_by {
                 continue;
             }
-            partial.judged.add(finding.ln_probability, finding.evidence);
+            partial.judged.add(finding.alone);
             partial.records.extend(finding.draft);
         }
     }
@@ -212,13 +254,7 @@ impl Judge {
     }
 
     /// Joins the rarity of a by value to the findings of detectors that look at it; a value never seen has no other finding.
-    fn add_rarity(
-        &self,
-        findings: &mut Vec<Finding>,
-        group: u16,
-        key: &SeriesKey,
-        rare: &rarity::Rare,
-    ) {
+    fn add_rarity(&self, findings: &mut Vec<Finding>, group: u16, key: &SeriesKey, rare: &Rare) {
         let specs = &self.layout.groups[usize::from(group)].features;
         for spec in specs
             .iter()

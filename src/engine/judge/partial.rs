@@ -1,8 +1,8 @@
 //! What a judge says of one bucket: the records it found, and of everything else only what the aggregate needs.
 
 use crate::engine::feature::Statistic;
-use crate::engine::probability::Aggregate;
-use crate::engine::result::DataCounts;
+use crate::engine::probability::{Aggregate, Charge};
+use crate::engine::result::{DataCounts, MemoryStatus};
 use crate::engine::wire::SeriesKey;
 use crate::time::{BucketStart, Finality};
 use serde::{Deserialize, Serialize};
@@ -42,7 +42,7 @@ impl PartialBucket {
 /// The size of a shard's models.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ShardSize {
-    /// Bytes of all models and keys.
+    /// Bytes of all models and keys: exact, and never more than the shard's share of the limit.
     pub model_bytes: u64,
     /// Series.
     pub series: u64,
@@ -50,8 +50,21 @@ pub struct ShardSize {
     pub by_values: u64,
     /// Partition values over all splits (1 for a split without a partition field).
     pub partitions: u64,
-    /// Buckets in which a new series was refused for want of memory.
+    /// Buckets in which something was refused for want of memory.
     pub allocation_failures: u64,
+    /// How often: a new series that was not judged in a bucket counts once for each.
+    pub refused_series: u64,
+    /// Likewise a known series that learnt without what it had asked for.
+    pub refused_growth: u64,
+    /// How near the limit is.
+    pub status: MemoryStatus,
+}
+
+impl ShardSize {
+    /// Everything refused so far.
+    pub fn refusals(&self) -> u64 {
+        self.refused_series + self.refused_growth
+    }
 }
 
 /// What may become a record.
@@ -69,14 +82,14 @@ pub struct RecordDraft {
     pub typical: f64,
     /// The central 95 % interval.
     pub bounds: (f64, f64),
-    /// ln p, all views together.
-    pub ln_probability: f64,
     /// ln p of the bucket alone.
     pub ln_single: f64,
     /// ln p of the last dozen buckets, when known.
     pub ln_multi: Option<f64>,
-    /// Nats.
-    pub evidence: f64,
+    /// What the series shows by itself.
+    pub alone: Charge,
+    /// What the series of its entity show together, as far as this one is to blame.
+    pub together: Option<TogetherCharge>,
     /// Values the model had seen.
     pub history: u32,
     /// Whether the bucket held fewer measurements than usual.
@@ -89,6 +102,25 @@ pub struct RecordDraft {
     pub relative_rarity: Option<f64>,
     /// Who is to blame: (influencer index, value, influence), by falling influence within an influencer.
     pub influencers: Vec<(u16, Arc<str>, f64)>,
+}
+
+impl RecordDraft {
+    /// What is held against the value, by itself or together with its like.
+    pub fn charge(&self) -> Charge {
+        self.together
+            .map_or(self.alone, |together| self.alone.or(together.charge))
+    }
+}
+
+/// A series' part in what the series of its entity show together.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct TogetherCharge {
+    /// The charge, times the series' share of the blame.
+    pub charge: Charge,
+    /// The share, 0..=1: against the series that is most to blame.
+    pub share: f64,
+    /// Series that were judged together.
+    pub series: u32,
 }
 
 /// One model plot.

@@ -7,6 +7,7 @@
 use super::partial::RecordDraft;
 use super::series::{Finding, LN_RECORD, Series};
 use crate::engine::feature::Statistic;
+use crate::engine::probability::Charge;
 use crate::engine::wire::{ClosedBucket, SeriesBucket, SeriesKey, Share};
 use std::collections::BTreeMap;
 use std::f64::consts::LN_2;
@@ -127,18 +128,21 @@ fn company(bucket: &SeriesBucket) -> Vec<(u16, Arc<str>, f64)> {
 }
 
 impl Rare {
-    /// Evidence, nats: the chance that a block of buckets shows so rare a value.
-    fn evidence(&self) -> f64 {
-        (-self.ln_probability - LN_BLOCK).max(0.0)
+    /// ln p, and as evidence the chance that a block of buckets shows so rare a value.
+    fn charge(&self) -> Charge {
+        Charge {
+            ln_probability: self.ln_probability,
+            evidence: (-self.ln_probability - LN_BLOCK).max(0.0),
+        }
     }
 
     /// Takes the rarity into a finding on the count: the less likely of the two, having looked twice.
     pub(super) fn join(&self, finding: &mut Finding) {
-        let joined = (self.ln_probability.min(finding.ln_probability) + LN_2).min(0.0);
-        let evidence = finding.evidence.max(self.evidence());
-        (finding.ln_probability, finding.evidence) = (joined, evidence);
+        let mut joined = self.charge().or(finding.alone);
+        joined.ln_probability = (joined.ln_probability + LN_2).min(0.0);
+        finding.alone = joined;
         if let Some(draft) = &mut finding.draft {
-            (draft.ln_probability, draft.evidence) = (joined, evidence);
+            draft.alone = joined;
             draft.relative_rarity = Some(self.relative);
             draft.first_occurrence = self.first;
         }
@@ -151,7 +155,6 @@ impl Rare {
         key: &SeriesKey,
         mut influencers: Vec<(u16, Arc<str>, f64)>,
     ) -> Finding {
-        let evidence = self.evidence();
         influencers.extend(self.company.iter().cloned());
         influencers.sort_by_key(|one| one.0);
         let draft = RecordDraft {
@@ -161,10 +164,10 @@ impl Rare {
             actual: self.count,
             typical: 0.0,
             bounds: (0.0, 0.0),
-            ln_probability: self.ln_probability,
+            alone: self.charge(),
+            together: None,
             ln_single: self.ln_probability,
             ln_multi: None,
-            evidence,
             history: 0,
             incomplete: false,
             anomaly: (0, 0.0),
@@ -174,8 +177,7 @@ impl Rare {
         };
         Finding {
             detector,
-            ln_probability: self.ln_probability,
-            evidence,
+            alone: self.charge(),
             draft: Some(draft),
         }
     }

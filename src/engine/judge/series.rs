@@ -1,10 +1,14 @@
 //! One series in front of the judge: its models, and what is said of one bucket of it.
 
-use super::partial::{PlotDraft, RecordDraft};
+use super::memory::{map_bytes, text_bytes};
+use super::partial::{PlotDraft, RecordDraft, TogetherCharge};
 use crate::config::{Family, Job, Side};
 use crate::engine::feature::{Accumulator, Group, Statistic};
 use crate::engine::influence::{Case, INFLUENCE_MIN};
-use crate::engine::model::{Kind, Model, Sample, SeriesModel, Verdict};
+use crate::engine::model::evidence::ln_probability_of;
+use crate::engine::model::together::Joint;
+use crate::engine::model::{Kind, Model, Room, Sample, SeriesModel, Verdict};
+use crate::engine::probability::Charge;
 use crate::engine::wire::{SeriesBucket, SeriesKey, Share};
 use crate::time::{BucketStart, EventTime};
 use serde::{Deserialize, Serialize};
@@ -13,6 +17,10 @@ use std::sync::Arc;
 /// Records are drafted below this probability (results.md 3.12), or from this much evidence on.
 pub(super) const LN_RECORD: f64 = -3.352_407_217_330_787; // ln 0.035
 const EVIDENCE_RECORD: f64 = 2.0;
+/// Of what an entity's series show together, a series is told of that bears this share of the most blamed one's part.
+const SHARE_RECORD: f64 = 0.02;
+/// What evidence of a second channel has to show more than that of the first, nats.
+const SECOND_CHANNEL: f64 = 3.0;
 /// `exclude_frequent`: present in more than this share of the buckets, of so many at least.
 const FREQUENT_SHARE: f64 = 0.1;
 const FREQUENT_BUCKETS_MIN: i64 = 50;
@@ -27,7 +35,7 @@ pub(super) struct Series {
     /// One a feature of the group.
     models: Vec<SeriesModel>,
     /// First bucket with an event.
-    born: BucketStart,
+    pub(super) born: BucketStart,
     /// Last bucket with an event.
     pub(super) last_seen: BucketStart,
     /// Buckets with an event.
@@ -54,22 +62,68 @@ pub(super) enum Mode {
 }
 
 /// One judged feature.
-struct Judged {
+pub(super) struct Judged {
     at: usize,
     sample: Sample,
-    verdict: Verdict,
+    pub(super) verdict: Verdict,
+}
+
+/// What the series of an entity show together, and the largest part that one of them has in it.
+pub(super) struct Blame {
+    pub(super) joint: Joint,
+    pub(super) largest: f64,
+}
+
+impl Blame {
+    /// The part of one feature.
+    fn of(&self, verdict: &Verdict) -> TogetherCharge {
+        let blame = self.joint.blame(&verdict.deviation);
+        let share = if blame > 0.0 {
+            blame / self.largest
+        } else {
+            0.0
+        };
+        let evidence = self.joint.said * share;
+        TogetherCharge {
+            charge: Charge {
+                ln_probability: ln_probability_of(evidence),
+                evidence,
+            },
+            share,
+            series: self.joint.members,
+        }
+    }
+
+    /// The part of the most blamed of these features, if it is worth telling.
+    fn of_all(&self, features: &[Judged]) -> Option<TogetherCharge> {
+        let parts = features.iter().map(|one| self.of(&one.verdict));
+        parts
+            .max_by(|a, b| a.share.total_cmp(&b.share))
+            .filter(|part| self.joint.said >= EVIDENCE_RECORD && part.share >= SHARE_RECORD)
+    }
+
+    /// What a series shows by itself, when n were looked at: n chances of being far out ask for ln n more (Bonferroni), and the more of
+    /// them there are, the more their judgement together is the first channel and this one the second. Two are no crowd.
+    fn discount(&self, alone: Charge) -> Charge {
+        let n = f64::from(self.joint.members);
+        let handicap = n.ln() + SECOND_CHANNEL * (1.0 - 2.0 / n);
+        Charge {
+            ln_probability: (alone.ln_probability + n.ln()).min(0.0),
+            evidence: (alone.evidence - handicap).max(0.0),
+        }
+    }
 }
 
 /// What is to be said of one detector's view of a series.
 pub(super) struct Finding {
     pub(super) detector: usize,
-    pub(super) ln_probability: f64,
-    pub(super) evidence: f64,
+    pub(super) alone: Charge,
     pub(super) draft: Option<RecordDraft>,
 }
 
 impl FeatureKind {
     pub(super) fn all(job: &Job, group: &Group) -> Vec<FeatureKind> {
+        let joined = is_joined(group);
         let of = |spec: &crate::engine::feature::FeatureSpec| {
             let function = job.detectors[usize::from(spec.detector)].function;
             let side = match (function.family, spec.statistic) {
@@ -81,6 +135,7 @@ impl FeatureKind {
                 side,
                 counting: function.family.is_counting(),
                 averages: matches!(spec.statistic, Statistic::Mean | Statistic::Median),
+                joined,
                 span: job.bucket_span,
             };
             FeatureKind {
@@ -135,6 +190,17 @@ impl FeatureKind {
     }
 }
 
+/// Bytes of a series' key and of its place in the map.
+fn bytes_around(key: &SeriesKey) -> usize {
+    map_bytes::<(u16, SeriesKey), Series>() + text_bytes(&key.partition) + text_bytes(&key.by)
+}
+
+/// Whether a partition value of this group has several series, to be judged together: one a by value, or one a detector.
+pub(super) fn is_joined(group: &Group) -> bool {
+    let detectors = group.features.chunk_by(|a, b| a.detector == b.detector);
+    group.by.is_some() || detectors.count() > 1
+}
+
 impl Series {
     pub(super) fn new(features: usize, at: BucketStart) -> Series {
         Series {
@@ -152,26 +218,26 @@ impl Series {
         f64::from(self.present) > FREQUENT_SHARE * lived as f64
     }
 
-    /// Bytes of the models and their bookkeeping; `key` is counted twice, as map key and as it travels.
+    /// Bytes of the models, of the texts of the key, and of the series' place in the judge's ordered map.
     pub(super) fn count_bytes(&self, key: &SeriesKey) -> u64 {
-        let text = |part: &Option<Arc<str>>| part.as_ref().map_or(0, |text| text.len() + 16);
         let models: usize = self.models.iter().map(Model::memory_bytes).sum();
-        (models
-            + size_of::<Series>()
-            + size_of::<SeriesKey>()
-            + text(&key.partition)
-            + text(&key.by)) as u64
+        (models + bytes_around(key)) as u64
     }
 
-    /// Judges one bucket (`bucket` is `None` when the series had no event in it), learns it if the mode says so, and says one finding a detector.
+    /// The same of a series that has learnt nothing.
+    pub(super) fn bytes_when_new(features: usize, key: &SeriesKey) -> u64 {
+        (features * SeriesModel::new().memory_bytes() + bytes_around(key)) as u64
+    }
+
+    /// Judges one bucket, feature by feature; `bucket` is `None` when the series had no event in it.
     pub(super) fn judge(
-        &mut self,
+        &self,
         context: &Context<'_>,
         key: &SeriesKey,
         bucket: Option<&SeriesBucket>,
         mode: Mode,
         plots: &mut Vec<PlotDraft>,
-    ) -> Vec<Finding> {
+    ) -> Vec<Judged> {
         let mut judged: Vec<Judged> = Vec::with_capacity(self.models.len());
         for (at, (kind, model)) in context.kinds.iter().zip(&self.models).enumerate() {
             let cell = bucket.map(|bucket| &bucket.cells[at]);
@@ -202,14 +268,17 @@ impl Series {
                 });
             }
         }
-        let findings = self.findings(context, key, bucket, &judged);
-        if matches!(mode, Mode::Learn) {
-            self.learn(context, bucket, &judged);
-        }
-        findings
+        judged
     }
 
-    fn learn(&mut self, context: &Context<'_>, bucket: Option<&SeriesBucket>, judged: &[Judged]) {
+    /// Learns the bucket that was judged, growing within the room.
+    pub(super) fn learn(
+        &mut self,
+        context: &Context<'_>,
+        bucket: Option<&SeriesBucket>,
+        judged: &[Judged],
+        room: &mut Room,
+    ) {
         for (at, (kind, model)) in context.kinds.iter().zip(&mut self.models).enumerate() {
             let cell = bucket.map(|bucket| &bucket.cells[at]);
             if let Some(sample) = kind.sample(context.middle, cell) {
@@ -217,18 +286,19 @@ impl Series {
                     .iter()
                     .find(|one| one.at == at)
                     .map(|one| &one.verdict);
-                model.learn(&kind.kind, &sample, verdict);
+                model.learn(&kind.kind, &sample, verdict, room);
             }
         }
     }
 
     /// One finding a detector: the probability is that of its least probable feature, the record tells of its most unusual one.
-    fn findings(
+    pub(super) fn findings(
         &self,
         context: &Context<'_>,
         key: &SeriesKey,
         bucket: Option<&SeriesBucket>,
         judged: &[Judged],
+        blame: Option<&Blame>,
     ) -> Vec<Finding> {
         let mut findings = Vec::with_capacity(judged.len());
         let mut rest = judged;
@@ -266,14 +336,24 @@ impl Series {
             };
             // A detector with several features has looked several times.
             let ln_probability = (least.verdict.ln_probability + (own.len() as f64).ln()).min(0.0);
-            let told =
-                context.tell_all || ln_probability < LN_RECORD || evidence >= EVIDENCE_RECORD;
-            let draft =
-                told.then(|| self.draft(context, key, bucket, most, ln_probability, evidence));
-            findings.push(Finding {
-                detector,
+            let alone = Charge {
                 ln_probability,
                 evidence,
+            };
+            let together = blame.and_then(|blame| blame.of_all(own));
+            let discounted = blame.map_or(alone, |blame| blame.discount(alone));
+            let told = context.tell_all
+                || together.is_some()
+                || discounted.ln_probability < LN_RECORD
+                || discounted.evidence >= EVIDENCE_RECORD;
+            let draft = told.then(|| RecordDraft {
+                alone: discounted,
+                together,
+                ..self.draft(context, key, bucket, most)
+            });
+            findings.push(Finding {
+                detector,
+                alone,
                 draft,
             });
         }
@@ -286,8 +366,6 @@ impl Series {
         key: &SeriesKey,
         bucket: Option<&SeriesBucket>,
         judged: &Judged,
-        ln_probability: f64,
-        evidence: f64,
     ) -> RecordDraft {
         let (kind, verdict) = (&context.kinds[judged.at], &judged.verdict);
         RecordDraft {
@@ -297,10 +375,10 @@ impl Series {
             actual: judged.sample.value,
             typical: verdict.typical,
             bounds: self.models[judged.at].bounds(&kind.kind, &judged.sample, verdict.typical),
-            ln_probability,
+            alone: Charge::default(),
+            together: None,
             ln_single: verdict.ln_single,
             ln_multi: verdict.ln_multi,
-            evidence,
             history: verdict.history,
             incomplete: verdict.incomplete,
             anomaly: (verdict.anomaly_buckets, verdict.anomaly_error),
@@ -406,16 +484,8 @@ impl Context<'_> {
     }
 
     fn plots(&self, key: &SeriesKey) -> bool {
-        self.job.model_plot.as_ref().is_some_and(|plot| {
-            let named = |value: &Option<Arc<str>>| {
-                value.as_deref().is_some_and(|value| {
-                    plot.terms
-                        .as_ref()
-                        .is_some_and(|terms| terms.iter().any(|term| term == value))
-                })
-            };
-            plot.terms.is_none() || named(&key.by) || named(&key.partition)
-        })
+        let plot = self.job.model_plot.as_ref();
+        plot.is_some_and(|plot| plot.includes(key.by.as_deref(), key.partition.as_deref()))
     }
 }
 

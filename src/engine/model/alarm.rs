@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 
 /// What of the evidence is said: an alarm is given at its onset, stays up while its cause lasts, and is not given again for the like of it.
 ///
-/// For eight hours (24 buckets at least) after evidence was said, only what exceeds it by [`LOUDER`] is said in full. Until then an alarm stays up,
+/// For a while ([`Hold`]) after evidence was said, only what exceeds it so many times is said in full. Until then an alarm stays up,
 /// fading, while each value is plainly unusual to the forecast too ([`LN_LASTS`]), and never rises; what comes back after it was over is said at [`AGAIN`],
 /// and a value that the forecast calls usual at nothing. So a lasting change ends its alarm when the forecast has followed it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -22,8 +22,6 @@ pub struct Alarm {
     ongoing: f32,
 }
 
-/// How much more is worth saying anew.
-const LOUDER: f64 = 4.0 / 3.0;
 /// What the return of an alarm that was over counts.
 const AGAIN: f64 = 0.5;
 /// Below this ln p an alarm goes on: ln 0.001.
@@ -34,10 +32,36 @@ const LN_USUAL: f64 = -2.995_732_273_553_991;
 const FADE: f64 = 0.95;
 const HOLD_MS: i64 = 8 * HOUR_MS;
 
+/// For how long, and against how much more, what was said lately silences the like of it.
+#[derive(Clone, Copy, Debug)]
+pub struct Hold {
+    ms: i64,
+    /// So many times as much is worth saying anew.
+    louder: f64,
+}
+
+impl Hold {
+    /// Of one series: eight hours, or a block of buckets where that is longer.
+    pub fn of_series(span: BucketSpan) -> Hold {
+        Hold {
+            ms: HOLD_MS.max(i64::from(BLOCK_BUCKETS) * span.millis()),
+            louder: 4.0 / 3.0,
+        }
+    }
+
+    /// Of an entity of several series: a block of buckets. It has many ailments, and one must not silence the next for hours.
+    pub fn of_entity(span: BucketSpan) -> Hold {
+        Hold {
+            ms: i64::from(BLOCK_BUCKETS) * span.millis(),
+            louder: 1.2,
+        }
+    }
+}
+
 impl Alarm {
     /// What is said of `evidence` at `at`; `ln_tail` is what the forecast's distribution says of the value.
-    pub fn said(&self, evidence: f64, ln_tail: f64, at: EventTime, span: BucketSpan) -> f64 {
-        if evidence > LOUDER * self.peak_within(at, span) {
+    pub fn said(&self, evidence: f64, ln_tail: f64, at: EventTime, hold: Hold) -> f64 {
+        if evidence > hold.louder * self.peak_within(at, hold) {
             evidence
         } else if self.goes_on(ln_tail) {
             FADE * f64::from(self.ongoing)
@@ -49,15 +73,8 @@ impl Alarm {
     }
 
     /// Remembers what was said of `evidence`.
-    pub fn learn(
-        &mut self,
-        evidence: f64,
-        said: f64,
-        ln_tail: f64,
-        at: EventTime,
-        span: BucketSpan,
-    ) {
-        if evidence > LOUDER * self.peak_within(at, span) {
+    pub fn learn(&mut self, evidence: f64, said: f64, ln_tail: f64, at: EventTime, hold: Hold) {
+        if evidence > hold.louder * self.peak_within(at, hold) {
             (self.peak, self.peak_at) = (evidence as f32, at.millis());
             self.ongoing = said as f32;
         } else if self.goes_on(ln_tail) {
@@ -71,9 +88,8 @@ impl Alarm {
         self.ongoing > 0.0 && ln_tail < LN_LASTS
     }
 
-    fn peak_within(&self, at: EventTime, span: BucketSpan) -> f64 {
-        let hold = HOLD_MS.max(i64::from(BLOCK_BUCKETS) * span.millis());
-        if at.millis() - self.peak_at <= hold {
+    fn peak_within(&self, at: EventTime, hold: Hold) -> f64 {
+        if at.millis() - self.peak_at <= hold.ms {
             f64::from(self.peak)
         } else {
             0.0

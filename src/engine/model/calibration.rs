@@ -1,7 +1,7 @@
 //! How rare a surprise is in its own past: peaks of blocks over a threshold, with a prior.
 //!
 //! Input: a surprise a step, nats, at least 0. Output: evidence `F`, nats: about −ln of the chance that a whole block of such steps shows
-//! this much. Past blocks' maxima are kept (the largest [`PEAKS_MAX`], each fading by [`FADE`] a block); above the level `u` that some
+//! this much. Past blocks' maxima are kept (the largest [`PEAKS_MAX`] unless more are asked for, each fading by [`FADE`] a block); above the level `u` that some
 //! twelve of them exceed, the excess is exponential with an unknown mean whose prior is [`PRIOR`] excesses of one nat:
 //!
 //! `F = ln (n + 1)/(m + ½) + (m + 4) ln(1 + (C − u)/(T + 4))`, and below `u`: `F = ln (n + 1)/(blocks above + 1)`
@@ -10,10 +10,13 @@
 //! distribution of an exponential with a gamma prior (a Lomax tail; Gelman et al., Bayesian Data Analysis, 2.6), over the threshold
 //! of Pickands (1975). Holds: `F` never falls as the surprise grows; it is finite and at least 0.
 
+use super::Room;
 use serde::{Deserialize, Serialize};
 
-/// Peaks remembered.
-const PEAKS_MAX: usize = 32;
+/// Peaks remembered of one series.
+const PEAKS_MAX: u16 = 32;
+/// There are places for so many from the first; they double when there is room.
+const PEAKS_FIRST: usize = 4;
 /// What a remembered peak weighs after one more block.
 const FADE: f32 = 0.999;
 /// A peak lighter than this is forgotten.
@@ -32,8 +35,10 @@ struct Peak {
 }
 
 /// The block maxima of one surprise, and how unusual a new one is.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Calibration {
+    /// So many at the most.
+    peaks_max: u16,
     /// Largest first.
     peaks: Vec<Peak>,
     /// Blocks seen, faded.
@@ -44,14 +49,40 @@ pub struct Calibration {
     open_steps: u32,
 }
 
+impl Default for Calibration {
+    fn default() -> Calibration {
+        Calibration::with_peaks(PEAKS_MAX)
+    }
+}
+
 impl Calibration {
+    /// One that has seen nothing and will remember so many peaks.
+    pub fn with_peaks(peaks_max: u16) -> Calibration {
+        Calibration {
+            peaks_max,
+            peaks: Vec::new(),
+            blocks: 0.0,
+            open_peak: 0.0,
+            open_steps: 0,
+        }
+    }
+
     /// Evidence of a surprise, nats, at least 0.
     pub fn evidence(&self, surprise: f64) -> f64 {
+        self.evidence_of_mean(surprise, 1)
+    }
+
+    /// The same of the mean surprise of `of` members, whose excesses are expected to be smaller by √of.
+    pub fn evidence_of_mean(&self, surprise: f64, of: u32) -> f64 {
+        let prior_mean = 1.0 / (of.max(1) as f32).sqrt();
         let (m, u, excess) = self.tail();
         let (surprise, n) = (surprise as f32, self.blocks);
         let f = if surprise > u {
             ((n + 1.0) / (m + 0.5)).ln()
-                + (m + PRIOR) * ((surprise - u) / (excess + PRIOR)).max(0.0).ln_1p()
+                + (m + PRIOR)
+                    * ((surprise - u) / (excess + PRIOR * prior_mean))
+                        .max(0.0)
+                        .ln_1p()
         } else {
             let above: f32 = self
                 .peaks
@@ -67,7 +98,7 @@ impl Calibration {
 
     /// The same, but from the least of the remembered peaks down it falls evenly to 0, not at once: for what is ranked against its like.
     pub fn graded_evidence(&self, surprise: f64) -> f64 {
-        let full = self.peaks.len() == PEAKS_MAX;
+        let full = self.peaks.len() == usize::from(self.peaks_max);
         match self.peaks.last().filter(|_| full) {
             Some(least) if (surprise as f32) < least.surprise => {
                 let known: f32 = self.peaks.iter().map(|peak| peak.weight).sum();
@@ -86,14 +117,14 @@ impl Calibration {
         f64::from(u) <= by_chance + HONESTY_NATS
     }
 
-    /// Adds one step's surprise; a block closes after `block_steps` of them.
-    pub fn learn(&mut self, surprise: f64, block_steps: u32) {
+    /// Adds one step's surprise; a block closes after `block_steps` of them. Without room the least peaks are forgotten sooner.
+    pub fn learn(&mut self, surprise: f64, block_steps: u32, room: &mut Room) {
         self.open_peak = self.open_peak.max(surprise as f32);
         self.open_steps += 1;
         if self.open_steps >= block_steps {
             let peak = std::mem::take(&mut self.open_peak);
             self.open_steps = 0;
-            self.close_block(peak);
+            self.close_block(peak, room);
         }
     }
 
@@ -102,20 +133,22 @@ impl Calibration {
         f64::from(self.blocks)
     }
 
-    /// Heap bytes.
+    /// Heap bytes, the first places included though none may be taken.
     pub fn heap_bytes(&self) -> usize {
-        self.peaks.len() * size_of::<Peak>()
+        places(self.peaks.len()) * size_of::<Peak>()
     }
 
-    fn close_block(&mut self, surprise: f32) {
+    fn close_block(&mut self, surprise: f32, room: &mut Room) {
         self.blocks = self.blocks * FADE + 1.0;
         for peak in &mut self.peaks {
             peak.weight *= FADE;
         }
         self.peaks.retain(|peak| peak.weight >= WEIGHT_MIN);
+        self.peaks.shrink_to(places(self.peaks.len()));
         let at = self.peaks.partition_point(|peak| peak.surprise >= surprise);
-        if at < PEAKS_MAX {
-            if self.peaks.len() == PEAKS_MAX {
+        let places = self.places(room);
+        if at < places {
+            if self.peaks.len() == places {
                 self.peaks.pop();
             }
             self.peaks.insert(
@@ -128,9 +161,29 @@ impl Calibration {
         }
     }
 
+    /// Places for peaks: more than there are peaks, if there is room for that.
+    fn places(&mut self, room: &mut Room) -> usize {
+        let known = self.peaks.len();
+        let mut most = places(known);
+        if known == most
+            && known < usize::from(self.peaks_max)
+            && room.grant(known * size_of::<Peak>())
+        {
+            most *= 2;
+        }
+        if self.peaks.capacity() < most {
+            self.peaks.reserve_exact(most - known);
+        }
+        most
+    }
+
     /// Weight above the tail's threshold, the threshold, and the sum of the excesses over it.
     fn tail(&self) -> (f32, f32, f32) {
-        let wanted = TAIL_PEAKS.max(0.02 * self.blocks).min(self.blocks / 2.0);
+        let mut wanted = TAIL_PEAKS.max(0.02 * self.blocks).min(self.blocks / 2.0);
+        if self.peaks.len() < usize::from(self.peaks_max) {
+            // Of fewer peaks than blocks, for want of room, half have to say where the tail begins.
+            wanted = wanted.min(self.peaks.len() as f32 / 2.0);
+        }
         let (mut weight, mut count) = (0.0, 0);
         while count < self.peaks.len() && weight + self.peaks[count].weight <= wanted + 1e-3 {
             weight += self.peaks[count].weight;
@@ -152,13 +205,21 @@ impl Calibration {
     }
 }
 
+/// How many peaks memory is held for when so many are known.
+fn places(peaks: usize) -> usize {
+    peaks.next_power_of_two().max(PEAKS_FIRST)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
     fn after(blocks: &[f64]) -> Calibration {
         let mut calibration = Calibration::default();
-        blocks.iter().for_each(|&peak| calibration.learn(peak, 1));
+        let room = &mut Room::unlimited();
+        blocks
+            .iter()
+            .for_each(|&peak| calibration.learn(peak, 1, room));
         calibration
     }
 
@@ -233,11 +294,29 @@ mod tests {
     fn what_repeats_loses_its_evidence() {
         let mut calibration = after(&vec![1.0; 40]);
         let before = calibration.evidence(9.0);
-        (0..20).for_each(|_| calibration.learn(9.0, 1));
+        (0..20).for_each(|_| calibration.learn(9.0, 1, &mut Room::unlimited()));
         assert!(
             before > 5.0 && calibration.evidence(9.0) < 2.0,
             "{before} then {}",
             calibration.evidence(9.0)
         );
+    }
+
+    #[test]
+    fn with_room_for_few_peaks_no_more_is_claimed_of_what_is_usual() {
+        let (mut few, room) = (Calibration::default(), &mut Room::of(0));
+        let mut draw = 1u64;
+        let mut peak = || {
+            draw = draw.wrapping_mul(6_364_136_223_846_793_005) + 1;
+            -((draw >> 11) as f64 / 2f64.powi(53)).ln()
+        };
+        (0..500).for_each(|_| few.learn(peak(), 1, room));
+        let usual: Vec<f64> = (0..500).map(|_| few.evidence(peak())).collect();
+        let loud = usual.iter().filter(|&&f| f > 3.0).count();
+        assert!(
+            few.peaks.len() == PEAKS_FIRST && loud <= 40,
+            "{loud} of 500, by chance 25"
+        );
+        assert!(few.evidence(30.0) > 5.0, "{}", few.evidence(30.0));
     }
 }

@@ -11,10 +11,10 @@
 //! proportion to their size, and a heavy tail is no anomaly. The scale's unit is the mean size of the first [`UNIT_VALUES`] values, so a
 //! series is a short list of them at first, and the views come into being when it is full.
 
-use super::Kind;
 use super::calibration::Calibration;
 use super::profile::{HOUR_MS, HourMeans, Profile, hour_of};
 use super::surprise::{SeasonView, Surprise, Views};
+use super::{Kind, Room};
 use crate::config::Side;
 use crate::time::EventTime;
 use serde::{Deserialize, Serialize};
@@ -27,6 +27,8 @@ const NOVELTY_NATS: f64 = 4.0;
 const TAIL_HANDICAP: f64 = 4.0;
 /// Values that decide the unit of a series' scale.
 const UNIT_VALUES: usize = 24;
+/// Evidence that deserves attention, nats.
+const ATTENTION: f64 = 3.0;
 /// For so many more of them room is made at a time.
 const FIRST_CHUNK: usize = 4;
 
@@ -107,6 +109,11 @@ enum Stage {
     Grown(Box<Copies>),
 }
 
+/// ln p of a bucket that evidence speaks against: evidence is about blocks; what is far out for a block is farther out for one bucket of it.
+pub fn ln_probability_of(evidence: f64) -> f64 {
+    -evidence - f64::from(BLOCK_BUCKETS).ln() * (evidence / ATTENTION).min(1.0).powi(2)
+}
+
 /// Everything that the evidence against a series' next value needs.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct EvidenceModel {
@@ -142,25 +149,23 @@ impl EvidenceModel {
         kind: &Kind,
         ln_tail: f64,
         claim: Option<&Claim>,
+        room: &mut Room,
     ) {
         match &mut self.stage {
             Stage::First(values) => {
-                if values.len().is_multiple_of(FIRST_CHUNK) {
-                    values.reserve_exact(FIRST_CHUNK);
-                }
-                values.push((at, x, ln_tail));
-                if values.len() == UNIT_VALUES {
+                keep_first(values, (at, x, ln_tail), room);
+                if values.len() == UNIT_VALUES && room.grant(Copies::bytes_when_new(kind)) {
                     let scale = SymLog::of(values.iter().map(|(_, x, _)| *x));
                     let mut copies = Copies::new(scale, kind);
-                    values
-                        .iter()
-                        .for_each(|&(at, x, ln_tail)| copies.learn(at, x, kind, ln_tail, None));
+                    for &(at, x, ln_tail) in values.iter() {
+                        copies.learn(at, x, kind, ln_tail, None, room);
+                    }
                     self.stage = Stage::Grown(Box::new(copies));
                 }
             }
             Stage::Grown(copies) => {
                 let judged = claim.and_then(|claim| claim.rows.as_ref());
-                copies.learn(at, x, kind, ln_tail, judged);
+                copies.learn(at, x, kind, ln_tail, judged, room);
             }
         }
     }
@@ -175,6 +180,27 @@ impl EvidenceModel {
             Stage::Grown(copies) => size_of::<Copies>() + copies.heap_bytes(),
         }
     }
+}
+
+/// One more of the first values; the oldest makes place for it where there is no room, or where there are all that decide the unit.
+fn keep_first(
+    values: &mut Vec<(EventTime, f64, f64)>,
+    value: (EventTime, f64, f64),
+    room: &mut Room,
+) {
+    let full = values.len().is_multiple_of(FIRST_CHUNK);
+    let chunk_bytes = FIRST_CHUNK * size_of::<(EventTime, f64, f64)>();
+    if full && (values.len() == UNIT_VALUES || !room.grant(chunk_bytes)) {
+        if values.is_empty() {
+            return;
+        }
+        values.remove(0);
+    }
+    let places = (values.len() + 1).next_multiple_of(FIRST_CHUNK);
+    if values.capacity() < places {
+        values.reserve_exact(places - values.len());
+    }
+    values.push(value);
 }
 
 impl Default for EvidenceModel {
@@ -193,6 +219,12 @@ impl Copies {
             profile: Profile::default(),
             tail: kind.counting.then(Calibration::default),
         }
+    }
+
+    /// Bytes of copies that have learnt nothing yet.
+    fn bytes_when_new(kind: &Kind) -> usize {
+        let copies = Copies::new(SymLog { unit: 1.0 }, kind);
+        size_of::<Copies>() + copies.heap_bytes()
     }
 
     fn judge(&self, at: EventTime, x: f64, side: Side, ln_tail: f64, of_tail: f64) -> Claim {
@@ -225,24 +257,26 @@ impl Copies {
         kind: &Kind,
         ln_tail: f64,
         judged: Option<&Surprise>,
+        room: &mut Room,
     ) {
         let (span, side) = (kind.span, kind.side);
         if let Some(tail) = &mut self.tail {
-            tail.learn(-ln_tail, BLOCK_BUCKETS);
+            tail.learn(-ln_tail, BLOCK_BUCKETS, room);
         }
         let y = self.scale.of_value(x);
         let season = SeasonView::of(&self.profile, hour_of(at));
-        self.rows.learn(y, &season, side, BLOCK_BUCKETS, judged);
+        self.rows
+            .learn(y, &season, side, BLOCK_BUCKETS, judged, room);
         let block_hours = (i64::from(BLOCK_BUCKETS) * span.millis() / HOUR_MS).max(1) as u32;
         for over in self.filling.push(at, y, span).into_iter().flatten() {
             if let Some(hours) = &mut self.hours {
                 let season = SeasonView::of(&self.profile, over.hour);
                 let Hours { views, held, .. } = hours;
                 *held = views.judge(over.mean, &season, side);
-                views.learn(over.mean, &season, side, block_hours, Some(held));
+                views.learn(over.mean, &season, side, block_hours, Some(held), room);
                 hours.held_of = over.hour;
             }
-            self.profile.learn(over.hour, over.mean);
+            self.profile.learn(over.hour, over.mean, room);
         }
     }
 
@@ -268,6 +302,7 @@ mod tests {
             side: Side::Both,
             counting: false,
             averages: false,
+            joined: false,
             span: BucketSpan::from_seconds(60 * minutes).unwrap(),
         }
     }
@@ -292,7 +327,7 @@ mod tests {
         let mut model = EvidenceModel::new();
         let mut at = EventTime(0);
         let mut learn = |model: &mut EvidenceModel, x: f64| {
-            model.learn(at, x, &kind, 0.0, None);
+            model.learn(at, x, &kind, 0.0, None, &mut Room::unlimited());
             at = EventTime(at.millis() + 5 * MINUTE_MS);
             at
         };

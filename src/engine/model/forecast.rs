@@ -5,7 +5,9 @@
 //! one with the least (a penalty for the restless) speaks. So a level shift is followed within a few buckets: the quick levels err less and win.
 //! Units: values as they come. Holds: the forecast is finite; judging changes nothing.
 
-use super::profile::{HOUR_MS, HourMeans, Profile};
+use super::Room;
+use super::profile::{HOUR_MS, HourMeans, Profile, hour_of};
+use super::surprise::SeasonView;
 use crate::time::{BucketSpan, EventTime};
 use serde::{Deserialize, Serialize};
 
@@ -81,10 +83,10 @@ impl Forecaster {
     }
 
     /// Learns a value; says whether the season has come to speak, or ceased to: what forecasts leave is then another thing than before.
-    pub fn learn(&mut self, at: EventTime, x: f64, span: BucketSpan) -> bool {
+    pub fn learn(&mut self, at: EventTime, x: f64, span: BucketSpan, room: &mut Room) -> bool {
         if self.steps == 0 {
             self.restart(x);
-            self.learn_season(at, x, span);
+            self.learn_season(at, x, span, room);
             return false;
         }
         let seasonal = self.seasonal(at);
@@ -101,7 +103,7 @@ impl Forecaster {
         let shift = self.watch_level(x, expected, usual, run);
         self.learn_tracks(x, &candidates, usual);
         self.learn_levels(x, seasonal);
-        self.learn_season(at, x, span);
+        self.learn_season(at, x, span, room);
         if let Some(shift) = shift {
             self.profile.shift(shift);
             let values = self.run.unsigned_abs();
@@ -115,14 +117,19 @@ impl Forecaster {
         changed
     }
 
+    /// What the season says of the hour of `at`.
+    pub fn season(&self, at: EventTime) -> SeasonView {
+        SeasonView::of(&self.profile, hour_of(at))
+    }
+
     /// Heap bytes.
     pub fn heap_bytes(&self) -> usize {
         self.profile.heap_bytes()
     }
 
-    fn learn_season(&mut self, at: EventTime, x: f64, span: BucketSpan) {
+    fn learn_season(&mut self, at: EventTime, x: f64, span: BucketSpan, room: &mut Room) {
         for over in self.filling.push(at, x, span).into_iter().flatten() {
-            self.profile.learn(over.hour, over.mean);
+            self.profile.learn(over.hour, over.mean, room);
         }
     }
 

@@ -8,14 +8,18 @@ pub mod alarm;
 pub mod calibration;
 pub mod evidence;
 pub mod forecast;
+pub mod member;
 pub mod multi_bucket;
 pub mod novelty;
 pub mod profile;
 pub mod residual;
+mod room;
 mod series;
 pub mod surprise;
+pub mod together;
 
 pub use residual::Tails;
+pub use room::Room;
 pub use series::SeriesModel;
 
 use crate::config::Side;
@@ -30,6 +34,8 @@ pub struct Kind {
     pub counting: bool,
     /// The statistic of fewer measurements varies more (means and medians).
     pub averages: bool,
+    /// The series is one of several of an entity, to be judged [`together`].
+    pub joined: bool,
     /// The job's bucket span.
     pub span: BucketSpan,
 }
@@ -60,6 +66,8 @@ pub struct Verdict {
     pub claim: evidence::Claim,
     /// The evidence before it was held against what was said lately ([`alarm::Alarm`]).
     pub raw_evidence: f64,
+    /// How far the value is from its series, for judging the entity's series together; of joined series.
+    pub deviation: member::Deviation,
     /// The tails of this bucket's distribution at the value: learning asks for them again.
     pub tails: Tails,
     /// The expected value.
@@ -93,8 +101,8 @@ pub trait Model: Clone + PartialEq + serde::Serialize + serde::de::DeserializeOw
     fn ln_probability(&self, kind: &Kind, sample: &Sample) -> f64;
     /// The value expected in the bucket around `at`; `None` before the first.
     fn expected(&self, kind: &Kind, at: EventTime) -> Option<f64>;
-    /// Takes a sample in; `verdict` is what `judge` said of it.
-    fn learn(&mut self, kind: &Kind, sample: &Sample, verdict: Option<&Verdict>);
-    /// All bytes that the model holds.
+    /// Takes a sample in; `verdict` is what `judge` said of it. It grows by no more than there is room for.
+    fn learn(&mut self, kind: &Kind, sample: &Sample, verdict: Option<&Verdict>, room: &mut Room);
+    /// All bytes that the model holds: itself and its heap, by the rules that room is made by (what was restored may have less).
     fn memory_bytes(&self) -> usize;
 }

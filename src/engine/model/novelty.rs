@@ -5,6 +5,7 @@
 //! a Bloom filter (Bloom 1970) of 2,048 bits with one hash. Source: detection-quality.md, "Novel local patterns".
 //! Holds: 0 <= novelty <= 1; silent for the first 24 values; bounded memory.
 
+use super::Room;
 use serde::{Deserialize, Serialize};
 
 const WORDS: usize = 32;
@@ -46,20 +47,20 @@ impl Novelty {
         Some(unseen as f64 / f64::from(2 * (WIDTHS_BELOW + WIDTHS_ABOVE + 1)))
     }
 
-    /// Remembers a value.
-    pub fn learn(&mut self, x: f64) {
+    /// Remembers a value, if there is room for a memory.
+    pub fn learn(&mut self, x: f64, room: &mut Room) {
         if self.values == 0 {
             (self.first, self.low, self.high, self.last) = (x, x, x, x);
         }
         self.values = self.values.saturating_add(1);
         match self.scale() {
-            Some(scale) => self.remember(scale, x),
+            Some(scale) => self.remember(scale, x, room),
             // The first move of a constant: from here on there is a scale, at which the constant is known too.
             None if x != self.first => {
                 (self.low, self.high) = (self.first.min(x), self.first.max(x));
                 if let Some(scale) = self.scale() {
-                    self.remember(scale, self.first);
-                    self.remember(scale, x);
+                    self.remember(scale, self.first, room);
+                    self.remember(scale, x, room);
                 }
             }
             None => {}
@@ -69,8 +70,11 @@ impl Novelty {
         self.last = x;
     }
 
-    fn remember(&mut self, scale: i32, x: f64) {
+    fn remember(&mut self, scale: i32, x: f64, room: &mut Room) {
         if self.seen.is_empty() {
+            if !room.grant(WORDS * size_of::<u64>()) {
+                return;
+            }
             self.seen = vec![0; WORDS];
         }
         self.widest = self.widest.max(Some(scale + WIDTHS_AHEAD));
@@ -128,7 +132,7 @@ mod tests {
     fn a_height_never_reached_is_new_once() {
         let mut novelty = Novelty::default();
         for i in 0..500 {
-            novelty.learn(f64::from(i % 10));
+            novelty.learn(f64::from(i % 10), &mut Room::unlimited());
         }
         assert!(
             novelty.share(4.0).unwrap() < 0.3,
@@ -137,16 +141,16 @@ mod tests {
         );
         let strange = novelty.share(40.0).unwrap();
         assert!(strange > 0.8, "four times the range: {strange}");
-        novelty.learn(40.0);
-        novelty.learn(3.0);
-        novelty.learn(9.0);
+        novelty.learn(40.0, &mut Room::unlimited());
+        novelty.learn(3.0, &mut Room::unlimited());
+        novelty.learn(9.0, &mut Room::unlimited());
         assert!(novelty.share(40.0).unwrap() < strange / 1.5);
     }
 
     #[test]
     fn a_constant_that_moves_is_entirely_new() {
         let mut novelty = Novelty::default();
-        (0..100).for_each(|_| novelty.learn(7.0));
+        (0..100).for_each(|_| novelty.learn(7.0, &mut Room::unlimited()));
         assert_eq!(
             (novelty.share(7.0), novelty.share(7.5)),
             (Some(0.0), Some(1.0))

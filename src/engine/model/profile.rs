@@ -6,6 +6,7 @@
 //! ([`HourMeans`]), so that no value is judged by a profile which knows its own hour already.
 //! Source: detection-quality.md, "Views". Units: values as they come; times in milliseconds since the epoch.
 
+use super::Room;
 use crate::time::{BucketSpan, EventTime};
 use serde::{Deserialize, Serialize};
 
@@ -49,6 +50,8 @@ struct Ring<const SLOTS: usize> {
 }
 
 impl<const SLOTS: usize> Ring<SLOTS> {
+    const HEAP_BYTES: usize = SLOTS * (size_of::<f32>() + size_of::<u8>());
+
     fn new() -> Self {
         Ring {
             means: vec![0.0; SLOTS],
@@ -101,7 +104,7 @@ impl<const SLOTS: usize> Ring<SLOTS> {
     }
 
     fn heap_bytes(&self) -> usize {
-        self.means.len() * (size_of::<f32>() + size_of::<u8>())
+        if self.is_empty() { 0 } else { Self::HEAP_BYTES }
     }
 }
 
@@ -141,13 +144,19 @@ impl Profile {
         self.week.interpolate(at, 1)
     }
 
-    /// Takes the mean of an hour that is over.
-    pub fn learn(&mut self, hour: i64, mean: f64) {
+    /// Takes the mean of an hour that is over. Without room for a day or a week it stays as it is.
+    pub fn learn(&mut self, hour: i64, mean: f64, room: &mut Room) {
         let born = *self.born_hour.get_or_insert(hour);
         if self.day.is_empty() {
+            if !room.grant(Ring::<DAY_HOURS>::HEAP_BYTES) {
+                return;
+            }
             self.day = Ring::new();
         }
-        if self.week.is_empty() && hour - born >= WEEK_AFTER_HOURS {
+        if self.week.is_empty()
+            && hour - born >= WEEK_AFTER_HOURS
+            && room.grant(Ring::<WEEK_HOURS>::HEAP_BYTES)
+        {
             self.week = self.week_from_days();
         }
         self.day.learn(hour, mean);

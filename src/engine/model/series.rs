@@ -1,11 +1,12 @@
 //! The model of a series: forecast, residual distribution, the dozen buckets, and the evidence of its own past.
 
-use super::alarm::Alarm;
-use super::evidence::{Claim, EvidenceModel};
+use super::alarm::{Alarm, Hold};
+use super::evidence::{Claim, EvidenceModel, ln_probability_of};
 use super::forecast::Forecaster;
+use super::member::{Deviation, Member};
 use super::multi_bucket::MultiBucket;
 use super::residual::{Residuals, Tails};
-use super::{Kind, Model, Sample, Verdict};
+use super::{Kind, Model, Room, Sample, Verdict};
 use crate::config::Side;
 use crate::numerics::special::normal;
 use crate::time::EventTime;
@@ -27,9 +28,6 @@ const THIN_HISTORY: f64 = 24.0;
 /// A bucket with fewer than this share of the usual measurements is incomplete.
 const INCOMPLETE: f64 = 2.0;
 const MEASUREMENT_GAIN: f64 = 0.02;
-/// ln 24: from a chance a block to a chance a bucket.
-const LN_BLOCK: f64 = 3.178_053_830_347_946;
-const ATTENTION: f64 = 3.0;
 /// ln 1.5: the bucket, the dozen that it ends and the evidence look at the same value; together they count as one and a half looks,
 /// which keeps their p within a factor of two on most kinds of noise (`cargo bench --bench noise`).
 const LN_LOOKS: f64 = 0.405_465_108_108_164_4;
@@ -46,6 +44,8 @@ pub struct SeriesModel {
     multi: MultiBucket,
     evidence: EvidenceModel,
     alarm: Alarm,
+    /// Of a series that is one of several of an entity.
+    member: Option<Box<Member>>,
     /// Usual number of measurements a bucket.
     measurements: f64,
     anomaly_buckets: u32,
@@ -89,6 +89,23 @@ impl SeriesModel {
         Some(if kind.counting { value.max(0.0) } else { value })
     }
 
+    fn learn_as_member(&mut self, sample: &Sample, room: &mut Room) {
+        if self.member.is_none() && room.grant(size_of::<Member>()) {
+            self.member = Some(Box::default());
+        }
+        if let Some(member) = &mut self.member {
+            member.learn(sample.value, &self.forecaster.season(sample.at));
+        }
+    }
+
+    fn deviation(&self, kind: &Kind, at: EventTime, x: f64) -> Deviation {
+        self.member
+            .as_ref()
+            .map_or_else(Deviation::default, |member| {
+                member.judge(x, &self.forecaster.season(at), kind.side)
+            })
+    }
+
     /// The normal deviate that a value corresponds to, signed. Both tails of a count hold the value itself: where both are likelier
     /// than not, it is in the middle.
     fn deviate(tails: Tails) -> f64 {
@@ -108,6 +125,7 @@ impl Model for SeriesModel {
             multi: MultiBucket::default(),
             evidence: EvidenceModel::new(),
             alarm: Alarm::default(),
+            member: None,
             measurements: 0.0,
             anomaly_buckets: 0,
             anomaly_error: 0.0,
@@ -133,10 +151,10 @@ impl Model for SeriesModel {
         };
         // What n values have shown is at most that another one is the rarest of n + 1.
         let raw_evidence = thin * claim.nats.min(f64::from(history).ln_1p());
-        let evidence = self.alarm.said(raw_evidence, ln_tail, sample.at, kind.span);
-        // Evidence speaks of blocks; what is far out for a block is farther out for one bucket of it.
-        let ln_evidence = -evidence - LN_BLOCK * (evidence / ATTENTION).min(1.0).powi(2);
-        let ln_probability = (ln_tail.min(ln_evidence) + LN_LOOKS).min(0.0);
+        let evidence =
+            self.alarm
+                .said(raw_evidence, ln_tail, sample.at, Hold::of_series(kind.span));
+        let ln_probability = (ln_tail.min(ln_probability_of(evidence)) + LN_LOOKS).min(0.0);
         let anomalous = ln_single < LN_ANOMALOUS;
         Some(Verdict {
             ln_probability,
@@ -144,6 +162,7 @@ impl Model for SeriesModel {
             ln_multi,
             evidence,
             claim,
+            deviation: self.deviation(kind, sample.at, x),
             raw_evidence,
             tails,
             typical,
@@ -199,7 +218,7 @@ impl Model for SeriesModel {
         self.forecast(kind, at)
     }
 
-    fn learn(&mut self, kind: &Kind, sample: &Sample, verdict: Option<&Verdict>) {
+    fn learn(&mut self, kind: &Kind, sample: &Sample, verdict: Option<&Verdict>, room: &mut Room) {
         let sample = &Self::bounded(sample);
         let mut x = sample.value;
         if let Some(verdict) = verdict {
@@ -220,7 +239,7 @@ impl Model for SeriesModel {
                 verdict.evidence,
                 verdict.ln_tail(),
                 sample.at,
-                kind.span,
+                Hold::of_series(kind.span),
             );
         }
         let judged_as_it_is =
@@ -234,8 +253,12 @@ impl Model for SeriesModel {
             kind,
             verdict.map_or(0.0, |verdict| verdict.ln_single),
             claim,
+            room,
         );
-        if self.forecaster.learn(sample.at, x, kind.span) {
+        if kind.joined {
+            self.learn_as_member(sample, room);
+        }
+        if self.forecaster.learn(sample.at, x, kind.span, room) {
             self.residuals.restart();
         }
         let n = sample.measurements as f64;
@@ -247,7 +270,11 @@ impl Model for SeriesModel {
     }
 
     fn memory_bytes(&self) -> usize {
-        size_of::<SeriesModel>() + self.evidence.heap_bytes() + self.forecaster.heap_bytes()
+        let member = self.member.as_ref().map_or(0, |_| size_of::<Member>());
+        size_of::<SeriesModel>()
+            + self.evidence.heap_bytes()
+            + self.forecaster.heap_bytes()
+            + member
     }
 }
 

@@ -8,6 +8,7 @@
 //! Values come on the scale of [`SymLog`](super::evidence::SymLog), on which a series that varies in proportion varies evenly.
 //! Holds: judging changes nothing; evidence is finite and at least 0.
 
+use super::Room;
 use super::calibration::Calibration;
 use super::novelty::Novelty;
 use super::profile::{Band, Profile};
@@ -28,7 +29,7 @@ const REPEAT_NATS: f64 = 0.2;
 const SHORT_RANGE_HANDICAP: f64 = 3.0;
 
 /// Which deviations count, as a pair of weights would: the sign of a residual decides.
-fn counts(side: Side, residual: f64) -> bool {
+pub(super) fn counts(side: Side, residual: f64) -> bool {
     match side {
         Side::Both => true,
         Side::High => residual > 0.0,
@@ -204,6 +205,7 @@ impl Views {
         side: Side,
         block_steps: u32,
         judged: Option<&Surprise>,
+        room: &mut Room,
     ) {
         if self.steps == 0 {
             (self.fast, self.slow, self.mean, self.raw_slow, self.last) = (x, x, x, x, x);
@@ -220,15 +222,15 @@ impl Views {
                 ),
             };
             if let Some(c) = pooled {
-                self.slow_channel.learn(c, block_steps);
+                self.slow_channel.learn(c, block_steps, room);
             }
-            self.learn_short(x, &residuals, moved, block_steps);
+            self.learn_short(x, &residuals, moved, block_steps, room);
             for (scale, residual) in self.scales.iter_mut().zip(residuals.views) {
                 scale.learn(residual.unwrap_or(0.0));
             }
             self.learn_levels(x, &residuals, season);
         }
-        self.novelty.learn(x);
+        self.novelty.learn(x, room);
         self.steps = self.steps.saturating_add(1);
     }
 
@@ -349,13 +351,14 @@ impl Views {
         residuals: &Residuals,
         surprise: Option<f64>,
         block_steps: u32,
+        room: &mut Room,
     ) {
         let Some(mut short) = self.short.take() else {
             return;
         };
         let candidates = self.short_residuals(&short, x, residuals);
         if let Some(surprise) = surprise {
-            short.calibration.learn(surprise, block_steps);
+            short.calibration.learn(surprise, block_steps, room);
         }
         for ((scale, error), residual) in short
             .scales

@@ -10,6 +10,33 @@ use crate::numerics::special::{chi_square, gamma, normal};
 use serde::{Deserialize, Serialize};
 use std::f64::consts::LN_2;
 
+/// What is held against something: one value, an entity, a bucket.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Charge {
+    /// ln p, at most 0.
+    pub ln_probability: f64,
+    /// Nats, at least 0.
+    pub evidence: f64,
+}
+
+impl Charge {
+    /// The heavier of two, part by part.
+    pub fn or(self, other: Charge) -> Charge {
+        Charge {
+            ln_probability: self.ln_probability.min(other.ln_probability),
+            evidence: self.evidence.max(other.evidence),
+        }
+    }
+
+    /// As much of it as a share of 0..=1 of the blame.
+    pub fn share(self, influence: f64) -> Charge {
+        Charge {
+            ln_probability: self.ln_probability * influence,
+            evidence: self.evidence * influence,
+        }
+    }
+}
+
 /// What an aggregate needs to know of its members; adds up exactly.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Aggregate {
@@ -39,7 +66,11 @@ impl Default for Aggregate {
 
 impl Aggregate {
     /// Adds a member.
-    pub fn add(&mut self, ln_p: f64, evidence: f64) {
+    pub fn add(&mut self, charge: Charge) {
+        let Charge {
+            ln_probability: ln_p,
+            evidence,
+        } = charge;
         self.members += 1;
         let z = normal::quantile_from_ln_sf((ln_p - LN_2).min(-LN_2));
         self.squares.add(z * z);
@@ -71,6 +102,14 @@ impl Aggregate {
                 0.5 * (chi_square::ln_sf(self.squares.value(), n as f64)
                     + ln_extreme(self.ln_least, n as f64))
             }
+        }
+    }
+
+    /// Both of the whole.
+    pub fn charge(&self) -> Charge {
+        Charge {
+            ln_probability: self.ln_probability(),
+            evidence: self.evidence(),
         }
     }
 
@@ -110,9 +149,12 @@ mod tests {
 
     fn of(members: &[(f64, f64)]) -> Aggregate {
         let mut aggregate = Aggregate::default();
-        members
-            .iter()
-            .for_each(|&(ln_p, evidence)| aggregate.add(ln_p, evidence));
+        members.iter().for_each(|&(ln_probability, evidence)| {
+            aggregate.add(Charge {
+                ln_probability,
+                evidence,
+            })
+        });
         aggregate
     }
 

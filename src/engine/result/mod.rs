@@ -204,6 +204,12 @@ pub struct Explanation {
     pub by_field_first_occurrence: bool,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub by_field_relative_rarity: Option<f64>,
+    /// Ours: series of the same entity that are unusual together, where that is what made the score.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub series_together: Option<u32>,
+    /// Ours: the part of this one in it, 0..=1, against that of the most blamed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub series_together_share: Option<f64>,
 }
 
 /// Absent, or 0 (results.md 3.6 leaves both out).
@@ -239,18 +245,21 @@ pub struct ModelSizeStats {
     pub total_over_field_count: u64,
     pub total_partition_field_count: u64,
     pub bucket_allocation_failures_count: u64,
+    pub refused_series_count: u64,
+    pub refused_growth_count: u64,
     pub memory_status: MemoryStatus,
 }
 
 /// `memory_status` (results.md 3.9): how near its limit a job's memory is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum MemoryStatus {
     /// Far.
+    #[default]
     Ok,
-    /// Near: it is time to prune, split by less, or raise the limit.
+    /// Near: series not seen for longer than they lived are forgotten.
     SoftLimit,
-    /// There: new series are refused.
+    /// There: new series, or the growth of known ones, are refused.
     HardLimit,
 }
 
@@ -349,6 +358,10 @@ pub struct BucketSummary {
     pub model_bytes: u64,
     /// Series of the job.
     pub series: u64,
+    /// New series refused so far for want of memory, each once for a bucket.
+    pub refused_series: u64,
+    /// Likewise growth of known series.
+    pub refused_growth: u64,
 }
 
 /// `data_counts` (results.md 3.9), additive.

@@ -15,6 +15,13 @@ pub fn of_record(record: &Record) -> String {
     } else {
         against_the_usual(record, actual, typical, &mut text);
     }
+    if let Some(series) = record.explanation.series_together {
+        let _ = write!(
+            text,
+            "; {series} series{} are unusual together",
+            entity(record)
+        );
+    }
     if let Some(blame) = record
         .influencers
         .iter()
@@ -73,6 +80,14 @@ fn against_the_usual(record: &Record, actual: f64, typical: f64, text: &mut Stri
         text.push_str(", but the last dozen buckets together are unusual");
     } else if actual == typical {
         text.push_str(", but in an unusual pattern");
+    }
+}
+
+/// " of host web-1": whose series they are.
+fn entity(record: &Record) -> String {
+    match (&record.partition_field_name, &record.partition_field_value) {
+        (Some(name), Some(value)) if !value.is_empty() => format!(" of {name} {value}"),
+        _ => String::new(),
     }
 }
 

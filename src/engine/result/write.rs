@@ -167,7 +167,7 @@ impl Serialize for Document {
         match &self.body {
             Body::DataCounts(counts) => write_counts(&mut map, counts)?,
             Body::ModelSizeStats(stats) => {
-                let fields: [(&str, u64); 8] = [
+                let fields: [(&str, u64); 10] = [
                     ("model_bytes", stats.model_bytes),
                     ("peak_model_bytes", stats.peak_model_bytes),
                     ("model_bytes_exceeded", stats.model_bytes_exceeded),
@@ -182,6 +182,9 @@ impl Serialize for Document {
                         "bucket_allocation_failures_count",
                         stats.bucket_allocation_failures_count,
                     ),
+                    // Ours: how much was refused in those buckets.
+                    ("refused_series_count", stats.refused_series_count),
+                    ("refused_growth_count", stats.refused_growth_count),
                 ];
                 for (name, value) in fields {
                     map.serialize_entry(name, &value)?;

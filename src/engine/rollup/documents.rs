@@ -5,10 +5,10 @@ use super::{Levels, influencers};
 use crate::config::{Family, Function, Job, Side};
 use crate::engine::feature::Statistic;
 use crate::engine::judge::{PlotDraft, RecordDraft, ShardSize};
-use crate::engine::probability::Aggregate;
+use crate::engine::probability::{Aggregate, Charge};
 use crate::engine::result::{
     Body, Bucket, BucketInfluencer, Document, DocumentKind, Explanation, Influencer, JobCounts,
-    MemoryStatus, ModelPlot, ModelSizeStats, Record, RecordInfluencer, id, sentence,
+    ModelPlot, ModelSizeStats, Record, RecordInfluencer, id, sentence,
 };
 use crate::engine::score::of_evidence;
 use crate::engine::wire::SeriesKey;
@@ -22,24 +22,6 @@ const LN_IMPACT: f64 = -2.995_732_273_553_991;
 /// Influencers are written below this probability (results.md 3.12), or from this much evidence on.
 const LN_INFLUENCER: f64 = -3.352_407_217_330_787;
 const EVIDENCE_INFLUENCER: f64 = 2.0;
-/// The share of the memory limit from which on it is near.
-const SOFT_LIMIT: f64 = 0.8;
-
-/// Probability and evidence of one node of the hierarchy.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
-pub(super) struct Node {
-    pub(super) ln_probability: f64,
-    pub(super) evidence: f64,
-}
-
-impl Node {
-    pub(super) fn of(aggregate: &Aggregate) -> Node {
-        Node {
-            ln_probability: aggregate.ln_probability(),
-            evidence: aggregate.evidence(),
-        }
-    }
-}
 
 /// A record and its normalised evidence.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -53,7 +35,7 @@ pub(super) struct ScoredRecord {
 pub(super) struct ScoredInfluencer {
     pub(super) field: u16,
     pub(super) value: Arc<str>,
-    pub(super) node: Node,
+    pub(super) charge: Charge,
     pub(super) normalised: f64,
 }
 
@@ -64,9 +46,9 @@ pub(super) struct Scored {
     pub(super) event_count: u64,
     pub(super) records: Vec<ScoredRecord>,
     pub(super) influencers: Vec<ScoredInfluencer>,
-    pub(super) fields: BTreeMap<u16, Node>,
+    pub(super) fields: BTreeMap<u16, Charge>,
     pub(super) fields_normalised: BTreeMap<u16, f64>,
-    pub(super) bucket_time: Node,
+    pub(super) bucket_time: Charge,
     pub(super) bucket_normalised: f64,
 }
 
@@ -93,7 +75,7 @@ impl Scored {
             influencers: values,
             fields,
             fields_normalised: BTreeMap::new(),
-            bucket_time: Node::of(judged),
+            bucket_time: judged.charge(),
             bucket_normalised: 0.0,
         };
         scored.normalise(levels);
@@ -103,17 +85,18 @@ impl Scored {
     /// Sets every normalised evidence by what the job has shown so far.
     fn normalise(&mut self, levels: &Levels) {
         for record in &mut self.records {
-            record.normalised = levels.records.normalise(record.draft.evidence);
+            record.normalised = levels.records.normalise(record.draft.charge().evidence);
         }
         for one in &mut self.influencers {
-            one.normalised = levels.of_influencer(one.field, one.node.evidence);
+            one.normalised = levels.of_influencer(one.field, one.charge.evidence);
         }
         self.normalise_bucket(levels);
     }
 
     /// The same of the bucket and of its influencer fields alone.
     pub(super) fn normalise_bucket(&mut self, levels: &Levels) {
-        let field = |(&index, node): (&u16, &Node)| (index, levels.of_field(index, node.evidence));
+        let field =
+            |(&index, node): (&u16, &Charge)| (index, levels.of_field(index, node.evidence));
         self.fields_normalised = self.fields.iter().map(field).collect();
         self.bucket_normalised = levels.bucket.normalise(self.bucket_time.evidence);
     }
@@ -181,8 +164,8 @@ impl Writer {
         }
         let influencers = now.influencers.iter().zip(&initial.influencers);
         for (at, (one, first)) in influencers.enumerate() {
-            let is_told =
-                one.node.ln_probability < LN_INFLUENCER || one.node.evidence >= EVIDENCE_INFLUENCER;
+            let is_told = one.charge.ln_probability < LN_INFLUENCER
+                || one.charge.evidence >= EVIDENCE_INFLUENCER;
             if is_told && wanted(Part::Influencer(at)) {
                 let name = self
                     .job
@@ -273,7 +256,7 @@ impl Writer {
         if now.records.is_empty() {
             return Vec::new();
         }
-        let one = |name: &str, node: &Node, normalised: f64, first: f64| BucketInfluencer {
+        let one = |name: &str, node: &Charge, normalised: f64, first: f64| BucketInfluencer {
             influencer_field_name: name.to_owned(),
             anomaly_score: of_evidence(normalised),
             initial_anomaly_score: of_evidence(first),
@@ -314,7 +297,7 @@ impl Writer {
             influencer_field_value: one.value.to_string(),
             influencer_score: of_evidence(one.normalised),
             initial_influencer_score: of_evidence(first.normalised),
-            probability: probability(one.node.ln_probability),
+            probability: probability(one.charge.ln_probability),
         }
     }
 
@@ -339,7 +322,7 @@ impl Writer {
         };
         let mut document = Record {
             detector_index: draft.detector,
-            probability: probability(draft.ln_probability),
+            probability: probability(draft.charge().ln_probability),
             record_score: of_evidence(record.normalised),
             initial_record_score: of_evidence(first.normalised),
             multi_bucket_impact: multi_bucket_impact(draft.ln_single, draft.ln_multi),
@@ -427,25 +410,7 @@ impl Writer {
         plots.iter().map(document).collect()
     }
 
-    /// How near its limit the memory is; `refused` says that a series was refused since the last word, whatever has been pruned since.
-    pub(super) fn memory_status(&self, model_bytes: u64, refused: bool) -> MemoryStatus {
-        let limit = self.job.model_memory_limit_bytes;
-        if refused || model_bytes >= limit {
-            MemoryStatus::HardLimit
-        } else if model_bytes as f64 >= SOFT_LIMIT * limit as f64 {
-            MemoryStatus::SoftLimit
-        } else {
-            MemoryStatus::Ok
-        }
-    }
-
-    pub(super) fn model_size(
-        &self,
-        at: BucketStart,
-        size: &ShardSize,
-        peak: u64,
-        memory_status: MemoryStatus,
-    ) -> Document {
+    pub(super) fn model_size(&self, at: BucketStart, size: &ShardSize, peak: u64) -> Document {
         let limit = self.job.model_memory_limit_bytes;
         let stats = ModelSizeStats {
             model_bytes: size.model_bytes,
@@ -456,7 +421,9 @@ impl Writer {
             total_over_field_count: 0,
             total_partition_field_count: size.partitions,
             bucket_allocation_failures_count: size.allocation_failures,
-            memory_status,
+            refused_series_count: size.refused_series,
+            refused_growth_count: size.refused_growth,
+            memory_status: size.status,
         };
         self.document(
             DocumentKind::ModelSizeStats,
@@ -505,6 +472,9 @@ fn explanation(draft: &RecordDraft) -> Explanation {
             .filter(|&impact| impact > 0)
     };
     let (length, error) = draft.anomaly;
+    let together = draft
+        .together
+        .filter(|together| together.charge.evidence > draft.alone.evidence);
     Explanation {
         anomaly_type: (length > 0).then_some(if error > 0.0 { "spike" } else { "dip" }),
         anomaly_length: (length > 0).then_some(length),
@@ -516,6 +486,8 @@ fn explanation(draft: &RecordDraft) -> Explanation {
         incomplete_bucket_penalty: draft.incomplete,
         by_field_first_occurrence: draft.first_occurrence,
         by_field_relative_rarity: draft.relative_rarity,
+        series_together: together.map(|together| together.series),
+        series_together_share: together.map(|together| together.share),
     }
 }
 

@@ -81,11 +81,11 @@ impl Kept {
             (_, written.bucket_normalised, written.fields_normalised) = said;
         }
         let influencers = written.influencers.iter_mut().map(|one| {
-            let new = levels.of_influencer(one.field, one.node.evidence);
+            let new = levels.of_influencer(one.field, one.charge.evidence);
             settle(&mut one.normalised, new)
         });
         let records = written.records.iter_mut().map(|record| {
-            let new = levels.records.normalise(record.draft.evidence);
+            let new = levels.records.normalise(record.draft.charge().evidence);
             settle(&mut record.normalised, new)
         });
         Changed {

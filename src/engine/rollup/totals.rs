@@ -82,6 +82,9 @@ impl Rollup {
                 sum.by_values += size.by_values;
                 sum.partitions += size.partitions;
                 sum.allocation_failures += size.allocation_failures;
+                sum.refused_series += size.refused_series;
+                sum.refused_growth += size.refused_growth;
+                sum.status = sum.status.max(size.status);
                 sum
             })
     }
@@ -90,7 +93,11 @@ impl Rollup {
     pub(super) fn say_size(&mut self, start: BucketStart, outputs: &mut Vec<Output>) {
         let size = self.size();
         self.state.peak_bytes = self.state.peak_bytes.max(size.model_bytes);
-        let now = self.size_word(&size);
+        let now = SaidSize {
+            model_bytes: size.model_bytes,
+            allocation_failures: size.allocation_failures,
+            status: size.status,
+        };
         let worth = self.state.said_size.is_none_or(|said| {
             let change = now.model_bytes as f64 - said.model_bytes as f64;
             change.abs() > SIZE_CHANGE * said.model_bytes as f64
@@ -103,23 +110,8 @@ impl Rollup {
         }
     }
 
-    fn size_word(&self, size: &ShardSize) -> SaidSize {
-        let failures = self
-            .state
-            .said_size
-            .map_or(0, |said| said.allocation_failures);
-        let refused = size.allocation_failures != failures;
-        SaidSize {
-            model_bytes: size.model_bytes,
-            allocation_failures: size.allocation_failures,
-            status: self.writer.memory_status(size.model_bytes, refused),
-        }
-    }
-
     pub(super) fn size_document(&self, at: BucketStart) -> Document {
         let size = self.size();
-        let status = self.size_word(&size).status;
-        self.writer
-            .model_size(at, &size, self.state.peak_bytes, status)
+        self.writer.model_size(at, &size, self.state.peak_bytes)
     }
 }

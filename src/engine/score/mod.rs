@@ -3,6 +3,7 @@
 //! [`of_evidence`] is one fixed curve: 3 nats (one block of 24 buckets in twenty shows as much by chance) are 75, 5 are 93. A [`Level`] is what a kind
 //! of result (record, influencer of a field, bucket) of one job has shown so far: evidence is held down to how rare it is there.
 
+use super::model::Room;
 use super::model::calibration::Calibration;
 use super::model::evidence::BLOCK_BUCKETS;
 use serde::{Deserialize, Serialize};
@@ -32,7 +33,8 @@ impl Level {
 
     /// Takes in the highest evidence of a closed bucket; true when the highest ever has grown by more than a tenth.
     pub fn learn(&mut self, nats: f64) -> bool {
-        self.history.learn(nats, BLOCK_BUCKETS);
+        self.history
+            .learn(nats, BLOCK_BUCKETS, &mut Room::unlimited());
         let grown = nats > 1.1 * self.highest && nats > CRITICAL_NATS;
         self.highest = self.highest.max(nats);
         grown

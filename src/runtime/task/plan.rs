@@ -202,6 +202,17 @@ impl Plan {
         })
     }
 
+    /// Among how many judges the series and the memory limit are shared out.
+    pub fn judges(&self) -> u16 {
+        match self.placement {
+            Placement::Fused => 1,
+            Placement::Keyed => {
+                u16::try_from(self.inputs.values().sum::<i32>()).unwrap_or(u16::MAX)
+            }
+            Placement::Staged => self.shards,
+        }
+    }
+
     /// The topics (or `^` patterns) that a job asks for.
     pub fn asked(job: &Job) -> Result<Vec<String>, PlanError> {
         match &job.datafeed {

@@ -45,12 +45,14 @@ impl Stage {
             StageKind::Fused => Stage::Fused(decoder(), Box::new(Pipeline::new(job))),
             StageKind::Keyed => {
                 let input = InputId(at.to_string());
-                Stage::Keyed(decoder(), Box::new(Keyed::new(job, input)))
+                let keyed = Keyed::new(job, input).among(plan.judges());
+                Stage::Keyed(decoder(), Box::new(keyed))
             }
             StageKind::Gather => Stage::Gather(decoder(), Box::new(Gatherer::new(job))),
             StageKind::Judge => {
                 let shard = at.partition as u16;
-                Stage::Judge(Box::new(Judge::new(job, shard, speakers)))
+                let judge = Judge::new(job, shard, speakers).among(plan.judges());
+                Stage::Judge(Box::new(judge))
             }
             StageKind::Rollup => Stage::Rollup(Box::new(Rollup::new(job, speakers))),
         }
@@ -68,11 +70,17 @@ impl Stage {
             StageKind::Fused => {
                 Stage::Fused(decoder(), Box::new(Pipeline::restore(job, snapshot)?))
             }
-            StageKind::Keyed => Stage::Keyed(decoder(), Box::new(Keyed::restore(job, snapshot)?)),
+            StageKind::Keyed => {
+                let keyed = Keyed::restore(job, snapshot)?.among(plan.judges());
+                Stage::Keyed(decoder(), Box::new(keyed))
+            }
             StageKind::Gather => {
                 Stage::Gather(decoder(), Box::new(Gatherer::restore(job, snapshot)?))
             }
-            StageKind::Judge => Stage::Judge(Box::new(Judge::restore(job, snapshot)?)),
+            StageKind::Judge => {
+                let judge = Judge::restore(job, snapshot)?.among(plan.judges());
+                Stage::Judge(Box::new(judge))
+            }
             StageKind::Rollup => Stage::Rollup(Box::new(Rollup::restore(job, snapshot)?)),
         })
     }

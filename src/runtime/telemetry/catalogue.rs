@@ -61,6 +61,7 @@ catalogue! {
     MODELS = Kind::Gauge, "tidewatch_models", ["job_id"], "Series that the job keeps a model of.";
     MODEL_MEMORY = Kind::Gauge, "tidewatch_model_memory_bytes", ["job_id"], "Memory of the job's models.";
     MODEL_MEMORY_LIMIT = Kind::Gauge, "tidewatch_model_memory_limit_bytes", ["job_id"], "The job's model_memory_limit.";
+    MODEL_REFUSALS = Kind::Gauge, "tidewatch_model_refusals", ["job_id", "what"], "What the limit has refused since the job began: new series (once for each bucket that they came in), or growth of known ones.";
     SNAPSHOTS = Kind::Counter, "tidewatch_snapshots_total", ["job_id", "outcome"], "Snapshots: stored, failed to be stored, or unusable when they were wanted.";
     SNAPSHOT_LAST = Kind::Gauge, "tidewatch_snapshot_last_success_timestamp_seconds", ["job_id"], "When a snapshot of the job was stored last.";
     SNAPSHOT_DURATION = Kind::Histogram(QUICK), "tidewatch_snapshot_duration_seconds", ["job_id"], "How long storing a snapshot took.";

@@ -44,6 +44,7 @@ pub struct Telemetry {
     delay: HistogramVec,
     models: GaugeVec,
     model_bytes: GaugeVec,
+    model_refusals: GaugeVec,
     snapshots: IntCounterVec,
     snapshot_last: GaugeVec,
     snapshot_duration: HistogramVec,
@@ -96,6 +97,7 @@ impl Telemetry {
             delay: metric::DETECTION_DELAY.histogram(to),
             models: metric::MODELS.gauge(to),
             model_bytes: metric::MODEL_MEMORY.gauge(to),
+            model_refusals: metric::MODEL_REFUSALS.gauge(to),
             snapshots: metric::SNAPSHOTS.counter(to),
             snapshot_last: metric::SNAPSHOT_LAST.gauge(to),
             snapshot_duration: metric::SNAPSHOT_DURATION.histogram(to),
@@ -340,6 +342,14 @@ impl Telemetry {
         self.model_bytes
             .with_label_values(&[job_id])
             .set(summary.model_bytes as f64);
+        for (what, refused) in [
+            ("series", summary.refused_series),
+            ("growth", summary.refused_growth),
+        ] {
+            self.model_refusals
+                .with_label_values(&[job_id, what])
+                .set(refused as f64);
+        }
         let Some(job) = self.jobs.get(job_id) else {
             return;
         };

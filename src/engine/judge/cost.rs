@@ -1,0 +1,82 @@
+//! What series will cost: the bytes of one that lives, found by letting one live.
+//!
+//! Source of every figure: the models themselves, taught noise around a level. Holds: a function of its arguments; the bytes are counted as
+//! the judge counts them.
+
+use super::memory::Budget;
+use super::series::{FeatureKind, Series};
+use crate::config::Job;
+use crate::engine::feature::{Group, Layout};
+use crate::engine::model::{Model, Room, Sample, SeriesModel};
+use crate::engine::wire::SeriesKey;
+use crate::time::EventTime;
+
+/// So many values stand for any larger number: every part of a model has grown to its full size by then.
+const VALUES_MAX: i64 = 1000;
+/// Measurements a value.
+const MEASUREMENTS: u64 = 10;
+
+/// Bytes of a series of `group` that has lived for `lived_ms` and had a value in every bucket.
+pub fn series_bytes(job: &Job, group: &Group, key: &SeriesKey, lived_ms: i64) -> u64 {
+    let values = (lived_ms / job.bucket_span.millis()).clamp(1, VALUES_MAX);
+    let step_ms = (lived_ms / values).max(job.bucket_span.millis());
+    let kinds = FeatureKind::all(job, group);
+    let around = Series::bytes_when_new(0, key);
+    let models = kinds.iter().map(|feature| {
+        let mut model = SeriesModel::new();
+        for at in 0..values {
+            let value = 100.0 + 20.0 * noise(at);
+            let sample = Sample {
+                at: EventTime(at * step_ms),
+                value: match feature.kind.counting {
+                    true => value.round(),
+                    false => value,
+                },
+                measurements: MEASUREMENTS,
+            };
+            let verdict = model.judge(&feature.kind, &sample);
+            model.learn(
+                &feature.kind,
+                &sample,
+                verdict.as_ref(),
+                &mut Room::unlimited(),
+            );
+        }
+        model.memory_bytes() as u64
+    });
+    around + models.sum::<u64>()
+}
+
+/// The part of the job's memory limit that a shard has among so many judges, bytes.
+pub fn limit_of_shard(job: &Job, shard: u16, judges: u16) -> u64 {
+    Budget::of(job, &Layout::of(job), shard, judges).limit()
+}
+
+/// Evenly over 0..1, without a pattern: the fractions of the squares' multiples of the golden ratio (Weyl 1916).
+fn noise(at: i64) -> f64 {
+    (at as f64 * at as f64 * 0.618_033_988_749_895).fract()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_series_is_small_at_first_and_as_large_as_it_gets_after_a_month() {
+        let job = Job::from_value(&serde_json::json!({
+            "job_id": "j", "data_description": {},
+            "analysis_config": {"bucket_span": "5m", "detectors": [{"function": "mean", "field_name": "x", "by_field_name": "y"}]},
+        }))
+        .expect("a job");
+        let layout = Layout::of(&job);
+        let key = SeriesKey {
+            partition: None,
+            by: Some("value".into()),
+        };
+        let day_ms = 86_400_000;
+        let bytes = [900_000, day_ms, 7 * day_ms, 30 * day_ms, 365 * day_ms]
+            .map(|lived_ms| series_bytes(&job, &layout.groups[0], &key, lived_ms));
+        assert!(bytes[0] < 1200 && bytes.is_sorted(), "{bytes:?}");
+        assert_eq!(bytes[3], bytes[4], "{bytes:?}");
+    }
+}

@@ -1,0 +1,130 @@
+//! The series of one entity side by side: those of one partition value that a split, or several detectors, have made.
+//!
+//! Holds: an entity is of one shard, for shards are made of partition values; it is let go with its last series.
+
+use super::memory::map_bytes;
+use super::rarity::Rare;
+use super::series::{Blame, Judged, Series};
+use crate::engine::model::Room;
+use crate::engine::model::evidence::ln_probability_of;
+use crate::engine::model::member::Deviation;
+use crate::engine::model::together::Together;
+use crate::engine::probability::Charge;
+use crate::engine::wire::{SeriesBucket, SeriesKey};
+use crate::time::{BucketSpan, BucketStart, EventTime};
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
+use std::sync::Arc;
+
+/// Group and partition value.
+pub(super) type EntityId = (u16, Option<Arc<str>>);
+/// All entities whose series are judged together.
+pub(super) type Entities = BTreeMap<EntityId, Entity>;
+
+/// One series in a bucket, among those of its entity.
+pub(super) struct Seat<'s> {
+    pub(super) group: u16,
+    pub(super) key: &'s SeriesKey,
+    pub(super) series: &'s mut Series,
+    pub(super) bucket: Option<&'s SeriesBucket>,
+    pub(super) rare: Option<Rare>,
+}
+
+impl Seat<'_> {
+    /// Whether another series is of the same entity.
+    pub(super) fn is_beside(&self, group: u16, key: &SeriesKey) -> bool {
+        self.group == group && self.key.partition == key.partition
+    }
+}
+
+/// The entity of this seat; a new one if there is room for it.
+pub(super) fn known_or_new<'e>(
+    entities: &'e mut Entities,
+    seat: &Seat<'_>,
+    at: BucketStart,
+    room: &mut Room,
+) -> Option<&'e mut Entity> {
+    match entities.entry(entity_id(seat)) {
+        Entry::Occupied(known) => Some(known.into_mut()),
+        Entry::Vacant(place) => {
+            let new = Entity::new(at);
+            room.grant(new.count_bytes() as usize)
+                .then(|| place.insert(new))
+        }
+    }
+}
+
+/// Whose series it is.
+pub(super) fn entity_id(seat: &Seat<'_>) -> EntityId {
+    (seat.group, seat.key.partition.clone())
+}
+
+/// What an entity's series have shown together.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub(super) struct Entity {
+    together: Together,
+    /// First bucket in which a series was judged.
+    pub(super) born: BucketStart,
+    /// The last one.
+    pub(super) last_seen: BucketStart,
+    /// Bytes, as last counted.
+    pub(super) bytes: u64,
+}
+
+impl Blame {
+    /// What is held against the entity as a whole.
+    pub(super) fn charge(&self) -> Charge {
+        Charge {
+            ln_probability: ln_probability_of(self.joint.said),
+            evidence: self.joint.said,
+        }
+    }
+}
+
+impl Entity {
+    /// One that has shown nothing.
+    pub(super) fn new(at: BucketStart) -> Entity {
+        Entity {
+            together: Together::default(),
+            born: at,
+            last_seen: at,
+            bytes: 0,
+        }
+    }
+
+    /// What the series show together, and the largest part in it; `None` while there is nothing to say.
+    pub(super) fn judge(
+        &self,
+        judged: &[Vec<Judged>],
+        at: EventTime,
+        span: BucketSpan,
+    ) -> Option<Blame> {
+        let deviations = || judged.iter().flatten().map(|one| &one.verdict.deviation);
+        let joint = self.together.judge(deviations(), at, span)?;
+        let largest = deviations()
+            .map(|deviation: &Deviation| joint.blame(deviation))
+            .fold(0.0, f64::max);
+        Some(Blame { joint, largest })
+    }
+
+    /// Learns what was judged of the bucket from `start` with its middle at `at`, growing within the room.
+    pub(super) fn learn(
+        &mut self,
+        blame: Option<&Blame>,
+        (start, at): (BucketStart, EventTime),
+        span: BucketSpan,
+        room: &mut Room,
+    ) {
+        if let Some(blame) = blame {
+            self.together.learn(&blame.joint, at, span, room);
+        }
+        self.last_seen = start;
+        self.bytes = self.count_bytes();
+    }
+
+    /// Bytes of what is known and of the entity's place in the judge's ordered map; the text of its name is counted with its series.
+    pub(super) fn count_bytes(&self) -> u64 {
+        (map_bytes::<EntityId, Entity>() + self.together.heap_bytes()) as u64
+    }
+}

@@ -1,0 +1,227 @@
+//! The series of one entity judged together: join first, calibrate after.
+//!
+//! A machine's metrics, a host's status codes: each for itself is noisy, and forty of them are forty times as often noisy. So the members'
+//! deviations are joined in each view before anything is called rare: `S = √(mean z²)` over the members that have ever moved,
+//! `s = 2.5 ln(1 + S²/4)` (the surprise of a Student-t with 4 degrees of freedom, as in [`surprise`](super::surprise)), their plain mean over the views, and
+//! only that against the entity's own past ([`Calibration`]). A member's share of the blame is `Σ s z` over the views, against the largest.
+//! Source: detection-quality.md, "Many metrics, one entity". Members come in the order of their keys, so that sums are the
+//! same for any placement. Holds: evidence is finite and at least 0.
+
+use super::Room;
+use super::alarm::{Alarm, Hold};
+use super::calibration::Calibration;
+use super::evidence::BLOCK_BUCKETS;
+use super::member::{Deviation, VIEWS};
+use crate::time::{BucketSpan, EventTime};
+use serde::{Deserialize, Serialize};
+
+/// Joint surprises remembered: those of an entity are to be ranked further down than those of one series.
+const PEAKS: u16 = 128;
+/// Members that a judgement takes: one alone is judged by itself.
+const MEMBERS_MIN: u32 = 2;
+
+/// What the members of an entity show together in one bucket.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Joint {
+    /// Members that have ever moved.
+    pub members: u32,
+    /// Evidence, nats, at least 0: about −ln of the chance that a block of 24 buckets shows as much.
+    pub evidence: f64,
+    /// What of it is said ([`Alarm`]).
+    pub said: f64,
+    /// The surprise of each view.
+    surprises: [f64; VIEWS],
+    /// Their mean: what the calibration learns.
+    pooled: f64,
+}
+
+impl Joint {
+    /// How much of the blame is a member's, at least 0: to be set against the largest of the entity.
+    pub fn blame(&self, deviation: &Deviation) -> f64 {
+        let views = self.surprises.iter().zip(deviation.z);
+        views.map(|(s, z)| s * f64::from(z.unwrap_or(0.0))).sum()
+    }
+}
+
+/// What the series of one entity have shown together.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Together {
+    calibration: Calibration,
+    alarm: Alarm,
+}
+
+impl Default for Together {
+    fn default() -> Together {
+        Together {
+            calibration: Calibration::with_peaks(PEAKS),
+            alarm: Alarm::default(),
+        }
+    }
+}
+
+impl Together {
+    /// What the members' deviations are worth together; `None` when there are too few, or none has seen enough.
+    pub fn judge<'d>(
+        &self,
+        members: impl Iterator<Item = &'d Deviation>,
+        at: EventTime,
+        span: BucketSpan,
+    ) -> Option<Joint> {
+        let (mut sums, mut counts, mut moving) = ([0.0; VIEWS], [0u32; VIEWS], 0);
+        for member in members.filter(|member| member.moves) {
+            moving += 1;
+            for view in 0..VIEWS {
+                if let Some(z) = member.z[view] {
+                    sums[view] += f64::from(z).powi(2);
+                    counts[view] += 1;
+                }
+            }
+        }
+        let speaking = counts.iter().filter(|&&count| count > 0).count();
+        if moving < MEMBERS_MIN || speaking == 0 {
+            return None;
+        }
+        let mut surprises = [0.0; VIEWS];
+        for view in 0..VIEWS {
+            let square = sums[view] / f64::from(counts[view].max(1));
+            surprises[view] = 2.5 * (square / 4.0).ln_1p();
+        }
+        let pooled = surprises.iter().sum::<f64>() / speaking as f64;
+        let evidence = self.calibration.evidence_of_mean(pooled, moving);
+        Some(Joint {
+            members: moving,
+            evidence,
+            said: self
+                .alarm
+                .said(evidence, ln_bucket(evidence), at, Hold::of_entity(span)),
+            surprises,
+            pooled,
+        })
+    }
+
+    /// Learns what was shown.
+    pub fn learn(&mut self, joint: &Joint, at: EventTime, span: BucketSpan, room: &mut Room) {
+        self.calibration.learn(joint.pooled, BLOCK_BUCKETS, room);
+        let ln_tail = ln_bucket(joint.evidence);
+        self.alarm.learn(
+            joint.evidence,
+            joint.said,
+            ln_tail,
+            at,
+            Hold::of_entity(span),
+        );
+    }
+
+    /// Heap bytes.
+    pub fn heap_bytes(&self) -> usize {
+        self.calibration.heap_bytes()
+    }
+}
+
+/// What evidence about a block says of one bucket of it, as ln p.
+fn ln_bucket(evidence: f64) -> f64 {
+    -evidence - f64::from(BLOCK_BUCKETS).ln()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SPAN_S: i64 = 300;
+
+    fn members(z: &[f32]) -> Vec<Deviation> {
+        let of = |&z: &f32| Deviation {
+            z: [Some(z); VIEWS],
+            moves: true,
+        };
+        z.iter().map(of).collect()
+    }
+
+    fn judge(together: &Together, members: &[Deviation], bucket: i64) -> Option<Joint> {
+        let span = BucketSpan::from_seconds(SPAN_S).expect("a span");
+        together.judge(members.iter(), EventTime(bucket * SPAN_S * 1000), span)
+    }
+
+    /// Six members around their usual distance of 1, for so many buckets.
+    fn after(buckets: i64) -> Together {
+        let mut together = Together::default();
+        let span = BucketSpan::from_seconds(SPAN_S).expect("a span");
+        for bucket in 0..buckets {
+            let z: Vec<f32> = (0..6)
+                .map(|i| ((bucket * 7 + i * 13) % 20) as f32 / 10.0)
+                .collect();
+            let joint = judge(&together, &members(&z), bucket).expect("six speak");
+            together.learn(
+                &joint,
+                EventTime(bucket * SPAN_S * 1000),
+                span,
+                &mut Room::unlimited(),
+            );
+        }
+        together
+    }
+
+    #[test]
+    fn one_alone_or_those_that_never_moved_are_not_judged_together() {
+        let together = after(500);
+        assert!(judge(&together, &members(&[9.0]), 500).is_none());
+        let still = Deviation {
+            moves: false,
+            ..members(&[9.0])[0]
+        };
+        assert!(judge(&together, &[still; 10], 500).is_none());
+    }
+
+    #[test]
+    fn evidence_grows_with_any_members_distance_and_blame_with_its_own() {
+        let together = after(2_000);
+        let mut last = 0.0;
+        for far in [1.0, 3.0, 10.0, 100.0, 1e6] {
+            let all = members(&[1.0, 1.0, far, 0.5, 1.0, 0.0]);
+            let joint = judge(&together, &all, 2_000).expect("six speak");
+            assert!(
+                joint.evidence >= last && joint.evidence.is_finite(),
+                "{far}: {joint:?}"
+            );
+            last = joint.evidence;
+            let blame: Vec<f64> = all.iter().map(|one| joint.blame(one)).collect();
+            assert!(
+                blame[2] >= blame[0] && blame[0] > blame[3] && blame[5] == 0.0,
+                "{blame:?}"
+            );
+        }
+        assert!(
+            last > 3.0,
+            "a million times the usual distance, {last} nats"
+        );
+    }
+
+    #[test]
+    fn an_entity_may_be_told_of_again_after_a_block() {
+        let mut together = after(2_000);
+        let span = BucketSpan::from_seconds(SPAN_S).expect("a span");
+        let far = members(&[30.0; 6]);
+        let mut said = Vec::new();
+        for bucket in 2_000..2_080 {
+            let all = if bucket % 26 == 0 {
+                far.clone()
+            } else {
+                members(&[1.0; 6])
+            };
+            let joint = judge(&together, &all, bucket).expect("six speak");
+            together.learn(
+                &joint,
+                EventTime(bucket * SPAN_S * 1000),
+                span,
+                &mut Room::unlimited(),
+            );
+            said.push((bucket, joint.said));
+        }
+        let loud: Vec<i64> = said
+            .iter()
+            .filter(|one| one.1 > 2.0)
+            .map(|one| one.0)
+            .collect();
+        assert_eq!(loud, [2_002, 2_028, 2_054], "{said:?}");
+    }
+}
