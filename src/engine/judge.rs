@@ -4,6 +4,7 @@
 //! series, then learns. Holds: what it says is a function of the sequence of its inputs, and of the buckets' contents only, whichever
 //! gatherer brought them; a bucket is judged once; nothing that came too late is lost without being counted.
 
+mod blame;
 mod bucket;
 mod cost;
 mod entity;

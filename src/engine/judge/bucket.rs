@@ -164,7 +164,7 @@ impl Judge {
         let blame = is_joined
             .then(|| entities.get(&entity_id(first)))
             .flatten()
-            .and_then(|entity| entity.judge(&judged, middle, span));
+            .and_then(|entity| entity.judge(seats, &judged, middle, span));
         if let Some(blame) = &blame {
             partial.judged.add(blame.charge());
         }
@@ -172,12 +172,13 @@ impl Judge {
             let mut room = self.budget.room(&self.state.size);
             if let Some(entity) = entity::known_or_new(entities, first, start, &mut room) {
                 let before = entity.bytes;
-                entity.learn(blame.as_ref(), (start, middle), span, &mut room);
+                entity.learn(blame.as_ref(), start, &mut room);
                 self.state.size.model_bytes += entity.bytes - before;
             }
             self.state.size.refused_growth += u64::from(room.has_refused());
         }
-        for (seat, judged) in seats.drain(..).zip(judged) {
+        for (at, (seat, judged)) in seats.drain(..).zip(judged).enumerate() {
+            let blame = blame.as_ref().map(|blame| blame.of_seat(at));
             let Seat {
                 key,
                 series,
@@ -187,10 +188,13 @@ impl Judge {
             } = seat;
             let context = context(rare.is_some());
             let frequent = series.is_frequent(start, span);
-            let findings = series.findings(&context, key, bucket, &judged, blame.as_ref());
+            let findings = series.findings(&context, key, bucket, &judged, blame);
             if learns {
                 let mut room = self.budget.room(&self.state.size);
                 series.learn(&context, bucket, &judged, &mut room);
+                if let Some(blame) = blame {
+                    series.learn_said(&context, &judged, blame.parts);
+                }
                 if bucket.is_some() {
                     series.last_seen = start;
                     series.present = series.present.saturating_add(1);

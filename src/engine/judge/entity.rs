@@ -2,14 +2,12 @@
 //!
 //! Holds: an entity is of one shard, for shards are made of partition values; it is let go with its last series.
 
+use super::blame::Blame;
 use super::memory::map_bytes;
 use super::rarity::Rare;
-use super::series::{Blame, Judged, Series};
+use super::series::{Judged, Series};
 use crate::engine::model::Room;
-use crate::engine::model::evidence::ln_probability_of;
-use crate::engine::model::member::Deviation;
 use crate::engine::model::together::Together;
-use crate::engine::probability::Charge;
 use crate::engine::wire::{SeriesBucket, SeriesKey};
 use crate::time::{BucketSpan, BucketStart, EventTime};
 use serde::{Deserialize, Serialize};
@@ -72,16 +70,6 @@ pub(super) struct Entity {
     pub(super) bytes: u64,
 }
 
-impl Blame {
-    /// What is held against the entity as a whole.
-    pub(super) fn charge(&self) -> Charge {
-        Charge {
-            ln_probability: ln_probability_of(self.joint.said),
-            evidence: self.joint.said,
-        }
-    }
-}
-
 impl Entity {
     /// One that has shown nothing.
     pub(super) fn new(at: BucketStart) -> Entity {
@@ -93,31 +81,23 @@ impl Entity {
         }
     }
 
-    /// What the series show together, and the largest part in it; `None` while there is nothing to say.
+    /// What the series show together, and the part of each; `None` while there is nothing to say.
     pub(super) fn judge(
         &self,
+        seats: &[Seat<'_>],
         judged: &[Vec<Judged>],
         at: EventTime,
         span: BucketSpan,
     ) -> Option<Blame> {
-        let deviations = || judged.iter().flatten().map(|one| &one.verdict.deviation);
-        let joint = self.together.judge(deviations(), at, span)?;
-        let largest = deviations()
-            .map(|deviation: &Deviation| joint.blame(deviation))
-            .fold(0.0, f64::max);
-        Some(Blame { joint, largest })
+        let deviations = judged.iter().flatten().map(|one| &one.verdict.deviation);
+        let joint = self.together.judge(deviations)?;
+        Some(Blame::of(joint, seats, judged, at, span))
     }
 
-    /// Learns what was judged of the bucket from `start` with its middle at `at`, growing within the room.
-    pub(super) fn learn(
-        &mut self,
-        blame: Option<&Blame>,
-        (start, at): (BucketStart, EventTime),
-        span: BucketSpan,
-        room: &mut Room,
-    ) {
+    /// Learns what was judged of the bucket from `start`, growing within the room.
+    pub(super) fn learn(&mut self, blame: Option<&Blame>, start: BucketStart, room: &mut Room) {
         if let Some(blame) = blame {
-            self.together.learn(&blame.joint, at, span, room);
+            self.together.learn(&blame.joint, room);
         }
         self.last_seen = start;
         self.bytes = self.count_bytes();

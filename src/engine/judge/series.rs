@@ -1,26 +1,21 @@
 //! One series in front of the judge: its models, and what is said of one bucket of it.
 
+use super::blame::{Part, SeatBlame};
 use super::memory::{map_bytes, text_bytes};
-use super::partial::{PlotDraft, RecordDraft, TogetherCharge};
+use super::partial::{PlotDraft, RecordDraft};
 use crate::config::{Family, Job, Side};
 use crate::engine::feature::{Accumulator, Group, Statistic};
 use crate::engine::influence::{Case, INFLUENCE_MIN};
-use crate::engine::model::evidence::ln_probability_of;
-use crate::engine::model::together::Joint;
 use crate::engine::model::{Kind, Model, Room, Sample, SeriesModel, Verdict};
 use crate::engine::probability::Charge;
 use crate::engine::wire::{SeriesBucket, SeriesKey, Share};
-use crate::time::{BucketStart, EventTime};
+use crate::time::{BucketSpan, BucketStart, EventTime};
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 
 /// Records are drafted below this probability (results.md 3.12), or from this much evidence on.
 pub(super) const LN_RECORD: f64 = -3.352_407_217_330_787; // ln 0.035
-const EVIDENCE_RECORD: f64 = 2.0;
-/// Of what an entity's series show together, a series is told of that bears this share of the most blamed one's part.
-const SHARE_RECORD: f64 = 0.02;
-/// What evidence of a second channel has to show more than that of the first, nats.
-const SECOND_CHANNEL: f64 = 3.0;
+pub(super) const EVIDENCE_RECORD: f64 = 2.0;
 /// `exclude_frequent`: present in more than this share of the buckets, of so many at least.
 const FREQUENT_SHARE: f64 = 0.1;
 const FREQUENT_BUCKETS_MIN: i64 = 50;
@@ -66,52 +61,6 @@ pub(super) struct Judged {
     at: usize,
     sample: Sample,
     pub(super) verdict: Verdict,
-}
-
-/// What the series of an entity show together, and the largest part that one of them has in it.
-pub(super) struct Blame {
-    pub(super) joint: Joint,
-    pub(super) largest: f64,
-}
-
-impl Blame {
-    /// The part of one feature.
-    fn of(&self, verdict: &Verdict) -> TogetherCharge {
-        let blame = self.joint.blame(&verdict.deviation);
-        let share = if blame > 0.0 {
-            blame / self.largest
-        } else {
-            0.0
-        };
-        let evidence = self.joint.said * share;
-        TogetherCharge {
-            charge: Charge {
-                ln_probability: ln_probability_of(evidence),
-                evidence,
-            },
-            share,
-            series: self.joint.members,
-        }
-    }
-
-    /// The part of the most blamed of these features, if it is worth telling.
-    fn of_all(&self, features: &[Judged]) -> Option<TogetherCharge> {
-        let parts = features.iter().map(|one| self.of(&one.verdict));
-        parts
-            .max_by(|a, b| a.share.total_cmp(&b.share))
-            .filter(|part| self.joint.said >= EVIDENCE_RECORD && part.share >= SHARE_RECORD)
-    }
-
-    /// What a series shows by itself, when n were looked at: n chances of being far out ask for ln n more (Bonferroni), and the more of
-    /// them there are, the more their judgement together is the first channel and this one the second. Two are no crowd.
-    fn discount(&self, alone: Charge) -> Charge {
-        let n = f64::from(self.joint.members);
-        let handicap = n.ln() + SECOND_CHANNEL * (1.0 - 2.0 / n);
-        Charge {
-            ln_probability: (alone.ln_probability + n.ln()).min(0.0),
-            evidence: (alone.evidence - handicap).max(0.0),
-        }
-    }
 }
 
 /// What is to be said of one detector's view of a series.
@@ -271,6 +220,25 @@ impl Series {
         judged
     }
 
+    /// What is said of one feature's part in what the entity shows.
+    pub(super) fn said_together(
+        &self,
+        one: &Judged,
+        evidence: f64,
+        at: EventTime,
+        span: BucketSpan,
+    ) -> f64 {
+        self.models[one.at].said_together(evidence, at, span)
+    }
+
+    /// Remembers what was said of each feature's part.
+    pub(super) fn learn_said(&mut self, context: &Context<'_>, judged: &[Judged], parts: &[Part]) {
+        let (at, span) = (context.middle, context.job.bucket_span);
+        for (one, part) in judged.iter().zip(parts) {
+            self.models[one.at].learn_said_together(part.evidence, part.said, at, span);
+        }
+    }
+
     /// Learns the bucket that was judged, growing within the room.
     pub(super) fn learn(
         &mut self,
@@ -298,11 +266,12 @@ impl Series {
         key: &SeriesKey,
         bucket: Option<&SeriesBucket>,
         judged: &[Judged],
-        blame: Option<&Blame>,
+        blame: Option<SeatBlame<'_>>,
     ) -> Vec<Finding> {
         let mut findings = Vec::with_capacity(judged.len());
         let mut rest = judged;
         while let Some(first) = rest.first() {
+            let start = judged.len() - rest.len();
             let detector = context.kinds[first.at].detector;
             let (own, others) = rest.split_at(
                 rest.iter()
@@ -340,7 +309,7 @@ impl Series {
                 ln_probability,
                 evidence,
             };
-            let together = blame.and_then(|blame| blame.of_all(own));
+            let together = blame.and_then(|blame| blame.worst(start..start + own.len()));
             let discounted = blame.map_or(alone, |blame| blame.discount(alone));
             let told = context.tell_all
                 || together.is_some()

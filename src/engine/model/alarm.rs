@@ -49,7 +49,7 @@ impl Hold {
         }
     }
 
-    /// Of an entity of several series: a block of buckets. It has many ailments, and one must not silence the next for hours.
+    /// Of a series' part in what its entity shows: a block of buckets. An entity has many ailments, and one must not silence the next for hours.
     pub fn of_entity(span: BucketSpan) -> Hold {
         Hold {
             ms: i64::from(BLOCK_BUCKETS) * span.millis(),

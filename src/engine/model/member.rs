@@ -7,8 +7,11 @@
 //! outrank everything (d is 30), that of what moves all the time may stand out (10).
 //! Source: detection-quality.md, "Many metrics, one entity". Holds: judging changes nothing; z is finite and at least 0.
 
+use super::alarm::{Alarm, Hold};
+use super::evidence::BLOCK_BUCKETS;
 use super::surprise::{SeasonView, counts};
 use crate::config::Side;
+use crate::time::{BucketSpan, EventTime};
 use serde::{Deserialize, Serialize};
 
 /// Views of one value.
@@ -50,6 +53,8 @@ pub struct Member {
     /// Mean squares of the distance from the hour of the day, and from the slow level.
     day_error: f32,
     slow_error: f32,
+    /// What was said of its part in what the entity showed.
+    alarm: Alarm,
 }
 
 impl Member {
@@ -79,6 +84,19 @@ impl Member {
             z,
             moves: self.moves > 0 || x != self.last,
         }
+    }
+
+    /// What is said of so much evidence, its part in what the entity shows at `at`.
+    pub fn said(&self, evidence: f64, at: EventTime, span: BucketSpan) -> f64 {
+        self.alarm
+            .said(evidence, ln_bucket(evidence), at, Hold::of_entity(span))
+    }
+
+    /// Remembers what was said of it.
+    pub fn learn_said(&mut self, evidence: f64, said: f64, at: EventTime, span: BucketSpan) {
+        let hold = Hold::of_entity(span);
+        self.alarm
+            .learn(evidence, said, ln_bucket(evidence), at, hold);
     }
 
     /// Learns a value.
@@ -143,6 +161,11 @@ impl Member {
             _ => x,
         }
     }
+}
+
+/// What evidence about a block says of one bucket of it, as ln p.
+fn ln_bucket(evidence: f64) -> f64 {
+    -evidence - f64::from(BLOCK_BUCKETS).ln()
 }
 
 /// The weight of one more value after so many, in a mean that forgets over `memory` of them.

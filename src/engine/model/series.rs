@@ -9,7 +9,7 @@ use super::residual::{Residuals, Tails};
 use super::{Kind, Model, Room, Sample, Verdict};
 use crate::config::Side;
 use crate::numerics::special::normal;
-use crate::time::EventTime;
+use crate::time::{BucketSpan, EventTime};
 use serde::{Deserialize, Serialize};
 
 /// A bucket belongs to an anomaly while its single-bucket probability is below this.
@@ -87,6 +87,25 @@ impl SeriesModel {
             value = self.forecaster.level();
         }
         Some(if kind.counting { value.max(0.0) } else { value })
+    }
+
+    /// What is said of so much evidence: the series' part in what its entity shows at `at`.
+    pub fn said_together(&self, evidence: f64, at: EventTime, span: BucketSpan) -> f64 {
+        let member = self.member.as_ref();
+        member.map_or(evidence, |member| member.said(evidence, at, span))
+    }
+
+    /// Remembers what was said of it.
+    pub fn learn_said_together(
+        &mut self,
+        evidence: f64,
+        said: f64,
+        at: EventTime,
+        span: BucketSpan,
+    ) {
+        if let Some(member) = &mut self.member {
+            member.learn_said(evidence, said, at, span);
+        }
     }
 
     fn learn_as_member(&mut self, sample: &Sample, room: &mut Room) {

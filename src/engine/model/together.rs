@@ -8,11 +8,9 @@
 //! same for any placement. Holds: evidence is finite and at least 0.
 
 use super::Room;
-use super::alarm::{Alarm, Hold};
 use super::calibration::Calibration;
 use super::evidence::BLOCK_BUCKETS;
 use super::member::{Deviation, VIEWS};
-use crate::time::{BucketSpan, EventTime};
 use serde::{Deserialize, Serialize};
 
 /// Joint surprises remembered: those of an entity are to be ranked further down than those of one series.
@@ -27,8 +25,6 @@ pub struct Joint {
     pub members: u32,
     /// Evidence, nats, at least 0: about −ln of the chance that a block of 24 buckets shows as much.
     pub evidence: f64,
-    /// What of it is said ([`Alarm`]).
-    pub said: f64,
     /// The surprise of each view.
     surprises: [f64; VIEWS],
     /// Their mean: what the calibration learns.
@@ -47,26 +43,19 @@ impl Joint {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Together {
     calibration: Calibration,
-    alarm: Alarm,
 }
 
 impl Default for Together {
     fn default() -> Together {
         Together {
             calibration: Calibration::with_peaks(PEAKS),
-            alarm: Alarm::default(),
         }
     }
 }
 
 impl Together {
     /// What the members' deviations are worth together; `None` when there are too few, or none has seen enough.
-    pub fn judge<'d>(
-        &self,
-        members: impl Iterator<Item = &'d Deviation>,
-        at: EventTime,
-        span: BucketSpan,
-    ) -> Option<Joint> {
+    pub fn judge<'d>(&self, members: impl Iterator<Item = &'d Deviation>) -> Option<Joint> {
         let (mut sums, mut counts, mut moving) = ([0.0; VIEWS], [0u32; VIEWS], 0);
         for member in members.filter(|member| member.moves) {
             moving += 1;
@@ -91,25 +80,14 @@ impl Together {
         Some(Joint {
             members: moving,
             evidence,
-            said: self
-                .alarm
-                .said(evidence, ln_bucket(evidence), at, Hold::of_entity(span)),
             surprises,
             pooled,
         })
     }
 
     /// Learns what was shown.
-    pub fn learn(&mut self, joint: &Joint, at: EventTime, span: BucketSpan, room: &mut Room) {
+    pub fn learn(&mut self, joint: &Joint, room: &mut Room) {
         self.calibration.learn(joint.pooled, BLOCK_BUCKETS, room);
-        let ln_tail = ln_bucket(joint.evidence);
-        self.alarm.learn(
-            joint.evidence,
-            joint.said,
-            ln_tail,
-            at,
-            Hold::of_entity(span),
-        );
     }
 
     /// Heap bytes.
@@ -118,16 +96,9 @@ impl Together {
     }
 }
 
-/// What evidence about a block says of one bucket of it, as ln p.
-fn ln_bucket(evidence: f64) -> f64 {
-    -evidence - f64::from(BLOCK_BUCKETS).ln()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    const SPAN_S: i64 = 300;
 
     fn members(z: &[f32]) -> Vec<Deviation> {
         let of = |&z: &f32| Deviation {
@@ -137,26 +108,19 @@ mod tests {
         z.iter().map(of).collect()
     }
 
-    fn judge(together: &Together, members: &[Deviation], bucket: i64) -> Option<Joint> {
-        let span = BucketSpan::from_seconds(SPAN_S).expect("a span");
-        together.judge(members.iter(), EventTime(bucket * SPAN_S * 1000), span)
+    fn judge(together: &Together, members: &[Deviation]) -> Option<Joint> {
+        together.judge(members.iter())
     }
 
     /// Six members around their usual distance of 1, for so many buckets.
     fn after(buckets: i64) -> Together {
         let mut together = Together::default();
-        let span = BucketSpan::from_seconds(SPAN_S).expect("a span");
         for bucket in 0..buckets {
             let z: Vec<f32> = (0..6)
                 .map(|i| ((bucket * 7 + i * 13) % 20) as f32 / 10.0)
                 .collect();
-            let joint = judge(&together, &members(&z), bucket).expect("six speak");
-            together.learn(
-                &joint,
-                EventTime(bucket * SPAN_S * 1000),
-                span,
-                &mut Room::unlimited(),
-            );
+            let joint = judge(&together, &members(&z)).expect("six speak");
+            together.learn(&joint, &mut Room::unlimited());
         }
         together
     }
@@ -164,12 +128,12 @@ mod tests {
     #[test]
     fn one_alone_or_those_that_never_moved_are_not_judged_together() {
         let together = after(500);
-        assert!(judge(&together, &members(&[9.0]), 500).is_none());
+        assert!(judge(&together, &members(&[9.0])).is_none());
         let still = Deviation {
             moves: false,
             ..members(&[9.0])[0]
         };
-        assert!(judge(&together, &[still; 10], 500).is_none());
+        assert!(judge(&together, &[still; 10]).is_none());
     }
 
     #[test]
@@ -178,7 +142,7 @@ mod tests {
         let mut last = 0.0;
         for far in [1.0, 3.0, 10.0, 100.0, 1e6] {
             let all = members(&[1.0, 1.0, far, 0.5, 1.0, 0.0]);
-            let joint = judge(&together, &all, 2_000).expect("six speak");
+            let joint = judge(&together, &all).expect("six speak");
             assert!(
                 joint.evidence >= last && joint.evidence.is_finite(),
                 "{far}: {joint:?}"
@@ -194,34 +158,5 @@ mod tests {
             last > 3.0,
             "a million times the usual distance, {last} nats"
         );
-    }
-
-    #[test]
-    fn an_entity_may_be_told_of_again_after_a_block() {
-        let mut together = after(2_000);
-        let span = BucketSpan::from_seconds(SPAN_S).expect("a span");
-        let far = members(&[30.0; 6]);
-        let mut said = Vec::new();
-        for bucket in 2_000..2_080 {
-            let all = if bucket % 26 == 0 {
-                far.clone()
-            } else {
-                members(&[1.0; 6])
-            };
-            let joint = judge(&together, &all, bucket).expect("six speak");
-            together.learn(
-                &joint,
-                EventTime(bucket * SPAN_S * 1000),
-                span,
-                &mut Room::unlimited(),
-            );
-            said.push((bucket, joint.said));
-        }
-        let loud: Vec<i64> = said
-            .iter()
-            .filter(|one| one.1 > 2.0)
-            .map(|one| one.0)
-            .collect();
-        assert_eq!(loud, [2_002, 2_028, 2_054], "{said:?}");
     }
 }
