@@ -172,8 +172,8 @@ fn ratio(share: Share) -> f64 {
 fn chance(p: f64, disagreements: usize) -> String {
     match (disagreements, p) {
         (0, _) => "no difference".to_owned(),
-        (_, p) if p >= 0.05 => format!("no more than chance does (p = {p:.2})"),
-        (_, p) if p >= 0.001 => format!("more than chance does (p = {p:.3})"),
-        _ => "more than chance does (p < 0.001)".to_owned(),
+        (_, p) if p >= 0.05 => format!("no more than chance does (p={p:.2})"),
+        (_, p) if p >= 0.001 => format!("more than chance does (p={p:.3})"),
+        _ => "more than chance does (p<0.001)".to_owned(),
     }
 }
