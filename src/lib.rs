@@ -9,10 +9,12 @@
 //! - [`config`]: what was written becomes what is true, once: a [`config::Job`].
 //! - [`decode`]: bytes to events, total on any input.
 //! - [`engine`]: the pure core and its doors: gatherer, judge, rollup, and the three fused as a pipeline.
+//! - [`backtest`]: a detector held against labels: found, how fast, false alarms.
 //! - [`simulate`]: feeds with known incidents.
 //! - [`runtime`]: the service around the engine: a partitioned log, tasks, snapshots, HTTP.
 //! - [`cli`]: the commands.
 
+pub mod backtest;
 pub mod cli;
 pub mod config;
 pub mod decode;

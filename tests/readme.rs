@@ -101,6 +101,11 @@ fn every_command_about_simulated_feeds_works() {
 }
 
 #[test]
+fn every_command_about_backtests_works() {
+    assert!(run("docs/backtest.md") >= 5);
+}
+
+#[test]
 fn every_command_about_reports_works() {
     assert!(run("docs/report.md") >= 2);
 }

@@ -9,16 +9,17 @@
 //! known so far is written, and the exit code is 130. A file that cannot be read to its end (a cut gzip) is a failure, after what was read is told.
 
 use super::Color;
+use super::feed::{Ending, Source, Tally};
 use super::findings::Findings;
 use super::interrupt::{self, Interrupt};
-use super::output::{self, grouped};
+use super::output;
 use super::progress::Progress;
 use super::report::{self, Reading, Report};
 use super::sink::{Sink, Wanted};
 use super::table::Style;
 use crate::config::Job;
-use crate::decode::{Format as InputFormat, Item, Options, Origin, Reader};
-use crate::engine::event::{Reason, Rejection};
+use crate::decode::{Item, Origin};
+use crate::engine::event::Rejection;
 use crate::engine::gatherer::Input;
 use crate::engine::pipeline::{Output, Pipeline};
 use crate::engine::result::DocumentKind;
@@ -28,13 +29,10 @@ use anyhow::Context;
 use clap::ValueEnum;
 use serde::Serialize;
 use std::borrow::Cow;
-use std::collections::BTreeMap;
 use std::io::{self, IsTerminal, Write};
-use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 
 /// What `tidewatch detect --help` ends with.
 pub const EXAMPLES: &str = "\
@@ -61,9 +59,8 @@ pub struct Args {
     /// The job: the body of Elastic's create-job request, YAML or JSON.
     #[arg(value_name = "JOB")]
     job: PathBuf,
-    /// Events: NDJSON, JSON or CSV, plain, gzip or zstd; `-` is stdin.
-    #[arg(default_value = "-", value_name = "FILE")]
-    files: Vec<PathBuf>,
+    #[command(flatten)]
+    source: Source,
     /// How results are written [default: table on a terminal, ndjson otherwise].
     #[arg(long, value_enum)]
     format: Option<Format>,
@@ -90,12 +87,6 @@ pub struct Args {
     /// data_counts.
     #[arg(long, value_delimiter = ',', value_name = "KIND", value_parser = kind)]
     kinds: Vec<DocumentKind>,
-    /// What the events are [default: found out from their first byte].
-    #[arg(long, value_enum)]
-    input: Option<InputKind>,
-    /// What stands between the columns of CSV; `\t` is a tab.
-    #[arg(long, default_value = ",", value_name = "CHAR", value_parser = delimiter)]
-    delimiter: u8,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -104,14 +95,6 @@ enum Format {
     Ndjson,
     /// Top anomalies and influencers, for people.
     Table,
-}
-
-#[derive(Clone, Copy, Debug, ValueEnum)]
-pub(super) enum InputKind {
-    /// JSON objects: a line each, one after another, or in an array.
-    Json,
-    /// CSV with a header.
-    Csv,
 }
 
 fn kind(name: &str) -> Result<DocumentKind, String> {
@@ -134,107 +117,50 @@ fn score(text: &str) -> Result<f64, String> {
     score.ok_or_else(|| "expected a number from 0 to 100".to_owned())
 }
 
-pub(super) fn delimiter(text: &str) -> Result<u8, String> {
-    match text.as_bytes() {
-        [byte] if byte.is_ascii() && !b"\"\r\n".contains(byte) => Ok(*byte),
-        br"\t" => Ok(b'\t'),
-        _ => Err("expected one ASCII character, such as ; or \\t".to_owned()),
-    }
-}
-
 /// Reads everything, says what was unusual.
 pub fn run(args: &Args, color: Color) -> anyhow::Result<ExitCode> {
     let job = Arc::new(Job::from_file(&args.job)?);
     args.refuse_to_overwrite()?;
     let interrupt = Interrupt::listen()?;
-    let mut reader = Reader::open(&job, &args.files, args.input_options())?;
+    let reader = args.source.open(&job)?;
     let total = reader.bytes_total();
-    let bytes_read = reader.bytes_read_counter();
     let mut session = Session::new(args, color, job, total.is_none())?;
     let progress = Progress::new(total);
-    if args.files.iter().any(|file| file == Path::new("-")) && io::stdin().is_terminal() {
-        eprintln!("tidewatch: reading events from the keyboard; Ctrl-D ends them");
-    }
-    let mut failure = None;
-    let read = reader.run(&mut |item| match session.take(item) {
-        _ if interrupt.asked() => ControlFlow::Break(()),
-        Ok(()) => {
-            progress.tick(session.tally.events, || bytes_read.load(Ordering::Relaxed));
-            ControlFlow::Continue(())
-        }
-        Err(error) => {
-            failure = Some(error);
-            ControlFlow::Break(())
-        }
-    });
-    progress.finish();
-    if let Some(error) = failure {
-        return Err(error);
-    }
-    if let Err(error) = read {
+    let ending = args
+        .source
+        .read(reader, &interrupt, &progress, &mut |item| {
+            session.take(item)
+        })?;
+    if let Ending::Broken(_) = ending {
         // What was read is worth having; a state that holds half a file is not.
         session.state = None;
-        session.finish(Ending::Cut, &progress)?;
-        return Err(error.into());
     }
-    let interrupted = interrupt.asked();
-    session.finish(
-        if interrupted {
-            Ending::Cut
-        } else {
-            Ending::Whole
-        },
-        &progress,
-    )?;
-    Ok(match interrupted {
-        true => ExitCode::from(interrupt::EXIT_CODE),
-        false => ExitCode::SUCCESS,
-    })
+    session.finish(&ending, &progress)?;
+    match ending {
+        Ending::Whole => Ok(ExitCode::SUCCESS),
+        Ending::Interrupted => Ok(ExitCode::from(interrupt::EXIT_CODE)),
+        Ending::Broken(error) => Err(error.into()),
+    }
 }
 
 impl Args {
-    fn input_options(&self) -> Options {
-        Options {
-            format: self.input.map(|input| match input {
-                InputKind::Json => InputFormat::Json,
-                InputKind::Csv => InputFormat::Csv,
-            }),
-            delimiter: self.delimiter,
-            ..Options::default()
-        }
-    }
-
-    /// An output that is also an input would be emptied before it is read, and two outputs in one place would cut each other's lines.
     fn refuse_to_overwrite(&self) -> anyhow::Result<()> {
-        let stdout = Path::new("-");
+        let out = self.out.as_deref().unwrap_or(Path::new("-"));
         let outputs = [
-            ("--out", Some(self.out.as_deref().unwrap_or(stdout))),
+            ("--out", Some(out)),
             ("--rejected", self.rejected.as_deref()),
             ("--report", self.report.as_deref()),
             ("--state", self.state.as_deref()),
         ];
-        let outputs: Vec<_> = outputs
-            .into_iter()
-            .filter_map(|(name, path)| Some((name, path?)))
-            .collect();
-        for (at, &(name, path)) in outputs.iter().enumerate() {
-            if let Some((other, _)) = outputs[..at].iter().find(|(_, other)| same(other, path)) {
-                anyhow::bail!("{other} and {name} cannot both be {}", place(path));
-            }
-            let inputs = std::iter::once(&self.job).chain(&self.files);
-            if let Some(input) = inputs
-                .filter(|input| *input != stdout)
-                .find(|input| same(input, path))
-            {
-                anyhow::bail!("{name} {} would overwrite what is read", input.display());
-            }
-        }
-        Ok(())
+        output::refuse_to_overwrite(
+            &outputs,
+            std::iter::once(&self.job).chain(&self.source.files),
+        )
     }
 
     fn report(&self, job: &Arc<Job>) -> anyhow::Result<Option<Report>> {
         let score_min = self.min_score.unwrap_or(report::SCORE_MIN);
-        let open = |path| Report::open(path, "detect", job, score_min, &self.files);
+        let open = |path| Report::open(path, "detect", job, score_min, &self.source.files);
         self.report.as_deref().map(open).transpose()
     }
 
@@ -268,30 +194,6 @@ impl Args {
     }
 }
 
-/// Whether two paths are one file; devices such as `/dev/null` take any number of writers.
-pub(super) fn same(a: &Path, b: &Path) -> bool {
-    match (std::fs::canonicalize(a), std::fs::canonicalize(b)) {
-        (Ok(a), Ok(b)) => a == b && a.is_file(),
-        _ => a == b,
-    }
-}
-
-fn place(path: &Path) -> String {
-    match path.to_str() {
-        Some("-") => "standard output".to_owned(),
-        _ => path.display().to_string(),
-    }
-}
-
-/// How the input ended.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Ending {
-    /// By itself: the open bucket is closed and judged.
-    Whole,
-    /// By Ctrl-C, or by a file that could not be read to its end: the open bucket is left alone, since its count would mean nothing.
-    Cut,
-}
-
 /// A pipeline and what is around it.
 struct Session {
     pipeline: Pipeline,
@@ -301,14 +203,6 @@ struct Session {
     rejected: Option<Box<dyn Write>>,
     live: bool,
     tally: Tally,
-}
-
-/// What the summary says.
-#[derive(Default)]
-struct Tally {
-    events: u64,
-    buckets: u64,
-    rejected: BTreeMap<Reason, u64>,
 }
 
 /// A line of `--rejected`.
@@ -404,10 +298,11 @@ impl Session {
         if self.live { out.flush() } else { Ok(()) }
     }
 
-    fn finish(mut self, ending: Ending, progress: &Progress) -> anyhow::Result<()> {
+    fn finish(mut self, ending: &Ending, progress: &Progress) -> anyhow::Result<()> {
         match &self.state {
             Some(path) => keep(&self.pipeline, path)?,
-            None if ending == Ending::Whole => {
+            // In mid-bucket its count would mean nothing: what is open is left alone.
+            None if matches!(ending, Ending::Whole) => {
                 for output in self.pipeline.handle(Input::Flush(Finality::Final)) {
                     self.carry(&output)?;
                 }
@@ -425,7 +320,7 @@ impl Session {
             report.write(Reading {
                 events: self.tally.events,
                 rejected: self.tally.rejected.values().sum(),
-                is_cut: ending == Ending::Cut,
+                is_cut: !matches!(ending, Ending::Whole),
             })?;
         }
         if !for_people && worth_a_line {
@@ -450,35 +345,4 @@ fn keep(pipeline: &Pipeline, path: &Path) -> anyhow::Result<()> {
     std::fs::write(&beside, pipeline.snapshot().as_bytes())
         .and_then(|()| std::fs::rename(&beside, path))
         .with_context(|| format!("--state {}: cannot be written", path.display()))
-}
-
-/// `1 event`, `2,200 events`.
-fn counted(number: u64, what: &str) -> String {
-    let plural = if number == 1 { "" } else { "s" };
-    format!("{} {what}{plural}", grouped(number))
-}
-
-impl Tally {
-    /// `2,200 events, 181 buckets, 3 rejected (late 1, malformed 2) in 0.1 s (22,000 events/s)`.
-    fn summary(&self, progress: &Progress) -> String {
-        let rejected: u64 = self.rejected.values().sum();
-        let reasons: Vec<String> = self
-            .rejected
-            .iter()
-            .map(|(reason, count)| format!("{} {}", reason.label(), grouped(*count)))
-            .collect();
-        let rejected = match rejected {
-            0 => "none rejected".to_owned(),
-            some => format!("{} rejected ({})", grouped(some), reasons.join(", ")),
-        };
-        let rate = progress.rate(self.events);
-        let (events, buckets) = (
-            counted(self.events, "event"),
-            counted(self.buckets, "bucket"),
-        );
-        format!(
-            "{events}, {buckets}, {rejected} in {:.1} s ({rate})",
-            progress.seconds()
-        )
-    }
 }

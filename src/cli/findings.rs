@@ -20,6 +20,8 @@ pub(super) struct Finding {
     pub(super) start_ms: i64,
     pub(super) span_ms: i64,
     pub(super) score: f64,
+    /// The score when first said.
+    pub(super) initial_score: f64,
     pub(super) detector: u64,
     /// `high_mean(latency_ms)`.
     pub(super) what: Arc<str>,
@@ -115,10 +117,12 @@ impl Finding {
             }
         }
         let function = text("function").unwrap_or_default();
+        let score = document["record_score"].as_f64()?;
         Some(Finding {
             start_ms: document["timestamp"].as_i64()?,
-            span_ms: document["bucket_span"].as_i64()? * 1000,
-            score: document["record_score"].as_f64()?,
+            span_ms: document["bucket_span"].as_i64()?.saturating_mul(1000),
+            score,
+            initial_score: document["initial_record_score"].as_f64().unwrap_or(score),
             detector: document["detector_index"].as_u64().unwrap_or(0),
             what: match text("field_name") {
                 Some(field) => format!("{function}({field})").into(),

@@ -4,8 +4,10 @@
 //! wrong, 130 interrupted. A reader that goes away (`tidewatch ... | head`) ends a command quietly, with 0.
 //! Checked by: tests/cli.rs, tests/readme.rs.
 
+pub mod backtest;
 pub mod demo;
 pub mod detect;
+mod feed;
 mod findings;
 mod interrupt;
 mod output;
@@ -32,6 +34,7 @@ Examples:
   tidewatch simulate web --days 14 -o web.ndjson        two weeks of events to try it on
   tidewatch detect job.yaml web.ndjson                  what was unusual in a file
   tail -F access.ndjson | tidewatch detect job.yaml -   the same, live
+  tidewatch backtest job.yaml web.ndjson --labels L     what of known incidents a job finds, how fast, at what price
   tidewatch plan job.yaml web.ndjson                    how many series, how much memory
   tidewatch validate job.yaml                           every mistake in a job, with its cure
   tidewatch run --config tidewatch.yaml                 Kafka in, Kafka out
@@ -98,6 +101,9 @@ impl Color {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    /// Run a job over history and measure it against labels: found, how fast, false alarms.
+    #[command(after_help = backtest::EXAMPLES)]
+    Backtest(backtest::Args),
     /// Analyse files or a pipe: what was unusual, when, who caused it.
     #[command(after_help = detect::EXAMPLES)]
     Detect(detect::Args),
@@ -176,6 +182,7 @@ fn dispatch(cli: Cli) -> anyhow::Result<ExitCode> {
         start_logging(wanted, color, LogFormat::Text)?;
     }
     match cli.command {
+        Command::Backtest(args) => backtest::run(&args, color),
         Command::Detect(args) => detect::run(&args, color),
         Command::Demo(args) => demo::run(&args, color),
         Command::Plan(args) => plan::run(&args),

@@ -3,7 +3,7 @@
 use anyhow::Context;
 use std::fs::File;
 use std::io::{self, BufWriter, Write};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 /// A buffered writer to `file`, or to stdout when there is none or it is `-`.
 pub(super) fn open(file: Option<&Path>) -> anyhow::Result<Box<dyn Write>> {
@@ -14,6 +14,44 @@ pub(super) fn open(file: Option<&Path>) -> anyhow::Result<Box<dyn Write>> {
             Ok(Box::new(BufWriter::with_capacity(1 << 16, file)))
         }
         _ => Ok(Box::new(BufWriter::with_capacity(1 << 16, io::stdout()))),
+    }
+}
+
+/// An output that is also an input would be emptied before it is read, and two outputs in one place would cut each other's lines. Outputs are
+/// the options that name them, and where they go.
+pub(super) fn refuse_to_overwrite<'a>(
+    outputs: &[(&str, Option<&Path>)],
+    inputs: impl Iterator<Item = &'a PathBuf>,
+) -> anyhow::Result<()> {
+    let named = outputs
+        .iter()
+        .filter_map(|&(name, path)| Some((name, path?)));
+    let outputs: Vec<(&str, &Path)> = named.collect();
+    for (at, &(name, path)) in outputs.iter().enumerate() {
+        if let Some((other, _)) = outputs[..at].iter().find(|(_, other)| same(other, path)) {
+            anyhow::bail!("{other} and {name} cannot both be {}", place(path));
+        }
+    }
+    for input in inputs.filter(|input| input.as_path() != Path::new("-")) {
+        if let Some((name, _)) = outputs.iter().find(|(_, path)| same(input, path)) {
+            anyhow::bail!("{name} {} would overwrite what is read", input.display());
+        }
+    }
+    Ok(())
+}
+
+/// Whether two paths are one file; devices such as `/dev/null` take any number of writers.
+pub(super) fn same(a: &Path, b: &Path) -> bool {
+    match (std::fs::canonicalize(a), std::fs::canonicalize(b)) {
+        (Ok(a), Ok(b)) => a == b && a.is_file(),
+        _ => a == b,
+    }
+}
+
+fn place(path: &Path) -> String {
+    match path.to_str() {
+        Some("-") => "standard output".to_owned(),
+        _ => path.display().to_string(),
     }
 }
 

@@ -52,7 +52,7 @@ pub(super) fn render(findings: &Findings, style: Style) -> String {
     text
 }
 
-fn heading(text: &mut String, style: Style, what: &str, shown: usize, all: usize) {
+pub(super) fn heading(text: &mut String, style: Style, what: &str, shown: usize, all: usize) {
     let count = match all > shown {
         true => format!(" (the first {shown} of {all})"),
         false => String::new(),
@@ -113,7 +113,7 @@ pub(super) fn anomaly(group: &Group, style: Style) -> String {
 }
 
 /// `host.name=web-03 service.name=cart`.
-fn named(fields: &[(String, String)]) -> String {
+pub(super) fn named(fields: &[(String, String)]) -> String {
     let pairs: Vec<String> = fields
         .iter()
         .map(|(field, value)| format!("{field}={value}"))
@@ -136,7 +136,7 @@ fn influencer_line(name: &str, influencer: &Influencer, width: usize, style: Sty
 }
 
 /// ` 93 critical` in the colour of its severity; 13 columns.
-fn badge(score: f64, style: Style) -> String {
+pub(super) fn badge(score: f64, style: Style) -> String {
     let severity = Severity::of(score);
     let code = match severity {
         Severity::Critical => "1;31",
@@ -152,7 +152,7 @@ fn badge(score: f64, style: Style) -> String {
     )
 }
 
-fn paint(style: Style, code: &str, text: &str) -> String {
+pub(super) fn paint(style: Style, code: &str, text: &str) -> String {
     match style.color {
         true => format!("\x1b[{code}m{text}\x1b[0m"),
         false => text.to_owned(),

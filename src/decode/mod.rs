@@ -18,7 +18,7 @@ mod time_pattern;
 pub use input::{Format, Item, Options, Origin, Reader};
 pub use time_pattern::{Pattern, PatternError};
 
-use crate::config::Job;
+use crate::config::{Job, TimeFormat};
 use crate::engine::event::{Event, Reason, Rejection, Value};
 use crate::time::EventTime;
 use csv::{Cells, Header};
@@ -33,6 +33,35 @@ pub const KAFKA_TIMESTAMP: &str = "@kafka_timestamp";
 
 /// The longest event that is decoded, bytes, unless said otherwise.
 pub const BYTES_MAX: usize = 1 << 20;
+
+/// Numbers below this are seconds since the epoch where either unit may come: as milliseconds they would lie before 3 March 1973.
+const SECONDS_BELOW: f64 = 1e11;
+
+/// An instant outside of events, where no job says how it is written: ISO 8601 (UTC without a zone), or a number of seconds or milliseconds
+/// since the epoch, whichever it can be. The error is the end of a sentence that begins with the text.
+///
+/// ```
+/// use tidewatch::decode::instant;
+/// assert_eq!(instant("1700000000"), instant("2023-11-14T22:13:20Z"));
+/// assert_eq!(instant("1700000000"), instant("1700000000000"));
+/// assert!(instant("NaN").is_err());
+/// ```
+pub fn instant(text: &str) -> Result<EventTime, std::borrow::Cow<'static, str>> {
+    let format = match text.trim_ascii().parse::<f64>() {
+        Ok(number) if number.abs() < SECONDS_BELOW => TimeFormat::Epoch,
+        _ => TimeFormat::Auto,
+    };
+    let read = TimeReader::new(&format).read(&Value::Text(text.into()));
+    read.map_err(|why| match why.contains("ISO 8601") {
+        true => "is neither ISO 8601 (2024-01-31T12:30:59Z) nor a number of seconds or milliseconds since 1970".into(),
+        false => why,
+    })
+}
+
+/// The bytes of a file (`-`: standard input), decompressed if they are gzip or zstd.
+pub fn open_bytes(path: &std::path::Path) -> std::io::Result<Box<dyn std::io::Read + Send>> {
+    source::open(path, &std::sync::Arc::default())
+}
 
 /// The part of an offending text that a rejection shows, characters.
 const SHOWN_CHARS_MAX: usize = 120;

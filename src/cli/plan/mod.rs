@@ -15,7 +15,7 @@ mod sample;
 mod split;
 mod table;
 
-use super::detect::{InputKind, delimiter};
+use super::feed::{InputKind, delimiter};
 use super::output;
 use super::progress::Progress;
 use crate::config::Job;
@@ -86,7 +86,7 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
     let job = Arc::new(Job::from_file(&args.job)?);
     if let Some(out) = &args.out {
         let mut inputs = std::iter::once(&args.job).chain(&args.files);
-        if let Some(input) = inputs.find(|input| super::detect::same(input, out)) {
+        if let Some(input) = inputs.find(|input| output::same(input, out)) {
             anyhow::bail!("--out {} would overwrite what is read", input.display());
         }
     }

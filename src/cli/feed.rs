@@ -1,0 +1,162 @@
+//! Events from files and pipes into a command: which files, how they are read, what was refused, how it ended.
+//!
+//! Shared by the commands that run a job over a given input. Shows progress, stops at Ctrl-C; what a file that cannot be read to its end means is the command's affair.
+
+use super::interrupt::Interrupt;
+use super::output::grouped;
+use super::progress::Progress;
+use crate::config::Job;
+use crate::decode::{Format, Item, Options, Reader};
+use crate::engine::event::Reason;
+use clap::ValueEnum;
+use std::collections::BTreeMap;
+use std::io::{self, IsTerminal};
+use std::ops::ControlFlow;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::Ordering;
+
+/// Where events come from.
+#[derive(Debug, clap::Args)]
+pub(super) struct Source {
+    /// Events: NDJSON, JSON or CSV, plain, gzip or zstd; `-` is stdin.
+    #[arg(default_value = "-", value_name = "FILE")]
+    pub(super) files: Vec<PathBuf>,
+    /// What the events are [default: found out from their first byte].
+    #[arg(long, value_enum, display_order = 100)]
+    input: Option<InputKind>,
+    /// What stands between the columns of CSV; `\t` is a tab.
+    #[arg(long, default_value = ",", value_name = "CHAR", value_parser = delimiter, display_order = 100)]
+    delimiter: u8,
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+pub(super) enum InputKind {
+    /// JSON objects: a line each, one after another, or in an array.
+    Json,
+    /// CSV with a header.
+    Csv,
+}
+
+pub(super) fn delimiter(text: &str) -> Result<u8, String> {
+    match text.as_bytes() {
+        [byte] if byte.is_ascii() && !b"\"\r\n".contains(byte) => Ok(*byte),
+        br"\t" => Ok(b'\t'),
+        _ => Err("expected one ASCII character, such as ; or \\t".to_owned()),
+    }
+}
+
+/// How the input ended.
+pub(super) enum Ending {
+    /// By itself.
+    Whole,
+    /// By Ctrl-C.
+    Interrupted,
+    /// In the middle of a file.
+    Broken(io::Error),
+}
+
+impl Source {
+    /// A reader of the files, none of which has been read yet.
+    pub(super) fn open(&self, job: &Job) -> io::Result<Reader> {
+        let options = Options {
+            format: self.input.map(|input| match input {
+                InputKind::Json => Format::Json,
+                InputKind::Csv => Format::Csv,
+            }),
+            delimiter: self.delimiter,
+            ..Options::default()
+        };
+        Reader::open(job, &self.files, options)
+    }
+
+    /// Whether one of the files is standard input.
+    pub(super) fn has_stdin(&self) -> bool {
+        self.files.iter().any(|file| file == Path::new("-"))
+    }
+
+    /// The options as another build of this program takes them.
+    pub(super) fn as_arguments(&self) -> Vec<String> {
+        let mut arguments = vec![match self.delimiter {
+            b'\t' => "--delimiter=\\t".to_owned(),
+            byte => format!("--delimiter={}", char::from(byte)),
+        }];
+        let input = self.input.and_then(|input| input.to_possible_value());
+        arguments.extend(input.map(|input| format!("--input={}", input.get_name())));
+        arguments
+    }
+
+    /// Reads everything, hands each item to `take`, shows how far it is. An error is one of `take`.
+    pub(super) fn read(
+        &self,
+        mut reader: Reader,
+        interrupt: &Interrupt,
+        progress: &Progress,
+        take: &mut dyn FnMut(Item<'_>) -> anyhow::Result<()>,
+    ) -> anyhow::Result<Ending> {
+        let bytes_read = reader.bytes_read_counter();
+        if self.has_stdin() && io::stdin().is_terminal() {
+            eprintln!("tidewatch: reading events from the keyboard; Ctrl-D ends them");
+        }
+        let (mut events, mut failure) = (0, None);
+        let read = reader.run(&mut |item| {
+            events += u64::from(matches!(item, Item::Event { .. }));
+            match take(item) {
+                _ if interrupt.asked() => ControlFlow::Break(()),
+                Ok(()) => {
+                    progress.tick(events, || bytes_read.load(Ordering::Relaxed));
+                    ControlFlow::Continue(())
+                }
+                Err(error) => {
+                    failure = Some(error);
+                    ControlFlow::Break(())
+                }
+            }
+        });
+        progress.finish();
+        match (failure, read) {
+            (Some(error), _) => Err(error),
+            (None, Err(error)) => Ok(Ending::Broken(error)),
+            (None, Ok(_)) if interrupt.asked() => Ok(Ending::Interrupted),
+            (None, Ok(_)) => Ok(Ending::Whole),
+        }
+    }
+}
+
+/// What the summary says.
+#[derive(Default)]
+pub(super) struct Tally {
+    pub(super) events: u64,
+    pub(super) buckets: u64,
+    pub(super) rejected: BTreeMap<Reason, u64>,
+}
+
+/// `1 event`, `2,200 events`.
+pub(super) fn counted(number: u64, what: &str) -> String {
+    let plural = if number == 1 { "" } else { "s" };
+    format!("{} {what}{plural}", grouped(number))
+}
+
+impl Tally {
+    /// `2,200 events, 181 buckets, 3 rejected (late 1, malformed 2) in 0.1 s (22,000 events/s)`.
+    pub(super) fn summary(&self, progress: &Progress) -> String {
+        let rejected: u64 = self.rejected.values().sum();
+        let reasons: Vec<String> = self
+            .rejected
+            .iter()
+            .map(|(reason, count)| format!("{} {}", reason.label(), grouped(*count)))
+            .collect();
+        let rejected = match rejected {
+            0 => "none rejected".to_owned(),
+            some => format!("{} rejected ({})", grouped(some), reasons.join(", ")),
+        };
+        let rate = progress.rate(self.events);
+        let (events, buckets) = (
+            counted(self.events, "event"),
+            counted(self.buckets, "bucket"),
+        );
+        format!(
+            "{events}, {buckets}, {rejected} in {:.1} s ({rate})",
+            progress.seconds()
+        )
+    }
+}
