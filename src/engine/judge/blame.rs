@@ -7,19 +7,21 @@ use super::entity::Seat;
 use super::partial::TogetherCharge;
 use super::series::{EVIDENCE_RECORD, Judged};
 use crate::engine::model::evidence::ln_probability_of;
-use crate::engine::model::together::Joint;
+use crate::engine::model::together::{Joint, Together};
 use crate::engine::probability::Charge;
 use crate::time::{BucketSpan, EventTime};
 use std::ops::Range;
 
 /// Of what an entity's series show together, a series is told of that bears this share of the most blamed one's part.
 const SHARE_RECORD: f64 = 0.02;
-/// What evidence of a second channel has to show more than that of the first, nats.
-const SECOND_CHANNEL: f64 = 3.0;
+/// What one series of a crowd has to show more than the crowd together, nats.
+const SECOND_CHANNEL: f64 = 1.5;
 
 /// The part of one feature.
 #[derive(Clone, Copy)]
 pub(super) struct Part {
+    /// What counts of the evidence that it shows by itself.
+    alone: f64,
     share: f64,
     /// Its share of the entity's evidence, and what of that is said.
     pub(super) evidence: f64,
@@ -33,12 +35,15 @@ pub(super) struct Blame {
     parts: Vec<Vec<Part>>,
     /// The most that is said of anyone.
     said: f64,
+    /// The most that anyone shows by itself.
+    pub(super) alone: f64,
 }
 
 impl Blame {
-    /// Shares out what is joint among the features `judged`, seat by seat.
+    /// Shares out what is joint among the features `judged`, seat by seat; `together` is what the entity has shown before.
     pub(super) fn of(
         joint: Joint,
+        together: &Together,
         seats: &[Seat<'_>],
         judged: &[Vec<Judged>],
         at: EventTime,
@@ -46,7 +51,7 @@ impl Blame {
     ) -> Blame {
         let blame = |one: &Judged| joint.blame(&one.verdict.deviation);
         let largest = judged.iter().flatten().map(blame).fold(0.0, f64::max);
-        let mut said = 0.0f64;
+        let (mut said, mut alone) = (0.0f64, 0.0f64);
         let mut part = |seat: &Seat<'_>, one: &Judged| {
             let share = if largest > 0.0 {
                 blame(one) / largest
@@ -55,11 +60,13 @@ impl Blame {
             };
             let evidence = joint.evidence * share;
             let part = Part {
+                alone: together.of_one(one.verdict.evidence),
                 share,
                 evidence,
                 said: seat.series.said_together(one, evidence, at, span),
             };
             said = said.max(part.said);
+            alone = alone.max(one.verdict.evidence);
             part
         };
         let parts = seats
@@ -67,7 +74,12 @@ impl Blame {
             .zip(judged)
             .map(|(seat, judged)| judged.iter().map(|one| part(seat, one)).collect())
             .collect();
-        Blame { joint, parts, said }
+        Blame {
+            joint,
+            parts,
+            said,
+            alone,
+        }
     }
 
     /// What is held against the entity as a whole.
@@ -108,14 +120,18 @@ impl SeatBlame<'_> {
         })
     }
 
-    /// What a series shows by itself, when n were looked at: n chances of being far out ask for ln n more (Bonferroni), and the more of
-    /// them there are, the more their judgement together is the first channel and this one the second. Two are no crowd.
-    pub(super) fn discount(&self, alone: Charge) -> Charge {
+    /// What these features show by themselves, when n were looked at: n chances of being far out ask for ln n more of ln p (Bonferroni); evidence
+    /// is what it is worth among what any of the n has shown before. The more of them there are, the more their judgement together is the
+    /// first channel and this one the second, which has more to show and is not heard below what makes a record. Two are no crowd.
+    pub(super) fn discount(&self, ln_probability: f64, features: Range<usize>) -> Charge {
         let n = f64::from(self.series);
-        let handicap = n.ln() + SECOND_CHANNEL * (1.0 - 2.0 / n);
+        let crowd = 1.0 - 2.0 / n;
+        let alone = self.parts[features].iter().map(|part| part.alone);
+        let evidence = alone.fold(0.0, f64::max) - SECOND_CHANNEL * crowd;
+        let is_heard = evidence >= EVIDENCE_RECORD * crowd;
         Charge {
-            ln_probability: (alone.ln_probability + n.ln()).min(0.0),
-            evidence: (alone.evidence - handicap).max(0.0),
+            ln_probability: (ln_probability + n.ln()).min(0.0),
+            evidence: if is_heard { evidence.max(0.0) } else { 0.0 },
         }
     }
 }

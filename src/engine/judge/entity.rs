@@ -91,13 +91,14 @@ impl Entity {
     ) -> Option<Blame> {
         let deviations = judged.iter().flatten().map(|one| &one.verdict.deviation);
         let joint = self.together.judge(deviations)?;
-        Some(Blame::of(joint, seats, judged, at, span))
+        Some(Blame::of(joint, &self.together, seats, judged, at, span))
     }
 
     /// Learns what was judged of the bucket from `start`, growing within the room.
     pub(super) fn learn(&mut self, blame: Option<&Blame>, start: BucketStart, room: &mut Room) {
         if let Some(blame) = blame {
             self.together.learn(&blame.joint, room);
+            self.together.learn_alone(blame.alone, room);
         }
         self.last_seen = start;
         self.bytes = self.count_bytes();

@@ -320,7 +320,9 @@ impl Series {
                 evidence,
             };
             let together = blame.and_then(|blame| blame.worst(start..start + own.len()));
-            let discounted = blame.map_or(alone, |blame| blame.discount(alone));
+            let discounted = blame.map_or(alone, |blame| {
+                blame.discount(ln_probability, start..start + own.len())
+            });
             let told = context.tell_all
                 || together.is_some()
                 || discounted.ln_probability < LN_RECORD

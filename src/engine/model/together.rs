@@ -43,12 +43,15 @@ impl Joint {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Together {
     calibration: Calibration,
+    /// Of the most that any member shows by itself.
+    alone: Calibration,
 }
 
 impl Default for Together {
     fn default() -> Together {
         Together {
             calibration: Calibration::with_peaks(PEAKS),
+            alone: Calibration::default(),
         }
     }
 }
@@ -90,9 +93,19 @@ impl Together {
         self.calibration.learn(joint.pooled, BLOCK_BUCKETS, room);
     }
 
+    /// What counts of the evidence that a member shows by itself: how rare it is that any of them shows as much.
+    pub fn of_one(&self, alone: f64) -> f64 {
+        self.alone.graded_evidence(alone).min(alone)
+    }
+
+    /// Learns the most that any member showed by itself.
+    pub fn learn_alone(&mut self, most: f64, room: &mut Room) {
+        self.alone.learn(most, BLOCK_BUCKETS, room);
+    }
+
     /// Heap bytes.
     pub fn heap_bytes(&self) -> usize {
-        self.calibration.heap_bytes()
+        self.alone.heap_bytes() + self.calibration.heap_bytes()
     }
 }
 
