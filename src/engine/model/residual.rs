@@ -90,6 +90,15 @@ impl Default for Residuals {
 /// one value must not outweigh all others of a bucket for ever.
 const LN_PROBABILITY_MIN: f64 = -1e6;
 
+/// What else is known of the values around one.
+#[derive(Clone, Copy, Debug)]
+pub struct Run {
+    /// The last ones stay on one side: they are of another level rather than of a wider spread.
+    pub on_one_side: bool,
+    /// Buckets of a day: a night may be calm, a narrower spread has to be so by day too.
+    pub day_buckets: u16,
+}
+
 /// The spread has changed by a factor over so many values.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct SpreadChange {
@@ -197,17 +206,16 @@ impl Residuals {
         }
     }
 
-    /// Learns what a forecast left; `weight` in 0..=1 says how much of it to believe. Values that stay `on_one_side` are of another level rather than
-    /// of a wider spread. By how much the spread has changed, if that is believed now.
+    /// Learns what a forecast left; `weight` in 0..=1 says how much of it to believe. By how much the spread has changed, if that is believed now.
     pub fn learn(
         &mut self,
         x: f64,
         forecast: f64,
         weight: f64,
         counting: bool,
-        on_one_side: bool,
+        run: Run,
     ) -> Option<SpreadChange> {
-        let changed = self.watch_spread(x - forecast, on_one_side);
+        let changed = self.watch_spread(x - forecast, run);
         if self.weight >= 1.0 {
             self.learn_families(x, forecast, weight, counting);
         }
@@ -233,17 +241,17 @@ impl Residuals {
 
     /// Whether errors have come to be twice as large, or half: the likelihood ratio of two Laplace densities asks nothing of a value but how large it is
     /// against the usual size, so that tails of any weight tell as little as they should. Follows what is believed.
-    fn watch_spread(&mut self, error: f64, on_one_side: bool) -> Option<SpreadChange> {
+    fn watch_spread(&mut self, error: f64, run: Run) -> Option<SpreadChange> {
         let floor = if self.integer { SD_FLOOR_INTEGER } else { 0.0 };
         if self.weight < SPREAD_AFTER || self.abs <= floor {
             return None;
         }
         let size = error.abs() / self.abs;
-        let wider = !on_one_side && self.wider.add(0.5 * size - LN_2);
+        let wider = !run.on_one_side && self.wider.add(0.5 * size - LN_2);
         let narrower = self.narrower.add(LN_2 - size);
         let (factor, steps): (f64, u16) = match (wider, narrower) {
             (true, _) => (2.0, self.wider.steps()),
-            (_, true) => (0.5, self.narrower.steps()),
+            (_, true) if self.narrower.steps() >= run.day_buckets => (0.5, self.narrower.steps()),
             _ => return None,
         };
         (self.wider, self.narrower) = (Cusum::default(), Cusum::default());

@@ -5,7 +5,7 @@ use super::evidence::{Claim, EvidenceModel, ln_probability_of};
 use super::forecast::Forecaster;
 use super::member::{Deviation, Member};
 use super::multi_bucket::MultiBucket;
-use super::residual::{Residuals, Tails};
+use super::residual::{Residuals, Run, Tails};
 use super::{Change, Kind, Model, Noticed, Room, Sample, Verdict};
 use crate::config::Side;
 use crate::numerics::special::normal;
@@ -23,6 +23,7 @@ const LASTING_BUCKETS: f64 = 48.0;
 /// Errors beyond this many standard deviations are cut for the levels, unless they last.
 const LEVEL_CLIP: f64 = 5.0;
 const LASTS: u32 = 3;
+const DAY_MS: i64 = 86_400_000;
 /// Evidence counts by half after this many values, and ever more after.
 const THIN_HISTORY: f64 = 24.0;
 /// A bucket with fewer than this share of the usual measurements is incomplete.
@@ -263,7 +264,10 @@ impl Model for SeriesModel {
                 verdict.typical,
                 weight,
                 kind.counting,
-                self.forecaster.is_on_one_side(),
+                Run {
+                    on_one_side: self.forecaster.is_on_one_side(),
+                    day_buckets: (DAY_MS / kind.span.millis()).clamp(1, 10_000) as u16,
+                },
             );
             self.alarm.learn(
                 verdict.raw_evidence,
