@@ -14,6 +14,8 @@ use std::ops::Range;
 
 /// Of what an entity's series show together, a series is told of that bears this share of the most blamed one's part.
 const SHARE_RECORD: f64 = 0.02;
+/// A series takes part in it when it bears this share.
+const SHARE_TAKES_PART: f64 = 0.5;
 /// What one series of a crowd has to show more than the crowd together, nats.
 const SECOND_CHANNEL: f64 = 1.5;
 
@@ -31,6 +33,8 @@ pub(super) struct Part {
 /// What the series of an entity show together, and the part of each.
 pub(super) struct Blame {
     pub(super) joint: Joint,
+    /// Series that bear a good part of it.
+    taking_part: u32,
     /// By seat, by feature judged.
     parts: Vec<Vec<Part>>,
     /// The most that is said of anyone.
@@ -74,8 +78,13 @@ impl Blame {
             .zip(judged)
             .map(|(seat, judged)| judged.iter().map(|one| part(seat, one)).collect())
             .collect();
+        let parts: Vec<Vec<Part>> = parts;
+        let takes_part =
+            |parts: &&Vec<Part>| parts.iter().any(|part| part.share >= SHARE_TAKES_PART);
+        let taking_part = parts.iter().filter(takes_part).count() as u32;
         Blame {
             joint,
+            taking_part,
             parts,
             said,
             alone,
@@ -91,6 +100,7 @@ impl Blame {
     pub(super) fn of_seat(&self, seat: usize) -> SeatBlame<'_> {
         SeatBlame {
             series: self.joint.members,
+            taking_part: self.taking_part,
             is_told: self.said >= EVIDENCE_RECORD,
             parts: &self.parts[seat],
         }
@@ -102,6 +112,8 @@ impl Blame {
 pub(super) struct SeatBlame<'b> {
     /// Series that were judged together.
     series: u32,
+    /// Those of them that take part in what is told.
+    taking_part: u32,
     /// Whether anything is said of the entity.
     is_told: bool,
     /// By feature judged.
@@ -116,7 +128,7 @@ impl SeatBlame<'_> {
         (self.is_told && worst.share >= SHARE_RECORD).then(|| TogetherCharge {
             charge: charge(worst.said),
             share: worst.share,
-            series: self.series,
+            series: self.taking_part,
         })
     }
 

@@ -123,7 +123,7 @@ pub struct TogetherCharge {
     pub charge: Charge,
     /// The share, 0..=1: against the series that is most to blame.
     pub share: f64,
-    /// Series that were judged together.
+    /// Series that take part in it.
     pub series: u32,
 }
 

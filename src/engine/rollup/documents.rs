@@ -474,6 +474,7 @@ fn explanation(draft: &RecordDraft) -> Explanation {
     let (length, error) = draft.anomaly;
     let together = draft
         .together
+        .filter(|together| together.series > 1)
         .filter(|together| together.charge.evidence > draft.alone.evidence);
     Explanation {
         anomaly_type: (length > 0).then_some(if error > 0.0 { "spike" } else { "dip" }),
