@@ -122,11 +122,9 @@ impl Profile {
         self.day.band(hour, 1)
     }
 
-    /// The band of this hour of the week once its slot was visited twice, before that of this hour of the day.
-    pub fn band(&self, hour: i64) -> Option<Band> {
-        self.week
-            .band(hour, WEEK_SPEAKS_AFTER)
-            .or_else(|| self.day_band(hour))
+    /// The band of this hour of the week once its slot was visited twice.
+    pub fn week_band(&self, hour: i64) -> Option<Band> {
+        self.week.band(hour, WEEK_SPEAKS_AFTER)
     }
 
     /// The mean of this hour of the day once visited.
