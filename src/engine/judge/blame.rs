@@ -29,23 +29,23 @@ pub(super) struct Part {
 /// What the series of an entity show together, and the part of each.
 pub(super) struct Blame {
     pub(super) joint: Joint,
-    /// By seat, by feature judged.
-    parts: Vec<Vec<Part>>,
+    /// Of each feature judged, in order.
+    parts: Vec<Part>,
     /// The most that is said of anyone.
     said: f64,
 }
 
 impl Blame {
-    /// Shares out what is joint among the features `judged`, seat by seat.
+    /// Shares out what is joint among the features `judged`, of which each seat knows its own.
     pub(super) fn of(
         joint: Joint,
         seats: &[Seat<'_>],
-        judged: &[Vec<Judged>],
+        judged: &[Judged],
         at: EventTime,
         span: BucketSpan,
     ) -> Blame {
         let blame = |one: &Judged| joint.blame(&one.verdict.deviation);
-        let largest = judged.iter().flatten().map(blame).fold(0.0, f64::max);
+        let largest = judged.iter().map(blame).fold(0.0, f64::max);
         let mut said = 0.0f64;
         let mut part = |seat: &Seat<'_>, one: &Judged| {
             let share = if largest > 0.0 {
@@ -62,11 +62,11 @@ impl Blame {
             said = said.max(part.said);
             part
         };
-        let parts = seats
-            .iter()
-            .zip(judged)
-            .map(|(seat, judged)| judged.iter().map(|one| part(seat, one)).collect())
-            .collect();
+        let mut parts = Vec::with_capacity(judged.len());
+        for seat in seats {
+            let own = judged[seat.judged.clone()].iter();
+            parts.extend(own.map(|one| part(seat, one)));
+        }
         Blame { joint, parts, said }
     }
 
@@ -76,11 +76,11 @@ impl Blame {
     }
 
     /// What concerns one seat.
-    pub(super) fn of_seat(&self, seat: usize) -> SeatBlame<'_> {
+    pub(super) fn of_seat(&self, seat: &Seat<'_>) -> SeatBlame<'_> {
         SeatBlame {
             series: self.joint.members,
             is_told: self.said >= EVIDENCE_RECORD,
-            parts: &self.parts[seat],
+            parts: &self.parts[seat.judged.clone()],
         }
     }
 }
