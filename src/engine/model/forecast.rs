@@ -59,6 +59,15 @@ pub struct Forecaster {
     profile: Profile,
 }
 
+/// How a forecast was found: learning the value that came needs it again.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Foresight {
+    /// The means of the hour of the day and of the week.
+    seasonal: [Option<f64>; 2],
+    /// The predictor that spoke.
+    best: usize,
+}
+
 const LEVEL_GAINS: [f64; 4] = [1.0 / 512.0, 1.0 / 64.0, 1.0 / 16.0, 0.25];
 
 impl Forecaster {
@@ -72,26 +81,34 @@ impl Forecaster {
         self.levels[3]
     }
 
-    /// The next value expected at `at`; `None` before the first value.
-    pub fn forecast(&self, at: EventTime) -> Option<f64> {
+    /// The next value expected at `at`, and how it was found; `None` before the first value.
+    pub fn forecast(&self, at: EventTime) -> Option<(f64, Foresight)> {
         if self.steps == 0 {
             return None;
-        }
-        let candidates = self.candidates(self.seasonal(at));
-        let best = self.best(&candidates);
-        Some(candidates[best].expect("the best one speaks"))
-    }
-
-    /// Learns a value; says whether the season has come to speak, or ceased to: what forecasts leave is then another thing than before.
-    pub fn learn(&mut self, at: EventTime, x: f64, span: BucketSpan, room: &mut Room) -> bool {
-        if self.steps == 0 {
-            self.restart(x);
-            self.learn_season(at, x, span, room);
-            return false;
         }
         let seasonal = self.seasonal(at);
         let candidates = self.candidates(seasonal);
         let best = self.best(&candidates);
+        let expected = candidates[best].expect("the best one speaks");
+        Some((expected, Foresight { seasonal, best }))
+    }
+
+    /// Learns a value; `foresight` is what [`forecast`](Self::forecast) found for `at`, if it was asked. Says whether the season has come to speak, or ceased to: what forecasts leave is then another thing than before.
+    pub fn learn(
+        &mut self,
+        at: EventTime,
+        x: f64,
+        span: BucketSpan,
+        foresight: Option<Foresight>,
+        room: &mut Room,
+    ) -> bool {
+        let known = foresight.or_else(|| Some(self.forecast(at)?.1));
+        let Some(Foresight { seasonal, best }) = known else {
+            self.restart(x);
+            self.learn_season(at, x, span, room);
+            return false;
+        };
+        let candidates = self.candidates(seasonal);
         let expected = candidates[best].expect("the best one speaks");
         let usual = f64::from(self.tracks[best].square);
         let run = if best < SEASONAL {
