@@ -145,6 +145,34 @@ fn student_t_tails() {
     });
 }
 
+/// Plain tails are those whose logs are above -600; in the place of others stands the reference.
+fn plain(tail: f64, ln: f64) -> (f64, f64) {
+    if ln > -600.0 {
+        (tail.ln(), ln)
+    } else {
+        (ln, ln)
+    }
+}
+
+#[test]
+fn plain_tails_are_those_of_the_logs() {
+    check("student_t", BETA_TOLERANCE, |r| {
+        let (right, left) = (
+            student_t::probabilities(r[1], r[0]),
+            student_t::probabilities(-r[1], r[0]),
+        );
+        [plain(right.upper, r[2]), plain(left.lower, r[2])]
+    });
+    check("gamma", GAMMA_TOLERANCE, |r| {
+        let both = gamma::probabilities(r[1], r[0], 1.0);
+        [plain(both.lower, r[2]), plain(both.upper, r[3])]
+    });
+    check("negative_binomial", BETA_TOLERANCE, |r| {
+        let both = negative_binomial::probabilities(r[2], r[0], r[1]);
+        [plain(both.lower, r[4]), plain(both.upper, r[5])]
+    });
+}
+
 #[test]
 fn beta_tails() {
     check("beta", BETA_TOLERANCE, |r| {

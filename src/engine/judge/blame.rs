@@ -35,8 +35,8 @@ pub(super) struct Blame {
     pub(super) joint: Joint,
     /// Series that bear a good part of it.
     taking_part: u32,
-    /// By seat, by feature judged.
-    parts: Vec<Vec<Part>>,
+    /// Of each feature judged, in order.
+    parts: Vec<Part>,
     /// The most that is said of anyone.
     said: f64,
     /// The most that anyone shows by itself.
@@ -44,17 +44,17 @@ pub(super) struct Blame {
 }
 
 impl Blame {
-    /// Shares out what is joint among the features `judged`, seat by seat; `together` is what the entity has shown before.
+    /// Shares out what is joint among the features `judged`, of which each seat knows its own; `together` is what the entity has shown before.
     pub(super) fn of(
         joint: Joint,
         together: &Together,
         seats: &[Seat<'_>],
-        judged: &[Vec<Judged>],
+        judged: &[Judged],
         at: EventTime,
         span: BucketSpan,
     ) -> Blame {
         let blame = |one: &Judged| joint.blame(&one.verdict.deviation);
-        let largest = judged.iter().flatten().map(blame).fold(0.0, f64::max);
+        let largest = judged.iter().map(blame).fold(0.0, f64::max);
         let (mut said, mut alone) = (0.0f64, 0.0f64);
         let mut part = |seat: &Seat<'_>, one: &Judged| {
             let share = if largest > 0.0 {
@@ -73,15 +73,15 @@ impl Blame {
             alone = alone.max(one.verdict.evidence);
             part
         };
-        let parts = seats
-            .iter()
-            .zip(judged)
-            .map(|(seat, judged)| judged.iter().map(|one| part(seat, one)).collect())
-            .collect();
-        let parts: Vec<Vec<Part>> = parts;
-        let takes_part =
-            |parts: &&Vec<Part>| parts.iter().any(|part| part.share >= SHARE_TAKES_PART);
-        let taking_part = parts.iter().filter(takes_part).count() as u32;
+        let mut parts: Vec<Part> = Vec::with_capacity(judged.len());
+        let mut taking_part = 0;
+        for seat in seats {
+            let own = judged[seat.judged.clone()].iter();
+            let from = parts.len();
+            parts.extend(own.map(|one| part(seat, one)));
+            let takes_part = |part: &Part| part.share >= SHARE_TAKES_PART;
+            taking_part += u32::from(parts[from..].iter().any(takes_part));
+        }
         Blame {
             joint,
             taking_part,
@@ -97,12 +97,12 @@ impl Blame {
     }
 
     /// What concerns one seat.
-    pub(super) fn of_seat(&self, seat: usize) -> SeatBlame<'_> {
+    pub(super) fn of_seat(&self, seat: &Seat<'_>) -> SeatBlame<'_> {
         SeatBlame {
             series: self.joint.members,
             taking_part: self.taking_part,
             is_told: self.said >= EVIDENCE_RECORD,
-            parts: &self.parts[seat],
+            parts: &self.parts[seat.judged.clone()],
         }
     }
 }

@@ -9,6 +9,44 @@ use super::{Judge, PartialBucket, VOLUME_GAIN, measurements};
 use crate::config::{Family, Side};
 use crate::engine::wire::{ClosedBucket, SeriesBucket, SeriesKey};
 use crate::time::{BucketStart, EventTime, Finality};
+use std::cmp::Ordering;
+use std::collections::BTreeMap;
+
+/// What is being worked on, entity after entity: where there is nothing to tell, no memory is asked for.
+#[derive(Default)]
+struct Desk {
+    /// Of the series of one entity, in order.
+    judged: Vec<Judged>,
+    /// Of one series.
+    findings: Vec<Finding>,
+}
+
+/// Where a series of a bucket stands, seen from a known one. Names of long standing are the same text in memory, which is seen at once.
+fn place(bucket: &SeriesBucket, group: u16, key: &SeriesKey) -> Ordering {
+    if bucket.group == group && bucket.key == *key {
+        return Ordering::Equal;
+    }
+    (bucket.group, &bucket.key).cmp(&(group, key))
+}
+
+/// The series of a bucket that are not among the known ones; both are in order.
+fn strangers<'b>(
+    present: &'b [SeriesBucket],
+    known: &BTreeMap<(u16, SeriesKey), Series>,
+) -> Vec<&'b SeriesBucket> {
+    let mut known = known.keys().peekable();
+    let is_stranger = |bucket: &&SeriesBucket| {
+        while let Some((group, key)) = known.peek() {
+            match place(bucket, *group, key) {
+                Ordering::Less => return true,
+                Ordering::Equal => return false,
+                Ordering::Greater => known.next(),
+            };
+        }
+        true
+    };
+    present.iter().filter(is_stranger).collect()
+}
 
 impl Judge {
     pub(super) fn judge_bucket(
@@ -61,12 +99,8 @@ impl Judge {
 
     /// Makes room for the series that are seen for the first time; counts those that could not be taken in.
     fn admit(&mut self, start: BucketStart, closed: &ClosedBucket) {
-        let size = &mut self.state.size;
-        for bucket in &closed.series {
-            let id = (bucket.group, bucket.key.clone());
-            if self.state.series.contains_key(&id) {
-                continue;
-            }
+        for bucket in strangers(&closed.series, &self.state.series) {
+            let size = &mut self.state.size;
             let features = self.kinds[usize::from(bucket.group)].len();
             let bytes = Series::bytes_when_new(features, &bucket.key);
             if !self.budget.admits(size, bytes) {
@@ -76,6 +110,7 @@ impl Judge {
             size.model_bytes += bytes;
             let mut series = Series::new(features, start);
             series.bytes = bytes;
+            let id = (bucket.group, bucket.key.clone());
             self.state.series.insert(id, series);
         }
     }
@@ -103,14 +138,20 @@ impl Judge {
             .map_or(&[][..], |closed| &closed.series)
             .iter()
             .peekable();
-        let mut seats: Vec<Seat<'_>> = Vec::new();
+        let (mut seats, mut desk): (Vec<Seat<'_>>, Desk) = Default::default();
         for (id, series) in &mut series_of {
             let (group, key) = (id.0, &id.1);
-            let place = |bucket: &&SeriesBucket| (bucket.group, &bucket.key).cmp(&(group, key));
-            while let Some(stranger) = present.next_if(|bucket| place(bucket).is_lt()) {
-                self.tell_stranger(stranger, rare(stranger, 0), mode, partial);
-            }
-            let bucket = present.next_if(|bucket| place(bucket).is_eq());
+            let bucket = loop {
+                let Some(&next) = present.peek() else {
+                    break None;
+                };
+                match place(next, group, key) {
+                    Ordering::Less => self.tell_stranger(next, rare(next, 0), mode, partial),
+                    Ordering::Equal => break present.next(),
+                    Ordering::Greater => break None,
+                }
+                present.next();
+            };
             let kinds = &self.kinds[usize::from(group)];
             let is_value = kinds.iter().any(FeatureKind::samples_empty_buckets);
             if bucket.is_none() && !is_value && self.job.model_plot.is_none() {
@@ -120,7 +161,8 @@ impl Judge {
                 .first()
                 .is_some_and(|first| !first.is_beside(group, key))
             {
-                self.judge_entity(&mut seats, &mut entities, (start, middle), mode, partial);
+                let when = (start, middle);
+                self.judge_entity(&mut seats, &mut desk, &mut entities, when, mode, partial);
             }
             seats.push(Seat {
                 group,
@@ -128,9 +170,11 @@ impl Judge {
                 bucket,
                 rare: bucket.and_then(|bucket| rare(bucket, series.present)),
                 series,
+                judged: 0..0,
             });
         }
-        self.judge_entity(&mut seats, &mut entities, (start, middle), mode, partial);
+        let when = (start, middle);
+        self.judge_entity(&mut seats, &mut desk, &mut entities, when, mode, partial);
         for stranger in present {
             self.tell_stranger(stranger, rare(stranger, 0), mode, partial);
         }
@@ -141,6 +185,7 @@ impl Judge {
     fn judge_entity(
         &mut self,
         seats: &mut Vec<Seat<'_>>,
+        desk: &mut Desk,
         entities: &mut Entities,
         (start, middle): (BucketStart, EventTime),
         mode: Mode,
@@ -156,32 +201,34 @@ impl Judge {
             middle,
             tell_all,
         };
-        let judge = |seat: &Seat<'_>| {
-            let plots = &mut partial.plots;
-            let context = context(false);
+        let Desk { judged, findings } = desk;
+        judged.clear();
+        for seat in seats.iter_mut() {
+            let (from, plots) = (judged.len(), &mut partial.plots);
             seat.series
-                .judge(&context, seat.key, seat.bucket, mode, plots)
-        };
-        let judged: Vec<Vec<Judged>> = seats.iter().map(judge).collect();
-        let is_joined = kinds.iter().any(|kind| kind.kind.joined);
+                .judge(&context(false), seat.key, seat.bucket, mode, plots, judged);
+            seat.judged = from..judged.len();
+        }
+        let is_joined = kinds.first().is_some_and(|kind| kind.kind.joined);
         let blame = is_joined
-            .then(|| entities.get(&entity_id(first)))
+            .then(|| entities.get(&entity_id(&seats[0])))
             .flatten()
-            .and_then(|entity| entity.judge(seats, &judged, middle, span));
+            .and_then(|entity| entity.judge(seats, judged, middle, span));
         if let Some(blame) = &blame {
             partial.judged.add(blame.charge());
         }
         if is_joined && learns {
             let mut room = self.budget.room(&self.state.size);
-            if let Some(entity) = entity::known_or_new(entities, first, start, &mut room) {
+            if let Some(entity) = entity::known_or_new(entities, &seats[0], start, &mut room) {
                 let before = entity.bytes;
                 entity.learn(blame.as_ref(), start, &mut room);
                 self.state.size.model_bytes += entity.bytes - before;
             }
             self.state.size.refused_growth += u64::from(room.has_refused());
         }
-        for (at, (seat, judged)) in seats.drain(..).zip(judged).enumerate() {
-            let blame = blame.as_ref().map(|blame| blame.of_seat(at));
+        for seat in seats.drain(..) {
+            let blame = blame.as_ref().map(|blame| blame.of_seat(&seat));
+            let own = &judged[seat.judged.clone()];
             let Seat {
                 key,
                 series,
@@ -191,13 +238,13 @@ impl Judge {
             } = seat;
             let context = context(rare.is_some());
             let frequent = series.is_frequent(start, span);
-            let findings = series.findings(&context, key, bucket, &judged, blame);
+            series.findings(&context, key, bucket, own, blame, findings);
             if learns {
                 let mut room = self.budget.room(&self.state.size);
                 let changes = &mut partial.changes;
-                series.learn(&context, (key, bucket), &judged, &mut room, changes);
+                series.learn(&context, (key, bucket), own, &mut room, changes);
                 if let Some(blame) = blame {
-                    series.learn_said(&context, &judged, blame.parts);
+                    series.learn_said(&context, own, blame.parts);
                 }
                 if bucket.is_some() {
                     series.last_seen = start;
@@ -218,30 +265,30 @@ impl Judge {
         partial: &mut PartialBucket,
     ) {
         if matches!(mode, Mode::Interim(_)) {
-            self.tell(Vec::new(), bucket.group, &bucket.key, false, rare, partial);
+            let none = &mut Vec::new();
+            self.tell(none, bucket.group, &bucket.key, false, rare, partial);
         }
     }
 
-    /// Counts what was found into the aggregate, and drafts the records.
+    /// Counts what was found into the aggregate, and drafts the records; leaves `findings` empty.
     fn tell(
         &self,
-        findings: Vec<Finding>,
+        findings: &mut Vec<Finding>,
         group: u16,
         key: &SeriesKey,
         frequent: bool,
         rarity: Option<Rare>,
         partial: &mut PartialBucket,
     ) {
-        let mut told = findings;
         if let Some(rare) = &rarity {
-            self.add_rarity(&mut told, group, key, rare);
+            self.add_rarity(findings, group, key, rare);
         }
-        for finding in told {
+        for finding in findings.drain(..) {
             if frequent && self.job.detectors[finding.detector].exclude_frequent_by {
                 continue;
             }
             partial.judged.add(finding.alone);
-            partial.records.extend(finding.draft);
+            partial.records.extend(finding.draft.map(|draft| *draft));
         }
     }
 

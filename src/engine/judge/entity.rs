@@ -13,6 +13,7 @@ use crate::time::{BucketSpan, BucketStart, EventTime};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
+use std::ops::Range;
 use std::sync::Arc;
 
 /// Group and partition value.
@@ -27,6 +28,8 @@ pub(super) struct Seat<'s> {
     pub(super) series: &'s mut Series,
     pub(super) bucket: Option<&'s SeriesBucket>,
     pub(super) rare: Option<Rare>,
+    /// Which of what was judged in the entity is this one's.
+    pub(super) judged: Range<usize>,
 }
 
 impl Seat<'_> {
@@ -85,11 +88,11 @@ impl Entity {
     pub(super) fn judge(
         &self,
         seats: &[Seat<'_>],
-        judged: &[Vec<Judged>],
+        judged: &[Judged],
         at: EventTime,
         span: BucketSpan,
     ) -> Option<Blame> {
-        let deviations = judged.iter().flatten().map(|one| &one.verdict.deviation);
+        let deviations = judged.iter().map(|one| &one.verdict.deviation);
         let joint = self.together.judge(deviations)?;
         Some(Blame::of(joint, &self.together, seats, judged, at, span))
     }

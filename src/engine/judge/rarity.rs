@@ -178,7 +178,7 @@ impl Rare {
         Finding {
             detector,
             alone: self.charge(),
-            draft: Some(draft),
+            draft: Some(Box::new(draft)),
         }
     }
 }

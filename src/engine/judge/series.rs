@@ -67,7 +67,7 @@ pub(super) struct Judged {
 pub(super) struct Finding {
     pub(super) detector: usize,
     pub(super) alone: Charge,
-    pub(super) draft: Option<RecordDraft>,
+    pub(super) draft: Option<Box<RecordDraft>>,
 }
 
 impl FeatureKind {
@@ -178,7 +178,7 @@ impl Series {
         (features * SeriesModel::new().memory_bytes() + bytes_around(key)) as u64
     }
 
-    /// Judges one bucket, feature by feature; `bucket` is `None` when the series had no event in it.
+    /// Judges one bucket, feature by feature, and adds what is thought of it to `judged`; `bucket` is `None` when the series had no event in it.
     pub(super) fn judge(
         &self,
         context: &Context<'_>,
@@ -186,8 +186,8 @@ impl Series {
         bucket: Option<&SeriesBucket>,
         mode: Mode,
         plots: &mut Vec<PlotDraft>,
-    ) -> Vec<Judged> {
-        let mut judged: Vec<Judged> = Vec::with_capacity(self.models.len());
+        judged: &mut Vec<Judged>,
+    ) {
         for (at, (kind, model)) in context.kinds.iter().zip(&self.models).enumerate() {
             let cell = bucket.map(|bucket| &bucket.cells[at]);
             let sample = kind.sample(context.middle, cell);
@@ -217,7 +217,6 @@ impl Series {
                 });
             }
         }
-        judged
     }
 
     /// What is said of one feature's part in what the entity shows.
@@ -239,7 +238,7 @@ impl Series {
         }
     }
 
-    /// Learns the bucket that was judged, growing within the room; notes what models notice.
+    /// Learns the bucket that was judged as a closed one, growing within the room; notes what models notice.
     pub(super) fn learn(
         &mut self,
         context: &Context<'_>,
@@ -249,15 +248,17 @@ impl Series {
         changes: &mut Vec<ChangeDraft>,
     ) {
         for (at, (kind, model)) in context.kinds.iter().zip(&mut self.models).enumerate() {
+            let known = judged.iter().find(|one| one.at == at);
             let cell = bucket.map(|bucket| &bucket.cells[at]);
-            let Some(sample) = kind.sample(context.middle, cell) else {
-                continue;
+            let noticed = match known {
+                Some(Judged {
+                    sample, verdict, ..
+                }) => model.learn(&kind.kind, sample, Some(verdict), room),
+                None => match kind.sample(context.middle, cell) {
+                    Some(sample) => model.learn(&kind.kind, &sample, None, room),
+                    None => None,
+                },
             };
-            let verdict = judged
-                .iter()
-                .find(|one| one.at == at)
-                .map(|one| &one.verdict);
-            let noticed = model.learn(&kind.kind, &sample, verdict, room);
             if let Some(noticed) = noticed.filter(|_| context.job.annotations) {
                 changes.push(ChangeDraft {
                     detector: kind.detector as u16,
@@ -269,7 +270,7 @@ impl Series {
         }
     }
 
-    /// One finding a detector: the probability is that of its least probable feature, the record tells of its most unusual one.
+    /// Adds one finding a detector: the probability is that of its least probable feature, the record tells of its most unusual one.
     pub(super) fn findings(
         &self,
         context: &Context<'_>,
@@ -277,8 +278,8 @@ impl Series {
         bucket: Option<&SeriesBucket>,
         judged: &[Judged],
         blame: Option<SeatBlame<'_>>,
-    ) -> Vec<Finding> {
-        let mut findings = Vec::with_capacity(judged.len());
+        findings: &mut Vec<Finding>,
+    ) {
         let mut rest = judged;
         while let Some(first) = rest.first() {
             let start = judged.len() - rest.len();
@@ -314,7 +315,12 @@ impl Series {
                 least
             };
             // A detector with several features has looked several times.
-            let ln_probability = (least.verdict.ln_probability + (own.len() as f64).ln()).min(0.0);
+            let ln_looks = if own.len() == 1 {
+                0.0
+            } else {
+                (own.len() as f64).ln()
+            };
+            let ln_probability = (least.verdict.ln_probability + ln_looks).min(0.0);
             let alone = Charge {
                 ln_probability,
                 evidence,
@@ -327,10 +333,12 @@ impl Series {
                 || together.is_some()
                 || discounted.ln_probability < LN_RECORD
                 || discounted.evidence >= EVIDENCE_RECORD;
-            let draft = told.then(|| RecordDraft {
-                alone: discounted,
-                together,
-                ..self.draft(context, key, bucket, most)
+            let draft = told.then(|| {
+                Box::new(RecordDraft {
+                    alone: discounted,
+                    together,
+                    ..self.draft(context, key, bucket, most)
+                })
             });
             findings.push(Finding {
                 detector,
@@ -338,7 +346,6 @@ impl Series {
                 draft,
             });
         }
-        findings
     }
 
     fn draft(

@@ -14,13 +14,17 @@ use super::Room;
 use serde::{Deserialize, Serialize};
 
 /// Peaks remembered of one series.
-const PEAKS_MAX: u16 = 32;
+const PEAKS_MAX: u8 = 32;
 /// There are places for so many from the first; they double when there is room.
 const PEAKS_FIRST: usize = 4;
 /// What a remembered peak weighs after one more block.
 const FADE: f32 = 0.999;
 /// A peak lighter than this is forgotten.
 const WEIGHT_MIN: f32 = 0.05;
+/// Blocks for which a peak weighs at least that.
+const AGES: usize = 2995;
+/// What a peak weighs at each age, blocks.
+static WEIGHTS: [f32; AGES] = weights();
 /// Peaks that the tail is drawn from.
 const TAIL_PEAKS: f32 = 12.0;
 /// Strength of the prior: excesses of mean one nat.
@@ -28,17 +32,51 @@ const PRIOR: f32 = 4.0;
 
 const HONESTY_NATS: f64 = 1.0;
 
+const fn weights() -> [f32; AGES] {
+    let mut weights = [1.0; AGES];
+    let mut age = 1;
+    while age < AGES {
+        weights[age] = weights[age - 1] * FADE;
+        age += 1;
+    }
+    assert!(weights[AGES - 1] >= WEIGHT_MIN && weights[AGES - 1] * FADE < WEIGHT_MIN);
+    weights
+}
+
+/// A surprise to twelve binary digits in two bytes: a number from 2^-15 to 2^17, or 0, in the order of the codes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+struct Height(u16);
+
+impl Height {
+    /// Binary digits of a single that are let go, and the code that 2^-15 would have had.
+    const DROPPED: u32 = 12;
+    const LEAST: u32 = 112 << 11;
+
+    /// The nearest level.
+    fn of(surprise: f32) -> Height {
+        let half = 1 << (Self::DROPPED - 1);
+        let code = (surprise.max(0.0).to_bits() + half) >> Self::DROPPED;
+        Height(code.saturating_sub(Self::LEAST).min(u32::from(u16::MAX)) as u16)
+    }
+
+    fn nats(self) -> f32 {
+        match self.0 {
+            0 => 0.0,
+            code => f32::from_bits((u32::from(code) + Self::LEAST) << Self::DROPPED),
+        }
+    }
+}
+
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 struct Peak {
-    surprise: f32,
-    weight: f32,
+    surprise: Height,
+    /// Number of its block, of 65,536 in turn: a peak is forgotten long before they come round.
+    block: u16,
 }
 
 /// The block maxima of one surprise, and how unusual a new one is.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Calibration {
-    /// So many at the most.
-    peaks_max: u16,
     /// Largest first.
     peaks: Vec<Peak>,
     /// Blocks seen, faded.
@@ -47,6 +85,19 @@ pub struct Calibration {
     open_peak: f32,
     /// Steps in that block.
     open_steps: u32,
+    /// Number of the last block.
+    block: u16,
+    /// So many peaks at the most.
+    peaks_max: u8,
+    /// So many of them are the tail.
+    tail_peaks: u8,
+}
+
+/// The tail of the peaks: the weight above its threshold, the threshold, and the sum of the excesses over it.
+struct Tail {
+    weight: f32,
+    threshold: Height,
+    excess: f32,
 }
 
 impl Default for Calibration {
@@ -57,13 +108,15 @@ impl Default for Calibration {
 
 impl Calibration {
     /// One that has seen nothing and will remember so many peaks.
-    pub fn with_peaks(peaks_max: u16) -> Calibration {
+    pub fn with_peaks(peaks_max: u8) -> Calibration {
         Calibration {
-            peaks_max,
             peaks: Vec::new(),
             blocks: 0.0,
             open_peak: 0.0,
             open_steps: 0,
+            block: 0,
+            peaks_max,
+            tail_peaks: 0,
         }
     }
 
@@ -74,23 +127,20 @@ impl Calibration {
 
     /// The same of the mean surprise of `of` members, whose excesses are expected to be smaller by √of.
     pub fn evidence_of_mean(&self, surprise: f64, of: u32) -> f64 {
-        let prior_mean = 1.0 / (of.max(1) as f32).sqrt();
-        let (m, u, excess) = self.tail();
         let (surprise, n) = (surprise as f32, self.blocks);
-        let f = if surprise > u {
-            ((n + 1.0) / (m + 0.5)).ln()
-                + (m + PRIOR)
-                    * ((surprise - u) / (excess + PRIOR * prior_mean))
-                        .max(0.0)
-                        .ln_1p()
+        let level = Height::of(surprise);
+        let f = if level > self.threshold() {
+            let prior_mean = 1.0 / (of.max(1) as f32).sqrt();
+            let tail = self.tail();
+            let beyond = (surprise - tail.threshold.nats()).max(0.0);
+            ((n + 1.0) / (tail.weight + 0.5)).ln()
+                + (tail.weight + PRIOR) * (beyond / (tail.excess + PRIOR * prior_mean)).ln_1p()
+        } else if self.peaks.last().is_none_or(|least| level < least.surprise) {
+            // Below every peak that is remembered, while smaller ones were let go: nothing is known of it.
+            0.0
         } else {
-            let above: f32 = self
-                .peaks
-                .iter()
-                .take_while(|peak| peak.surprise >= surprise)
-                .map(|peak| peak.weight)
-                .sum();
-            let above = if self.below_all(surprise) { n } else { above };
+            let above = self.peaks.iter().take_while(|peak| peak.surprise >= level);
+            let above: f32 = above.map(|peak| self.weight(peak)).sum();
             ((n + 1.0) / (above + 1.0)).ln()
         };
         f64::from(f.max(0.0))
@@ -100,10 +150,10 @@ impl Calibration {
     pub fn graded_evidence(&self, surprise: f64) -> f64 {
         let full = self.peaks.len() == usize::from(self.peaks_max);
         match self.peaks.last().filter(|_| full) {
-            Some(least) if (surprise as f32) < least.surprise => {
-                let known: f32 = self.peaks.iter().map(|peak| peak.weight).sum();
+            Some(least) if Height::of(surprise as f32) < least.surprise => {
+                let known: f32 = self.peaks.iter().map(|peak| self.weight(peak)).sum();
                 let of_least = ((self.blocks + 1.0) / (known + 1.0)).ln().max(0.0);
-                f64::from(of_least) * surprise / f64::from(least.surprise)
+                f64::from(of_least) * surprise / f64::from(least.surprise.nats())
             }
             _ => self.evidence(surprise),
         }
@@ -112,9 +162,10 @@ impl Calibration {
     /// Whether −ln p has meant what it says here: the level that some twelve blocks of `block_steps` exceeded is no higher than so many steps bring by
     /// chance, [`HONESTY_NATS`] allowed. A family whose tail is too thin for a series fails, for good or until its errors have faded.
     pub fn is_honest(&self, block_steps: u32) -> bool {
-        let (m, u, _) = self.tail();
-        let by_chance = (f64::from(block_steps) * f64::from((self.blocks + 1.0) / (m + 0.5))).ln();
-        f64::from(u) <= by_chance + HONESTY_NATS
+        let tail = self.tail();
+        let blocks = f64::from((self.blocks + 1.0) / (tail.weight + 0.5));
+        let by_chance = (f64::from(block_steps) * blocks).ln();
+        f64::from(tail.threshold.nats()) <= by_chance + HONESTY_NATS
     }
 
     /// Adds one step's surprise; a block closes after `block_steps` of them. Without room the least peaks are forgotten sooner.
@@ -124,13 +175,8 @@ impl Calibration {
         if self.open_steps >= block_steps {
             let peak = std::mem::take(&mut self.open_peak);
             self.open_steps = 0;
-            self.close_block(peak, room);
+            self.close_block(Height::of(peak), room);
         }
-    }
-
-    /// Whole blocks seen (faded: at most `1/(1 − FADE)` = 1,000).
-    pub fn blocks(&self) -> f64 {
-        f64::from(self.blocks)
     }
 
     /// Heap bytes, the first places included though none may be taken.
@@ -138,12 +184,12 @@ impl Calibration {
         places(self.peaks.len()) * size_of::<Peak>()
     }
 
-    fn close_block(&mut self, surprise: f32, room: &mut Room) {
+    fn close_block(&mut self, surprise: Height, room: &mut Room) {
         self.blocks = self.blocks * FADE + 1.0;
-        for peak in &mut self.peaks {
-            peak.weight *= FADE;
-        }
-        self.peaks.retain(|peak| peak.weight >= WEIGHT_MIN);
+        self.block = self.block.wrapping_add(1);
+        let block = self.block;
+        self.peaks
+            .retain(|peak| usize::from(block.wrapping_sub(peak.block)) < AGES);
         self.peaks.shrink_to(places(self.peaks.len()));
         let at = self.peaks.partition_point(|peak| peak.surprise >= surprise);
         let places = self.places(room);
@@ -151,14 +197,9 @@ impl Calibration {
             if self.peaks.len() == places {
                 self.peaks.pop();
             }
-            self.peaks.insert(
-                at,
-                Peak {
-                    surprise,
-                    weight: 1.0,
-                },
-            );
+            self.peaks.insert(at, Peak { surprise, block });
         }
+        self.tail_peaks = self.count_tail();
     }
 
     /// Places for peaks: more than there are peaks, if there is room for that.
@@ -177,31 +218,48 @@ impl Calibration {
         most
     }
 
-    /// Weight above the tail's threshold, the threshold, and the sum of the excesses over it.
-    fn tail(&self) -> (f32, f32, f32) {
+    fn weight(&self, peak: &Peak) -> f32 {
+        let age = usize::from(self.block.wrapping_sub(peak.block));
+        WEIGHTS.get(age).copied().unwrap_or(0.0)
+    }
+
+    /// How many peaks make the tail.
+    fn count_tail(&self) -> u8 {
         let mut wanted = TAIL_PEAKS.max(0.02 * self.blocks).min(self.blocks / 2.0);
         if self.peaks.len() < usize::from(self.peaks_max) {
             // Of fewer peaks than blocks, for want of room, half have to say where the tail begins.
             wanted = wanted.min(self.peaks.len() as f32 / 2.0);
         }
         let (mut weight, mut count) = (0.0, 0);
-        while count < self.peaks.len() && weight + self.peaks[count].weight <= wanted + 1e-3 {
-            weight += self.peaks[count].weight;
+        for peak in &self.peaks {
+            weight += self.weight(peak);
+            if weight > wanted + 1e-3 {
+                break;
+            }
             count += 1;
         }
-        let threshold = self.peaks.get(count).map_or(0.0, |peak| peak.surprise);
-        let excess = self.peaks[..count]
-            .iter()
-            .map(|peak| peak.weight * (peak.surprise - threshold))
-            .sum();
-        (weight, threshold, excess)
+        count
     }
 
-    /// Whether a surprise lies below every remembered peak while older, smaller ones were let go.
-    fn below_all(&self, surprise: f32) -> bool {
-        self.peaks
-            .last()
-            .is_none_or(|peak| surprise < peak.surprise)
+    /// The level that the tail begins at: that of the largest peak which is not of it.
+    fn threshold(&self) -> Height {
+        let first_below = self.peaks.get(usize::from(self.tail_peaks));
+        first_below.map_or(Height(0), |peak| peak.surprise)
+    }
+
+    fn tail(&self) -> Tail {
+        let threshold = self.threshold();
+        let (mut weight, mut excess) = (0.0, 0.0);
+        for peak in self.peaks.iter().take(usize::from(self.tail_peaks)) {
+            let own = self.weight(peak);
+            weight += own;
+            excess += own * (peak.surprise.nats() - threshold.nats());
+        }
+        Tail {
+            weight,
+            threshold,
+            excess,
+        }
     }
 }
 

@@ -12,7 +12,7 @@
 //! series is a short list of them at first, and the views come into being when it is full.
 
 use super::calibration::Calibration;
-use super::profile::{HOUR_MS, HourMeans, Profile, hour_of};
+use super::profile::{HOUR_MS, HourMean, HourMeans, Profile, hour_of};
 use super::surprise::{SeasonView, Surprise, Views};
 use super::{Kind, Room};
 use crate::config::Side;
@@ -21,6 +21,8 @@ use serde::{Deserialize, Serialize};
 
 /// Buckets in a block of the calibration.
 pub const BLOCK_BUCKETS: u32 = 24;
+/// ln of that.
+const LN_BLOCK: f64 = 3.178_053_830_347_945_8;
 const CHANNEL_WEIGHT: f64 = 0.8;
 const NOVELTY_NATS: f64 = 4.0;
 /// What the tail of a count has to show more than the views.
@@ -67,26 +69,66 @@ impl SymLog {
 pub struct Claim {
     /// Evidence, nats, at least 0.
     pub nats: f64,
-    /// What the bucket's copy said, which learning the same value needs again.
-    rows: Option<Surprise>,
+    /// What the bucket's copy saw, which learning the same value needs again.
+    rows: Option<Row>,
+}
+
+/// A value as the bucket's copy sees it.
+#[derive(Clone, Copy, Debug, PartialEq)]
+struct Row {
+    /// On the scale.
+    y: f64,
+    season: SeasonView,
+    surprise: Surprise,
 }
 
 /// The copy on means of an hour, and what the last of them showed: it is held for the hour after it.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 struct Hours {
     views: Views,
-    held: Surprise,
+    held: Held,
     held_of: i64,
+}
+
+/// What an hour showed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+struct Held {
+    speaks: bool,
+    slow: f32,
+    novelty: f32,
 }
 
 impl Hours {
     /// What the hour before `hour` showed; nothing after a gap.
-    fn held_in(&self, hour: i64) -> Surprise {
+    fn held_in(&self, hour: i64) -> Held {
         if hour - self.held_of <= 1 {
             self.held
         } else {
-            Surprise::default()
+            Held::default()
         }
+    }
+}
+
+impl Hours {
+    fn learn(
+        &mut self,
+        over: HourMean,
+        profile: &Profile,
+        side: Side,
+        block_hours: u32,
+        room: &mut Room,
+    ) {
+        let season = SeasonView::of(profile, over.hour);
+        let surprise = self.views.judge(over.mean, &season, side);
+        let judged = Some(&surprise);
+        self.views
+            .learn(over.mean, &season, side, block_hours, judged, room);
+        self.held = Held {
+            speaks: surprise.speaks(),
+            slow: surprise.slow as f32,
+            novelty: surprise.novelty.unwrap_or(0.0) as f32,
+        };
+        self.held_of = over.hour;
     }
 }
 
@@ -99,7 +141,7 @@ struct Copies {
     hours: Option<Hours>,
     profile: Profile,
     /// Of −ln p by the distribution around the forecast; counts only.
-    tail: Option<Calibration>,
+    tail: Option<Box<Calibration>>,
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -111,7 +153,7 @@ enum Stage {
 
 /// ln p of a bucket that evidence speaks against: evidence is about blocks; what is far out for a block is farther out for one bucket of it.
 pub fn ln_probability_of(evidence: f64) -> f64 {
-    -evidence - f64::from(BLOCK_BUCKETS).ln() * (evidence / ATTENTION).min(1.0).powi(2)
+    -evidence - LN_BLOCK * (evidence / ATTENTION).min(1.0).powi(2)
 }
 
 /// Everything that the evidence against a series' next value needs.
@@ -131,7 +173,7 @@ impl EvidenceModel {
     /// Evidence against `x` at `at` (the middle of its bucket), nats, at least 0. `ln_tail` is what the distribution around the forecast says of
     /// it: all there is to go by while no view has seen enough (a young series, a constant that moves for the first time).
     pub fn judge(&self, at: EventTime, x: f64, side: Side, ln_tail: f64) -> Claim {
-        let of_tail = (-ln_tail - f64::from(BLOCK_BUCKETS).ln()).max(0.0);
+        let of_tail = (-ln_tail - LN_BLOCK).max(0.0);
         match &self.stage {
             Stage::First(_) => Claim {
                 nats: CHANNEL_WEIGHT * of_tail,
@@ -216,6 +258,16 @@ impl Default for EvidenceModel {
     }
 }
 
+/// What the tail of a count claims, while it may be believed; `known` is what others claim already, and less is not asked for.
+fn of_count(tail: &Calibration, ln_tail: f64, known: f64) -> f64 {
+    let claimed = tail.evidence(-ln_tail) - TAIL_HANDICAP;
+    if claimed > known && tail.is_honest(BLOCK_BUCKETS) {
+        claimed
+    } else {
+        0.0
+    }
+}
+
 impl Copies {
     fn new(scale: SymLog, kind: &Kind) -> Copies {
         Copies {
@@ -224,7 +276,7 @@ impl Copies {
             filling: HourMeans::default(),
             hours: (kind.span.millis() < HOUR_MS).then(Hours::default),
             profile: Profile::default(),
-            tail: kind.counting.then(Calibration::default),
+            tail: kind.counting.then(Box::default),
         }
     }
 
@@ -234,26 +286,42 @@ impl Copies {
         size_of::<Copies>() + copies.heap_bytes()
     }
 
-    fn judge(&self, at: EventTime, x: f64, side: Side, ln_tail: f64, of_tail: f64) -> Claim {
+    /// A value with what judging and learning it both need.
+    fn row(&self, at: EventTime, x: f64, side: Side) -> Row {
         let season = SeasonView::of(&self.profile, hour_of(at));
-        let rows = self.rows.judge(self.scale.of_value(x), &season, side);
-        let mut slow = if rows.speaks() { rows.slow } else { of_tail };
-        let mut novelty = rows.novelty.unwrap_or(0.0);
+        let y = self.scale.of_value(x);
+        let surprise = self.rows.judge(y, &season, side);
+        Row {
+            y,
+            season,
+            surprise,
+        }
+    }
+
+    fn judge(&self, at: EventTime, x: f64, side: Side, ln_tail: f64, of_tail: f64) -> Claim {
+        let row = self.row(at, x, side);
+        let surprise = &row.surprise;
+        let mut slow = if surprise.speaks() {
+            surprise.slow
+        } else {
+            of_tail
+        };
+        let mut novelty = surprise.novelty.unwrap_or(0.0);
         if let Some(hours) = &self.hours {
             let held = hours.held_in(hour_of(at));
-            if held.speaks() && rows.speaks() {
-                slow = (slow + held.slow) / 2.0;
+            if held.speaks && surprise.speaks() {
+                slow = (slow + f64::from(held.slow)) / 2.0;
             }
-            novelty = (novelty + held.novelty.unwrap_or(0.0)) / 2.0;
+            novelty = (novelty + f64::from(held.novelty)) / 2.0;
         }
-        let tail = self
-            .tail
-            .as_ref()
-            .filter(|tail| tail.is_honest(BLOCK_BUCKETS))
-            .map_or(0.0, |tail| tail.evidence(-ln_tail) - TAIL_HANDICAP);
+        let views = slow.max(surprise.short).max(0.0);
+        let channel = match &self.tail {
+            Some(tail) => views.max(of_count(tail, ln_tail, views)),
+            None => views,
+        };
         Claim {
-            nats: CHANNEL_WEIGHT * slow.max(rows.short).max(tail).max(0.0) + NOVELTY_NATS * novelty,
-            rows: Some(rows),
+            nats: CHANNEL_WEIGHT * channel + NOVELTY_NATS * novelty,
+            rows: Some(row),
         }
     }
 
@@ -263,25 +331,24 @@ impl Copies {
         x: f64,
         kind: &Kind,
         ln_tail: f64,
-        judged: Option<&Surprise>,
+        judged: Option<&Row>,
         room: &mut Room,
     ) {
         let (span, side) = (kind.span, kind.side);
         if let Some(tail) = &mut self.tail {
             tail.learn(-ln_tail, BLOCK_BUCKETS, room);
         }
-        let y = self.scale.of_value(x);
-        let season = SeasonView::of(&self.profile, hour_of(at));
+        let Row {
+            y,
+            season,
+            surprise,
+        } = judged.copied().unwrap_or_else(|| self.row(at, x, side));
         self.rows
-            .learn(y, &season, side, BLOCK_BUCKETS, judged, room);
+            .learn(y, &season, side, BLOCK_BUCKETS, Some(&surprise), room);
         let block_hours = (i64::from(BLOCK_BUCKETS) * span.millis() / HOUR_MS).max(1) as u32;
         for over in self.filling.push(at, y, span).into_iter().flatten() {
             if let Some(hours) = &mut self.hours {
-                let season = SeasonView::of(&self.profile, over.hour);
-                let Hours { views, held, .. } = hours;
-                *held = views.judge(over.mean, &season, side);
-                views.learn(over.mean, &season, side, block_hours, Some(held), room);
-                hours.held_of = over.hour;
+                hours.learn(over, &self.profile, side, block_hours, room);
             }
             self.profile.learn(over.hour, over.mean, room);
         }
@@ -292,7 +359,10 @@ impl Copies {
             .hours
             .as_ref()
             .map_or(0, |hours| hours.views.heap_bytes());
-        let tail = self.tail.as_ref().map_or(0, Calibration::heap_bytes);
+        let tail = self
+            .tail
+            .as_ref()
+            .map_or(0, |tail| size_of::<Calibration>() + tail.heap_bytes());
         self.rows.heap_bytes() + self.profile.heap_bytes() + hours + tail
     }
 }
@@ -359,6 +429,6 @@ mod tests {
             panic!("grown after {UNIT_VALUES} values")
         };
         let hours = copies.hours.as_ref().unwrap();
-        assert!(hours.held_in(hour_of(next)).speaks() && !hours.held_in(hour_of(later)).speaks());
+        assert!(hours.held_in(hour_of(next)).speaks && !hours.held_in(hour_of(later)).speaks);
     }
 }

@@ -60,6 +60,15 @@ pub struct Forecaster {
     profile: Profile,
 }
 
+/// How a forecast was found: learning the value that came needs it again.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Foresight {
+    /// The means of the hour of the day and of the week.
+    seasonal: [Option<f64>; 2],
+    /// The predictor that spoke.
+    best: usize,
+}
+
 const LEVEL_GAINS: [f64; 4] = [1.0 / 512.0, 1.0 / 64.0, 1.0 / 16.0, 0.25];
 
 impl Forecaster {
@@ -73,32 +82,35 @@ impl Forecaster {
         self.levels[3]
     }
 
-    /// The next value expected at `at`; `None` before the first value.
-    pub fn forecast(&self, at: EventTime) -> Option<f64> {
+    /// The next value expected at `at`, and how it was found; `None` before the first value.
+    pub fn forecast(&self, at: EventTime) -> Option<(f64, Foresight)> {
         if self.steps == 0 {
             return None;
         }
-        let candidates = self.candidates(self.seasonal(at));
+        let seasonal = self.seasonal(at);
+        let candidates = self.candidates(seasonal);
         let best = self.best(&candidates);
-        Some(candidates[best].expect("the best one speaks"))
+        let expected = candidates[best].expect("the best one speaks");
+        Some((expected, Foresight { seasonal, best }))
     }
 
-    /// Learns a value, as it came and as far as it is believed; says whether what forecasts leave is another thing than before, and what has changed about the series if that is noticed now.
+    /// Learns a value, as it came and as far as it is believed; `foresight` is what [`forecast`](Self::forecast) found for `at`, if it was asked. Says
+    /// whether what forecasts leave is another thing than before, and what has changed about the series if that is noticed now.
     pub fn learn(
         &mut self,
         at: EventTime,
         (came, x): (f64, f64),
         span: BucketSpan,
+        foresight: Option<Foresight>,
         room: &mut Room,
     ) -> (bool, Option<Noticed>) {
-        if self.steps == 0 {
+        let known = foresight.or_else(|| Some(self.forecast(at)?.1));
+        let Some(Foresight { seasonal, best }) = known else {
             self.restart(x);
             self.learn_season(at, x, span, room);
             return (false, None);
-        }
-        let seasonal = self.seasonal(at);
+        };
         let candidates = self.candidates(seasonal);
-        let best = self.best(&candidates);
         let expected = candidates[best].expect("the best one speaks");
         let usual = f64::from(self.tracks[best].square);
         let shift = self.watch_level(at, came, (expected, usual), seasonal, span, room);

@@ -73,6 +73,10 @@ pub struct Verdict {
     pub deviation: member::Deviation,
     /// The tails of this bucket's distribution at the value: learning asks for them again.
     pub tails: Tails,
+    /// The normal deviate that they correspond to, likewise.
+    pub deviate: f64,
+    /// How the forecast was found, likewise.
+    pub foresight: forecast::Foresight,
     /// The expected value.
     pub typical: f64,
     /// Values seen before this one.

@@ -1,7 +1,8 @@
 //! The seasonal profile: what a series is like at each hour of the day and of the week.
 //!
 //! 24 + 168 slots of one hour (epoch time, UTC), each the mean of the hours seen in it, newer visits weighing at least a twentieth.
-//! The day's slots exist from the first hour on, the week's once the series has lived for two days (a series starts small). A *band* is the
+//! The day's slots exist from the first hour on, the week's once the series has lived for two days and the hours have shown something to remember
+//! (a series starts small and grows on evidence: [`Evidence`]). A *band* is the
 //! range of a slot and its two neighbours, so that a shape that moves by less than an hour does not surprise. An hour is learnt when it is over
 //! ([`HourMeans`]), so that no value is judged by a profile which knows its own hour already.
 //! Source: detection-quality.md, "Views". Units: values as they come; times in milliseconds since the epoch.
@@ -16,8 +17,10 @@ const DAY_HOURS: usize = 24;
 const WEEK_HOURS: usize = 168;
 /// The least weight of a new visit to a slot.
 const VISIT_GAIN_MIN: f32 = 0.05;
-/// The week's slots are made when a series is this old.
+/// The week's slots are made no sooner than when a series is this old.
 const WEEK_AFTER_HOURS: i64 = 48;
+/// Hours that a series of few has to have.
+const SPARSE_HOURS_MIN: i64 = 3;
 /// Visits after which a slot of the week speaks for the day's.
 const WEEK_SPEAKS_AFTER: u8 = 2;
 
@@ -42,73 +45,128 @@ impl Band {
     }
 }
 
-/// A ring of slots: means, and how often each was visited (saturating).
+/// A ring of slots: means, and how often each was visited (saturating); one piece of memory, empty until it is made.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 struct Ring<const SLOTS: usize> {
-    means: Vec<f32>,
-    visits: Vec<u8>,
+    /// The means, and after them the visits, four a word.
+    words: Box<[u32]>,
 }
 
 impl<const SLOTS: usize> Ring<SLOTS> {
-    const HEAP_BYTES: usize = SLOTS * (size_of::<f32>() + size_of::<u8>());
+    const WORDS: usize = SLOTS + SLOTS.div_ceil(4);
+    const HEAP_BYTES: usize = Self::WORDS * size_of::<u32>();
 
     fn new() -> Self {
         Ring {
-            means: vec![0.0; SLOTS],
-            visits: vec![0; SLOTS],
+            words: vec![0; Self::WORDS].into_boxed_slice(),
         }
     }
 
     fn is_empty(&self) -> bool {
-        self.means.is_empty()
+        self.words.len() != Self::WORDS
     }
 
     fn slot(hour: i64) -> usize {
         hour.rem_euclid(SLOTS as i64) as usize
     }
 
-    /// Mean of a slot visited at least `visits_min` times.
-    fn mean(&self, hour: i64, visits_min: u8) -> Option<f64> {
-        if self.is_empty() {
-            return None;
+    /// The slot of the hour before, and of the hour after.
+    fn beside(slot: usize) -> [usize; 2] {
+        let (before, after) = (slot.checked_sub(1), slot + 1);
+        [
+            before.unwrap_or(SLOTS - 1),
+            if after == SLOTS { 0 } else { after },
+        ]
+    }
+
+    fn visits(&self, slot: usize) -> u8 {
+        (self.words[SLOTS + slot / 4] >> (8 * (slot % 4))) as u8
+    }
+
+    fn visit(&mut self, slot: usize) {
+        if self.visits(slot) < u8::MAX {
+            self.words[SLOTS + slot / 4] += 1 << (8 * (slot % 4));
         }
-        let slot = Self::slot(hour);
-        (self.visits[slot] >= visits_min).then(|| f64::from(self.means[slot]))
+    }
+
+    fn mean(&self, slot: usize) -> f32 {
+        f32::from_bits(self.words[slot])
+    }
+
+    fn set_mean(&mut self, slot: usize, mean: f32) {
+        self.words[slot] = mean.to_bits();
+    }
+
+    /// Mean of a slot visited at least `visits_min` times.
+    fn known(&self, slot: usize, visits_min: u8) -> Option<f64> {
+        (!self.is_empty() && self.visits(slot) >= visits_min).then(|| f64::from(self.mean(slot)))
     }
 
     fn learn(&mut self, hour: i64, x: f64) {
         let slot = Self::slot(hour);
-        let gain = (1.0 / (f32::from(self.visits[slot]) + 1.0)).max(VISIT_GAIN_MIN);
-        self.means[slot] += gain * (x as f32 - self.means[slot]);
-        self.visits[slot] = self.visits[slot].saturating_add(1);
+        let gain = (1.0 / (f32::from(self.visits(slot)) + 1.0)).max(VISIT_GAIN_MIN);
+        let mean = self.mean(slot);
+        self.set_mean(slot, mean + gain * (x as f32 - mean));
+        self.visit(slot);
     }
 
     fn band(&self, hour: i64, visits_min: u8) -> Option<Band> {
-        let own = self.mean(hour, visits_min)?;
-        let neighbours = [hour - 1, hour + 1]
+        if self.is_empty() {
+            return None;
+        }
+        let slot = Self::slot(hour);
+        let own = self.known(slot, visits_min)?;
+        let neighbours = Self::beside(slot).map(|slot| self.known(slot, 1));
+        let (low, high) = neighbours
             .into_iter()
-            .filter_map(|hour| self.mean(hour, 1));
-        let (low, high) = neighbours.fold((own, own), |(low, high), mean| {
-            (low.min(mean), high.max(mean))
-        });
+            .flatten()
+            .fold((own, own), |(low, high), mean| {
+                (low.min(mean), high.max(mean))
+            });
         Some(Band { low, high })
     }
 
     /// Between the middles of slots by straight lines.
     fn interpolate(&self, at: EventTime, visits_min: u8) -> Option<f64> {
-        let hour = hour_of(at);
-        let here = self.mean(hour, visits_min)?;
+        if self.is_empty() {
+            return None;
+        }
+        let slot = Self::slot(hour_of(at));
+        let here = self.known(slot, visits_min)?;
         let offset = at.millis().rem_euclid(HOUR_MS) as f64 / HOUR_MS as f64 - 0.5;
-        let other = self.mean(if offset < 0.0 { hour - 1 } else { hour + 1 }, visits_min);
+        let beside = Self::beside(slot)[usize::from(offset >= 0.0)];
+        let other = self.known(beside, visits_min);
         Some(other.map_or(here, |other| here + offset.abs() * (other - here)))
     }
 
     /// What slot h knew, slot h + `hours` knows from now on.
     fn turn(&mut self, hours: i8) {
+        if self.is_empty() {
+            return;
+        }
+        let by = Self::slot(i64::from(hours));
+        let mut visits: [u8; SLOTS] = std::array::from_fn(|slot| self.visits(slot));
+        self.words[..SLOTS].rotate_right(by);
+        visits.rotate_right(by);
+        for (slot, visits) in visits.into_iter().enumerate() {
+            let (word, at) = (SLOTS + slot / 4, 8 * (slot % 4));
+            self.words[word] = (self.words[word] & !(0xFF << at)) | (u32::from(visits) << at);
+        }
+    }
+
+    fn scale(&mut self, factor: f32) {
         if !self.is_empty() {
-            let by = Self::slot(i64::from(hours));
-            self.means.rotate_right(by);
-            self.visits.rotate_right(by);
+            for slot in 0..SLOTS {
+                self.set_mean(slot, self.mean(slot) * factor);
+            }
+        }
+    }
+
+    fn shift(&mut self, shift: f32) {
+        if !self.is_empty() {
+            for slot in 0..SLOTS {
+                self.set_mean(slot, self.mean(slot) + shift);
+            }
         }
     }
 
@@ -117,12 +175,63 @@ impl<const SLOTS: usize> Ring<SLOTS> {
     }
 }
 
+/// What the hours so far say for a week of slots: how far they were from the mean of all, and from their own slots of the day, faded over a week.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+struct Evidence {
+    /// Hours seen, up to a week of them.
+    hours: u8,
+    level: f32,
+    /// Mean squares of the distance from the level and from the slot.
+    level_square: f32,
+    slot_square: f32,
+    /// Mean product of neighbouring distances from the slots, and the last distance.
+    slot_product: f32,
+    last: f32,
+}
+
+impl Evidence {
+    /// Takes an hour whose slot of the day had this mean after so many visits.
+    fn learn(&mut self, mean: f64, slot: Option<(f64, u8)>) {
+        const SQUARE_MOST: f64 = 1e37;
+        let from_level = mean - f64::from(self.level);
+        let Some((slot, visits)) = slot else {
+            self.level += (from_level / (f64::from(self.hours) + 1.0)) as f32;
+            self.hours = (self.hours + 1).min(WEEK_HOURS as u8);
+            return;
+        };
+        // The slot's own mean is as uncertain as it is young.
+        let shrink = f64::from(visits) / (f64::from(visits) + 1.0);
+        let from_slot = (mean - slot) * shrink.sqrt();
+        let gain = 1.0 / (f64::from(self.hours) + 1.0);
+        let gain = gain.max(1.0 / WEEK_HOURS as f64);
+        let follow = |value: &mut f32, next: f64| {
+            let next = next.clamp(-SQUARE_MOST, SQUARE_MOST);
+            *value += (gain * (next - f64::from(*value))) as f32;
+        };
+        follow(&mut self.level_square, from_level * from_level);
+        follow(&mut self.slot_square, from_slot * from_slot);
+        follow(&mut self.slot_product, from_slot * f64::from(self.last));
+        self.level += (gain * from_level) as f32;
+        self.last = from_slot.clamp(-SQUARE_MOST, SQUARE_MOST) as f32;
+        self.hours = (self.hours + 1).min(WEEK_HOURS as u8);
+    }
+
+    /// Whether the day is seen to explain something, or to leave something that lasts from one hour to the next (a weekend does): four standard
+    /// errors of a share, or of a correlation, of so many hours without either.
+    fn speaks_for_a_week(&self) -> bool {
+        let doubt = 4.0 / f32::from(self.hours.max(1)).sqrt();
+        self.slot_square < self.level_square * (1.0 - doubt)
+            || self.slot_product > self.slot_square * doubt
+    }
+}
+
 /// Means by hour of the day and of the week.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Profile {
     day: Ring<DAY_HOURS>,
     week: Ring<WEEK_HOURS>,
-    born_hour: Option<i64>,
+    born_hour: i64,
+    evidence: Evidence,
 }
 
 impl Profile {
@@ -131,16 +240,14 @@ impl Profile {
         self.day.band(hour, 1)
     }
 
-    /// The band of this hour of the week once its slot was visited twice, before that of this hour of the day.
-    pub fn band(&self, hour: i64) -> Option<Band> {
-        self.week
-            .band(hour, WEEK_SPEAKS_AFTER)
-            .or_else(|| self.day_band(hour))
+    /// The band of this hour of the week once its slot was visited twice.
+    pub fn week_band(&self, hour: i64) -> Option<Band> {
+        self.week.band(hour, WEEK_SPEAKS_AFTER)
     }
 
     /// The mean of this hour of the day once visited.
     pub fn day_slot(&self, hour: i64) -> Option<f64> {
-        self.day.mean(hour, 1)
+        self.day.known(Ring::<DAY_HOURS>::slot(hour), 1)
     }
 
     /// The mean of this time of the day once visited, between slots by straight lines.
@@ -155,7 +262,13 @@ impl Profile {
 
     /// Takes the mean of an hour that is over. Without room for a day or a week it stays as it is.
     pub fn learn(&mut self, hour: i64, mean: f64, room: &mut Room) {
-        let born = *self.born_hour.get_or_insert(hour);
+        if self.evidence.hours == 0 {
+            self.born_hour = hour;
+        }
+        let slot = Ring::<DAY_HOURS>::slot(hour);
+        let known = self.day.known(slot, 1);
+        self.evidence
+            .learn(mean, known.map(|mean| (mean, self.day.visits(slot))));
         if self.day.is_empty() {
             if !room.grant(Ring::<DAY_HOURS>::HEAP_BYTES) {
                 return;
@@ -163,7 +276,7 @@ impl Profile {
             self.day = Ring::new();
         }
         if self.week.is_empty()
-            && hour - born >= WEEK_AFTER_HOURS
+            && self.asks_for_week(hour)
             && room.grant(Ring::<WEEK_HOURS>::HEAP_BYTES)
         {
             self.week = self.week_from_days();
@@ -174,18 +287,27 @@ impl Profile {
         }
     }
 
+    /// Whether a week is worth its memory: after two days, if the hours say so; or unasked where most hours have no bucket, since there weeks would pass
+    /// until they could.
+    fn asks_for_week(&self, hour: i64) -> bool {
+        let lived = hour - self.born_hour;
+        let hours = i64::from(self.evidence.hours);
+        let is_sparse = hours < lived.min(WEEK_HOURS as i64) / 2 && hours >= SPARSE_HOURS_MIN;
+        lived >= WEEK_AFTER_HOURS && (is_sparse || self.evidence.speaks_for_a_week())
+    }
+
     /// Moves every mean by `shift`: the level has changed, the shape has not.
     pub fn shift(&mut self, shift: f64) {
-        for mean in self.day.means.iter_mut().chain(&mut self.week.means) {
-            *mean += shift as f32;
-        }
+        self.day.shift(shift as f32);
+        self.week.shift(shift as f32);
+        self.evidence.level += shift as f32;
     }
 
     /// Makes every mean so many times as large: shape and level have changed alike.
     pub fn scale(&mut self, factor: f64) {
-        for mean in self.day.means.iter_mut().chain(&mut self.week.means) {
-            *mean = (f64::from(*mean) * factor) as f32;
-        }
+        self.day.scale(factor as f32);
+        self.week.scale(factor as f32);
+        self.evidence.level *= factor as f32;
     }
 
     /// Days begin so many hours later from now on.
@@ -196,7 +318,8 @@ impl Profile {
 
     /// The mean of this hour of the week once it was visited twice.
     pub fn week_slot(&self, hour: i64) -> Option<f64> {
-        self.week.mean(hour, WEEK_SPEAKS_AFTER)
+        self.week
+            .known(Ring::<WEEK_HOURS>::slot(hour), WEEK_SPEAKS_AFTER)
     }
 
     /// Heap bytes.
@@ -204,11 +327,11 @@ impl Profile {
         self.day.heap_bytes() + self.week.heap_bytes()
     }
 
-    /// Two days are known only as days: the week starts from them.
+    /// So far hours are known only as hours of the day: the week starts from them.
     fn week_from_days(&self) -> Ring<WEEK_HOURS> {
         let mut week = Ring::<WEEK_HOURS>::new();
-        for (slot, mean) in week.means.iter_mut().enumerate() {
-            *mean = self.day.means[slot % DAY_HOURS];
+        for slot in 0..WEEK_HOURS {
+            week.set_mean(slot, self.day.mean(slot % DAY_HOURS));
         }
         week
     }

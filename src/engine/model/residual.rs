@@ -9,8 +9,7 @@
 use super::change::Cusum;
 use crate::config::Side;
 use crate::numerics::log_domain::ln_add_exp;
-use crate::numerics::special::ln_gamma;
-use crate::numerics::special::{gamma, negative_binomial, student_t};
+use crate::numerics::special::{Probabilities, gamma, negative_binomial, student_t};
 use serde::{Deserialize, Serialize};
 use std::f64::consts::LN_2;
 
@@ -35,8 +34,11 @@ const HEAVY_MEAN_ABS: f64 = 1.102_657_790_843_584;
 /// Floors of the standard deviation: a share of the level, and for integers a third of their step.
 const SD_FLOOR_SHARE: f64 = 1e-4;
 const SD_FLOOR_INTEGER: f64 = 0.3;
-/// Below this share of the weight a family is not asked.
+/// Below this share of the weight a family is not asked; its log is -13.8.
 const WEIGHT_MIN: f64 = 1e-6;
+const LN_WEIGHT_MIN: f32 = -14.0;
+/// Down to here tails are summed as plain numbers, below it as logs.
+const PLAIN_MIN: f64 = 1e-250;
 /// What one value can tell against a family: one incident must not make heavy tails of a series.
 const SHORTFALL_MAX: f64 = 4.0;
 /// One log likelihood counts for at most this much against a family.
@@ -168,17 +170,30 @@ impl Residuals {
     /// The tails at `x`; `counting` when values are whole numbers of things.
     pub fn tails(&self, x: f64, forecast: f64, counting: bool) -> Tails {
         let weights = self.weights(counting);
-        let mut tails = Tails {
-            lower: f64::NEG_INFINITY,
-            upper: f64::NEG_INFINITY,
-        };
-        for (family, &weight) in weights.iter().enumerate() {
-            if weight > WEIGHT_MIN {
+        let asked = || weights.iter().enumerate().filter(|(_, w)| **w > WEIGHT_MIN);
+        let (mut lower, mut upper) = (0.0, 0.0);
+        for (family, weight) in asked() {
+            let one = self.family_probabilities(family, x, forecast);
+            lower += weight * one.lower;
+            upper += weight * one.upper;
+        }
+        let tails = if lower.min(upper) > PLAIN_MIN {
+            Tails {
+                lower: lower.ln(),
+                upper: upper.ln(),
+            }
+        } else {
+            let mut tails = Tails {
+                lower: f64::NEG_INFINITY,
+                upper: f64::NEG_INFINITY,
+            };
+            for (family, weight) in asked() {
                 let one = self.family_tails(family, x, forecast);
                 tails.lower = ln_add_exp(tails.lower, one.lower + weight.ln());
                 tails.upper = ln_add_exp(tails.upper, one.upper + weight.ln());
             }
-        }
+            tails
+        };
         Tails {
             lower: tails.lower.min(0.0),
             upper: tails.upper.min(0.0),
@@ -233,7 +248,7 @@ impl Residuals {
         self.level_square += gain * (mean * mean - self.level_square);
         self.events = self.events * (1.0 - 1.0 / MEMORY) + x.clamp(0.0, 1e12);
         if x > 0.0 {
-            self.log_square += gain * ((x.ln() - level.ln()).powi(2) - self.log_square);
+            self.log_square += gain * (ln_ratio(x, level).powi(2) - self.log_square);
         }
         self.ratio_square += gain * ((x / level - 1.0).powi(2).min(1e12) - self.ratio_square);
         changed
@@ -343,30 +358,69 @@ impl Residuals {
             .fold(f32::NEG_INFINITY, f32::max);
         let mut weights = [0.0; FAMILIES];
         for (family, weight) in weights.iter_mut().enumerate() {
-            if allowed(family) {
-                *weight = f64::from(self.likelihood[family] - best).exp();
+            let behind = self.likelihood[family] - best;
+            if behind > LN_WEIGHT_MIN && allowed(family) {
+                *weight = f64::from(behind).exp();
             }
         }
         let sum: f64 = weights.iter().sum();
         weights.map(|weight| weight / sum)
     }
 
-    fn family_tails(&self, family: usize, x: f64, forecast: f64) -> Tails {
+    /// The values that the upper and the lower tail begin at: integers are judged with continuity.
+    fn ends(&self, x: f64) -> (f64, f64) {
         let half = if self.integer && x.fract() == 0.0 {
             0.5
         } else {
             0.0
         };
-        let (high, low) = (x - half, x + half);
+        (x - half, x + half)
+    }
+
+    /// The tails of a family as plain numbers.
+    fn family_probabilities(&self, family: usize, x: f64, forecast: f64) -> Probabilities {
+        let ends = self.ends(x);
         match family {
             LOG_NORMAL => {
-                let z = |value: f64| {
-                    if value > 0.0 {
-                        (value.ln() - positive(forecast).ln()) / self.log_deviation(forecast)
-                    } else {
-                        f64::NEG_INFINITY
-                    }
-                };
+                let (deviation, freedom) = (self.log_deviation(forecast), self.freedom());
+                plain_tails(ends, |value| {
+                    student_t::probabilities(ln_ratio(value, forecast) / deviation, freedom)
+                })
+            }
+            GAMMA => {
+                let shape = self.gamma_shape(forecast);
+                let scale = positive(forecast) / shape;
+                plain_tails(ends, |value| {
+                    gamma::probabilities(value.max(0.0), shape, scale)
+                })
+            }
+            COUNTS => negative_binomial::probabilities(
+                x.max(0.0).round(),
+                count_mean(forecast),
+                self.count_size(),
+            ),
+            HEAVY => {
+                let scale = self.heavy_scale(forecast);
+                plain_tails(ends, |value| {
+                    student_t::probabilities((value - forecast) / scale, HEAVY_FREEDOM)
+                })
+            }
+            _ => {
+                let (scale, freedom) = (self.deviation(forecast), self.freedom());
+                plain_tails(ends, |value| {
+                    student_t::probabilities((value - forecast) / scale, freedom)
+                })
+            }
+        }
+    }
+
+    /// The same as logs, however far out.
+    fn family_tails(&self, family: usize, x: f64, forecast: f64) -> Tails {
+        let (high, low) = self.ends(x);
+        match family {
+            LOG_NORMAL => {
+                let deviation = self.log_deviation(forecast);
+                let z = |value: f64| ln_ratio(value, forecast) / deviation;
                 student_tails(z(high), z(low), self.freedom())
             }
             GAMMA => {
@@ -408,7 +462,7 @@ impl Residuals {
         match family {
             LOG_NORMAL if x > 0.0 => {
                 let scale = self.log_deviation(forecast);
-                student_ln_density((x.ln() - positive(forecast).ln()) / scale, self.freedom())
+                student_t::ln_pdf(ln_ratio(x, forecast) / scale, self.freedom())
                     - scale.ln()
                     - x.ln()
             }
@@ -423,11 +477,11 @@ impl Residuals {
             ),
             HEAVY => {
                 let scale = self.heavy_scale(forecast);
-                student_ln_density((x - forecast) / scale, HEAVY_FREEDOM) - scale.ln()
+                student_t::ln_pdf((x - forecast) / scale, HEAVY_FREEDOM) - scale.ln()
             }
             NORMAL => {
                 let scale = self.deviation(forecast);
-                student_ln_density((x - forecast) / scale, self.freedom()) - scale.ln()
+                student_t::ln_pdf((x - forecast) / scale, self.freedom()) - scale.ln()
             }
             _ => LIKELIHOOD_MIN,
         }
@@ -444,17 +498,35 @@ fn count_mean(forecast: f64) -> f64 {
     forecast.max(1e-3)
 }
 
+/// ln of the ratio of a value to the forecast; -∞ from 0 down.
+fn ln_ratio(value: f64, forecast: f64) -> f64 {
+    if value <= 0.0 {
+        return f64::NEG_INFINITY;
+    }
+    let ratio = value / positive(forecast);
+    if ratio.is_normal() {
+        ratio.ln()
+    } else {
+        value.ln() - positive(forecast).ln()
+    }
+}
+
+/// The upper tail from the one value on and the lower one up to the other; where they are the same, asked for once.
+fn plain_tails((high, low): (f64, f64), of: impl Fn(f64) -> Probabilities) -> Probabilities {
+    let upper = of(high);
+    if high == low {
+        upper
+    } else {
+        Probabilities {
+            lower: of(low).lower,
+            upper: upper.upper,
+        }
+    }
+}
+
 fn student_tails(high: f64, low: f64, freedom: f64) -> Tails {
     Tails {
         lower: student_t::ln_sf(-low, freedom),
         upper: student_t::ln_sf(high, freedom),
     }
-}
-
-/// ln of Student's density: Γ((ν+1)/2)/(√(νπ) Γ(ν/2)) (1 + t²/ν)^−(ν+1)/2.
-fn student_ln_density(t: f64, freedom: f64) -> f64 {
-    let scale = ln_gamma((freedom + 1.0) / 2.0)
-        - ln_gamma(freedom / 2.0)
-        - 0.5 * (freedom * std::f64::consts::PI).ln();
-    scale - (freedom + 1.0) / 2.0 * (t * t / freedom).ln_1p()
 }

@@ -2,7 +2,7 @@
 
 use super::alarm::{Alarm, Hold};
 use super::evidence::{Claim, EvidenceModel, ln_probability_of};
-use super::forecast::Forecaster;
+use super::forecast::{Forecaster, Foresight};
 use super::member::{Deviation, Member};
 use super::multi_bucket::MultiBucket;
 use super::residual::{Residuals, Run, Tails};
@@ -81,13 +81,14 @@ impl SeriesModel {
         }
     }
 
-    fn forecast(&self, kind: &Kind, at: EventTime) -> Option<f64> {
-        let mut value = self.forecaster.forecast(at)?;
+    fn forecast(&self, kind: &Kind, at: EventTime) -> Option<(f64, Foresight)> {
+        let (mut value, foresight) = self.forecaster.forecast(at)?;
         if value <= 0.0 && self.residuals.positive() {
             // A slope or a season carried on to where the series has never been, and families of positive values cannot be.
             value = self.forecaster.level();
         }
-        Some(if kind.counting { value.max(0.0) } else { value })
+        let value = if kind.counting { value.max(0.0) } else { value };
+        Some((value, foresight))
     }
 
     /// What is said of so much evidence: the series' part in what its entity shows at `at`.
@@ -154,11 +155,12 @@ impl Model for SeriesModel {
 
     fn judge(&self, kind: &Kind, sample: &Sample) -> Option<Verdict> {
         let sample = &Self::bounded(sample);
-        let typical = self.forecast(kind, sample.at)?;
+        let (typical, foresight) = self.forecast(kind, sample.at)?;
         let x = self.comparable(kind, sample, typical);
         let tails = self.residuals.tails(x, typical, kind.counting);
         let ln_single = tails.ln_probability(kind.side).max(LN_LEAST);
-        let ln_multi = self.multi.ln_probability(Self::deviate(tails), kind.side);
+        let deviate = Self::deviate(tails);
+        let ln_multi = self.multi.ln_probability(deviate, kind.side);
         let ln_tail = ln_single.min(ln_multi.unwrap_or(0.0));
         let history = self.forecaster.steps();
         let thin = f64::from(history) / (f64::from(history) + THIN_HISTORY);
@@ -170,7 +172,11 @@ impl Model for SeriesModel {
             Claim::default()
         };
         // What n values have shown is at most that another one is the rarest of n + 1.
-        let raw_evidence = thin * claim.nats.min(f64::from(history).ln_1p());
+        let raw_evidence = if claim.nats > 0.0 {
+            thin * claim.nats.min(f64::from(history).ln_1p())
+        } else {
+            0.0
+        };
         let evidence =
             self.alarm
                 .said(raw_evidence, ln_tail, sample.at, Hold::of_series(kind.span));
@@ -185,6 +191,8 @@ impl Model for SeriesModel {
             deviation: self.deviation(kind, sample.at, x),
             raw_evidence,
             tails,
+            deviate,
+            foresight,
             typical,
             history,
             incomplete: self.widening(kind, sample) > INCOMPLETE,
@@ -223,7 +231,7 @@ impl Model for SeriesModel {
     fn ln_probability(&self, kind: &Kind, sample: &Sample) -> f64 {
         let sample = &Self::bounded(sample);
         match self.forecast(kind, sample.at) {
-            Some(typical) => {
+            Some((typical, _)) => {
                 let x = self.comparable(kind, sample, typical);
                 self.residuals
                     .tails(x, typical, kind.counting)
@@ -235,7 +243,7 @@ impl Model for SeriesModel {
     }
 
     fn expected(&self, kind: &Kind, at: EventTime) -> Option<f64> {
-        self.forecast(kind, at)
+        self.forecast(kind, at).map(|(value, _)| value)
     }
 
     fn learn(
@@ -250,7 +258,7 @@ impl Model for SeriesModel {
         let mut x = sample.value;
         if let Some(verdict) = verdict {
             let comparable = self.comparable(kind, sample, verdict.typical);
-            self.multi.learn(Self::deviate(verdict.tails));
+            self.multi.learn(verdict.deviate);
             (self.anomaly_buckets, self.anomaly_error) =
                 (verdict.anomaly_buckets, verdict.anomaly_error);
             let two_sided = verdict.tails.ln_probability(Side::Both);
@@ -293,9 +301,11 @@ impl Model for SeriesModel {
         if kind.joined {
             self.learn_as_member(sample, room);
         }
-        let (changed, noticed) =
-            self.forecaster
-                .learn(sample.at, (sample.value, x), kind.span, room);
+        let foresight = verdict.map(|verdict| verdict.foresight);
+        let believed = (sample.value, x);
+        let (changed, noticed) = self
+            .forecaster
+            .learn(sample.at, believed, kind.span, foresight, room);
         if changed {
             self.residuals.restart();
         }
@@ -332,6 +342,9 @@ impl Model for SeriesModel {
 /// How much of a value is believed: all of a usual one, little of an outlier, more again of what lasts.
 fn outlier_weight(ln_p: f64, anomaly_buckets: u32) -> f64 {
     let share = ((ln_p - LN_OUTLIER) / (LN_USUAL - LN_OUTLIER)).clamp(0.0, 1.0);
+    if share == 1.0 {
+        return 1.0;
+    }
     let alone = OUTLIER_WEIGHT.powf(1.0 - share);
     alone.max(
         (f64::from(anomaly_buckets) / LASTING_BUCKETS)

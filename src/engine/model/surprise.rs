@@ -10,21 +10,23 @@
 
 use super::Room;
 use super::calibration::Calibration;
-use super::novelty::Novelty;
+use super::novelty::{Keys, Novelty, Step};
 use super::profile::{Band, Profile};
 use crate::config::Side;
 use serde::{Deserialize, Serialize};
 
 /// Residuals of one sign that a view needs before it speaks.
-const SPEAKS_AFTER: f32 = 8.0;
+const SPEAKS_AFTER: u16 = 8;
 /// Steps over which views forget.
-const VIEW_MEMORY: f32 = 4000.0;
+const VIEW_MEMORY: u16 = 4000;
 /// The least scale of a view, as a share of the mean absolute step.
 const SCALE_FLOOR: f64 = 0.01;
 /// z is cut here: beyond, nothing is told apart, and a constant's first move stays finite.
 const Z_MAX: f64 = 1e6;
 /// Nats for each exact repeat of a value that seldom repeats.
 const REPEAT_NATS: f64 = 0.2;
+/// A value that repeats more often than this gives less for a repeat: exp(-[`REPEAT_NATS`]).
+const OFTEN: f64 = 0.818_730_753_077_981_8;
 /// What the short-range channel has to show more than the slow one.
 const SHORT_RANGE_HANDICAP: f64 = 3.0;
 
@@ -41,44 +43,44 @@ pub(super) fn counts(side: Side, residual: f64) -> bool {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 struct Scale {
     square: [f32; 2],
-    count: [f32; 2],
+    /// Residuals, up to the view's memory.
+    count: [u16; 2],
 }
 
 impl Scale {
     fn learn(&mut self, residual: f64) {
         if residual != 0.0 {
             let sign = usize::from(residual < 0.0);
-            self.count[sign] += 1.0;
-            let gain = (1.0 / self.count[sign]).max(1.0 / VIEW_MEMORY);
+            self.count[sign] = (self.count[sign] + 1).min(VIEW_MEMORY);
+            let gain = 1.0 / f32::from(self.count[sign]);
             self.square[sign] +=
                 gain * ((residual * residual).min(f64::from(f32::MAX)) as f32 - self.square[sign]);
         }
     }
 
-    /// Nats; `None` while the sign has been seen too seldom.
-    fn surprise(&self, residual: f64, floor: f64, side: Side) -> Option<f64> {
+    /// z²/4; `None` while the sign has been seen too seldom. `floor` is the least square of the scale.
+    fn quarter_square(&self, residual: f64, floor: f64, side: Side) -> Option<f64> {
         if residual == 0.0 || !counts(side, residual) {
-            return (self.count[0] + self.count[1] >= SPEAKS_AFTER).then_some(0.0);
+            let seen = self.count[0] + self.count[1];
+            return (seen >= SPEAKS_AFTER).then_some(0.0);
         }
         let sign = usize::from(residual < 0.0);
         (self.count[sign] >= SPEAKS_AFTER).then(|| {
-            let scale = f64::from(self.square[sign])
-                .sqrt()
+            let square = f64::from(self.square[sign])
                 .max(floor)
                 .max(f64::MIN_POSITIVE);
-            let z = (residual.abs() / scale).min(Z_MAX);
-            2.5 * (z * z / 4.0).ln_1p()
+            (0.25 * residual * residual / square).min(Z_MAX * Z_MAX / 4.0)
         })
     }
 }
 
-/// An exponentially weighted mean whose gain begins as a plain mean's.
-fn follow(level: &mut f64, x: f64, step: u32, gain_min: f64) {
-    *level += (1.0 / (f64::from(step) + 1.0)).max(gain_min) * (x - *level);
+/// Moves a level towards a value.
+fn follow(level: &mut f64, x: f64, gain: f64) {
+    *level += gain * (x - *level);
 }
 
 /// What the season explains, shared by the two copies of a series.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq)]
 pub struct SeasonView {
     /// The band at this time (hour of week before hour of day).
     pub band: Option<Band>,
@@ -91,9 +93,10 @@ pub struct SeasonView {
 impl SeasonView {
     /// What the profile says of this hour.
     pub fn of(profile: &Profile, hour: i64) -> SeasonView {
+        let day = profile.day_band(hour);
         SeasonView {
-            band: profile.band(hour),
-            day: profile.day_band(hour),
+            band: profile.week_band(hour).or(day),
+            day,
             day_mean: profile.day_slot(hour),
         }
     }
@@ -122,14 +125,15 @@ pub struct Views {
 struct ShortRange {
     quick: f64,
     errors: [f32; 6],
-    scales: [Scale; 6],
+    /// Of the predictors that the slow channel has not: the last value, a quick level, the seasonal band.
+    scales: [Scale; 3],
     calibration: Calibration,
     repeats: u32,
     repeated: u32,
 }
 
 /// What one copy says of a value: nats, and a share.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Surprise {
     /// Evidence of the slow views, after calibration.
     pub slow: f64,
@@ -141,6 +145,8 @@ pub struct Surprise {
     pooled: Option<f64>,
     /// The short-range channel's surprise likewise.
     moved: Option<f64>,
+    /// Where the value belongs in the memory of values.
+    keys: Option<Keys>,
 }
 
 impl Surprise {
@@ -179,12 +185,12 @@ impl Views {
             };
         }
         let residuals = self.residuals(x, season);
-        let pooled = self.pool(&residuals, side);
-        let moved = self.short_surprise(x, &residuals, side);
+        let (pooled, moved, keys) = self.look(x, &residuals, side);
+        let novelty = self.novelty.share(&self.step(x), keys.as_ref());
         Surprise {
             slow: pooled.map_or(0.0, |c| self.slow_channel.evidence(c)),
             short: moved.map_or(0.0, |c| self.short_evidence(c)) - SHORT_RANGE_HANDICAP,
-            novelty: self.novelty.share(x).map(|share| {
+            novelty: novelty.map(|share| {
                 if counts(side, x - self.slow) {
                     share
                 } else {
@@ -193,6 +199,29 @@ impl Views {
             }),
             pooled,
             moved,
+            keys,
+        }
+    }
+
+    /// What judging and learning a value both need: what the slow and the short-range views say, and its cells.
+    fn look(
+        &self,
+        x: f64,
+        residuals: &Residuals,
+        side: Side,
+    ) -> (Option<f64>, Option<f64>, Option<Keys>) {
+        (
+            self.pool(residuals, side),
+            self.short_surprise(x, residuals, side),
+            self.novelty.keys(&self.step(x)),
+        )
+    }
+
+    fn step(&self, x: f64) -> Step {
+        Step {
+            values: self.steps,
+            last: if self.steps == 0 { x } else { self.last },
+            x,
         }
     }
 
@@ -207,19 +236,18 @@ impl Views {
         judged: Option<&Surprise>,
         room: &mut Room,
     ) {
+        let step = self.step(x);
         if self.steps == 0 {
             (self.fast, self.slow, self.mean, self.raw_slow, self.last) = (x, x, x, x, x);
             if let Some(short) = &mut self.short {
                 short.quick = x;
             }
+            self.novelty.learn(&step, None, room);
         } else {
             let residuals = self.residuals(x, season);
-            let (pooled, moved) = match judged {
-                Some(surprise) => (surprise.pooled, surprise.moved),
-                None => (
-                    self.pool(&residuals, side),
-                    self.short_surprise(x, &residuals, side),
-                ),
+            let (pooled, moved, keys) = match judged {
+                Some(surprise) => (surprise.pooled, surprise.moved, surprise.keys),
+                None => self.look(x, &residuals, side),
             };
             if let Some(c) = pooled {
                 self.slow_channel.learn(c, block_steps, room);
@@ -229,34 +257,33 @@ impl Views {
                 scale.learn(residual.unwrap_or(0.0));
             }
             self.learn_levels(x, &residuals, season);
+            self.novelty.learn(&step, keys.as_ref(), room);
         }
-        self.novelty.learn(x, room);
         self.steps = self.steps.saturating_add(1);
     }
 
     fn learn_levels(&mut self, x: f64, residuals: &Residuals, season: &SeasonView) {
         let memory = 1.0 / f64::from(VIEW_MEMORY);
+        let plain = 1.0 / (f64::from(self.steps) + 1.0);
         if let Some(day) = season.day_mean {
-            follow(&mut self.day_error, (x - day).powi(2), self.steps, memory);
-            follow(
-                &mut self.slow_error,
-                (x - self.raw_slow).powi(2),
-                self.steps,
-                memory,
-            );
+            let gain = plain.max(memory);
+            follow(&mut self.day_error, (x - day).powi(2), gain);
+            follow(&mut self.slow_error, (x - self.raw_slow).powi(2), gain);
         }
         let moved = (x - self.last).abs();
-        follow(&mut self.step_mean, moved, self.steps - 1, memory);
-        follow(&mut self.fast, residuals.deseasoned, self.steps, 1.0 / 64.0);
-        follow(
-            &mut self.slow,
-            residuals.deseasoned,
-            self.steps,
-            1.0 / 512.0,
-        );
-        follow(&mut self.raw_slow, x, self.steps, 1.0 / 512.0);
-        follow(&mut self.mean, x, self.steps, 0.0);
+        let gain = self.step_gain();
+        follow(&mut self.step_mean, moved, gain);
+        follow(&mut self.fast, residuals.deseasoned, plain.max(1.0 / 64.0));
+        let gain = plain.max(1.0 / 512.0);
+        follow(&mut self.slow, residuals.deseasoned, gain);
+        follow(&mut self.raw_slow, x, gain);
+        follow(&mut self.mean, x, plain);
         self.last = x;
+    }
+
+    /// The weight of one more step between values.
+    fn step_gain(&self) -> f64 {
+        (1.0 / f64::from(self.steps)).max(1.0 / f64::from(VIEW_MEMORY))
     }
 
     /// Heap bytes.
@@ -295,43 +322,57 @@ impl Views {
         }
     }
 
+    /// The least mean square of a scale.
     fn floor(&self) -> f64 {
-        SCALE_FLOOR * self.step_mean
+        (SCALE_FLOOR * self.step_mean).powi(2)
     }
 
+    /// The mean of the surprises `2.5 ln(1 + z²/4)`, by the log of one product.
     fn pool(&self, residuals: &Residuals, side: Side) -> Option<f64> {
-        let (mut sum, mut speaking) = (0.0, 0u32);
+        let (mut product, mut speaking) = (1.0, 0u32);
         for (scale, residual) in self.scales.iter().zip(residuals.views) {
-            if let Some(surprise) = residual.and_then(|r| scale.surprise(r, self.floor(), side)) {
-                sum += surprise;
+            let square = residual.and_then(|r| scale.quarter_square(r, self.floor(), side));
+            if let Some(square) = square {
+                product *= 1.0 + square;
                 speaking += 1;
             }
         }
-        (speaking > 0).then(|| sum / f64::from(speaking))
+        (speaking > 0).then(|| 2.5 * product.ln() / f64::from(speaking))
     }
 
+    /// What each short-range predictor has left: the last value, a quick level, and the slow channel's views.
     fn short_residuals(&self, short: &ShortRange, x: f64, residuals: &Residuals) -> [f64; 6] {
-        let view = |at: usize| residuals.views[at].unwrap_or(x - self.last);
-        [
-            x - self.last,
-            x - short.quick,
-            view(0),
-            view(1),
-            view(2),
-            view(3),
-        ]
+        let moved = x - self.last;
+        let [fast, slow, mean, season] = residuals.views.map(|view| view.unwrap_or(moved));
+        [moved, x - short.quick, fast, slow, mean, season]
     }
 
     fn short_surprise(&self, x: f64, residuals: &Residuals, side: Side) -> Option<f64> {
         let short = self.short.as_ref()?;
         let candidates = self.short_residuals(short, x, residuals);
-        let best = (0..6)
-            .min_by(|&a, &b| short.errors[a].total_cmp(&short.errors[b]))
-            .expect("six candidates");
-        let moved = short.scales[best].surprise(candidates[best], self.floor(), side);
+        let best = (1..6).fold(0, |best, at| {
+            if short.errors[at] < short.errors[best] {
+                at
+            } else {
+                best
+            }
+        });
+        let scale = match best {
+            0 | 1 => &short.scales[best],
+            5 => &short.scales[2],
+            _ => &self.scales[best - 2],
+        };
+        let moved = scale
+            .quarter_square(candidates[best], self.floor(), side)
+            .map(|square| 2.5 * square.ln_1p());
         let flat = (side == Side::Both && x == self.last).then(|| {
             let share = f64::from(short.repeated + 1) / f64::from(self.steps + 2);
-            f64::from(short.repeats + 1) * REPEAT_NATS.min(-share.ln())
+            let each = if share < OFTEN {
+                REPEAT_NATS
+            } else {
+                -share.ln()
+            };
+            f64::from(short.repeats + 1) * each
         });
         match (moved, flat) {
             (Some(a), Some(b)) => Some(a.max(b)),
@@ -360,16 +401,13 @@ impl Views {
         if let Some(surprise) = surprise {
             short.calibration.learn(surprise, block_steps, room);
         }
-        for ((scale, error), residual) in short
-            .scales
-            .iter_mut()
-            .zip(&mut short.errors)
-            .zip(candidates)
-        {
-            scale.learn(residual);
-            let gain = (1.0 / f64::from(self.steps)).max(1.0 / f64::from(VIEW_MEMORY));
-            *error += (gain * ((residual * residual).min(f64::from(f32::MAX)) - f64::from(*error)))
-                as f32;
+        let gain = self.step_gain();
+        for (error, residual) in short.errors.iter_mut().zip(candidates) {
+            let square = (residual * residual).min(f64::from(f32::MAX));
+            *error += (gain * (square - f64::from(*error))) as f32;
+        }
+        for (scale, at) in short.scales.iter_mut().zip([0, 1, 5]) {
+            scale.learn(candidates[at]);
         }
         if x == self.last {
             short.repeats += 1;
@@ -377,7 +415,8 @@ impl Views {
         } else {
             short.repeats = 0;
         }
-        follow(&mut short.quick, x, self.steps, 0.25);
+        let plain = 1.0 / (f64::from(self.steps) + 1.0);
+        follow(&mut short.quick, x, plain.max(0.25));
         self.short = Some(short);
     }
 }

@@ -14,7 +14,7 @@ use super::member::{Deviation, VIEWS};
 use serde::{Deserialize, Serialize};
 
 /// Joint surprises remembered: those of an entity are to be ranked further down than those of one series.
-const PEAKS: u16 = 128;
+const PEAKS: u8 = 128;
 /// Members that a judgement takes: one alone is judged by itself.
 const MEMBERS_MIN: u32 = 2;
 

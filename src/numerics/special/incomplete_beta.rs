@@ -7,9 +7,9 @@
 //! mean of large `a` and `b`, where it is slow, Gauss-Legendre quadrature of the log-concave density of `ln(t / (1 - t))`.
 //! Checked: tests/reference/beta.json, student_t.json, negative_binomial.json (mpmath, 50 digits).
 
-use super::Tails;
 use super::ln_gamma::{STIRLING_MIN, ln_gamma, stirling_error};
 use super::normal::LN_SQRT_2PI;
+use super::{Probabilities, Tails};
 use crate::numerics::log_domain::ln_1p_minus;
 
 /// Convergents are taken until they agree to this share.
@@ -60,13 +60,29 @@ pub(super) fn ln_tails(at: Point) -> Tails {
     }
 }
 
+/// `I_x(a, b)` and `I_y(b, a)`, and `ln(x^a y^b / B(a, b))`, for x and y above 0.
+pub(super) fn probabilities(at: Point) -> (Probabilities, f64) {
+    let power = ln_power(at);
+    let probabilities = if at.excess + at.y - at.x >= 0.0 {
+        Probabilities::of_lower(power.exp() * over_power(at))
+    } else {
+        Probabilities::of_upper(power.exp() * over_power(at.mirrored()))
+    };
+    (probabilities, power)
+}
+
 fn ln_lower(at: Point) -> f64 {
+    ln_power(at) + over_power(at).ln()
+}
+
+/// `I_x(a, b)` over `x^a y^b / B(a, b)`.
+fn over_power(at: Point) -> f64 {
     let curvature = (at.a + at.b) * at.x * at.y;
     let near = at.excess * at.excess < NEAR_DEVIATIONS * NEAR_DEVIATIONS * curvature;
     if near && at.a.min(at.b) > QUADRATURE_MIN {
-        ln_power(at) + quadrature(at, curvature).ln()
+        quadrature(at, curvature)
     } else {
-        ln_power(at) - fraction(at).ln()
+        1.0 / fraction(at)
     }
 }
 

@@ -6,10 +6,10 @@
 //! 8.7.1 (series at small `a`); `x^a e^-x / Γ(a + 1)` after Loader, "Fast and accurate computation of binomial probabilities", 2000.
 //! So no loop is longer than some 80 turns, whatever `a` is. Checked: tests/reference/gamma.json, poisson.json (mpmath, 50 digits).
 
-use super::Tails;
 use super::ln_gamma::{STIRLING_MIN, ln_gamma_1p, stirling_error};
 use super::normal::{LN_SQRT_2PI, mills_ratio};
 use super::temme;
+use super::{Probabilities, Tails};
 use crate::numerics::log_domain::{ln_1m_exp, ln_1p_minus};
 
 /// Terms are added until they are below this share of the sum.
@@ -37,6 +37,21 @@ pub(super) fn ln_tails(a: f64, x: f64) -> Tails {
     } else {
         Tails::from_upper(ln_power(a, x) + a.ln() - fraction(a, x).ln())
     }
+}
+
+/// `P(a, x)` and `Q(a, x)`.
+pub(super) fn probabilities(a: f64, x: f64) -> Probabilities {
+    let mu = (x - a) / a;
+    if x > 0.0 && a >= UNIFORM_MIN && mu.abs() < 0.4 {
+        let (ln_density, sum) = uniform_factors(a, mu);
+        let tail = ln_density.exp() * sum;
+        return if mu >= 0.0 {
+            Probabilities::of_upper(tail)
+        } else {
+            Probabilities::of_lower(tail)
+        };
+    }
+    ln_tails(a, x).probabilities()
 }
 
 /// `ln(x^a e^-x / Γ(a + 1))`: the Poisson probability of `a` at mean `x`, for real `a`.
@@ -92,17 +107,28 @@ fn fraction(a: f64, x: f64) -> f64 {
     }
 }
 
-/// Temme: with `η²/2 = μ - ln(1 + μ)` and `z = η sqrt(a)`, `Q = pdf(z)·(R(z) + S / sqrt(a))`, R being Mills' ratio.
 fn uniform(a: f64, mu: f64) -> Tails {
+    let (ln_density, sum) = uniform_factors(a, mu);
+    if mu >= 0.0 {
+        Tails::from_upper(ln_density + sum.ln())
+    } else {
+        Tails::from_lower(ln_density + sum.ln())
+    }
+}
+
+/// Temme: with `η²/2 = μ - ln(1 + μ)` and `z = η sqrt(a)`, `Q = pdf(z)·(R(z) + S / sqrt(a))`, R being Mills' ratio. The tail on the side of
+/// μ, as the log of one factor and the other.
+fn uniform_factors(a: f64, mu: f64) -> (f64, f64) {
     let half_square = -ln_1p_minus(mu);
     let eta = (2.0 * half_square).sqrt().copysign(mu);
-    let correction = temme::expansion(a, eta) / a.sqrt();
+    let root = a.sqrt();
+    let correction = temme::expansion(a, eta) / root;
     let ln_density = -a * half_square - LN_SQRT_2PI;
-    let ratio = mills_ratio(eta.abs() * a.sqrt());
-    if eta >= 0.0 {
-        Tails::from_upper(ln_density + (ratio + correction).ln())
+    let ratio = mills_ratio(eta.abs() * root);
+    if mu >= 0.0 {
+        (ln_density, ratio + correction)
     } else {
-        Tails::from_lower(ln_density + (ratio - correction).ln())
+        (ln_density, ratio - correction)
     }
 }
 

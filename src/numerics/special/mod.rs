@@ -22,6 +22,32 @@ pub use ln_gamma::ln_gamma;
 
 use crate::numerics::log_domain::ln_1m_exp;
 
+/// Probabilities up to a point and from it on, as plain numbers: cheaper than two logs wherever neither is beyond what a double holds (then it
+/// is 0). Relative errors as of the logs.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Probabilities {
+    /// `P(X <= x)`.
+    pub lower: f64,
+    /// `P(X >= x)`.
+    pub upper: f64,
+}
+
+impl Probabilities {
+    fn of_upper(upper: f64) -> Probabilities {
+        Probabilities {
+            lower: 1.0 - upper,
+            upper,
+        }
+    }
+
+    fn of_lower(lower: f64) -> Probabilities {
+        Probabilities {
+            lower,
+            upper: 1.0 - lower,
+        }
+    }
+}
+
 /// Logs of the probabilities below and above a point; together they are 1.
 #[derive(Clone, Copy, Debug, PartialEq)]
 struct Tails {
@@ -38,6 +64,14 @@ impl Tails {
         lower: 0.0,
         upper: f64::NEG_INFINITY,
     };
+
+    fn probabilities(self) -> Probabilities {
+        if self.lower < self.upper {
+            Probabilities::of_lower(self.lower.exp())
+        } else {
+            Probabilities::of_upper(self.upper.exp())
+        }
+    }
 
     fn from_lower(lower: f64) -> Tails {
         let lower = lower.min(0.0);

@@ -5,8 +5,8 @@
 //! Source: DLMF 8.17.24: `P(X >= k) = I_q(k, r)` with `q = mean / (r + mean)`. Precision: see `incomplete_beta`.
 //! Checked: tests/reference/negative_binomial.json (mpmath, 50 digits).
 
-use super::incomplete_beta::{Point, ln_power, ln_tails};
-use super::{normal, poisson};
+use super::incomplete_beta::{self, Point, ln_power, ln_tails};
+use super::{Probabilities, normal, poisson};
 use crate::numerics::log_domain::ln_1m_exp;
 
 /// `P(X >= k)` is the lower tail here, `P(X < k)` the upper one.
@@ -69,6 +69,22 @@ pub fn ln_cdf(k: f64, mean: f64, size: f64) -> f64 {
         return ln_none(mean, size);
     }
     ln_tails(point(k + 1.0, mean, size)).upper
+}
+
+/// `P(X <= k)` and `P(X >= k)` for a whole number k, both holding k.
+pub fn probabilities(k: f64, mean: f64, size: f64) -> Probabilities {
+    if is_poisson(mean, size) || k <= 1.0 || k == f64::INFINITY {
+        return Probabilities {
+            lower: ln_cdf(k, mean, size).exp(),
+            upper: ln_sf_inclusive(k, mean, size).exp(),
+        };
+    }
+    let (tails, power) = incomplete_beta::probabilities(point(k, mean, size));
+    // The one is P(X >= k), the other P(X < k), which lacks P(X = k) = power / k.
+    Probabilities {
+        lower: tails.upper + power.exp() / k,
+        upper: tails.lower,
+    }
 }
 
 /// The smallest k with `P(X <= k) >= p`; ∞ at `p = 1` (unless the mean is 0).

@@ -1,12 +1,15 @@
 //! Student's t distribution with real degrees of freedom `nu >= 1`, its tails in natural logs.
 //!
 //! Domain: any t; `nu` up to ∞ (from 1e15 it is the normal distribution). Relative error of the probability below 1e-10.
-//! Source: DLMF 8.17: `2·P(T > t) = I_x(nu/2, 1/2)`, `x = nu / (nu + t²)`. Checked: tests/reference/student_t.json (mpmath, 50 digits).
+//! Source: DLMF 8.17: `2·P(T > t) = I_x(nu/2, 1/2)`, `x = nu / (nu + t²)`; near the middle of many degrees of freedom the series of
+//! [`near_normal`]; for three of them the elementary formula. Checked: tests/reference/student_t.json (mpmath, 50 digits).
 
-use super::Tails;
 use super::incomplete_beta::{Point, ln_power, ln_tails};
 use super::inverse::newton;
+use super::ln_gamma::ln_gamma;
 use super::normal;
+use super::normal::{LN_SQRT_2PI, mills_ratio};
+use super::{Probabilities, Tails};
 use crate::numerics::log_domain::ln_1m_exp;
 use std::f64::consts::LN_2;
 
@@ -27,8 +30,38 @@ pub fn ln_sf(t: f64, nu: f64) -> f64 {
     if t > FAR {
         return ln_sf(FAR, nu) - nu * (t.ln() - FAR.ln());
     }
+    if let Some((ln_scale, rest)) = near_normal(t, nu) {
+        return ln_scale + rest.ln();
+    }
+    if nu == 3.0 {
+        return of_three(t).ln();
+    }
     let Tails { lower, .. } = ln_tails(point(t, nu));
     lower - LN_2
+}
+
+/// `P(T <= t)` and `P(T >= t)`.
+pub fn probabilities(t: f64, nu: f64) -> Probabilities {
+    let tail = match near_normal(t.abs(), nu) {
+        Some((ln_scale, rest)) => ln_scale.exp() * rest,
+        None if nu == 3.0 => of_three(t.abs()),
+        None => ln_sf(t.abs(), nu).exp(),
+    };
+    if t < 0.0 {
+        Probabilities::of_lower(tail)
+    } else {
+        Probabilities::of_upper(tail)
+    }
+}
+
+/// Log of the density: `Γ((nu + 1)/2) / (√(nu π) Γ(nu/2)) (1 + t²/nu)^-(nu + 1)/2`.
+pub fn ln_pdf(t: f64, nu: f64) -> f64 {
+    let ln_most = if nu >= SERIES_MIN {
+        ln_gamma_step(nu) - LN_SQRT_2PI
+    } else {
+        ln_gamma(0.5 * (nu + 1.0)) - ln_gamma(0.5 * nu) - 0.5 * (nu * std::f64::consts::PI).ln()
+    };
+    ln_most - 0.5 * (nu + 1.0) * (t * t / nu).ln_1p()
 }
 
 /// `ln P(T <= t)`.
@@ -70,6 +103,72 @@ fn upper_quantile(p: f64, ln_p: f64, nu: f64) -> f64 {
         (ln_sf, -(ln_power(point(t, nu)) - ln_sf).exp())
     })
     .exp()
+}
+
+/// Degrees of freedom from which the two series below are good to 1e-11.
+const SERIES_MIN: f64 = 30.0;
+/// The largest `ln(1 + t²/nu)` for [`near_normal`].
+const NEAR_MAX: f64 = 0.4;
+
+/// `ln Γ((nu + 1)/2) - ln Γ(nu/2) - ½ ln(nu/2)`, by the difference of two Stirling series.
+fn ln_gamma_step(nu: f64) -> f64 {
+    let s = 1.0 / (nu * nu);
+    (-1.0 / 4.0 + s * (1.0 / 24.0 + s * (-1.0 / 20.0 + s * (17.0 / 112.0)))) / nu
+}
+
+/// `P(T > t)` for `t >= 0` as the log of one factor and another, where there are many degrees of freedom and t is not far out.
+///
+/// With `w² = a ln(1 + t²/nu)`, `a = nu - ½`, the density becomes `exp(-w²/2) h(w²/a)` times a constant, `h(y) = sqrt((y/2) / sinh(y/2))` being an even
+/// function; its Taylor series is integrated term by term: `∫ v^2n exp(-v²/2) dv` from w on is Mills' ratio and a polynomial. The change
+/// of variable is that of Wallace, "Bounds on normal approximations to Student's and the chi-square distributions", 1959.
+fn near_normal(t: f64, nu: f64) -> Option<(f64, f64)> {
+    if nu < SERIES_MIN {
+        return None;
+    }
+    let y = (t * t / nu).ln_1p();
+    if y > NEAR_MAX {
+        return None;
+    }
+    let a = nu - 0.5;
+    let square = a * y;
+    let w = square.sqrt();
+    let mills = mills_ratio(w);
+    // Moments of order 4, 8, 12, 16 over a^2, a^4...: each from the one two below, x_n = w^(n-1) + (n - 1) x_(n-2).
+    let (mut moment, mut power, mut n, mut sum, mut shrink) = (mills, w, 1.0, mills, 1.0);
+    for coefficient in NEAR {
+        for _ in 0..2 {
+            moment = power + n * moment;
+            power *= square;
+            n += 2.0;
+        }
+        shrink /= a * a;
+        sum += coefficient * shrink * moment;
+    }
+    let ln_scale = ln_gamma_step(nu) - LN_SQRT_2PI - 0.5 * square;
+    Some((ln_scale, sum / (a / nu).sqrt()))
+}
+
+/// Taylor coefficients of `sqrt((y/2) / sinh(y/2))` at y², y⁴, y⁶, y⁸.
+const NEAR: [f64; 4] = [
+    -1.0 / 48.0,
+    1.0 / 2560.0,
+    -61.0 / 7_741_440.0,
+    1261.0 / 7_431_782_400.0,
+];
+
+/// `P(T > t)` for `t >= 0` and three degrees of freedom: `(atan c - c / (1 + c²)) / π` with `c = √3 / t`.
+fn of_three(t: f64) -> f64 {
+    let c = 3.0f64.sqrt() / t;
+    if c > 0.1 {
+        return (c.atan() - c / (1.0 + c * c)) / std::f64::consts::PI;
+    }
+    // Σ (-1)^k 2k/(2k + 1) c^(2k + 1), where the difference would cancel.
+    let s = c * c;
+    let series = (1..=7).rev().fold(0.0, |sum, k| {
+        let k = 2.0 * f64::from(k);
+        k / (k + 1.0) - s * sum
+    });
+    c * s * series / std::f64::consts::PI
 }
 
 fn point(t: f64, nu: f64) -> Point {
