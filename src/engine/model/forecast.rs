@@ -23,7 +23,7 @@ const HOLT_SLOPE_GAIN: f64 = 0.02;
 const SEASON_LEVEL_GAIN: f64 = 1.0 / 16.0;
 /// Values of one sign and far out in a row that make a level shift rather than outliers.
 const SHIFT_RUN: u16 = 6;
-/// The same where the season speaks, hours: what is over within a day is an event, not a new level.
+/// The same where a season has shown itself and speaks, hours: what is over within a day is an event, not a new level.
 const SEASONAL_SHIFT_HOURS: u16 = 24;
 /// Seasonal predictors come first.
 const SEASONAL: usize = 2;
@@ -49,7 +49,8 @@ pub struct Forecaster {
     /// What the hour of the day and of the week leave, on average lately.
     left: [f64; 2],
     tracks: [Track; CANDIDATES],
-    /// Consecutive values far out on one side: how many (negative: below), their sum, and the sum of their errors.
+    /// Consecutive values far out on one side: how many (negative: below), their sum, and that of their distances
+    /// from what the predictor knew before it began to follow them.
     run: i16,
     run_sum: f64,
     run_errors: f64,
@@ -111,13 +112,15 @@ impl Forecaster {
         let candidates = self.candidates(seasonal);
         let expected = candidates[best].expect("the best one speaks");
         let usual = f64::from(self.tracks[best].square);
-        let run = if best < SEASONAL {
+        let run = if best < SEASONAL && self.profile.has_week() {
             let hours = i64::from(SEASONAL_SHIFT_HOURS);
             (hours * HOUR_MS / span.millis()).clamp(i64::from(SHIFT_RUN), 10_000) as u16
         } else {
             SHIFT_RUN
         };
-        let shift = self.watch_level(x, expected, usual, run);
+        let left = [self.left[1], self.left[0]];
+        let left = left.get(best).copied().unwrap_or(0.0);
+        let shift = self.watch_level(x, expected, left, usual, run);
         self.learn_tracks(x, &candidates, usual);
         self.learn_levels(x, seasonal);
         self.learn_season(at, x, span, room);
@@ -193,6 +196,7 @@ impl Forecaster {
         &mut self,
         x: f64,
         expected: f64,
+        left: f64,
         usual_square: f64,
         wanted: u16,
     ) -> Option<f64> {
@@ -204,9 +208,9 @@ impl Forecaster {
         } else if self.run.signum() == side {
             self.run += side;
             self.run_sum += x;
-            self.run_errors += error;
+            self.run_errors += error + left;
         } else {
-            (self.run, self.run_sum, self.run_errors) = (side, x, error);
+            (self.run, self.run_sum, self.run_errors) = (side, x, error + left);
         }
         (self.run.unsigned_abs() >= wanted)
             .then(|| self.run_errors / f64::from(self.run.unsigned_abs()))
