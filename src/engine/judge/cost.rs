@@ -1,12 +1,13 @@
 //! What series will cost: the bytes of one that lives, found by letting one live.
 //!
-//! Source of every figure: the models themselves, taught noise around a level. Holds: a function of its arguments; the bytes are counted as
-//! the judge counts them.
+//! Source of every figure: the models themselves, taught noise around a daily rhythm: a plan has to suffice where all series have one, and those that have
+//! none stay smaller. Holds: a function of its arguments; the bytes are counted as the judge counts them.
 
 use super::memory::Budget;
 use super::series::{FeatureKind, Series};
 use crate::config::Job;
 use crate::engine::feature::{Group, Layout};
+use crate::engine::model::profile::HOUR_MS;
 use crate::engine::model::{Model, Room, Sample, SeriesModel};
 use crate::engine::wire::SeriesKey;
 use crate::time::EventTime;
@@ -25,9 +26,12 @@ pub fn series_bytes(job: &Job, group: &Group, key: &SeriesKey, lived_ms: i64) ->
     let models = kinds.iter().map(|feature| {
         let mut model = SeriesModel::new();
         for at in 0..values {
-            let value = 100.0 + 20.0 * noise(at);
+            let time = EventTime(at * step_ms);
+            let hour = time.millis() as f64 / HOUR_MS as f64;
+            let rhythm = (std::f64::consts::TAU * hour / 24.0).cos();
+            let value = 100.0 + 50.0 * rhythm + 20.0 * noise(at);
             let sample = Sample {
-                at: EventTime(at * step_ms),
+                at: time,
                 value: match feature.kind.counting {
                     true => value.round(),
                     false => value,

@@ -19,8 +19,9 @@ const WEEK_HOURS: usize = 168;
 const VISIT_GAIN_MIN: f32 = 0.05;
 /// The week's slots are made no sooner than when a series is this old.
 const WEEK_AFTER_HOURS: i64 = 48;
-/// Hours that a series of few has to have.
-const SPARSE_HOURS_MIN: i64 = 3;
+/// Distances from the slots are cut at so many of their root mean squares, once so many hours were seen.
+const CLIP: f64 = 3.0;
+const CLIPPED_AFTER_HOURS: u8 = 48;
 /// Visits after which a slot of the week speaks for the day's.
 const WEEK_SPEAKS_AFTER: u8 = 2;
 
@@ -193,17 +194,22 @@ impl Evidence {
     /// Takes an hour whose slot of the day had this mean after so many visits.
     fn learn(&mut self, mean: f64, slot: Option<(f64, u8)>) {
         const SQUARE_MOST: f64 = 1e37;
-        let from_level = mean - f64::from(self.level);
+        let plain = 1.0 / (f64::from(self.hours) + 1.0);
+        self.hours = (self.hours + 1).min(WEEK_HOURS as u8);
         let Some((slot, visits)) = slot else {
-            self.level += (from_level / (f64::from(self.hours) + 1.0)) as f32;
-            self.hours = (self.hours + 1).min(WEEK_HOURS as u8);
+            self.level += (plain * (mean - f64::from(self.level))) as f32;
             return;
         };
+        let mut from_slot = mean - slot;
+        if self.hours > CLIPPED_AFTER_HOURS {
+            // A level that has just shifted is no rhythm: it has to last for longer than the forecast takes to follow it.
+            let most = CLIP * f64::from(self.slot_square).sqrt();
+            from_slot = from_slot.clamp(-most, most);
+        }
+        let from_level = slot + from_slot - f64::from(self.level);
         // The slot's own mean is as uncertain as it is young.
-        let shrink = f64::from(visits) / (f64::from(visits) + 1.0);
-        let from_slot = (mean - slot) * shrink.sqrt();
-        let gain = 1.0 / (f64::from(self.hours) + 1.0);
-        let gain = gain.max(1.0 / WEEK_HOURS as f64);
+        from_slot *= (f64::from(visits) / (f64::from(visits) + 1.0)).sqrt();
+        let gain = plain.max(1.0 / WEEK_HOURS as f64);
         let follow = |value: &mut f32, next: f64| {
             let next = next.clamp(-SQUARE_MOST, SQUARE_MOST);
             *value += (gain * (next - f64::from(*value))) as f32;
@@ -212,8 +218,7 @@ impl Evidence {
         follow(&mut self.slot_square, from_slot * from_slot);
         follow(&mut self.slot_product, from_slot * f64::from(self.last));
         self.level += (gain * from_level) as f32;
-        self.last = from_slot.clamp(-SQUARE_MOST, SQUARE_MOST) as f32;
-        self.hours = (self.hours + 1).min(WEEK_HOURS as u8);
+        self.last = from_slot as f32;
     }
 
     /// Whether the day is seen to explain something, or to leave something that lasts from one hour to the next (a weekend does): four standard
@@ -291,8 +296,7 @@ impl Profile {
     /// until they could.
     fn asks_for_week(&self, hour: i64) -> bool {
         let lived = hour - self.born_hour;
-        let hours = i64::from(self.evidence.hours);
-        let is_sparse = hours < lived.min(WEEK_HOURS as i64) / 2 && hours >= SPARSE_HOURS_MIN;
+        let is_sparse = i64::from(self.evidence.hours) < lived.min(WEEK_HOURS as i64) / 2;
         lived >= WEEK_AFTER_HOURS && (is_sparse || self.evidence.speaks_for_a_week())
     }
 
