@@ -8,17 +8,7 @@
 #[allow(dead_code)] // other benchmarks use more of it
 mod common;
 
-use common::{SPEED_JOBS, Stopwatch, feed_file, job_with, median};
-use std::hint::black_box;
-use std::io::{self, Write};
-use std::ops::ControlFlow;
-use std::path::Path;
-use std::sync::Arc;
-use tidewatch::config::Job;
-use tidewatch::decode::{Item, Options, Reader};
-use tidewatch::engine::gatherer::Input;
-use tidewatch::engine::pipeline::{Output, Pipeline};
-use tidewatch::time::Finality;
+use common::{SPEED_JOBS, Stopwatch, decode, detect, feed_file, job_with, median};
 
 const EVENTS: usize = 2_000_000;
 const ROUNDS: usize = 5;
@@ -69,48 +59,4 @@ fn main() {
         );
     }
     std::fs::remove_file(path).expect("the file is ours");
-}
-
-/// Decodes the fields that the job names. Returns how many events there were.
-fn decode(job: &Job, path: &Path) -> usize {
-    let mut events = 0;
-    read(job, path, |item| {
-        events += usize::from(matches!(black_box(item), Item::Event { .. }))
-    });
-    events
-}
-
-/// Decodes, judges, writes. Returns how many documents there were.
-fn detect(job: &Arc<Job>, path: &Path) -> usize {
-    let mut pipeline = Pipeline::new(Arc::clone(job));
-    let mut documents = 0;
-    let mut carry = |outputs: Vec<Output>| {
-        for output in outputs {
-            if let Output::Result(document) = &output {
-                let line = serde_json::to_vec(document).expect("a document");
-                io::sink()
-                    .write_all(black_box(&line))
-                    .expect("a sink takes all");
-                documents += 1;
-            }
-        }
-    };
-    read(job, path, |item| {
-        carry(match item {
-            Item::Event { event, .. } => pipeline.handle(Input::Event(event)),
-            Item::Rejected { rejection, .. } => pipeline.handle(Input::Rejected(&rejection)),
-        });
-    });
-    carry(pipeline.handle(Input::Flush(Finality::Final)));
-    documents
-}
-
-fn read(job: &Job, path: &Path, mut take: impl FnMut(Item<'_>)) {
-    let mut reader = Reader::open(job, &[path], Options::default()).expect("the file is there");
-    let _ = reader
-        .run(&mut |item| {
-            take(item);
-            ControlFlow::Continue(())
-        })
-        .expect("the file can be read");
 }
