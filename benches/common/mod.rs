@@ -127,7 +127,7 @@ fn feed_file_of_rate(count: usize, rate: f64) -> (PathBuf, usize) {
 /// Decodes the fields that the job names. Returns how many events there were.
 pub(crate) fn decode(job: &Job, path: &Path) -> usize {
     let mut events = 0;
-    read(job, path, |item| {
+    read(1, job, path, |item| {
         events += usize::from(matches!(black_box(item), Item::Event { .. }))
     });
     events
@@ -145,7 +145,7 @@ pub(crate) fn gather(job: &Arc<Job>, path: &Path) -> usize {
             }
         }
     };
-    read(job, path, |item| {
+    read(1, job, path, |item| {
         count(match item {
             Item::Event { event, .. } => gatherer.handle(Input::Event(event)),
             Item::Rejected { rejection, .. } => gatherer.handle(Input::Rejected(&rejection)),
@@ -155,8 +155,13 @@ pub(crate) fn gather(job: &Arc<Job>, path: &Path) -> usize {
     cells
 }
 
-/// Decodes, judges, writes. Returns how many documents there were.
+/// Decodes, judges, writes, on one thread. Returns how many documents there were.
 pub(crate) fn detect(job: &Arc<Job>, path: &Path) -> usize {
+    detect_on(1, job, path)
+}
+
+/// The same on so many threads.
+pub(crate) fn detect_on(threads: usize, job: &Arc<Job>, path: &Path) -> usize {
     let mut pipeline = Pipeline::new(Arc::clone(job));
     let mut documents = 0;
     let mut carry = |outputs: Vec<Output>| {
@@ -170,7 +175,7 @@ pub(crate) fn detect(job: &Arc<Job>, path: &Path) -> usize {
             }
         }
     };
-    read(job, path, |item| {
+    read(threads, job, path, |item| {
         carry(match item {
             Item::Event { event, .. } => pipeline.handle(Input::Event(event)),
             Item::Rejected { rejection, .. } => pipeline.handle(Input::Rejected(&rejection)),
@@ -180,8 +185,12 @@ pub(crate) fn detect(job: &Arc<Job>, path: &Path) -> usize {
     documents
 }
 
-fn read(job: &Job, path: &Path, mut take: impl FnMut(Item<'_>)) {
-    let mut reader = Reader::open(job, &[path], Options::default()).expect("the file is there");
+fn read(threads: usize, job: &Job, path: &Path, mut take: impl FnMut(Item<'_>)) {
+    let options = Options {
+        threads,
+        ..Options::default()
+    };
+    let mut reader = Reader::open(job, &[path], options).expect("the file is there");
     let _ = reader
         .run(&mut |item| {
             take(item);
@@ -202,6 +211,11 @@ impl Stopwatch {
             wall: Instant::now(),
             cpu: thread_cpu(),
         }
+    }
+
+    /// Seconds of the clock since the start.
+    pub(crate) fn clock_seconds(&self) -> f64 {
+        self.wall.elapsed().as_secs_f64()
     }
 
     /// Processor seconds of this thread since the start; seconds of the clock where the kernel does not tell.

@@ -35,6 +35,7 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::thread;
 
 /// What `tidewatch detect --help` ends with.
 pub const EXAMPLES: &str = "\
@@ -96,7 +97,14 @@ pub struct Args {
     /// What stands between the columns of CSV; `\t` is a tab.
     #[arg(long, default_value = ",", value_name = "CHAR", value_parser = delimiter)]
     delimiter: u8,
+    /// How many threads are at work: one judges, the others decode JSON ahead of it. Results are the same for any number [default: one
+    /// a processor, 8 at most].
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=256))]
+    threads: Option<u16>,
 }
+
+/// More threads than this are started only when asked for: one that judges cannot keep up with the others.
+const THREADS_MAX: usize = 8;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 enum Format {
@@ -200,6 +208,10 @@ impl Args {
                 InputKind::Csv => InputFormat::Csv,
             }),
             delimiter: self.delimiter,
+            threads: match self.threads {
+                Some(threads) => threads.into(),
+                None => thread::available_parallelism().map_or(1, |n| n.get().min(THREADS_MAX)),
+            },
             ..Options::default()
         }
     }
