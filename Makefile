@@ -21,11 +21,11 @@ demo: build ## Watch the service find known incidents in a simulated feed; Ctrl-
 	target/release/tidewatch demo
 
 .PHONY: test
-test: headers java ## All tests, those on a real Apache Kafka included (Maven fetches it once)
+test: headers java valgrind ## All tests, those on a real Apache Kafka included (Maven fetches it once)
 	cargo test --locked --no-fail-fast $(CARGO_FEATURES)
 
 .PHONY: bench
-bench: build java ## Speed, memory and quality, as docs/benchmarks.md shows them
+bench: build java valgrind ## Speed, memory and quality, as docs/benchmarks.md shows them
 	cargo bench --locked $(CARGO_FEATURES)
 	python3 benches/quality/nab.py target/release/tidewatch ../shared target/nab
 	python3 benches/quality/attribution.py target/release/tidewatch ../shared target/attribution
@@ -58,5 +58,15 @@ java:
 	    apt-get update -qq && apt-get install -y -qq --no-install-recommends openjdk-17-jre-headless maven util-linux; \
 	  else \
 	    echo "The tests on a real Apache Kafka need java (17 or later), mvn and setpriv: install them." >&2; exit 1; \
+	  fi; \
+	fi
+
+.PHONY: valgrind
+valgrind:
+	@if ! command -v valgrind >/dev/null; then \
+	  if [ "$(APT)" = yes ]; then \
+	    apt-get update -qq && apt-get install -y -qq --no-install-recommends valgrind libc6-dbg; \
+	  else \
+	    echo "The limits on instructions an event need valgrind: install it." >&2; exit 1; \
 	  fi; \
 	fi

@@ -204,7 +204,7 @@ fn bucket(case: &Case, keys: &[SeriesKey], at: usize) -> ClosedBucket {
     let series = keys.iter().enumerate().map(|(series, key)| SeriesBucket {
         group: 0,
         key: key.clone(),
-        cells: vec![cell(value(case, start, series, at))],
+        cells: [cell(value(case, start, series, at))].into(),
         shares: Vec::new(),
     });
     ClosedBucket {

@@ -1,24 +1,17 @@
 //! Events per second from a file to result lines, beside the same decoder with nothing behind it: `cargo bench --bench speed [-- [JOB...] [EVENTS [ROUNDS]]]`.
 //!
-//! A (decode the job's fields, drop them) and B (all that `tidewatch detect` does, results serialised and dropped) take turns in one thread over
-//! one file of simulated web events; the figures are medians over the rounds, in processor time. What remains of the decoder's rate is the ratio.
+//! Three take turns in one thread over one file of simulated web events: decode the job's fields and drop them; decode and gather; all that
+//! `tidewatch detect` does, results serialised and dropped. The figures are medians over the rounds, in processor time. What remains of the
+//! decoder's rate is the ratio. Then the whole again on one, two and three threads, by the clock.
 
 #![allow(clippy::disallowed_methods)] // a benchmark reads the clock
 
 #[allow(dead_code)] // other benchmarks use more of it
 mod common;
 
-use common::{SPEED_JOBS, Stopwatch, feed_file, job_with, median};
-use std::hint::black_box;
-use std::io::{self, Write};
-use std::ops::ControlFlow;
-use std::path::Path;
-use std::sync::Arc;
-use tidewatch::config::Job;
-use tidewatch::decode::{Item, Options, Reader};
-use tidewatch::engine::gatherer::Input;
-use tidewatch::engine::pipeline::{Output, Pipeline};
-use tidewatch::time::Finality;
+use common::{
+    SPEED_JOBS, Stopwatch, decode, detect, detect_on, feed_file, gather, job_with, median,
+};
 
 const EVENTS: usize = 2_000_000;
 const ROUNDS: usize = 5;
@@ -44,73 +37,49 @@ fn main() {
         "{events} events of {bytes} bytes over a day, buckets of 5 minutes, one core, {rounds} rounds"
     );
     println!(
-        "{:<32}{:>14}{:>14}{:>8}{:>12}",
-        "job", "decode ev/s", "detect ev/s", "ratio", "documents"
+        "{:<32}{:>13}{:>13}{:>13}{:>8}{:>11}  {:>30}",
+        "job",
+        "decode ev/s",
+        "gather ev/s",
+        "detect ev/s",
+        "ratio",
+        "documents",
+        "by the clock, 1, 2, 3 threads"
     );
     let wanted =
         |name: &str| letters.is_empty() || letters.iter().any(|letter| name.starts_with(letter));
     for (name, detectors, influencers) in SPEED_JOBS.into_iter().filter(|job| wanted(job.0)) {
         let job = job_with("bench", detectors, influencers, "events");
-        let (mut decoding, mut detecting, mut documents) = (Vec::new(), Vec::new(), 0);
+        let mut processor: [Vec<f64>; 3] = Default::default();
+        let mut clock: [Vec<f64>; 3] = Default::default();
+        let mut documents = 0;
         for _ in 0..rounds {
             let watch = Stopwatch::start();
             assert_eq!(decode(&job, &path), events, "every line is an event");
-            decoding.push(watch.seconds());
+            processor[0].push(watch.seconds());
+            let watch = Stopwatch::start();
+            gather(&job, &path);
+            processor[1].push(watch.seconds());
             let watch = Stopwatch::start();
             documents = detect(&job, &path);
-            detecting.push(watch.seconds());
+            processor[2].push(watch.seconds());
+            for (threads, seconds) in (1..).zip(&mut clock) {
+                let watch = Stopwatch::start();
+                let again = detect_on(threads, &job, &path);
+                assert_eq!(again, documents, "threads change nothing");
+                seconds.push(watch.clock_seconds());
+            }
         }
-        let (decoding, detecting) = (median(decoding), median(detecting));
+        let [decoding, gathering, detecting] = processor.map(median);
+        let rate = |seconds: f64| events as f64 / seconds;
+        let [one, two, three] = clock.map(median).map(rate);
         println!(
-            "{name:<32}{:>14.0}{:>14.0}{:>7.1}%{documents:>12}",
-            events as f64 / decoding,
-            events as f64 / detecting,
-            100.0 * decoding / detecting
+            "{name:<32}{:>13.0}{:>13.0}{:>13.0}{:>7.1}%{documents:>11}  {one:>10.0}{two:>10.0}{three:>10.0}",
+            rate(decoding),
+            rate(gathering),
+            rate(detecting),
+            100.0 * decoding / detecting,
         );
     }
     std::fs::remove_file(path).expect("the file is ours");
-}
-
-/// Decodes the fields that the job names. Returns how many events there were.
-fn decode(job: &Job, path: &Path) -> usize {
-    let mut events = 0;
-    read(job, path, |item| {
-        events += usize::from(matches!(black_box(item), Item::Event { .. }))
-    });
-    events
-}
-
-/// Decodes, judges, writes. Returns how many documents there were.
-fn detect(job: &Arc<Job>, path: &Path) -> usize {
-    let mut pipeline = Pipeline::new(Arc::clone(job));
-    let mut documents = 0;
-    let mut carry = |outputs: Vec<Output>| {
-        for output in outputs {
-            if let Output::Result(document) = &output {
-                let line = serde_json::to_vec(document).expect("a document");
-                io::sink()
-                    .write_all(black_box(&line))
-                    .expect("a sink takes all");
-                documents += 1;
-            }
-        }
-    };
-    read(job, path, |item| {
-        carry(match item {
-            Item::Event { event, .. } => pipeline.handle(Input::Event(event)),
-            Item::Rejected { rejection, .. } => pipeline.handle(Input::Rejected(&rejection)),
-        });
-    });
-    carry(pipeline.handle(Input::Flush(Finality::Final)));
-    documents
-}
-
-fn read(job: &Job, path: &Path, mut take: impl FnMut(Item<'_>)) {
-    let mut reader = Reader::open(job, &[path], Options::default()).expect("the file is there");
-    let _ = reader
-        .run(&mut |item| {
-            take(item);
-            ControlFlow::Continue(())
-        })
-        .expect("the file can be read");
 }

@@ -458,6 +458,52 @@ fn a_feed_stops_after_the_events_asked_for_and_labels_only_what_it_reached() {
 }
 
 #[test]
+fn results_rejections_and_state_are_the_same_on_any_number_of_threads() {
+    let mut text = String::new();
+    for second in 0..15_000 {
+        text += &event(second, &format!("web-{}", second % 9));
+        match second % 500 {
+            7 => text += "{\"@timestamp\":\"2026-03-02T00:00:00Z\",\"host\":\n", // cut off; late, were it whole
+            8 => text += &event(second.saturating_sub(300), "late"),
+            9 => text += "\r\n{\"host\":{\"name\":\"no time\"}}\r\n",
+            _ => {}
+        }
+    }
+    let dir = dir(&[("events.ndjson", text.trim_end())]);
+    let of = |threads: &str| {
+        let (rejected, state) = (format!("rejected-{threads}"), format!("state-{threads}"));
+        let output = run(
+            dir.path(),
+            &[
+                "detect",
+                "job.yaml",
+                "events.ndjson",
+                "--threads",
+                threads,
+                "--rejected",
+                &rejected,
+                "--state",
+                &state,
+            ],
+        );
+        assert_eq!(code(&output), 0, "{}", stderr(&output));
+        let read = |name: &str| fs::read(dir.path().join(name)).unwrap();
+        (output.stdout.clone(), read(&rejected), read(&state))
+    };
+    let one = of("1");
+    assert_eq!(one.1.iter().filter(|&&byte| byte == b'\n').count(), 89);
+    assert!(text.len() > 4 * (256 << 10), "many blocks");
+    for threads in ["2", "3", "7"] {
+        assert!(of(threads) == one, "{threads} threads");
+    }
+    let none = run(
+        dir.path(),
+        &["detect", "job.yaml", "events.ndjson", "--threads", "0"],
+    );
+    assert_eq!(code(&none), 2, "{}", stderr(&none));
+}
+
+#[test]
 fn the_same_events_give_the_same_results_as_ndjson_csv_and_compressed() {
     let dir = dir(&[]);
     let simulate = |format: &str, name: &str| {

@@ -8,5 +8,7 @@ mod properties;
 mod reader;
 #[path = "decode/support.rs"]
 mod support;
+#[path = "decode/threads.rs"]
+mod threads;
 #[path = "decode/times.rs"]
 mod times;

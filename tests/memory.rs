@@ -112,7 +112,7 @@ fn mean(partition: &str, value: f64) -> SeriesBucket {
             partition: Some(partition.into()),
             by: None,
         },
-        cells: vec![Accumulator::Mean { n: 4, sum }],
+        cells: [Accumulator::Mean { n: 4, sum }].into(),
         shares: Vec::new(),
     }
 }
@@ -125,7 +125,7 @@ fn count(partition: &str, by: &str, events: u64) -> SeriesBucket {
             partition: Some(partition.into()),
             by: Some(by.into()),
         },
-        cells: vec![Accumulator::Count(events)],
+        cells: [Accumulator::Count(events)].into(),
         shares: Vec::new(),
     }
 }

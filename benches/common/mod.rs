@@ -1,18 +1,26 @@
-//! What the benchmarks of whole paths share: the feed, the two jobs, a clock that others on the machine do not turn.
+//! What the benchmarks of whole paths share: the feed, the jobs, the paths themselves, a clock that others on the machine do not turn.
 
 use std::fs::{self, File};
-use std::io::{BufWriter, Write};
-use std::path::PathBuf;
+use std::hint::black_box;
+use std::io::{self, BufWriter, Write};
+use std::ops::ControlFlow;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tidewatch::config::Job;
+use tidewatch::decode::{Item, Options, Reader};
+use tidewatch::engine::gatherer::{self, Gatherer, Input};
+use tidewatch::engine::pipeline::{Output, Pipeline};
 use tidewatch::simulate::{EventFormat, Feed, Scenario};
+use tidewatch::time::Finality;
 
 const HOSTS: usize = 1_000;
 const USERS: usize = 500;
 /// Event time that the feed covers, seconds.
 const DAY: f64 = 86_400.0;
 const SEED: u64 = 1;
+/// Events a bucket of five minutes when two million make a day.
+pub(crate) const EVENTS_A_BUCKET: usize = 6_944;
 
 /// The two jobs of the bars: events a bucket, and a mean a host.
 pub(crate) const JOBS: [(&str, &str); 2] = [
@@ -56,12 +64,17 @@ pub(crate) fn job_with(id: &str, detectors: &str, influencers: &str, topic: &str
 
 /// Calls `sink` with each of `count` events, as JSON on a line of about 200 bytes: one day of a calm web shop with a thousand hosts and five
 /// hundred users, in time order.
-pub(crate) fn feed(count: usize, mut sink: impl FnMut(&[u8])) {
+pub(crate) fn feed(count: usize, sink: impl FnMut(&[u8])) {
+    feed_of_rate(count, count as f64 / DAY, sink);
+}
+
+/// The same at `rate` events a second, however long it takes.
+fn feed_of_rate(count: usize, rate: f64, mut sink: impl FnMut(&[u8])) {
     let calm = Scenario::built_in("calm").expect("a built-in scenario");
     let scenario = Scenario {
         hosts: HOSTS,
         users: USERS,
-        rate: count as f64 / DAY,
+        rate,
         days: 2.0,    // the last event may fall just beyond the day
         weekend: 1.0, // every day has its share of the rate
         ..calm
@@ -89,17 +102,101 @@ fn find(line: &[u8], part: &[u8]) -> usize {
 
 /// The feed as a file below `target`, written anew. Returns its path and its bytes an event.
 pub(crate) fn feed_file(count: usize) -> (PathBuf, usize) {
+    feed_file_of_rate(count, count as f64 / DAY)
+}
+
+/// The beginning of a feed of [`EVENTS_A_BUCKET`], likewise.
+pub(crate) fn feed_file_of_pace(count: usize) -> (PathBuf, usize) {
+    feed_file_of_rate(count, EVENTS_A_BUCKET as f64 / 300.0)
+}
+
+fn feed_file_of_rate(count: usize, rate: f64) -> (PathBuf, usize) {
     let directory = PathBuf::from(env!("CARGO_TARGET_TMPDIR"));
     fs::create_dir_all(&directory).expect("a directory");
     let path = directory.join(format!("feed-{count}.ndjson"));
     let mut file = BufWriter::with_capacity(1 << 20, File::create(&path).expect("a file"));
     let mut bytes = 0;
-    feed(count, |line| {
+    feed_of_rate(count, rate, |line| {
         bytes += line.len();
         file.write_all(line).expect("room on the disk");
     });
     file.flush().expect("room on the disk");
     (path, bytes / count)
+}
+
+/// Decodes the fields that the job names. Returns how many events there were.
+pub(crate) fn decode(job: &Job, path: &Path) -> usize {
+    let mut events = 0;
+    read(1, job, path, |item| {
+        events += usize::from(matches!(black_box(item), Item::Event { .. }))
+    });
+    events
+}
+
+/// Decodes and gathers; closed buckets are dropped. Returns how many series and shares there were in them.
+pub(crate) fn gather(job: &Arc<Job>, path: &Path) -> usize {
+    let mut gatherer = Gatherer::new(Arc::clone(job));
+    let mut cells = 0;
+    let mut count = |outputs: Vec<gatherer::Output>| {
+        for output in outputs {
+            if let gatherer::Output::Closed(bucket) = black_box(output) {
+                let series = bucket.series.iter();
+                cells += series.map(|series| 1 + series.shares.len()).sum::<usize>();
+            }
+        }
+    };
+    read(1, job, path, |item| {
+        count(match item {
+            Item::Event { event, .. } => gatherer.handle(Input::Event(event)),
+            Item::Rejected { rejection, .. } => gatherer.handle(Input::Rejected(&rejection)),
+        });
+    });
+    count(gatherer.handle(Input::Flush(Finality::Final)));
+    cells
+}
+
+/// Decodes, judges, writes, on one thread. Returns how many documents there were.
+pub(crate) fn detect(job: &Arc<Job>, path: &Path) -> usize {
+    detect_on(1, job, path)
+}
+
+/// The same on so many threads.
+pub(crate) fn detect_on(threads: usize, job: &Arc<Job>, path: &Path) -> usize {
+    let mut pipeline = Pipeline::new(Arc::clone(job));
+    let mut documents = 0;
+    let mut carry = |outputs: Vec<Output>| {
+        for output in outputs {
+            if let Output::Result(document) = &output {
+                let line = serde_json::to_vec(document).expect("a document");
+                io::sink()
+                    .write_all(black_box(&line))
+                    .expect("a sink takes all");
+                documents += 1;
+            }
+        }
+    };
+    read(threads, job, path, |item| {
+        carry(match item {
+            Item::Event { event, .. } => pipeline.handle(Input::Event(event)),
+            Item::Rejected { rejection, .. } => pipeline.handle(Input::Rejected(&rejection)),
+        });
+    });
+    carry(pipeline.handle(Input::Flush(Finality::Final)));
+    documents
+}
+
+fn read(threads: usize, job: &Job, path: &Path, mut take: impl FnMut(Item<'_>)) {
+    let options = Options {
+        threads,
+        ..Options::default()
+    };
+    let mut reader = Reader::open(job, &[path], options).expect("the file is there");
+    let _ = reader
+        .run(&mut |item| {
+            take(item);
+            ControlFlow::Continue(())
+        })
+        .expect("the file can be read");
 }
 
 /// Times a piece of work done on this thread: processor time, which a busy machine does not stretch as it does the clock's.
@@ -114,6 +211,11 @@ impl Stopwatch {
             wall: Instant::now(),
             cpu: thread_cpu(),
         }
+    }
+
+    /// Seconds of the clock since the start.
+    pub(crate) fn clock_seconds(&self) -> f64 {
+        self.wall.elapsed().as_secs_f64()
     }
 
     /// Processor seconds of this thread since the start; seconds of the clock where the kernel does not tell.

@@ -14,6 +14,7 @@ use std::io::{self, IsTerminal};
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::Ordering;
+use std::thread;
 
 /// Where events come from.
 #[derive(Debug, clap::Args)]
@@ -27,7 +28,14 @@ pub(super) struct Source {
     /// What stands between the columns of CSV; `\t` is a tab.
     #[arg(long, default_value = ",", value_name = "CHAR", value_parser = delimiter, display_order = 100)]
     delimiter: u8,
+    /// How many threads are at work: one judges, the others decode JSON ahead of it. Results are the same for any number [default: one
+    /// a processor, 8 at most].
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=256), display_order = 100)]
+    threads: Option<u16>,
 }
+
+/// More threads than this are started only when asked for: one that judges cannot keep up with the others.
+const THREADS_MAX: usize = 8;
 
 #[derive(Clone, Copy, Debug, ValueEnum)]
 pub(super) enum InputKind {
@@ -64,6 +72,10 @@ impl Source {
                 InputKind::Csv => Format::Csv,
             }),
             delimiter: self.delimiter,
+            threads: match self.threads {
+                Some(threads) => threads.into(),
+                None => thread::available_parallelism().map_or(1, |n| n.get().min(THREADS_MAX)),
+            },
             ..Options::default()
         };
         Reader::open(job, &self.files, options)

@@ -100,6 +100,16 @@ impl Framer {
         !matches!(self.state, State::Between | State::Inside)
     }
 
+    /// Whether what follows is read as if nothing had been before it, but for brackets.
+    pub(super) fn is_between(&self) -> bool {
+        self.state == State::Between
+    }
+
+    /// Whole documents and the end of their line have been passed over.
+    pub(super) fn begin_line(&mut self) {
+        self.fresh_line = true;
+    }
+
     /// The object at `at` by its braces, after the line that begins with it did not read well.
     pub(super) fn object(&mut self, bytes: &[u8], at: usize, at_end: bool) -> Frame {
         self.braces = Braces::default();

@@ -2,8 +2,9 @@
 //!
 //! A [`Reader`] opens one source after another (`-` is standard input), undoes gzip and zstd, sees whether it holds JSON or CSV, and
 //! hands on each event, or each rejection with its bytes and origin. What a pipe has delivered is decoded at once: nothing
-//! waits for a full buffer. Between files the times go on (the guard against wrong clocks is one for all), formats and headers do not.
+//! waits for a full buffer. With more than one thread, JSON is decoded ahead of its turn, and what is handed over stays the same. Between files the times go on (the guard against wrong clocks is one for all), formats and headers do not.
 
+use super::ahead::{Ahead, Block, separates};
 use super::csv::{Header, Row, Rows};
 use super::frame::Framer;
 use super::guard::{Guard, Sink};
@@ -44,6 +45,8 @@ pub struct Options {
     pub delimiter: u8,
     /// The longest event that is decoded, bytes.
     pub bytes_max: usize,
+    /// How many threads are at work: the caller's, and others that decode JSON ahead of it. What is handed over does not depend on it.
+    pub threads: usize,
 }
 
 impl Default for Options {
@@ -52,6 +55,7 @@ impl Default for Options {
             format: None,
             delimiter: b',',
             bytes_max: super::BYTES_MAX,
+            threads: 1,
         }
     }
 }
@@ -129,6 +133,8 @@ pub enum Item<'a> {
 /// Reads the events of files, one after another.
 pub struct Reader {
     decoder: Decoder,
+    /// That of the threads that decode ahead, where there are any.
+    ahead: Option<Arc<Decoder>>,
     guard: Guard,
     options: Options,
     waiting: VecDeque<(String, Waiting)>,
@@ -197,8 +203,10 @@ impl Reader {
     }
 
     fn empty(job: &Job, options: Options) -> Reader {
+        let decoder = || Decoder::new(job).with_bytes_max(options.bytes_max);
         Reader {
-            decoder: Decoder::new(job).with_bytes_max(options.bytes_max),
+            decoder: decoder(),
+            ahead: (options.threads > 1).then(|| Arc::new(decoder())),
             guard: Guard::new(job),
             options,
             waiting: VecDeque::new(),
@@ -261,7 +269,12 @@ impl Reader {
         });
         match format {
             Some(Format::Csv) => self.csv(file, &mut window, sink),
-            _ => self.json(file, &mut window, sink),
+            _ => {
+                if let Some(decoder) = &self.ahead {
+                    window.read_ahead(decoder, self.options.threads - 1)?;
+                }
+                self.json(file, &mut window, sink)
+            }
         }
     }
 
@@ -273,6 +286,14 @@ impl Reader {
     ) -> io::Result<ControlFlow<()>> {
         let mut framer = Framer::new(self.options.bytes_max);
         loop {
+            if framer.is_between()
+                && let Some(run) = window.run_here()
+            {
+                if self.run_of_lines(file, window, run, sink).is_break() {
+                    return Ok(ControlFlow::Break(()));
+                }
+                framer.begin_line();
+            }
             let mut flow = ControlFlow::Continue(());
             let (guard, too_long) = (&mut self.guard, &mut self.too_long);
             let view = &*window;
@@ -303,6 +324,54 @@ impl Reader {
                 return Ok(ControlFlow::Break(()));
             }
         }
+    }
+
+    /// Hands over lines that were decoded ahead.
+    fn run_of_lines(
+        &mut self,
+        file: &str,
+        window: &mut Window,
+        run: usize,
+        sink: &mut Sink<'_>,
+    ) -> ControlFlow<()> {
+        let Some(ready) = window.ready.take() else {
+            return ControlFlow::Continue(());
+        };
+        let lines = ready.block.lines();
+        let run = &lines.runs[run];
+        for (line, values) in lines.of(run) {
+            let offset = ready.base + line.place.start - window.start;
+            let raw = &window.unread()[offset..offset + line.place.len()];
+            let event;
+            let outcome = match &line.time {
+                Ok(time) => {
+                    event = Event {
+                        time: *time,
+                        values: &values[..self.decoder.field_count],
+                        raw_bytes: raw.len().try_into().unwrap_or(u32::MAX),
+                        raw_fields: line.fields,
+                    };
+                    Ok(&event)
+                }
+                Err((reason, detail)) => Err(rejection(*reason, detail.clone(), raw.len())),
+            };
+            let decoded = Decoded {
+                outcome,
+                raw,
+                offset,
+            };
+            deliver(
+                &mut self.guard,
+                &mut self.too_long,
+                decoded,
+                file,
+                window,
+                sink,
+            )?;
+        }
+        window.take(ready.base + run.place.end - window.start);
+        window.ready = Some(ready);
+        ControlFlow::Continue(())
     }
 
     fn csv(
@@ -484,7 +553,9 @@ impl Decoder {
 
 /// The part of a source that is in memory.
 struct Window {
-    source: Bytes,
+    source: Source,
+    /// The last block that was read ahead.
+    ready: Option<Ready>,
     data: Vec<u8>,
     start: usize,
     end: usize,
@@ -493,10 +564,26 @@ struct Window {
     counted: Cell<(usize, u64)>,
 }
 
+/// Where a window's bytes come from.
+enum Source {
+    Here(Bytes),
+    Ahead(Ahead),
+}
+
+/// A block whose bytes are in the window.
+struct Ready {
+    block: Block,
+    /// Where they begin there.
+    base: usize,
+    /// The first run that has not been passed.
+    next: usize,
+}
+
 impl Window {
     fn new(source: Bytes) -> Window {
         Window {
-            source,
+            source: Source::Here(source),
+            ready: None,
             data: Vec::new(),
             start: 0,
             end: 0,
@@ -534,15 +621,64 @@ impl Window {
         if self.data.len() < self.end + READ_BYTES {
             self.data.resize(self.end + READ_BYTES, 0);
         }
-        let read = loop {
-            match self.source.read(&mut self.data[self.end..]) {
-                Err(error) if error.kind() == ErrorKind::Interrupted => {}
-                other => break other?,
+        let read = match &mut self.source {
+            Source::Here(source) => loop {
+                match source.read(&mut self.data[self.end..]) {
+                    Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                    other => break other?,
+                }
+            },
+            Source::Ahead(ahead) => {
+                if let Some(ready) = self.ready.take() {
+                    ahead.recycle(ready.block);
+                }
+                let block = ahead.next()?;
+                let bytes = block.bytes();
+                let read = bytes.len();
+                self.data[self.end..self.end + read].copy_from_slice(bytes);
+                self.ready = Some(Ready {
+                    block,
+                    base: self.end,
+                    next: 0,
+                });
+                read
             }
         };
         self.end += read;
         self.at_end = read == 0;
         Ok(())
+    }
+
+    /// From here on, `threads` threads read and decode ahead.
+    fn read_ahead(&mut self, decoder: &Arc<Decoder>, threads: usize) -> io::Result<()> {
+        let nothing: Bytes = Box::new(io::empty());
+        let fresh_line = self.data[..self.end]
+            .last()
+            .is_none_or(|&last| last == b'\n');
+        if let Source::Here(source) = &mut self.source
+            && !self.at_end
+        {
+            let source = std::mem::replace(source, nothing);
+            self.source = Source::Ahead(Ahead::start(source, decoder, threads, fresh_line)?);
+        }
+        Ok(())
+    }
+
+    /// Which run of lines that were decoded ahead is next here, if one is.
+    fn run_here(&mut self) -> Option<usize> {
+        let ready = self.ready.as_mut()?;
+        let runs = &ready.block.lines().runs;
+        loop {
+            let start = ready.base + runs.get(ready.next)?.place.start;
+            let between = match start.checked_sub(self.start) {
+                Some(length) => &self.data[self.start..self.start + length],
+                None => {
+                    ready.next += 1;
+                    continue;
+                }
+            };
+            return between.iter().all(separates).then_some(ready.next);
+        }
     }
 
     /// The first byte that is not blank, a byte order mark left out; `None` if there is none.

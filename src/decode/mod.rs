@@ -4,6 +4,7 @@
 //! no allocation (tests/decode_allocations.rs counts them). Only the fields that the job names are materialised. The message
 //! shells call [`Decoder::payload`]; files and pipes go through [`Reader`]. docs/events.md is the user's side of this.
 
+mod ahead;
 mod csv;
 mod frame;
 mod guard;
@@ -271,11 +272,7 @@ impl Decoder {
         offset: usize,
         sink: &mut dyn FnMut(Decoded<'_>),
     ) {
-        let has_time = !matches!(values[self.time_slot], Value::Missing);
-        let time = match extracted.time_is_object && !has_time {
-            true => Err(self.wrong_time_type("an object")),
-            false => self.event_time(&values[self.time_slot], message_time),
-        };
+        let time = self.time_of(values, extracted, message_time);
         let raw_bytes = raw.len().try_into().unwrap_or(u32::MAX);
         let event;
         let outcome = match time {
@@ -284,7 +281,7 @@ impl Decoder {
                     time,
                     values: &values[..self.field_count],
                     raw_bytes,
-                    raw_fields: extracted.fields.saturating_sub(u32::from(has_time)),
+                    raw_fields: self.fields_of(values, extracted),
                 };
                 Ok(&event)
             }
@@ -295,6 +292,26 @@ impl Decoder {
             raw,
             offset,
         });
+    }
+
+    /// The time of an event with these values.
+    fn time_of(
+        &self,
+        values: &[Value<'_>],
+        extracted: &Extracted,
+        message_time: Option<EventTime>,
+    ) -> Result<EventTime, (Reason, String)> {
+        let value = &values[self.time_slot];
+        match extracted.time_is_object && matches!(value, Value::Missing) {
+            true => Err(self.wrong_time_type("an object")),
+            false => self.event_time(value, message_time),
+        }
+    }
+
+    /// How many fields it had besides its time.
+    fn fields_of(&self, values: &[Value<'_>], extracted: &Extracted) -> u32 {
+        let has_time = !matches!(values[self.time_slot], Value::Missing);
+        extracted.fields.saturating_sub(u32::from(has_time))
     }
 
     /// The event's time, if it has one that can be believed.

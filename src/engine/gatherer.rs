@@ -431,7 +431,7 @@ fn count(counts: &mut DataCounts, event: &Event<'_>, missed: u64, time: Option<E
     let missing = event
         .values
         .iter()
-        .filter(|value| **value == Value::Missing);
+        .filter(|value| matches!(value, Value::Missing));
     let missing = missing.count() as u64 + missed;
     counts.processed_record_count += 1;
     counts.processed_field_count += (event.values.len() as u64).saturating_sub(missing);

@@ -206,11 +206,11 @@ mod tests {
                 partition: Some(partition.into()),
                 by: None,
             },
-            cells: vec![cell.clone()],
+            cells: [cell.clone()].into(),
             shares: vec![Share {
                 influencer: 0,
                 value: partition.into(),
-                cells: vec![cell],
+                cells: [cell].into(),
             }],
         }
     }

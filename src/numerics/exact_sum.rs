@@ -1,37 +1,46 @@
 //! An exact sum of doubles: what it is does not depend on the order or the grouping of its terms, to the bit.
 //!
-//! The sum is held in fixed point, `Σ limb[i] · 2^(32·(base + i))`, with 64-bit limbs that each hold 32 bits of a term, so that 2^29
-//! terms fit before a carry has to be passed on (the small superaccumulator of Neal, "Fast exact summation using small and large
-//! superaccumulators", 2015). Only limbs that a term touched are kept: four of them, inline, span 38 decimal digits.
+//! Nearly all sums are of numbers of similar size: they are one integer of 126 bits in units of `2^(32·base)` ([`Lane`]), where base is that of
+//! the smallest term, and a term costs a shift and an addition. What does not fit (1e300 and 1e-300, a term too many) goes on in
+//! [`Limbs`], which hold every exponent, and stays there.
 //!
-//! Holds: adding, merging and subtracting are exact; equal sums compare equal and serialise to equal bytes, however they were come by;
-//! `value` is the double nearest to the sum, ties to even; no result is NaN or infinite.
-//! Checked: rational arithmetic (num-bigint) in the properties below; permutations and groupings.
+//! Holds: adding, merging and subtracting are exact; equal sums compare equal and serialise to equal bytes, however they were come by and in
+//! whichever form they are; `value` is the double nearest to the sum, ties to even; no result is NaN or infinite.
+//! Checked: rational arithmetic (num-bigint) in the properties below; permutations and groupings; the edges of the lane.
 
+mod lane;
+mod limbs;
+mod rounding;
+
+use lane::Lane;
+use limbs::Limbs;
 use num_bigint::{BigInt, BigUint, Sign};
+use rounding::{SMALL_DIVISOR_BITS, nearest_double, nearest_ratio, nearest_small_ratio};
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error as _};
 use smallvec::SmallVec;
 
-/// Bits of a term that one limb holds.
+/// Bits of a term that one limb holds; bases count in them.
 const LIMB_BITS: i32 = 32;
-const LIMB_MASK: u64 = 0xffff_ffff;
-/// Terms that a limb can take before carries are passed on; two such sums can still be merged.
-const PENDING_MAX: u32 = 1 << 29;
-/// So long a divisor, and a quotient of 66 bits, make a dividend of 128 bits.
-const SMALL_DIVISOR_BITS: u32 = 62;
 /// The exponent of the lowest bit of the smallest product of two doubles, 2^-1074 squared, rounded down to a limb.
 const BASE_MIN: i16 = -68;
 /// One past the highest limb that 2^64 squares of doubles, each weighing 2^64, can reach: 2^(2·1024 + 128).
 const BASE_END: i16 = 70;
 
 /// An exact accumulator of finite doubles and of their products.
-#[derive(Clone, Default)]
-pub struct ExactSum {
-    limbs: SmallVec<[i64; 4]>,
-    /// Weight of `limbs[0]` is `2^(32·base)`.
-    base: i16,
-    /// Upper bound of how many terms of up to 2^32 each limb holds.
-    pending: u32,
+#[derive(Clone)]
+pub struct ExactSum(Form);
+
+#[derive(Clone)]
+enum Form {
+    Lane(Lane),
+    Limbs(Box<Limbs>),
+}
+
+impl Default for ExactSum {
+    #[inline]
+    fn default() -> ExactSum {
+        ExactSum(Form::Lane(Lane::default()))
+    }
 }
 
 impl ExactSum {
@@ -47,19 +56,15 @@ impl ExactSum {
         let Some((mantissa, exponent, sign)) = parts(x) else {
             return;
         };
-        let (limb, shift) = (exponent >> 5, exponent & 31);
-        // 53 bits moved by up to 31: three limbs. What `<<` loses, in two steps, because a shift by all 64 bits is not one.
-        let low = mantissa << shift;
-        let high = mantissa >> 1 >> (63 - shift);
-        let limbs = self.room_for::<3>(limb as i16);
-        limbs[0] += signed(low & LIMB_MASK, sign);
-        limbs[1] += signed(low >> 32, sign);
-        limbs[2] += signed(high, sign);
-        self.count_terms(1);
+        if let Form::Lane(lane) = &mut self.0
+            && lane.add(mantissa, exponent, sign)
+        {
+            return;
+        }
+        self.add_term(u128::from(mantissa), exponent, sign);
     }
 
     /// Adds the exact product `x · y` (a measurement times its weight, a square), without rounding, overflow or underflow.
-    #[inline]
     pub fn add_product(&mut self, x: f64, y: f64) {
         debug_assert!(
             x.is_finite() && y.is_finite(),
@@ -68,13 +73,7 @@ impl ExactSum {
         let (Some((m, e, s)), Some((n, f, t))) = (parts(x), parts(y)) else {
             return;
         };
-        let exponent = e + f;
-        self.add_wide(
-            u128::from(m) * u128::from(n),
-            exponent >> 5,
-            exponent & 31,
-            s ^ t,
-        );
+        self.add_term(u128::from(m) * u128::from(n), e + f, s ^ t);
     }
 
     /// Adds `weight · x²` exactly: the square of a value that `weight` events share.
@@ -83,17 +82,21 @@ impl ExactSum {
         let Some((m, e, _)) = parts(x) else { return };
         let square = u128::from(m) * u128::from(m);
         let weight = u128::from(weight);
-        let (limb, shift) = ((2 * e) >> 5, (2 * e) & 31);
-        // 106 bits times 64 do not fit 128: the low and the high 64 bits of the square apart, two limbs between them.
-        self.add_wide((square & u128::from(u64::MAX)) * weight, limb, shift, 0);
-        self.add_wide((square >> 64) * weight, limb + 2, shift, 0);
+        match square.checked_mul(weight) {
+            Some(term) => self.add_term(term, 2 * e, 0),
+            // 106 bits times 64 do not fit 128: the low and the high 64 bits of the square apart.
+            None => {
+                self.add_term((square & u128::from(u64::MAX)) * weight, 2 * e, 0);
+                self.add_term((square >> 64) * weight, 2 * e + 64, 0);
+            }
+        }
     }
 
     /// Adds `weight · x` exactly: a value that `weight` events share.
     pub fn add_weighted(&mut self, x: f64, weight: u64) {
         debug_assert!(x.is_finite(), "only finite numbers can be summed: {x}");
         let Some((m, e, s)) = parts(x) else { return };
-        self.add_wide(u128::from(m) * u128::from(weight), e >> 5, e & 31, s);
+        self.add_term(u128::from(m) * u128::from(weight), e, s);
     }
 
     /// Adds another sum.
@@ -108,30 +111,23 @@ impl ExactSum {
 
     /// Whether the sum is exactly zero.
     pub fn is_zero(&self) -> bool {
-        self.limbs.iter().all(|&limb| limb == 0) || self.canonical().limbs.is_empty()
+        match &self.0 {
+            Form::Lane(lane) => lane.is_zero(),
+            Form::Limbs(limbs) => limbs.is_zero(),
+        }
     }
 
     /// The double nearest to the sum, ties to even; ±`f64::MAX` when the sum lies beyond it.
     pub fn value(&self) -> f64 {
-        if let Some(whole) = self.small() {
-            let magnitude = nearest_double(whole.unsigned_abs(), self.exponent(), false);
-            return if whole < 0 { -magnitude } else { magnitude };
-        }
-        let sum = self.canonical();
-        let Some(&top) = sum.limbs.last() else {
-            return 0.0;
+        let limbs = match (&self.0, self.small()) {
+            (Form::Limbs(limbs), None) => limbs,
+            (_, small) => {
+                let (whole, base) = small.unwrap_or_default();
+                let magnitude = nearest_double(whole.unsigned_abs(), exponent_of(base), false);
+                return if whole < 0 { -magnitude } else { magnitude };
+            }
         };
-        // All limbs have one sign here. The top three hold at least 65 bits; what lies below only matters as "not zero".
-        let mut head = 0u128;
-        let mut limbs = sum.limbs.iter().rev();
-        for limb in limbs.by_ref().take(3) {
-            head = head << 32 | u128::from(limb.unsigned_abs());
-        }
-        let taken = sum.limbs.len().min(3) as i32;
-        let below = limbs.any(|&limb| limb != 0);
-        let exponent = LIMB_BITS * (i32::from(sum.base) + sum.limbs.len() as i32 - taken);
-        let magnitude = nearest_double(head, exponent, below);
-        if top < 0 { -magnitude } else { magnitude }
+        limbs.value()
     }
 
     /// The double nearest to `sum / n`, rounded once; finite even where the sum itself is not a double. Zero when `n` is.
@@ -140,177 +136,89 @@ impl ExactSum {
             return 0.0;
         }
         let small = self.small().filter(|_| n < 1 << SMALL_DIVISOR_BITS);
-        if let Some(whole) = small {
-            let magnitude = nearest_small_ratio(whole.unsigned_abs(), n, self.exponent());
+        if let Some((whole, base)) = small {
+            let magnitude = nearest_small_ratio(whole.unsigned_abs(), n, exponent_of(base));
             return if whole < 0 { -magnitude } else { magnitude };
         }
         let (numerator, exponent) = self.integer();
         nearest_ratio(&numerator, &BigUint::from(n), exponent)
     }
 
-    /// The sum in units of `2^exponent()`, where 127 bits hold it: three limbs always do, and one more as long as little stands in it.
-    #[inline]
-    fn small(&self) -> Option<i128> {
-        let mut whole = 0i128;
-        for &limb in self.limbs.iter().rev() {
-            // Moved by a limb it has 2^126 at most, and a limb less than 2^63: no overflow.
-            if whole.unsigned_abs() >> 94 != 0 {
-                return None;
-            }
-            whole = (whole << LIMB_BITS) + i128::from(limb);
-        }
-        Some(whole)
-    }
-
-    /// The exponent of the lowest limb's unit.
-    #[inline]
-    fn exponent(&self) -> i32 {
-        LIMB_BITS * i32::from(self.base)
-    }
-
     /// Bytes on the heap.
     pub fn heap_bytes(&self) -> usize {
-        if self.limbs.spilled() {
-            self.limbs.capacity() * size_of::<i64>()
-        } else {
-            0
+        match &self.0 {
+            Form::Lane(_) => 0,
+            Form::Limbs(limbs) => size_of::<Limbs>() + limbs.heap_bytes(),
         }
     }
 
-    /// Adds ±`mantissa · 2^(32·limb + shift)`.
-    #[inline]
-    fn add_wide(&mut self, mantissa: u128, limb: i32, shift: i32, sign: i64) {
-        if mantissa == 0 {
+    /// Adds ±`magnitude · 2^exponent`.
+    fn add_term(&mut self, magnitude: u128, exponent: i32, sign: i64) {
+        if magnitude == 0 {
             return;
         }
-        let low = mantissa << shift;
-        let limbs = self.room_for::<5>(limb as i16);
-        for (i, slot) in limbs[..4].iter_mut().enumerate() {
-            *slot += signed((low >> (32 * i)) as u64 & LIMB_MASK, sign);
+        if let Form::Lane(lane) = &mut self.0
+            && lane.add_wide(magnitude, exponent, sign)
+        {
+            return;
         }
-        limbs[4] += signed((mantissa >> 1 >> (127 - shift)) as u64, sign);
-        self.count_terms(1);
+        let (limb, shift) = (exponent >> 5, exponent & 31);
+        self.limbs().add_wide(magnitude, limb, shift, sign);
     }
 
     fn combine(&mut self, other: &ExactSum, sign: i64) {
-        if other.limbs.is_empty() {
+        if let (Form::Lane(mine), Form::Lane(theirs)) = (&mut self.0, &other.0)
+            && mine.combine(theirs, sign)
+        {
             return;
         }
-        let at = self.grow(other.base, other.limbs.len());
-        for (slot, limb) in self.limbs[at..].iter_mut().zip(&other.limbs) {
-            *slot += (limb ^ sign) - sign;
-        }
-        self.count_terms(other.pending + 1);
-    }
-
-    /// The limbs `first .. first + N`, made where they are not there yet.
-    #[inline]
-    fn room_for<const N: usize>(&mut self, first: i16) -> &mut [i64; N] {
-        let mut at = i32::from(first) - i32::from(self.base);
-        if at < 0 || at as usize + N > self.limbs.len() {
-            at = self.grow(first, N) as i32;
-        }
-        let limbs = &mut self.limbs[at as usize..at as usize + N];
-        limbs.try_into().expect("a slice of N")
-    }
-
-    /// Makes sure that the limbs `first .. first + count` exist, and says where they begin.
-    #[inline(never)]
-    fn grow(&mut self, first: i16, count: usize) -> usize {
-        if self.limbs.is_empty() {
-            self.base = first;
-        }
-        if first < self.base {
-            let missing = (self.base - first) as usize;
-            self.limbs.insert_many(0, std::iter::repeat_n(0, missing));
-            self.base = first;
-        }
-        let at = (first - self.base) as usize;
-        if self.limbs.len() < at + count {
-            self.limbs.resize(at + count, 0);
-        }
-        at
-    }
-
-    #[inline]
-    fn count_terms(&mut self, terms: u32) {
-        self.pending += terms;
-        if self.pending >= PENDING_MAX {
-            *self = self.canonical();
-        }
-    }
-
-    /// The same sum in its one canonical form: limbs of one sign, below 2^32 in magnitude, the first and the last not zero.
-    fn canonical(&self) -> ExactSum {
-        let mut sum = self.clone();
-        let negative = sum.carry() < 0;
-        if negative {
-            sum.negate();
-            sum.carry();
-        }
-        while sum.limbs.last() == Some(&0) {
-            sum.limbs.pop();
-        }
-        let zeros = sum.limbs.iter().take_while(|&&limb| limb == 0).count();
-        sum.limbs.drain(..zeros);
-        sum.base = if sum.limbs.is_empty() {
-            0
-        } else {
-            sum.base + zeros as i16
-        };
-        if negative {
-            sum.negate();
-        }
-        sum.pending = u32::from(!sum.limbs.is_empty());
-        sum
-    }
-
-    /// Brings every limb but the last into `0 .. 2^32`; the last has the sign of the sum. Returns it.
-    fn carry(&mut self) -> i64 {
-        let mut carry = 0;
-        for limb in &mut self.limbs {
-            let total = *limb + carry;
-            *limb = total & LIMB_MASK as i64;
-            carry = total >> LIMB_BITS;
-        }
-        if !(-1..=0).contains(&carry) {
-            // At most 2^31 in magnitude: a limb cannot pass on more than 2^63 / 2^32.
-            self.limbs.push(carry);
-        } else if carry == -1 {
-            // Not a limb of its own: -1 · 2^32 goes back into the last one, which then carries the sign.
-            if let Some(last) = self.limbs.last_mut() {
-                *last -= 1 << LIMB_BITS;
+        match &other.0 {
+            Form::Lane(lane) => {
+                let (whole, base) = lane.whole();
+                self.limbs().combine(&Limbs::of_whole(whole, base), sign);
             }
+            Form::Limbs(limbs) => self.limbs().combine(limbs, sign),
         }
-        self.limbs
-            .iter()
-            .rev()
-            .copied()
-            .find(|&limb| limb != 0)
-            .unwrap_or(0)
     }
 
-    fn negate(&mut self) {
-        for limb in &mut self.limbs {
-            *limb = -*limb;
+    /// The sum in limbs, from here on.
+    #[cold]
+    fn limbs(&mut self) -> &mut Limbs {
+        if let Form::Lane(lane) = &self.0 {
+            let (whole, base) = lane.whole();
+            self.0 = Form::Limbs(Box::new(Limbs::of_whole(whole, base)));
+        }
+        match &mut self.0 {
+            Form::Limbs(limbs) => limbs,
+            Form::Lane(_) => unreachable!("limbs have just been made"),
+        }
+    }
+
+    /// The sum as `whole · 2^(32·base)`, where 127 bits hold it.
+    #[inline]
+    fn small(&self) -> Option<(i128, i16)> {
+        match &self.0 {
+            Form::Lane(lane) => Some(lane.whole()),
+            Form::Limbs(limbs) => limbs.small(),
         }
     }
 
     /// The sum as `integer · 2^exponent`.
     fn integer(&self) -> (BigInt, i32) {
-        let sum = self.canonical();
-        let sign = match sum.limbs.last() {
-            None => return (BigInt::ZERO, 0),
-            Some(&top) if top < 0 => Sign::Minus,
-            Some(_) => Sign::Plus,
+        let written = Written::from(self);
+        let sign = match (written.digits.is_empty(), written.negative) {
+            (true, _) => Sign::NoSign,
+            (_, true) => Sign::Minus,
+            (_, false) => Sign::Plus,
         };
-        let digits = sum
-            .limbs
-            .iter()
-            .map(|limb| limb.unsigned_abs() as u32)
-            .collect();
-        (BigInt::new(sign, digits), LIMB_BITS * i32::from(sum.base))
+        let digits = written.digits.to_vec();
+        (BigInt::new(sign, digits), exponent_of(written.base))
     }
+}
+
+/// The exponent of a base's unit.
+fn exponent_of(base: i16) -> i32 {
+    LIMB_BITS * i32::from(base)
 }
 
 /// Population variance of `n` numbers with this sum and this sum of squares: `(n·S₂ − S₁²) / n²`, computed exactly and rounded once.
@@ -352,90 +260,9 @@ fn signed(digit: u64, sign: i64) -> i64 {
     (digit as i64 ^ sign) - sign
 }
 
-/// The double nearest to `(head + r) · 2^exponent`, ties to even, where `0 <= r < 1` and `r > 0` when `below`.
-/// `head` must have 65 bits or more when `below`. Clamped to `f64::MAX`.
-fn nearest_double(head: u128, exponent: i32, below: bool) -> f64 {
-    if head == 0 {
-        return 0.0;
-    }
-    let bits = 128 - head.leading_zeros() as i32;
-    // The exponent of the last place: 53 bits, fewer among the subnormals.
-    let unit = (bits + exponent - 53).max(-1074);
-    let drop = unit - exponent;
-    let (kept, exponent) = match drop {
-        ..=0 => (head as u64, exponent),
-        1..=127 => {
-            let rest = head & ((1 << drop) - 1);
-            let half = 1 << (drop - 1);
-            let kept = (head >> drop) as u64;
-            let up = rest > half || rest == half && (below || kept & 1 == 1);
-            (kept + u64::from(up), unit)
-        }
-        _ => return 0.0,
-    };
-    // `kept` is at most 2^53 and exact; a product with a power of two is exact too, unless it overflows.
-    scaled(kept as f64, exponent).min(f64::MAX)
-}
-
-/// `x · 2^exponent` for an exponent from -1074 up, where the result is a double (or too large).
-fn scaled(x: f64, exponent: i32) -> f64 {
-    if exponent > 971 {
-        // 2^971 · (2^53 - 1) is the largest double; more than 1023 above it nothing but zero stays finite.
-        return x * power_of_two(971) * power_of_two((exponent - 971).min(1023));
-    }
-    x * power_of_two(exponent)
-}
-
-fn power_of_two(exponent: i32) -> f64 {
-    if exponent < -1022 {
-        f64::from_bits(1 << (exponent + 1074))
-    } else {
-        f64::from_bits(((exponent + 1023) as u64) << 52)
-    }
-}
-
-/// The double nearest to `numerator / denominator · 2^exponent`, ties to even.
-fn nearest_ratio(numerator: &BigInt, denominator: &BigUint, exponent: i32) -> f64 {
-    let magnitude = numerator.magnitude();
-    // A quotient of 66 to 67 bits, or more where the numerator is long.
-    let shift = (66 + denominator.bits() as i64 - magnitude.bits() as i64).max(0) as u32;
-    let shifted = magnitude << shift;
-    let mut quotient = &shifted / denominator;
-    let mut below = &quotient * denominator != shifted;
-    let mut exponent = exponent - shift as i32;
-    let excess = (quotient.bits() as i64 - 100).max(0) as u32;
-    if excess > 0 {
-        below |= quotient.trailing_zeros().unwrap_or(0) < u64::from(excess);
-        quotient >>= excess;
-        exponent += excess as i32;
-    }
-    let head = u128::try_from(quotient).expect("a quotient cut to 100 bits");
-    let value = nearest_double(head, exponent, below);
-    if numerator.sign() == Sign::Minus {
-        -value
-    } else {
-        value
-    }
-}
-
-/// The same of numbers that machine words hold; `denominator` is above 0 and below `2^SMALL_DIVISOR_BITS`.
-fn nearest_small_ratio(numerator: u128, denominator: u64, exponent: i32) -> f64 {
-    if numerator == 0 {
-        return 0.0;
-    }
-    let bits = |leading_zeros: u32, of: u32| (of - leading_zeros) as i32;
-    let shift = 66 + bits(denominator.leading_zeros(), 64) - bits(numerator.leading_zeros(), 128);
-    let shift = shift.max(0);
-    let (shifted, denominator) = (numerator << shift, u128::from(denominator));
-    let quotient = shifted / denominator;
-    let below = quotient * denominator != shifted;
-    nearest_double(quotient, exponent - shift, below)
-}
-
 impl PartialEq for ExactSum {
     fn eq(&self, other: &ExactSum) -> bool {
-        let (a, b) = (self.canonical(), other.canonical());
-        a.base == b.base && a.limbs == b.limbs
+        Written::from(self) == Written::from(other)
     }
 }
 
@@ -447,27 +274,31 @@ impl std::fmt::Debug for ExactSum {
     }
 }
 
-/// The canonical form, as it is written: sign, exponent in limbs, digits from the lowest up.
-#[derive(Serialize, Deserialize)]
+/// The canonical form, as it is written: sign, exponent in limbs, digits from the lowest up; neither the first nor the last is zero.
+#[derive(PartialEq, Eq, Serialize, Deserialize)]
 struct Written {
     negative: bool,
     base: i16,
     digits: SmallVec<[u32; 4]>,
 }
 
+impl From<&ExactSum> for Written {
+    fn from(sum: &ExactSum) -> Written {
+        let (negative, base, digits) = match &sum.0 {
+            Form::Lane(lane) => lane.digits(),
+            Form::Limbs(limbs) => limbs.digits(),
+        };
+        Written {
+            negative,
+            base,
+            digits,
+        }
+    }
+}
+
 impl Serialize for ExactSum {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let sum = self.canonical();
-        Written {
-            negative: sum.limbs.last().is_some_and(|&top| top < 0),
-            base: sum.base,
-            digits: sum
-                .limbs
-                .iter()
-                .map(|limb| limb.unsigned_abs() as u32)
-                .collect(),
-        }
-        .serialize(serializer)
+        Written::from(self).serialize(serializer)
     }
 }
 
@@ -481,17 +312,14 @@ impl<'de> Deserialize<'de> for ExactSum {
                 written.base
             )));
         }
-        let sign = -i64::from(written.negative);
-        let sum = ExactSum {
-            limbs: written
-                .digits
-                .iter()
-                .map(|&digit| signed(u64::from(digit), sign))
-                .collect(),
-            base: written.base,
-            pending: 1,
-        };
-        Ok(sum.canonical())
+        let limbs = Limbs::of_digits(written.negative, written.base, &written.digits);
+        let lane = limbs
+            .small()
+            .and_then(|(whole, base)| Lane::of_whole(whole, base));
+        Ok(ExactSum(match lane {
+            Some(lane) => Form::Lane(lane),
+            None => Form::Limbs(Box::new(limbs)),
+        }))
     }
 }
 
@@ -542,6 +370,50 @@ mod tests {
         assert_eq!(sum_of(&[-1.0, -ulp / 2.0, -5e-324]).value(), -1.0 - ulp);
     }
 
+    /// The same sum, made in limbs.
+    fn in_limbs(sum: &ExactSum) -> ExactSum {
+        let mut limbs = sum.clone();
+        limbs.limbs();
+        limbs
+    }
+
+    #[test]
+    fn numbers_of_similar_size_stay_in_the_lane_and_others_leave_it_with_nothing_lost() {
+        let stays = |sum: &ExactSum| matches!(sum.0, Form::Lane(_));
+        let kinds: [&[f64]; 4] = [
+            &[9284.0, 5.0, 20_695.0, 0.0, -3.0],
+            &[32.6, 0.001, -1e6, 1e-4],
+            &[5e-324, -1.5e-310],
+            &[f64::MAX, f64::MIN, 1e300],
+        ];
+        for values in kinds {
+            let sum = sum_of(&values.repeat(100));
+            assert!(stays(&sum), "{values:?}");
+        }
+        for values in [&[1e300, 1e-300][..], &[5e-324, 1.0], &[f64::MAX; 2_000_000]] {
+            let sum = sum_of(values);
+            assert!(!stays(&sum) || values.len() > 2);
+            let mut back = sum.clone();
+            values.iter().for_each(|x| back.add(-x));
+            assert!(back.is_zero() && back == ExactSum::new());
+        }
+        assert_eq!(sum_of(&[1e300, 1e-300, -1e300]).value(), 1e-300);
+    }
+
+    #[test]
+    fn a_lane_that_is_full_spills_into_limbs() {
+        let term = f64::from_bits(0x3fff_ffff_ffff_ffff); // 53 bits
+        let mut sum = sum_of(&[2f64.powi(-40), term]);
+        for doubled in 1..120 {
+            let copy = sum.clone();
+            sum.merge(&copy);
+            let expected = (2f64.powi(-40) + term) * 2f64.powi(doubled);
+            assert_eq!(sum.value(), expected, "2^{doubled}");
+            assert_eq!(sum, in_limbs(&sum));
+        }
+        assert!(matches!(sum.0, Form::Limbs(_)));
+    }
+
     #[test]
     fn carries_are_passed_on_before_a_limb_is_full() {
         let mut sum = sum_of(&[f64::from_bits(0x3fff_ffff_ffff_ffff)]);
@@ -552,7 +424,6 @@ mod tests {
         }
         assert_eq!(sum.value(), once.value() * 2f64.powi(40));
         for _ in 0..40 {
-            assert_eq!(sum.canonical(), sum);
             let mut half = ExactSum::new();
             half.add_product(sum.value(), 0.5);
             sum.subtract(&half);
@@ -600,6 +471,28 @@ mod tests {
             sum.add(f64::from_bits(tiny));
             let units: f64 = (integer_sum(&terms) + tiny).to_string().parse().unwrap();
             prop_assert_eq!(sum.value(), units * 2f64.powi(-537) * 2f64.powi(-537));
+        }
+
+        #[test]
+        fn the_form_does_not_show(left in prop::collection::vec(finite(), 0..6), right in prop::collection::vec(finite(), 0..6), n in 1u64..100) {
+            let (a, b) = (sum_of(&left), sum_of(&right));
+            for (a, b) in [(in_limbs(&a), b.clone()), (a.clone(), in_limbs(&b)), (in_limbs(&a), in_limbs(&b))] {
+                prop_assert_eq!(&a, &sum_of(&left));
+                let (mut sum, mut difference) = (a.clone(), a);
+                sum.merge(&b);
+                difference.subtract(&b);
+                let lanes = (sum_of(&[&left[..], &right].concat()), {
+                    let mut lane = sum_of(&left);
+                    right.iter().for_each(|x| lane.add(-x));
+                    lane
+                });
+                for (one, other) in [(sum, lanes.0), (difference, lanes.1)] {
+                    prop_assert_eq!(postcard::to_stdvec(&one).unwrap(), postcard::to_stdvec(&other).unwrap());
+                    prop_assert_eq!(one.value(), other.value());
+                    prop_assert_eq!(one.mean(n), other.mean(n));
+                    prop_assert_eq!(one.is_zero(), other.is_zero());
+                }
+            }
         }
 
         #[test]

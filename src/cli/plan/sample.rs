@@ -5,7 +5,7 @@
 use super::forecast::Curve;
 use crate::config::{FieldId, Job};
 use crate::decode::Item;
-use crate::engine::feature::{Accumulator, Group, Layout, SeriesBucket, SeriesKey, Share};
+use crate::engine::feature::{Group, Layout, Row, SeriesBucket, SeriesKey, Share};
 use crate::engine::gatherer::{Gatherer, Input, Output};
 use crate::engine::wire::{ClosedBucket, StageMessage};
 use crate::time::{BucketStart, Finality};
@@ -205,7 +205,13 @@ fn values_of<'a>(
 
 /// Bytes of one series in an open bucket, about: what sketches hold beyond themselves is not counted.
 fn bytes_of(series: &SeriesBucket) -> u64 {
-    let cells = |cells: &[Accumulator]| size_of_val(cells);
+    let cells = |cells: &Row| {
+        if cells.spilled() {
+            size_of_val(&**cells)
+        } else {
+            0
+        }
+    };
     let share = |share: &Share| size_of::<Share>() + share.value.len() + cells(&share.cells);
     let text = |part: &Option<Arc<str>>| part.as_ref().map_or(0, |text| text.len());
     let shares: usize = series.shares.iter().map(share).sum();

@@ -67,12 +67,18 @@ impl Symbols {
         });
         match known {
             Some(&symbol) => {
-                let last_used = &mut self.entries[symbol as usize].last_used;
-                *last_used = (*last_used).max(Some(epoch));
+                self.touch(symbol, epoch);
                 symbol
             }
             None => self.insert(text, hash, epoch),
         }
+    }
+
+    /// Notes that a symbol in use was used in `epoch`.
+    #[inline]
+    pub(crate) fn touch(&mut self, symbol: Symbol, epoch: u64) {
+        let last_used = &mut self.entries[symbol as usize].last_used;
+        *last_used = (*last_used).max(Some(epoch));
     }
 
     #[cold]

@@ -15,7 +15,7 @@ pub(crate) use cells::{Cells, Source};
 pub(crate) use entities::Entities;
 pub(crate) use reading::Reader;
 pub(crate) use series::merge_sorted;
-pub use series::{SeriesBucket, SeriesKey, Share};
+pub use series::{Row, SeriesBucket, SeriesKey, Share};
 
 use crate::config::{Family, FieldId, Job};
 use serde::{Deserialize, Serialize};

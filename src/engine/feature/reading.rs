@@ -31,12 +31,47 @@ struct Role {
     symbol: bool,
 }
 
+/// The symbols of whole numbers met of late, by number: status codes and ids are then neither written out nor hashed. A place is
+/// taken over by the next number that falls on it.
+struct Wholes([Whole; WHOLES]);
+
+#[derive(Clone, Copy)]
+struct Whole {
+    number: i64,
+    hash: u64,
+    /// `EMPTY`: nothing stands here, for no number's text is empty.
+    symbol: Symbol,
+}
+
+const WHOLES: usize = 64;
+
+impl Wholes {
+    fn new() -> Wholes {
+        Wholes(
+            [Whole {
+                number: 0,
+                hash: 0,
+                symbol: EMPTY,
+            }; WHOLES],
+        )
+    }
+
+    #[inline]
+    fn place(&mut self, number: i64) -> &mut Whole {
+        // The upper bits of the product with 2^64 over the golden ratio.
+        let at = (number as u64).wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 58;
+        &mut self.0[at as usize]
+    }
+}
+
 /// Reads events of one job.
 pub(crate) struct Reader {
     /// The fields that are read, with what for.
     plan: Vec<(FieldId, Role)>,
     /// By field; for those with a symbol role.
     symbols: Vec<Option<Symbols>>,
+    /// By field; empty for those without a symbol role.
+    wholes: Vec<Option<Box<Wholes>>>,
     /// Influencers whose values are wanted, with their fields.
     influencers: Vec<(u16, FieldId)>,
     /// The event at hand, by field.
@@ -81,6 +116,10 @@ impl Reader {
                 .iter()
                 .map(|role| role.symbol.then(Symbols::new))
                 .collect(),
+            wholes: roles
+                .iter()
+                .map(|role| role.symbol.then(|| Box::new(Wholes::new())))
+                .collect(),
             influencers,
             readings: vec![Reading::default(); job.fields.len()],
             influences: Vec::new(),
@@ -97,19 +136,37 @@ impl Reader {
             if role.number {
                 reading.number = value.number().filter(|x| x.is_finite());
             }
-            if role.text || role.symbol {
-                (reading.hash, reading.symbol) = match value.text(&mut self.scratch) {
-                    Some(text) if !text.is_empty() => {
-                        let hash = hash_of(text);
-                        let symbols = self.symbols[at].as_mut();
-                        (
-                            Some(hash),
-                            symbols.map(|symbols| symbols.intern(text, hash, epoch)),
-                        )
-                    }
-                    _ => (None, None),
-                };
+            if !role.text && !role.symbol {
+                continue;
             }
+            let mut symbols = self.symbols[at].as_mut();
+            let mut whole = match (value, &mut self.wholes[at]) {
+                (Value::Int(number), Some(wholes)) => Some((*number, wholes.place(*number))),
+                _ => None,
+            };
+            if let (Some((number, whole)), Some(symbols)) = (&whole, &mut symbols)
+                && whole.number == *number
+                && whole.symbol != EMPTY
+            {
+                symbols.touch(whole.symbol, epoch);
+                (reading.hash, reading.symbol) = (Some(whole.hash), Some(whole.symbol));
+                continue;
+            }
+            (reading.hash, reading.symbol) = match value.text(&mut self.scratch) {
+                Some(text) if !text.is_empty() => {
+                    let hash = hash_of(text);
+                    let symbol = symbols.map(|symbols| symbols.intern(text, hash, epoch));
+                    if let (Some((number, place)), Some(symbol)) = (&mut whole, symbol) {
+                        **place = Whole {
+                            number: *number,
+                            hash,
+                            symbol,
+                        };
+                    }
+                    (Some(hash), symbol)
+                }
+                _ => (None, None),
+            };
         }
         self.influences.clear();
         for &(influencer, field) in &self.influencers {
@@ -189,5 +246,62 @@ impl Reader {
         for symbols in self.symbols.iter_mut().flatten() {
             symbols.forget_before(horizon);
         }
+        // Any of their symbols may stand for another text from now on.
+        for wholes in self.wholes.iter_mut().flatten() {
+            **wholes = Wholes::new();
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::time::EventTime;
+
+    fn symbol_of(reader: &mut Reader, value: Value<'_>, epoch: u64) -> Option<Symbol> {
+        let values = [value];
+        let event = Event {
+            time: EventTime(0),
+            values: &values,
+            raw_bytes: 0,
+            raw_fields: 0,
+        };
+        reader.read(&event, epoch);
+        reader.readings()[0].symbol
+    }
+
+    #[test]
+    fn a_whole_number_is_its_text_whatever_was_met_and_forgotten_in_between() {
+        let text = r#"{"job_id": "codes", "analysis_config": {"bucket_span": "10s",
+            "detectors": [{"function": "count", "by_field_name": "code"}]}, "data_description": {"time_field": "time"}}"#;
+        let job = Job::from_text(text, "codes").expect("a job");
+        let mut reader = Reader::new(&job, &Layout::of(&job));
+        let field = FieldId(0);
+        assert_eq!(job.fields[0], "code");
+        // Far more numbers than places, the smallest and the largest among them; each three times, so that places are found and lost.
+        for round in 0..3u64 {
+            for number in (-300..300).chain([i64::MIN, i64::MAX, 0, 0]) {
+                let told = symbol_of(&mut reader, Value::Int(number), round).expect("a symbol");
+                assert_eq!(**reader.text(field, told), *number.to_string());
+                let text = Value::Text(number.to_string().into());
+                assert_eq!(symbol_of(&mut reader, text, round), Some(told), "{number}");
+            }
+            // All but the empty text is forgotten, and other texts take the symbols.
+            reader.forget_before(round + 1);
+            assert_eq!(reader.len(), 1);
+            symbol_of(&mut reader, Value::Text("another".into()), round);
+        }
+    }
+
+    #[test]
+    fn a_number_that_is_met_again_counts_as_used() {
+        let text = r#"{"job_id": "codes", "analysis_config": {"bucket_span": "10s",
+            "detectors": [{"function": "count", "by_field_name": "code"}]}, "data_description": {"time_field": "time"}}"#;
+        let job = Job::from_text(text, "codes").expect("a job");
+        let mut reader = Reader::new(&job, &Layout::of(&job));
+        let first = symbol_of(&mut reader, Value::Int(404), 1);
+        assert_eq!(symbol_of(&mut reader, Value::Int(404), 5), first);
+        reader.forget_before(4);
+        assert_eq!(reader.len(), 2, "the empty text and 404");
     }
 }

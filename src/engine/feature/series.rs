@@ -5,6 +5,7 @@
 
 use super::{Accumulator, Layout};
 use serde::{Deserialize, Serialize};
+use smallvec::SmallVec;
 use std::cmp::Ordering;
 use std::mem;
 use std::sync::Arc;
@@ -18,6 +19,9 @@ pub struct SeriesKey {
     pub by: Option<Arc<str>>,
 }
 
+/// One accumulator for each feature of a group, in its order. Most groups have one feature, which then needs no memory of its own.
+pub type Row = SmallVec<[Accumulator; 1]>;
+
 /// What one bucket of one series (of one split group) was reduced to.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct SeriesBucket {
@@ -25,8 +29,8 @@ pub struct SeriesBucket {
     pub group: u16,
     /// Which series.
     pub key: SeriesKey,
-    /// One accumulator for each feature of the group, in its order.
-    pub cells: Vec<Accumulator>,
+    /// One accumulator for each feature of the group.
+    pub cells: Row,
     /// The same for the events of one influencer value alone; sorted by (influencer, value).
     pub shares: Vec<Share>,
 }
@@ -39,7 +43,7 @@ pub struct Share {
     /// The influencer field's value.
     pub value: Arc<str>,
     /// One accumulator for each feature of the group.
-    pub cells: Vec<Accumulator>,
+    pub cells: Row,
 }
 
 impl SeriesBucket {
