@@ -1,4 +1,4 @@
-//! `detect --report`: a page that stands by itself, tells what the results tell, and is safe whatever the events hold.
+//! `detect --report` and `backtest --report`: a page that stands by itself, tells what the results tell, and is safe whatever the events hold.
 //!
 //! Pages are read as a browser reads them (html5ever), so what is counted here is what a browser would see.
 
@@ -410,26 +410,144 @@ fn a_page_that_cannot_be_written_is_known_before_anything_is_read() {
     let dir = tempfile::tempdir().unwrap();
     fs::write(dir.path().join("job.yaml"), JOB).unwrap();
     fs::write(dir.path().join("events.ndjson"), spikes(&["a"])).unwrap();
-    for (place, says) in [
-        (
-            "no/where.html",
-            "--report: no/where.html: cannot be written",
-        ),
-        ("-", "--out and --report cannot both be standard output"),
-        ("job.yaml", "--report job.yaml would overwrite what is read"),
-        (
-            "events.ndjson",
-            "--report events.ndjson would overwrite what is read",
-        ),
-    ] {
+    for command in ["detect", "backtest"] {
+        for (place, says) in [
+            (
+                "no/where.html",
+                "--report: no/where.html: cannot be written",
+            ),
+            ("-", "--out and --report cannot both be standard output"),
+            ("job.yaml", "--report job.yaml would overwrite what is read"),
+            (
+                "events.ndjson",
+                "--report events.ndjson would overwrite what is read",
+            ),
+        ] {
+            let output = Command::new(env!("CARGO_BIN_EXE_tidewatch"))
+                .current_dir(dir.path())
+                .args([command, "job.yaml", "events.ndjson", "--report", place])
+                .output()
+                .unwrap();
+            assert_eq!(output.status.code(), Some(1), "{command} {place}");
+            assert!(output.stdout.is_empty());
+            let errors = String::from_utf8(output.stderr).unwrap();
+            assert!(errors.contains(says), "{command} {place}: {errors}");
+        }
+    }
+}
+
+/// The page and the figures of a backtest of `spikes` of four hosts, by [`JOB`].
+fn backtest(labels: &str, more: &[&str]) -> (Html, serde_json::Value, String) {
+    let dir = tempfile::tempdir().unwrap();
+    fs::write(dir.path().join("job.yaml"), JOB).unwrap();
+    let events = spikes(&["a", "b", HOSTILE, "d"]);
+    fs::write(dir.path().join("events.ndjson"), events).unwrap();
+    fs::write(dir.path().join("labels.ndjson"), labels).unwrap();
+    let run = |report: &[&str]| {
         let output = Command::new(env!("CARGO_BIN_EXE_tidewatch"))
             .current_dir(dir.path())
-            .args(["detect", "job.yaml", "events.ndjson", "--report", place])
+            .args(["backtest", "job.yaml", "events.ndjson"])
+            .args(more)
+            .args(["--threshold", "5", "--format", "json"])
+            .args(report)
             .output()
             .unwrap();
-        assert_eq!(output.status.code(), Some(1), "{place}");
-        assert!(output.stdout.is_empty());
-        let errors = String::from_utf8(output.stderr).unwrap();
-        assert!(errors.contains(says), "{place}: {errors}");
+        let errors = String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.success(), "{errors}");
+        String::from_utf8(output.stdout).unwrap()
+    };
+    let (alone, beside) = (run(&[]), run(&["--report", "page.html"]));
+    assert_eq!(alone, beside, "figures do not depend on the report");
+    let page = fs::read_to_string(dir.path().join("page.html")).unwrap();
+    (check(&page), serde_json::from_str(&alone).unwrap(), page)
+}
+
+const HOSTILE: &str = "</title><script>alert(1)</script>\u{202e}\" onload='alert(2)";
+
+/// A label from minute to minute.
+fn label(from: u32, to: u32, host: &str, text: &str) -> String {
+    let ms = |minute: u32| 1_772_409_600_000u64 + 60_000 * u64::from(minute);
+    let label = serde_json::json!({"start": ms(from), "end": ms(to), "entity": {"host.name": host}, "label": text});
+    format!("{label}\n")
+}
+
+#[test]
+fn the_page_of_a_backtest_shades_the_windows_and_tells_its_figures() {
+    let labels = label(30, 40, "a", "nothing happened")
+        + &label(170, 173, "a", "a is slow")
+        + &label(172, 175, HOSTILE, HOSTILE)
+        + &label(20, 30, "nobody", "who?");
+    let (html, figures, page) = backtest(&labels, &["--labels", "labels.ndjson"]);
+    let measured = &figures["measured"];
+    let windows = measured["windows"].as_array().unwrap();
+    assert_eq!(windows.len(), 3);
+    assert!(measured["at_threshold"]["found"].as_u64() >= Some(1));
+    let shades = all(&html, ".scores a rect.window");
+    let rows = all(&html, "table.windows tbody tr");
+    assert_eq!((shades.len(), rows.len()), (3, 3));
+    for ((window, shade), row) in windows.iter().zip(&shades).zip(&rows) {
+        let is_found = window["found"] == true;
+        let outcome = if is_found { "found after" } else { "missed" };
+        for told in [shade.text().collect::<String>(), row.text().collect()] {
+            assert!(told.contains(outcome), "{window}: {told}");
+            let label = window["label"]
+                .as_str()
+                .unwrap()
+                .replace('\u{202e}', "\u{fffd}");
+            assert!(told.contains(&label), "{window}: {told}");
+        }
+        let class = if is_found { "found" } else { "missed" };
+        assert!(shade.value().classes().any(|one| one == class));
+        if let Some(score) = window["score"].as_f64() {
+            let chip = all(
+                &Html::parse_fragment(&format!("<table>{}</table>", row.html())),
+                ".chip",
+            )[0]
+            .text()
+            .collect::<String>();
+            assert!(chip.starts_with(&score.floor().to_string()), "{chip}");
+        }
     }
+    let told = text(&html, ".figures");
+    let point = &measured["at_threshold"];
+    assert!(
+        told.contains(&format!("{} of 3 windows found", point["found"])),
+        "{told}"
+    );
+    let precision = measured["average_precision"].as_f64().unwrap();
+    assert!(
+        told.contains(&format!("{precision:.3} average precision")),
+        "{told}"
+    );
+    let rate = point["false_alerts_per_1000_series_days"].as_f64().unwrap();
+    let rate = match rate {
+        rate if rate >= 99.95 => format!("{rate:.0}"),
+        rate => format!("{rate:.2}"),
+    };
+    assert!(
+        told.replace(',', "")
+            .contains(&format!("{rate} false alerts for 1000 series-days")),
+        "{told}"
+    );
+    assert!(text(&html, "section").contains("1 window is of entities that no event names"));
+    assert!(text(&html, ".legend").contains("labelled window, found"));
+    assert!(!all(&html, "tr.lane .shades path").is_empty());
+    assert!(!page.contains("<script>alert"), "labels are text");
+}
+
+#[test]
+fn a_backtest_of_many_windows_or_none_has_a_page_within_bounds() {
+    let long = "<&\"'".repeat(5_000);
+    let many: String = (0..3_000)
+        .map(|at| label(at % 170, at % 170 + 1, "a", &long[..400 + at as usize % 7]))
+        .collect();
+    let (html, ..) = backtest(&many, &["--labels", "labels.ndjson"]);
+    assert_eq!(all(&html, "table.windows tbody tr").len(), 50);
+    assert_eq!(all(&html, ".scores rect.window").len(), 200);
+    assert_eq!(all(&html, ".scores .shades").len(), 1);
+    assert!(text(&html, "section").contains("and 2,950 later, "));
+    let (html, figures, _) = backtest("", &[]);
+    assert!(all(&html, ".window").is_empty());
+    let alerts = format!("{} alerts", figures["measured"]["at_threshold"]["alerts"]);
+    assert!(text(&html, ".figures").contains(&alerts));
 }

@@ -317,11 +317,12 @@ impl Session {
         let worth_a_line = io::stderr().is_terminal() || !self.tally.rejected.is_empty();
         self.sink.finish(&summary)?;
         if let Some(report) = self.report {
-            report.write(Reading {
+            let reading = Reading {
                 events: self.tally.events,
                 rejected: self.tally.rejected.values().sum(),
                 is_cut: !matches!(ending, Ending::Whole),
-            })?;
+            };
+            report.write(reading, None)?;
         }
         if !for_people && worth_a_line {
             eprintln!("tidewatch: {summary}");

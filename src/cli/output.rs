@@ -80,11 +80,26 @@ pub(super) fn grouped(number: u64) -> String {
     text
 }
 
+/// A rate as people read it: thousands grouped, two digits or more that mean something.
+pub(super) fn rounded(rate: f64) -> String {
+    match rate {
+        rate if rate >= 99.95 => grouped(rate.round() as u64),
+        rate if rate >= 9.995 => format!("{rate:.1}"),
+        rate => format!("{rate:.2}"),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     #[test]
     fn thousands_are_grouped() {
         let grouped = [0, 999, 1000, 1_234_567].map(super::grouped);
         assert_eq!(grouped, ["0", "999", "1,000", "1,234,567"]);
+    }
+
+    #[test]
+    fn rates_have_the_digits_that_mean_something() {
+        let rates = [0.0, 0.126, 12.34, 1234.5].map(super::rounded);
+        assert_eq!(rates, ["0.00", "0.13", "12.3", "1,235"]);
     }
 }

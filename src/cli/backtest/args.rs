@@ -7,6 +7,7 @@ use crate::backtest::{AlertPer, Backtest, Measured, SCORE_MIN, Settings, Window}
 use crate::cli::Color;
 use crate::cli::feed::Source;
 use crate::cli::output;
+use crate::cli::report::Report;
 use crate::cli::table::Style;
 use crate::config::Job;
 use crate::simulate::parse_duration;
@@ -17,6 +18,7 @@ use std::collections::BTreeSet;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::sync::Arc;
 
 /// What `tidewatch backtest --help` ends with.
 pub const EXAMPLES: &str = "\
@@ -28,6 +30,8 @@ Examples:
   Is another job better, or another build?
     tidewatch backtest job.yaml history.csv --labels incidents.csv --against other.yaml
     tidewatch backtest job.yaml history.csv --labels incidents.csv --against ./tidewatch-old
+  A page to look at, with the incidents behind the scores:
+    tidewatch backtest job.yaml history.csv --labels incidents.csv --report report.html
   In a pipeline, failing when it gets worse:
     tidewatch backtest job.yaml history.csv --labels incidents.csv --fail-under 0.8 --fail-over 50
 
@@ -71,6 +75,10 @@ pub struct Args {
     /// Where they go [default: stdout].
     #[arg(long, short, value_name = "FILE")]
     out: Option<PathBuf>,
+    /// Where a page to look at goes: that of `detect --report`, with the labelled windows behind the scores, and the figures. It is of
+    /// JOB alone, whatever it is set against.
+    #[arg(long, value_name = "FILE")]
+    report: Option<PathBuf>,
     /// How many windows, alerts and series a table shows of each kind.
     #[arg(long, default_value_t = 10, value_name = "N")]
     top: usize,
@@ -177,7 +185,17 @@ impl Args {
         }
         let inputs = [Some(&self.job), self.labels.as_ref(), self.against.as_ref()];
         let inputs = inputs.into_iter().flatten().chain(&self.source.files);
-        output::refuse_to_overwrite(&[("--out", self.out.as_deref())], inputs)
+        let outputs = [
+            ("--out", Some(self.out.as_deref().unwrap_or(Path::new("-")))),
+            ("--report", self.report.as_deref()),
+        ];
+        output::refuse_to_overwrite(&outputs, inputs)
+    }
+
+    /// The page, if one is wanted.
+    pub(super) fn report(&self, job: &Arc<Job>) -> anyhow::Result<Option<Report>> {
+        let open = |path| Report::open(path, "backtest", job, SCORE_MIN, &self.source.files);
+        self.report.as_deref().map(open).transpose()
     }
 
     /// The other detector, if the events can be read for it too.

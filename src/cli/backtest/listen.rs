@@ -4,6 +4,7 @@ use super::super::feed::{Ending, Source, Tally};
 use super::super::findings::Finding;
 use super::super::interrupt::Interrupt;
 use super::super::progress::Progress;
+use super::super::report::{self, Reading, Report};
 use crate::backtest::{Coverage, Heard, Series, Window};
 use crate::config::Job;
 use crate::decode::Item;
@@ -24,6 +25,8 @@ pub(super) struct Ran {
     pub(super) coverage: Option<Coverage>,
     /// Entities of labels that no event named.
     pub(super) unseen: Unseen,
+    /// How much was read.
+    pub(super) reading: Reading,
 }
 
 /// Label fields with those of their values that no event has named yet.
@@ -100,13 +103,15 @@ pub(super) fn hear(heard: &mut Heard, document: &Value) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Runs a job over the events; `None` when Ctrl-C came first. `from`: what comes before it is not counted in the coverage.
+/// Runs a job over the events; `None` when Ctrl-C came first. `from`: what comes before it is not counted in the coverage. `report`
+/// is told everything that the job says.
 pub(super) fn run_job(
     job: Arc<Job>,
     source: &Source,
     interrupt: &Interrupt,
     windows: &[Window],
     from: Option<EventTime>,
+    report: Option<&mut Report>,
 ) -> anyhow::Result<Option<Ran>> {
     let reader = source.open(&job)?;
     let progress = Progress::new(reader.bytes_total());
@@ -114,7 +119,11 @@ pub(super) fn run_job(
     let mut listener = Listener {
         slots: slots.collect(),
         span: job.bucket_span,
-        pipeline: Pipeline::new(job),
+        pipeline: Pipeline::new(match report {
+            Some(_) => report::plotting(&job),
+            None => job,
+        }),
+        report,
         heard: Heard::default(),
         coverage: None,
         unseen: Unseen::new(windows),
@@ -141,12 +150,18 @@ pub(super) fn run_job(
         heard: listener.heard.settled(),
         coverage: listener.coverage,
         unseen: listener.unseen,
+        reading: Reading {
+            events: listener.tally.events,
+            rejected: listener.tally.rejected.values().sum(),
+            is_cut: false,
+        },
     }))
 }
 
 /// A pipeline, and what is kept of what it says.
-struct Listener {
+struct Listener<'a> {
     pipeline: Pipeline,
+    report: Option<&'a mut Report>,
     span: BucketSpan,
     heard: Heard,
     coverage: Option<Coverage>,
@@ -158,7 +173,7 @@ struct Listener {
     scratch: String,
 }
 
-impl Listener {
+impl Listener<'_> {
     fn take(&mut self, item: Item<'_>) -> anyhow::Result<()> {
         let outputs = match item {
             Item::Event { event, .. } => {
@@ -181,6 +196,9 @@ impl Listener {
 
     fn carry(&mut self, outputs: Vec<Output>) -> anyhow::Result<()> {
         for output in outputs {
+            if let Some(report) = &mut self.report {
+                report.take(&output);
+            }
             match output {
                 Output::Rejected(rejection) => {
                     self.tally.events -= 1;

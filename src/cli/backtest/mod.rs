@@ -8,7 +8,7 @@
 //! results written earlier ─► records ───┘
 //! ```
 //!
-//! What is measured, and how: [`crate::backtest`]. Ctrl-C ends the command with nothing told, since half a history measured would pass for a whole one.
+//! `--report` adds a page on the first of them. What is measured, and how: [`crate::backtest`]. Ctrl-C ends the command with nothing told, since half a history measured would pass for a whole one.
 
 mod args;
 mod labels;
@@ -40,7 +40,16 @@ pub fn run(args: &Args, color: Color) -> anyhow::Result<ExitCode> {
     let other = args.other()?;
     let interrupt = Interrupt::listen()?;
     let labels = windows.as_deref().unwrap_or_default();
-    let Some(ran) = run_job(job, &args.source, &interrupt, labels, args.from)? else {
+    let mut report = args.report(&job)?;
+    let ran = run_job(
+        job,
+        &args.source,
+        &interrupt,
+        labels,
+        args.from,
+        report.as_mut(),
+    )?;
+    let Some(ran) = ran else {
         return Ok(ExitCode::from(interrupt::EXIT_CODE));
     };
     let (counted, labels) = match windows {
@@ -78,6 +87,9 @@ pub fn run(args: &Args, color: Color) -> anyhow::Result<ExitCode> {
         against,
     };
     args.write(&backtest, color)?;
+    if let Some(report) = report {
+        report.write(ran.reading, Some(&backtest))?;
+    }
     Ok(args.verdict(&backtest.measured))
 }
 

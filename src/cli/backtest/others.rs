@@ -42,7 +42,7 @@ impl Other {
     ) -> anyhow::Result<Option<(Heard, Option<Coverage>)>> {
         let heard = match self {
             Other::Job(job) => {
-                let ran = run_job(job, &args.source, interrupt, &[], args.from)?;
+                let ran = run_job(job, &args.source, interrupt, &[], args.from, None)?;
                 return Ok(ran.map(|ran| (ran.heard, ran.coverage)));
             }
             Other::Build => run_build(path, &args.job, &args.source, color),

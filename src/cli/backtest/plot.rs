@@ -1,6 +1,7 @@
 //! Text laid out in columns and bars. Pure; the text fits the width it is told.
 
 use crate::backtest::{Measured, Point};
+use crate::cli::output::rounded;
 use std::fmt::Write;
 
 /// Shares of windows found for which the price is shown.
@@ -107,15 +108,6 @@ fn bar(share: f64) -> String {
     format!("{}{}", "█".repeat(eighths / 8), EIGHTHS[eighths % 8])
 }
 
-/// A rate as people read it: thousands grouped, two digits or more that mean something.
-pub(super) fn rounded(rate: f64) -> String {
-    match rate {
-        rate if rate >= 99.95 => crate::cli::output::grouped(rate.round() as u64),
-        rate if rate >= 9.995 => format!("{rate:.1}"),
-        rate => format!("{rate:.2}"),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -138,12 +130,10 @@ mod tests {
     }
 
     #[test]
-    fn bars_and_rates_read_well() {
+    fn bars_have_eighths_of_a_character() {
         assert_eq!(
             [bar(0.0), bar(1.0 / 48.0), bar(1.0)],
             ["", "▌", &"█".repeat(BAR_MAX)]
         );
-        let rates = [0.0, 0.126, 12.34, 1234.5].map(rounded);
-        assert_eq!(rates, ["0.00", "0.13", "12.3", "1,235"]);
     }
 }

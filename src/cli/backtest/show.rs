@@ -2,11 +2,11 @@
 //!
 //! Fits the width it is told (at least 60 columns). Times are UTC. What has no answer (the recall of no window) is a dash.
 
-use super::plot::{self, Columns, rounded};
+use super::plot::{self, Columns};
 use crate::backtest::{
     AlertPer, AlertTold, Backtest, Labelled, Measured, Point, SeriesCount, WindowOutcome,
 };
-use crate::cli::output::grouped;
+use crate::cli::output::{grouped, rounded};
 use crate::cli::table::{self, Style, badge, cut, length, minute, named, paint, wrap};
 use std::fmt::Write;
 

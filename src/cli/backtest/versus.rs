@@ -1,9 +1,9 @@
 //! The part of the table that sets the job against another one. Pure, as the rest of it.
 
-use super::plot::{Columns, rounded};
+use super::plot::Columns;
 use super::show::{Page, dash, judged, optional, share};
 use crate::backtest::{Difference, Labelled, Measured, Share};
-use crate::cli::output::grouped;
+use crate::cli::output::{grouped, rounded};
 use crate::cli::table::{cut, length, paint};
 
 impl Page<'_> {

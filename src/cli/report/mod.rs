@@ -3,12 +3,14 @@
 //! ```text
 //! Pipeline ──outputs──► Collector ──► Story ──► page
 //!  (plots of all series)  bounded      chosen    overview · series · anomalies, inline SVG
+//! Backtest, if there is one ────────────┘         windows shaded behind the overview, figures
 //! ```
 //!
 //! Pure but for the collecting: the same outputs give the same bytes, however often and wherever. Bounded: the memory while collecting (see `collect`), and the
 //! page, since it shows the strongest of everything and says what it leaves out. Checked by: tests/report.rs.
 
 mod anomaly;
+mod backtest;
 mod chart;
 mod collect;
 mod overview;
@@ -21,10 +23,12 @@ mod timeline;
 mod track;
 mod tracks;
 mod value_axis;
+mod windows;
 
 pub(super) use collect::plotting;
 
 use super::output;
+use crate::backtest::Backtest;
 use crate::config::Job;
 use crate::engine::pipeline::Output;
 use anyhow::Context;
@@ -96,14 +100,18 @@ impl Report {
         }
     }
 
-    /// Writes the page of everything taken.
-    pub(super) fn write(mut self, reading: Reading) -> anyhow::Result<()> {
+    /// Writes the page of everything taken, with what a backtest made of it.
+    pub(super) fn write(
+        mut self,
+        reading: Reading,
+        backtest: Option<&Backtest>,
+    ) -> anyhow::Result<()> {
         let source = Source {
             command: self.command,
             inputs: self.inputs,
             reading,
         };
-        let page = page::page(&self.collector, &source);
+        let page = page::page(&self.collector, &source, backtest);
         self.out
             .write_all(page.as_bytes())
             .and_then(|()| self.out.flush())

@@ -4,6 +4,7 @@ use super::chart::{percent, time_axis};
 use super::story::Story;
 use super::text::{NAME_CHARS_MAX, counted, minute, shown, title};
 use super::time_axis::TimeAxis;
+use super::windows;
 use crate::cli::findings::Influencer;
 use crate::cli::output::grouped;
 use crate::engine::result::Severity;
@@ -118,7 +119,7 @@ pub(super) fn section(story: &Story<'_>, axis: TimeAxis) -> Markup {
                 }
                 tfoot { tr { td colspan="3" { } td { (time_axis(axis, TICKS)) } } }
             }
-            (legend())
+            (legend(story))
         }
     }
 }
@@ -131,13 +132,14 @@ fn left_out(story: &Story<'_>) -> String {
 }
 
 /// What the colours mean, in words.
-fn legend() -> Markup {
+fn legend(story: &Story<'_>) -> Markup {
     html! {
         p.legend {
             "Scores: "
             @for (severity, from) in Severity::ALL.into_iter().zip([0, 3, 25, 50, 75]) {
                 span.key { span class={ "swatch " (severity.label()) } {} (severity.label()) @if from > 0 { " from " (from) } }
             }
+            (windows::key(story))
         }
     }
 }
@@ -157,6 +159,7 @@ fn scores(columns: &Columns, story: &Story<'_>) -> Markup {
     };
     html! {
         svg.plot role="group" aria-label="Bucket scores over time, 0 to 100" {
+            (windows::shades(story, columns.axis))
             @for (score, y) in [(25, "75%"), (50, "50%"), (75, "25%")] {
                 line.grid x1="0" x2="100%" y1=(y) y2=(y) {}
                 text.value x="4" y=(y) dy="-3" { (score) }
@@ -227,6 +230,7 @@ fn lane(story: &Story<'_>, one: &Influencer, axis: TimeAxis) -> Markup {
             td.buckets { (buckets) }
             td {
                 svg.plot role="img" aria-label={ "When it stood out: " (buckets) } {
+                    (windows::behind(story, one, axis))
                     @for column in seen {
                         rect class=(Severity::of(column.score).label()) x=(columns.x(column)) width=(columns.width(column)) y="0" height="100%" {
                             title { (minute(column.at_ms)) ": " (column.score.floor()) }

@@ -8,7 +8,8 @@ use super::collect::Collector;
 use super::story::Story;
 use super::text::{NAME_CHARS_MAX, SENTENCE_CHARS_MAX, from_to, shown, title};
 use super::time_axis::TimeAxis;
-use super::{Source, anomaly, overview, series};
+use super::{Source, anomaly, backtest, overview, series};
+use crate::backtest::Backtest;
 use crate::cli::output::grouped;
 use crate::cli::table::length;
 use crate::engine::result::Severity;
@@ -24,11 +25,12 @@ const SCRIPT: &str = include_str!("script.js");
 const INPUTS_MAX: usize = 4;
 
 /// The whole page.
-pub(super) fn page(collected: &Collector, source: &Source) -> String {
-    let story = Story::new(collected);
+pub(super) fn page(collected: &Collector, source: &Source, measured: Option<&Backtest>) -> String {
+    let story = Story::new(collected, measured);
     let axis = collected.timeline.range_ms();
     let axis = axis.map(|(from_ms, to_ms)| TimeAxis::new(from_ms, to_ms));
     let job = &collected.job;
+    let figures = html! { @if let Some(measured) = measured { (backtest::section(measured)) } };
     let page = html! {
         (DOCTYPE)
         html lang="en" {
@@ -49,13 +51,18 @@ pub(super) fn page(collected: &Collector, source: &Source) -> String {
                         Some(axis) if story.anomalies.is_empty() => {
                             p.calm { "Nothing unusual." }
                             (overview::section(&story, axis))
+                            (figures)
                         }
                         Some(axis) => {
                             (overview::section(&story, axis))
+                            (figures)
                             (series::section(&story, axis))
                             (anomaly::section(&story, axis))
                         }
-                        None => p.calm { "No bucket was judged: there was no event to begin with." },
+                        None => {
+                            p.calm { "No bucket was judged: there was no event to begin with." }
+                            (figures)
+                        }
                     }
                 }
                 (footer(&story, source))

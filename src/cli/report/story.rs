@@ -3,6 +3,7 @@
 use super::collect::Collector;
 use super::track::Track;
 use super::tracks::KeyRef;
+use crate::backtest::{Backtest, WindowOutcome};
 use crate::cli::findings::{Episode, Finding, Group, Influencer, Names};
 use crate::engine::result::Severity;
 use std::collections::BTreeMap;
@@ -21,6 +22,7 @@ type SeriesId = (u64, Names, Arc<str>);
 /// The choice, and how much was left out.
 pub(super) struct Story<'a> {
     pub(super) collected: &'a Collector,
+    backtest: Option<&'a Backtest>,
     /// The strongest first.
     pub(super) anomalies: Vec<Group>,
     pub(super) anomalies_all: usize,
@@ -43,7 +45,7 @@ fn id_of(finding: &Finding) -> SeriesId {
 }
 
 impl<'a> Story<'a> {
-    pub(super) fn new(collected: &'a Collector) -> Story<'a> {
+    pub(super) fn new(collected: &'a Collector, backtest: Option<&'a Backtest>) -> Story<'a> {
         let mut anomalies = collected.findings.groups();
         let anomalies_all = anomalies.len();
         let mut severities = [0; 5];
@@ -72,6 +74,7 @@ impl<'a> Story<'a> {
         influencers.truncate(INFLUENCERS_MAX);
         Story {
             collected,
+            backtest,
             anomalies,
             anomalies_all,
             severities,
@@ -81,6 +84,12 @@ impl<'a> Story<'a> {
             influencers_all,
             places,
         }
+    }
+
+    /// The labelled windows that count, in order of time; none without a backtest.
+    pub(super) fn windows(&self) -> &'a [WindowOutcome] {
+        self.backtest
+            .map_or(&[], |backtest| &backtest.measured.windows)
     }
 
     /// The track of a finding's series.
