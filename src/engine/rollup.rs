@@ -85,10 +85,19 @@ impl Levels {
         level.map_or(evidence, |(values, _)| values.normalise(evidence))
     }
 
-    /// What counts of the evidence against this influencer's field as a whole.
-    pub(super) fn of_field(&self, index: u16, evidence: f64) -> f64 {
+    /// What counts of the evidence against this influencer's field as a whole; `strongest` is that against the most suspicious of its values. By
+    /// their number alone one value's evidence among many would never be seen; by what any of them has shown before it is.
+    pub(super) fn of_field(&self, index: u16, evidence: f64, strongest: f64) -> f64 {
         let level = self.influencers.get(&index);
-        level.map_or(evidence, |(_, field)| field.normalise(evidence))
+        level.map_or(evidence, |(values, field)| {
+            field.normalise(evidence).max(values.rank(strongest))
+        })
+    }
+
+    /// The same of the bucket as a whole; `strongest` is the evidence of its strongest record.
+    pub(super) fn of_bucket(&self, evidence: f64, strongest: f64) -> f64 {
+        let bucket = self.bucket.normalise(evidence);
+        bucket.max(self.records.rank(strongest))
     }
 }
 

@@ -151,3 +151,33 @@ fn an_entity_is_charged_once_for_what_its_series_show_together() {
         "the host {score}, its strongest record {strongest}"
     );
 }
+
+#[test]
+fn a_bucket_with_one_certain_record_among_many_series_is_not_called_harmless() {
+    let events = world(8, 720, |bucket, user| {
+        if bucket == 700 && user == 3 {
+            60.0
+        } else {
+            0.0
+        }
+    });
+    let lines = fused(&job(), &events);
+    let score = |kind: &str, field: &str| -> f64 {
+        let of_bucket = documents(&lines, kind).into_iter();
+        let of_bucket = of_bucket.filter(|one| one["timestamp"] == 700 * SPAN_MS);
+        of_bucket
+            .map(|one| one[field].as_f64().unwrap())
+            .fold(0.0, f64::max)
+    };
+    let record = score("record", "initial_record_score");
+    let bucket = score("bucket", "initial_anomaly_score");
+    assert!(
+        record >= 75.0 && bucket >= 75.0,
+        "record {record}, bucket {bucket}"
+    );
+    let loud = documents(&lines, "bucket");
+    let loud = loud
+        .iter()
+        .filter(|one| one["initial_anomaly_score"].as_f64().unwrap() >= 75.0);
+    assert!(loud.count() <= 2, "one incident");
+}

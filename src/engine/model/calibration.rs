@@ -179,6 +179,11 @@ impl Calibration {
         }
     }
 
+    /// Whole blocks seen (faded: at most `1/(1 − FADE)` = 1,000).
+    pub fn blocks(&self) -> f64 {
+        f64::from(self.blocks)
+    }
+
     /// Heap bytes, the first places included though none may be taken.
     pub fn heap_bytes(&self) -> usize {
         places(self.peaks.len()) * size_of::<Peak>()

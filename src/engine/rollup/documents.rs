@@ -95,10 +95,19 @@ impl Scored {
 
     /// The same of the bucket and of its influencer fields alone.
     pub(super) fn normalise_bucket(&mut self, levels: &Levels) {
-        let field =
-            |(&index, node): (&u16, &Charge)| (index, levels.of_field(index, node.evidence));
+        let strongest = |index| {
+            let values = self.influencers.iter().filter(|one| one.field == index);
+            values.map(|one| one.charge.evidence).fold(0.0, f64::max)
+        };
+        let field = |(&index, node): (&u16, &Charge)| {
+            let normalised = levels.of_field(index, node.evidence, strongest(index));
+            (index, normalised)
+        };
         self.fields_normalised = self.fields.iter().map(field).collect();
-        self.bucket_normalised = levels.bucket.normalise(self.bucket_time.evidence);
+        let records = self.records.iter();
+        let strongest = records.map(|record| record.draft.charge().evidence);
+        self.bucket_normalised =
+            levels.of_bucket(self.bucket_time.evidence, strongest.fold(0.0, f64::max));
     }
 
     /// The bucket's evidence: the most of its influencers', `bucket_time` among them.

@@ -31,6 +31,14 @@ impl Level {
         nats.min(self.history.graded_evidence(nats) + HISTORY_SLACK_NATS)
     }
 
+    /// How rare it is here that anything of this kind shows as much, nats; 0 until enough has been shown to say.
+    pub fn rank(&self, nats: f64) -> f64 {
+        if self.history.blocks() < RANKS_AFTER_BLOCKS {
+            return 0.0;
+        }
+        nats.min(self.history.graded_evidence(nats))
+    }
+
     /// Takes in the highest evidence of a closed bucket; true when the highest ever has grown by more than a tenth.
     pub fn learn(&mut self, nats: f64) -> bool {
         self.history
@@ -41,6 +49,8 @@ impl Level {
     }
 }
 
+/// Blocks of buckets after which a job's history says how rare something is among all that the job looks at, better than their number does.
+const RANKS_AFTER_BLOCKS: f64 = 12.0;
 /// A single series is calibrated by its own past already; history only takes away what exceeds its claim clearly.
 const HISTORY_SLACK_NATS: f64 = 1.0;
 
