@@ -222,7 +222,9 @@ impl Judge {
             if let Some(entity) = entity::known_or_new(entities, &seats[0], start, &mut room) {
                 let before = entity.bytes;
                 entity.learn(blame.as_ref(), start, &mut room);
-                self.state.size.model_bytes += entity.bytes - before;
+                // Peaks that have faded give their memory back.
+                let others = self.state.size.model_bytes - before;
+                self.state.size.model_bytes = others + entity.bytes;
             }
             self.state.size.refused_growth += u64::from(room.has_refused());
         }

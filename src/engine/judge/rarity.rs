@@ -138,11 +138,17 @@ impl Rare {
 
     /// Takes the rarity into a finding on the count: the less likely of the two, having looked twice.
     pub(super) fn join(&self, finding: &mut Finding) {
-        let mut joined = self.charge().or(finding.alone);
-        joined.ln_probability = (joined.ln_probability + LN_2).min(0.0);
-        finding.alone = joined;
+        let join = |alone: Charge| {
+            let joined = self.charge().or(alone);
+            Charge {
+                ln_probability: (joined.ln_probability + LN_2).min(0.0),
+                ..joined
+            }
+        };
+        finding.alone = join(finding.alone);
         if let Some(draft) = &mut finding.draft {
-            draft.alone = joined;
+            // What the record says for itself is discounted already, for the number of series looked at; the finding is not.
+            draft.alone = join(draft.alone);
             draft.relative_rarity = Some(self.relative);
             draft.first_occurrence = self.first;
         }
@@ -180,5 +186,35 @@ impl Rare {
             alone: self.charge(),
             draft: Some(Box::new(draft)),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_rare_value_is_no_louder_for_what_its_count_shows_before_the_discount_of_its_crowd() {
+        let rare = Rare {
+            ln_probability: -4.0,
+            first: false,
+            relative: 10.0,
+            count: 1.0,
+            company: Vec::new(),
+        };
+        let key = SeriesKey {
+            partition: None,
+            by: Some("value".into()),
+        };
+        let mut finding = rare.alone(0, &key, Vec::new());
+        let loud = Charge {
+            ln_probability: -20.0,
+            evidence: 9.0,
+        };
+        finding.alone = loud;
+        rare.join(&mut finding);
+        let draft = finding.draft.expect("it is told");
+        assert_eq!(draft.alone.evidence, rare.charge().evidence);
+        assert_eq!(finding.alone.evidence, loud.evidence);
     }
 }
