@@ -6,7 +6,8 @@
 //! far future. The first event is never held. One that is held when the input ends has nobody to confirm it: far future.
 //! Works on event times alone, so that a replay decides alike.
 
-use super::input::{Item, Origin};
+use super::input::Item;
+use super::window::Origin;
 use crate::config::Job;
 use crate::engine::event::{Event, Reason, Rejection, Value};
 use crate::time::EventTime;

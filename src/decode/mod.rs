@@ -15,9 +15,11 @@ mod scan;
 mod source;
 mod time_format;
 mod time_pattern;
+mod window;
 
-pub use input::{Format, Item, Options, Origin, Reader};
+pub use input::{Format, Item, Options, Reader};
 pub use time_pattern::{Pattern, PatternError};
+pub use window::Origin;
 
 use crate::config::{Job, TimeFormat};
 use crate::engine::event::{Event, Reason, Rejection, Value};
