@@ -194,6 +194,7 @@ fn stored(job: &Arc<Job>, judge: &Judge) -> (usize, f64, f64) {
 fn key(series: usize) -> SeriesKey {
     SeriesKey {
         partition: Some(format!("host-{series:06}").into()),
+        over: None,
         by: None,
     }
 }

@@ -110,6 +110,7 @@ fn mean(partition: &str, value: f64) -> SeriesBucket {
         group: 0,
         key: SeriesKey {
             partition: Some(partition.into()),
+            over: None,
             by: None,
         },
         cells: [Accumulator::Mean { n: 4, sum }].into(),
@@ -123,6 +124,7 @@ fn count(partition: &str, by: &str, events: u64) -> SeriesBucket {
         group: 0,
         key: SeriesKey {
             partition: Some(partition.into()),
+            over: None,
             by: Some(by.into()),
         },
         cells: [Accumulator::Count(events)].into(),
@@ -309,6 +311,7 @@ fn shards_share_the_limit_as_they_share_the_series() {
         let by = |series: SeriesBucket| SeriesBucket {
             key: SeriesKey {
                 partition: None,
+                over: None,
                 by: series.key.partition,
             },
             ..series

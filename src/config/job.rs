@@ -70,12 +70,16 @@ pub struct Detector {
     pub field: Option<FieldId>,
     /// `by_field_name`.
     pub by: Option<FieldId>,
+    /// `over_field_name`: whose members are held against one another.
+    pub over: Option<FieldId>,
     /// `partition_field_name`.
     pub partition: Option<FieldId>,
-    /// Whether an event without a by value belongs to the series `""` rather than to none.
+    /// Whether an event without a by or over value belongs to the series `""` rather than to none.
     pub use_null: bool,
-    /// Whether by values present in more than a tenth of the buckets are left out of the results.
+    /// Whether by values present in more than a tenth of the buckets (or used by more than a tenth of a population) are left out of the results.
     pub exclude_frequent_by: bool,
+    /// Whether members of a population active in more than a tenth of the buckets are left out of the results.
+    pub exclude_frequent_over: bool,
     /// `detector_description`, given or generated.
     pub description: String,
 }

@@ -10,11 +10,14 @@ mod cost;
 mod entity;
 mod memory;
 mod partial;
+mod rare;
 mod rarity;
 mod series;
 
 pub use cost::{limit_of_shard, series_bytes};
-pub use partial::{ChangeDraft, PartialBucket, PlotDraft, RecordDraft, ShardSize, TogetherCharge};
+pub use partial::{
+    CauseDraft, ChangeDraft, PartialBucket, PlotDraft, RecordDraft, ShardSize, TogetherCharge,
+};
 
 use super::feature::Layout;
 use super::frontier::Frontier;
@@ -27,6 +30,7 @@ use crate::config::Job;
 use crate::time::{BucketStart, Finality};
 use entity::Entities;
 use memory::Budget;
+use rare::Tables;
 use serde::{Deserialize, Serialize};
 use series::{FeatureKind, Mode, Series};
 use std::collections::BTreeMap;
@@ -89,6 +93,7 @@ struct State {
     left: Left<ClosedBucket>,
     series: BTreeMap<(u16, SeriesKey), Series>,
     entities: Entities,
+    rare: Tables,
     /// The next bucket to judge.
     next: Option<BucketStart>,
     /// The watermark said last.
@@ -126,6 +131,7 @@ impl Judge {
             left: Left::default(),
             series: BTreeMap::new(),
             entities: Entities::new(),
+            rare: Tables::new(),
             next: None,
             said: None,
             buckets: 0,

@@ -204,6 +204,7 @@ mod tests {
             group,
             key: SeriesKey {
                 partition: Some(partition.into()),
+                over: None,
                 by: None,
             },
             cells: [cell.clone()].into(),

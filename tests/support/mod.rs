@@ -31,6 +31,8 @@ pub(crate) fn job(
         partition: field(split.3),
         use_null: split.4,
         exclude_frequent_by: false,
+        exclude_frequent_over: false,
+        over: None,
         description: String::new(),
     };
     let template = r#"{"job_id": "test", "data_description": {"time_field": "time"},

@@ -123,6 +123,7 @@ pub(super) fn of_sample(job: &Job, group: &Group, split: &Split, sample: &Sample
             }))
             .into()
         }),
+        over: None,
         by: group.by.map(|_| {
             "x".repeat(mean_bytes(|key| {
                 key.by.as_ref().map_or(0, |text| text.len())
@@ -180,6 +181,7 @@ pub(super) fn of_cardinalities(
     let text = |field: Option<FieldId>| field.map(|_| "x".repeat(TEXT_BYTES).into());
     let key = SeriesKey {
         partition: text(group.partition),
+        over: None,
         by: text(group.by),
     };
     let known = |field: Option<FieldId>, role: &'static str| match field {

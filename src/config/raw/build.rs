@@ -117,9 +117,11 @@ fn detectors(raw: &RawJob, fields: &mut Fields) -> Vec<Detector> {
             function: detector.function,
             field: id(&detector.names.field),
             by: id(&detector.names.by),
+            over: id(&detector.names.over),
             partition: id(&detector.names.partition),
             use_null: detector.use_null,
-            exclude_frequent_by: detector.exclude_frequent == Some("by"),
+            exclude_frequent_by: matches!(detector.exclude_frequent, Some("by" | "all")),
+            exclude_frequent_over: matches!(detector.exclude_frequent, Some("over" | "all")),
             description: detector.description.clone(),
         })
         .collect()
@@ -174,9 +176,11 @@ fn fingerprint(job: &Job) -> u64 {
                 detector.function.name(),
                 name(detector.field),
                 name(detector.by),
+                name(detector.over),
                 name(detector.partition),
                 detector.use_null,
                 detector.exclude_frequent_by,
+                detector.exclude_frequent_over,
             ])
         })
         .collect();

@@ -1,109 +1,159 @@
 //! The entities of one group (the values that its series are split by) as slots: small integers that index the cells of open buckets.
 //!
 //! Without a split there is one slot; with one split field the slot is the field's symbol, so no further look-up is made; with two,
-//! pairs of symbols have slots of their own. Like symbols, slots are given away when not in use, and never show.
+//! pairs of symbols have slots of their own; with three, pairs of the first two's slot and the third. Like symbols, slots are given away
+//! when not in use, and never show.
 
 use super::reading::{Reader, Reading};
 use super::{Group, SeriesKey};
 use crate::config::FieldId;
 use crate::engine::event::symbols::{EMPTY, Symbol};
 use hashbrown::HashTable;
-use std::borrow::Cow;
+use std::sync::Arc;
 
 /// Index of an entity among those of its group.
 pub(crate) type Slot = u32;
 
-/// The entities of one group.
+/// A field that splits, and what an event without it means.
+#[derive(Clone, Copy)]
+pub(crate) struct Split {
+    field: FieldId,
+    role: Role,
+    /// Whether a missing value is the empty one; else the event is of no series of the group.
+    missing_is_empty: bool,
+}
+
+/// What a split field is to its group.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Role {
+    Partition,
+    Over,
+    By,
+}
+
+/// The entities of one group; splits in the order partition, over, by, as series are sorted.
 pub(crate) enum Entities {
     /// No split: one entity.
-    One,
-    /// Split by a partition field: a missing value is the empty one.
-    Partition(FieldId),
-    /// Split by a by field.
-    By { by: FieldId, use_null: bool },
-    /// Split by both.
-    Both {
-        partition: FieldId,
-        by: FieldId,
-        use_null: bool,
-        pairs: Pairs,
-    },
+    None,
+    /// Split by one field.
+    One(Split),
+    /// Split by two.
+    Two([Split; 2], Pairs),
+    /// Split by all three: the slots of the first two, then those of that slot and the third.
+    Three([Split; 3], Pairs, Pairs),
+}
+
+impl Split {
+    #[inline]
+    fn symbol(self, readings: &[Reading]) -> Option<Symbol> {
+        let missing = self.missing_is_empty.then_some(EMPTY);
+        readings[usize::from(self.field.0)].symbol.or(missing)
+    }
+
+    fn text<'k>(self, key: &'k SeriesKey) -> Option<&'k Arc<str>> {
+        match self.role {
+            Role::Partition => key.partition.as_ref(),
+            Role::Over => key.over.as_ref(),
+            Role::By => key.by.as_ref(),
+        }
+    }
 }
 
 impl Entities {
     /// The entities of a group, none known.
     pub(crate) fn new(group: &Group) -> Entities {
-        match (group.partition, group.by) {
-            (None, None) => Entities::One,
-            (Some(partition), None) => Entities::Partition(partition),
-            (None, Some(by)) => Entities::By {
-                by,
-                use_null: group.use_null,
-            },
-            (Some(partition), Some(by)) => Entities::Both {
-                partition,
-                by,
-                use_null: group.use_null,
-                pairs: Pairs::default(),
-            },
+        let split = |field: Option<FieldId>, role, missing_is_empty| {
+            field.map(|field| Split {
+                field,
+                role,
+                missing_is_empty,
+            })
+        };
+        let splits: Vec<Split> = [
+            split(group.partition, Role::Partition, true),
+            split(group.over, Role::Over, group.use_null),
+            split(group.by, Role::By, group.use_null),
+        ]
+        .into_iter()
+        .flatten()
+        .collect();
+        match splits[..] {
+            [] => Entities::None,
+            [one] => Entities::One(one),
+            [a, b] => Entities::Two([a, b], Pairs::default()),
+            [a, b, c, ..] => Entities::Three([a, b, c], Pairs::default(), Pairs::default()),
         }
     }
 
-    /// The slot of the event at hand; `None` when it lacks its by value and the detectors do not use null.
+    /// The slot of the event at hand; `None` when it lacks its by or over value and the detectors do not use null.
     #[inline]
     pub(crate) fn slot(&mut self, readings: &[Reading], epoch: u64) -> Option<Slot> {
-        let symbol = |field: FieldId| readings[usize::from(field.0)].symbol;
-        let by_symbol = |by, use_null: bool| symbol(by).or(use_null.then_some(EMPTY));
         match self {
-            Entities::One => Some(0),
-            Entities::Partition(field) => Some(symbol(*field).unwrap_or(EMPTY)),
-            Entities::By { by, use_null } => by_symbol(*by, *use_null),
-            Entities::Both {
-                partition,
-                by,
-                use_null,
-                pairs,
-            } => {
-                let by = by_symbol(*by, *use_null)?;
-                Some(pairs.intern((symbol(*partition).unwrap_or(EMPTY), by), epoch))
+            Entities::None => Some(0),
+            Entities::One(split) => split.symbol(readings),
+            Entities::Two([a, b], pairs) => {
+                let symbols = (a.symbol(readings)?, b.symbol(readings)?);
+                Some(pairs.intern(symbols, epoch))
+            }
+            Entities::Three([a, b, c], pairs, triples) => {
+                let symbols = (a.symbol(readings)?, b.symbol(readings)?);
+                let last = c.symbol(readings)?;
+                Some(triples.intern((pairs.intern(symbols, epoch), last), epoch))
             }
         }
     }
 
-    /// The symbols behind a slot in use: partition, by; `EMPTY` where the group has no such field.
-    pub(crate) fn symbols(&self, slot: Slot) -> (Symbol, Symbol) {
-        match self {
-            Entities::One => (EMPTY, EMPTY),
-            Entities::Partition(_) => (slot, EMPTY),
-            Entities::By { .. } => (EMPTY, slot),
-            Entities::Both { pairs, .. } => pairs.entries[slot as usize].symbols,
-        }
-    }
-
-    /// Numbers for slots in use, that are to one another as the texts behind the slots are: by partition, then by.
+    /// Numbers for slots in use, that are to one another as the keys behind the slots are.
     pub(crate) fn ranks(&self, reader: &Reader) -> impl Fn(Slot) -> u64 {
-        let (partition, by) = self.fields();
-        let of = |field: Option<FieldId>| field.map(|field| reader.ranks(field));
-        let (partitions, bys) = (of(partition), of(by));
-        let rank = |ranks: &Option<Cow<'_, [u32]>>, symbol: Symbol| {
-            ranks
-                .as_ref()
-                .map_or(0, |ranks| u64::from(ranks[symbol as usize]))
+        let ranks: Vec<_> = self
+            .splits()
+            .iter()
+            .map(|split| reader.ranks(split.field))
+            .collect();
+        let rank = move |at: usize, symbol: Symbol| u64::from(ranks[at][symbol as usize]);
+        let inner = match self {
+            Entities::Three(_, pairs, _) => pairs.ranks(|a, b| rank(0, a) << 32 | rank(1, b)),
+            _ => Vec::new(),
         };
-        move |slot| {
-            let (partition, by) = self.symbols(slot);
-            rank(&partitions, partition) << 32 | rank(&bys, by)
+        move |slot| match self {
+            Entities::None => 0,
+            Entities::One(_) => rank(0, slot),
+            Entities::Two(_, pairs) => {
+                let (a, b) = pairs.symbols(slot);
+                rank(0, a) << 32 | rank(1, b)
+            }
+            Entities::Three(_, _, triples) => {
+                let (pair, last) = triples.symbols(slot);
+                u64::from(inner[pair as usize]) << 32 | rank(2, last)
+            }
         }
     }
 
     /// The key of the series of a slot in use.
     pub(crate) fn key(&self, slot: Slot, reader: &Reader) -> SeriesKey {
-        let (partition, by) = self.symbols(slot);
-        let (partition_field, by_field) = self.fields();
-        SeriesKey {
-            partition: partition_field.map(|field| reader.text(field, partition).clone()),
-            by: by_field.map(|field| reader.text(field, by).clone()),
+        let symbols = match self {
+            Entities::None => [EMPTY; 3],
+            Entities::One(_) => [slot, EMPTY, EMPTY],
+            Entities::Two(_, pairs) => {
+                let (a, b) = pairs.symbols(slot);
+                [a, b, EMPTY]
+            }
+            Entities::Three(_, pairs, triples) => {
+                let (pair, last) = triples.symbols(slot);
+                let (a, b) = pairs.symbols(pair);
+                [a, b, last]
+            }
+        };
+        let mut key = SeriesKey::default();
+        for (split, symbol) in self.splits().iter().zip(symbols) {
+            let text = Some(reader.text(split.field, symbol).clone());
+            match split.role {
+                Role::Partition => key.partition = text,
+                Role::Over => key.over = text,
+                Role::By => key.by = text,
+            }
         }
+        key
     }
 
     /// The slot of a series; `None` when the key has other fields than the group.
@@ -113,53 +163,53 @@ impl Entities {
         reader: &mut Reader,
         epoch: u64,
     ) -> Option<Slot> {
-        match (self, key.partition.as_deref(), key.by.as_deref()) {
-            (Entities::One, None, None) => Some(0),
-            (Entities::Partition(field), Some(text), None) => {
-                Some(reader.intern(*field, text, epoch))
-            }
-            (Entities::By { by, .. }, None, Some(text)) => Some(reader.intern(*by, text, epoch)),
-            (
-                Entities::Both {
-                    partition,
-                    by,
-                    pairs,
-                    ..
-                },
-                Some(p),
-                Some(b),
-            ) => {
-                let symbols = (
-                    reader.intern(*partition, p, epoch),
-                    reader.intern(*by, b, epoch),
-                );
+        let fields = [&key.partition, &key.over, &key.by];
+        if fields.into_iter().flatten().count() != self.splits().len() {
+            return None;
+        }
+        let mut symbol = |split: &Split| Some(reader.intern(split.field, split.text(key)?, epoch));
+        match self {
+            Entities::None => Some(0),
+            Entities::One(split) => symbol(split),
+            Entities::Two([a, b], pairs) => {
+                let symbols = (symbol(a)?, symbol(b)?);
                 Some(pairs.intern(symbols, epoch))
             }
-            _ => None,
+            Entities::Three([a, b, c], pairs, triples) => {
+                let symbols = (symbol(a)?, symbol(b)?);
+                let last = symbol(c)?;
+                Some(triples.intern((pairs.intern(symbols, epoch), last), epoch))
+            }
         }
     }
 
     /// How many pairs are known (symbols are counted by the reader).
     pub(crate) fn len(&self) -> usize {
         match self {
-            Entities::Both { pairs, .. } => pairs.table.len(),
-            _ => 0,
+            Entities::None | Entities::One(_) => 0,
+            Entities::Two(_, pairs) => pairs.table.len(),
+            Entities::Three(_, pairs, triples) => pairs.table.len() + triples.table.len(),
         }
     }
 
-    /// Forgets what was last used before epoch `horizon`. A pair is never used later than its symbols, so it goes no later than they do.
+    /// Forgets what was last used before epoch `horizon`. A pair is never used later than its halves, so it goes no later than they do.
     pub(crate) fn forget_before(&mut self, horizon: u64) {
-        if let Entities::Both { pairs, .. } = self {
-            pairs.forget_before(horizon);
+        match self {
+            Entities::None | Entities::One(_) => {}
+            Entities::Two(_, pairs) => pairs.forget_before(horizon),
+            Entities::Three(_, pairs, triples) => {
+                triples.forget_before(horizon);
+                pairs.forget_before(horizon);
+            }
         }
     }
 
-    fn fields(&self) -> (Option<FieldId>, Option<FieldId>) {
+    fn splits(&self) -> &[Split] {
         match self {
-            Entities::One => (None, None),
-            Entities::Partition(partition) => (Some(*partition), None),
-            Entities::By { by, .. } => (None, Some(*by)),
-            Entities::Both { partition, by, .. } => (Some(*partition), Some(*by)),
+            Entities::None => &[],
+            Entities::One(split) => std::slice::from_ref(split),
+            Entities::Two(splits, _) => splits,
+            Entities::Three(splits, ..) => splits,
         }
     }
 }
@@ -173,13 +223,33 @@ pub(crate) struct Pairs {
 }
 
 struct Pair {
-    /// Partition, by.
+    /// Two symbols; or a pair's slot and a symbol.
     symbols: (Symbol, Symbol),
     /// The epoch of its last use; `None` while the slot is free.
     last_used: Option<u64>,
 }
 
 impl Pairs {
+    /// The halves of a slot in use.
+    fn symbols(&self, slot: Slot) -> (Symbol, Symbol) {
+        self.entries[slot as usize].symbols
+    }
+
+    /// By slot: its place among those in use, ordered by `rank` of its halves.
+    fn ranks(&self, rank: impl Fn(Symbol, Symbol) -> u64) -> Vec<u32> {
+        let used = (0..self.entries.len() as Slot).zip(&self.entries);
+        let mut order: Vec<(u64, Slot)> = used
+            .filter(|(_, pair)| pair.last_used.is_some())
+            .map(|(slot, pair)| (rank(pair.symbols.0, pair.symbols.1), slot))
+            .collect();
+        order.sort_unstable();
+        let mut places = vec![0; self.entries.len()];
+        for (place, (_, slot)) in (0..).zip(order) {
+            places[slot as usize] = place;
+        }
+        places
+    }
+
     fn intern(&mut self, symbols: (Symbol, Symbol), epoch: u64) -> Slot {
         let entries = &self.entries;
         let hash = mix(symbols.0, symbols.1);

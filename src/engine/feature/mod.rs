@@ -17,7 +17,7 @@ pub(crate) use reading::Reader;
 pub(crate) use series::merge_sorted;
 pub use series::{Row, SeriesBucket, SeriesKey, Share};
 
-use crate::config::{Family, FieldId, Job};
+use crate::config::{Detector, Family, FieldId, Job};
 use serde::{Deserialize, Serialize};
 
 /// The statistic of a feature.
@@ -36,10 +36,12 @@ pub enum Statistic {
 
 impl Statistic {
     /// The statistics of a function, one a feature. None for the families whose analysis is not gathered here
-    /// (`info_content`, `rare`, `time_of_day`, ...): the configuration refuses them by name.
+    /// (`info_content`, `time_of_day`, ...): the configuration refuses them by name.
     pub fn of(family: Family) -> &'static [Statistic] {
         match family {
-            Family::Count | Family::NonZeroCount => &[Statistic::Count],
+            Family::Count | Family::NonZeroCount | Family::Rare | Family::FreqRare => {
+                &[Statistic::Count]
+            }
             Family::DistinctCount => &[Statistic::Distinct],
             Family::Metric => &[Statistic::Mean, Statistic::Min, Statistic::Max],
             Family::Mean => &[Statistic::Mean],
@@ -48,12 +50,7 @@ impl Statistic {
             Family::Max => &[Statistic::Max],
             Family::Sum | Family::NonNullSum => &[Statistic::Sum],
             Family::Varp => &[Statistic::Varp],
-            Family::InfoContent
-            | Family::Rare
-            | Family::FreqRare
-            | Family::TimeOfDay
-            | Family::TimeOfWeek
-            | Family::LatLong => &[],
+            Family::InfoContent | Family::TimeOfDay | Family::TimeOfWeek | Family::LatLong => &[],
         }
     }
 }
@@ -69,25 +66,55 @@ pub struct FeatureSpec {
     pub field: Option<FieldId>,
 }
 
+/// What the values of a group are held against.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Analysis {
+    /// Each series against its own past.
+    Individual,
+    /// Each by value against how often the by values of its partition are there.
+    Rare,
+    /// Each member of a population against the other members.
+    Population,
+    /// Each by value against how many members of the population have it.
+    RareInPopulation,
+}
+
+impl Analysis {
+    /// The analysis that a detector asks for.
+    pub fn of(detector: &Detector) -> Analysis {
+        let is_rare = matches!(detector.function.family, Family::Rare | Family::FreqRare);
+        match (is_rare, detector.over) {
+            (false, None) => Analysis::Individual,
+            (true, None) => Analysis::Rare,
+            (false, Some(_)) => Analysis::Population,
+            (true, Some(_)) => Analysis::RareInPopulation,
+        }
+    }
+}
+
 /// Detectors that split their events the same way share look-ups and series keys.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Group {
+    /// What its values are held against.
+    pub analysis: Analysis,
     /// `by_field_name`.
     pub by: Option<FieldId>,
+    /// `over_field_name`.
+    pub over: Option<FieldId>,
     /// `partition_field_name`.
     pub partition: Option<FieldId>,
-    /// Whether a missing by value is the value `""`.
+    /// Whether a missing by or over value is the value `""`.
     pub use_null: bool,
     /// Features, in detector order.
     pub features: Vec<FeatureSpec>,
-    /// Influencers (indexes into [`Job::influencers`]) whose shares are gathered: those that are not by or partition field here.
+    /// Influencers (indexes into [`Job::influencers`]) whose shares are gathered: those that are not by, over or partition field here.
     pub shared_influencers: Vec<u16>,
 }
 
 /// How a job's detectors share series.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Layout {
-    /// In order of first use by a detector.
+    /// By analysis, then in order of first use by a detector.
     pub groups: Vec<Group>,
 }
 
@@ -96,20 +123,25 @@ impl Layout {
     pub fn of(job: &Job) -> Layout {
         let mut groups: Vec<Group> = Vec::new();
         for detector in &job.detectors {
-            // Without a by field there is nothing that `use_null` could change.
-            let use_null = detector.use_null && detector.by.is_some();
+            // Without a by or over field there is nothing that `use_null` could change.
+            let use_null = detector.use_null && (detector.by.is_some() || detector.over.is_some());
+            let analysis = Analysis::of(detector);
             let same = |group: &Group| {
-                group.by == detector.by
+                group.analysis == analysis
+                    && group.by == detector.by
+                    && group.over == detector.over
                     && group.partition == detector.partition
                     && group.use_null == use_null
             };
             let at = groups.iter().position(same).unwrap_or_else(|| {
                 groups.push(Group {
+                    analysis,
                     by: detector.by,
+                    over: detector.over,
                     partition: detector.partition,
                     use_null,
                     features: Vec::new(),
-                    shared_influencers: shared_influencers(job, detector.by, detector.partition),
+                    shared_influencers: shared_influencers(job, detector),
                 });
                 groups.len() - 1
             });
@@ -122,14 +154,22 @@ impl Layout {
                     field: detector.field.filter(|_| statistic != Statistic::Count),
                 }));
         }
+        groups.sort_by_key(|group| group.analysis);
         Layout { groups }
+    }
+
+    /// How many groups, the first ones, hold each series against its own past.
+    pub fn individual(&self) -> usize {
+        let is_individual = |group: &Group| group.analysis == Analysis::Individual;
+        self.groups.partition_point(is_individual)
     }
 }
 
-fn shared_influencers(job: &Job, by: Option<FieldId>, partition: Option<FieldId>) -> Vec<u16> {
+fn shared_influencers(job: &Job, detector: &Detector) -> Vec<u16> {
+    let splits = [detector.by, detector.over, detector.partition];
     (0u16..)
         .zip(&job.influencers)
-        .filter(|&(_, &field)| Some(field) != by && Some(field) != partition)
+        .filter(|&(_, &field)| !splits.contains(&Some(field)))
         .map(|(influencer, _)| influencer)
         .collect()
 }

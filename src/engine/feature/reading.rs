@@ -89,7 +89,10 @@ impl Reader {
         for group in &layout.groups {
             let shared = group.shared_influencers.iter();
             influencers.extend(shared.map(|&i| (i, job.influencers[usize::from(i)])));
-            for field in group.by.into_iter().chain(group.partition) {
+            for field in [group.by, group.over, group.partition]
+                .into_iter()
+                .flatten()
+            {
                 roles[usize::from(field.0)].symbol = true;
             }
             for feature in &group.features {

@@ -11,10 +11,12 @@ use std::mem;
 use std::sync::Arc;
 
 /// The values that tell one series of a split from another; `None` where the split has no such field.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct SeriesKey {
     /// Value of the partition field (`""` when the event had none).
     pub partition: Option<Arc<str>>,
+    /// Value of the over field: a member of the population.
+    pub over: Option<Arc<str>>,
     /// Value of the by field.
     pub by: Option<Arc<str>>,
 }
@@ -116,6 +118,7 @@ impl Layout {
             group.shared_influencers.contains(&share.influencer) && cells_fit(&share.cells)
         };
         series.key.partition.is_some() == group.partition.is_some()
+            && series.key.over.is_some() == group.over.is_some()
             && series.key.by.is_some() == group.by.is_some()
             && cells_fit(&series.cells)
             && series.shares.iter().all(share_fits)

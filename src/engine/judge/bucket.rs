@@ -7,6 +7,7 @@ use super::rarity::{Rare, Rarity};
 use super::series::{Context, FeatureKind, Finding, Judged, Mode, Series};
 use super::{Judge, PartialBucket, VOLUME_GAIN, measurements};
 use crate::config::{Family, Side};
+use crate::engine::feature::Analysis;
 use crate::engine::wire::{ClosedBucket, SeriesBucket, SeriesKey};
 use crate::time::{BucketStart, EventTime, Finality};
 use std::cmp::Ordering;
@@ -79,7 +80,25 @@ impl Judge {
                 partial.counts.add(&closed.counts);
             }
         }
-        self.judge_series(start, middle, closed, mode, &mut partial);
+        let present = closed.map(|closed| closed.series.as_slice());
+        let individual = self.layout.individual();
+        let is_individual = |series: &SeriesBucket| usize::from(series.group) < individual;
+        let (present, others) = match present {
+            Some(all) => all.split_at(all.partition_point(is_individual)),
+            None => (&[][..], &[][..]),
+        };
+        if individual > 0 {
+            self.judge_series(start, middle, present, mode, &mut partial);
+        }
+        let is_beside = |a: &SeriesBucket, b: &SeriesBucket| {
+            a.group == b.group && a.key.partition == b.key.partition
+        };
+        for partition in others.chunk_by(is_beside) {
+            match self.layout.groups[usize::from(partition[0].group)].analysis {
+                Analysis::Rare => self.judge_rare(partition, start, mode, &mut partial),
+                Analysis::Individual | Analysis::Population | Analysis::RareInPopulation => {}
+            }
+        }
         if learns {
             let pruned = self.prune(start);
             self.count_size(refused_before, pruned);
@@ -98,8 +117,8 @@ impl Judge {
     }
 
     /// Makes room for the series that are seen for the first time; counts those that could not be taken in.
-    fn admit(&mut self, start: BucketStart, closed: &ClosedBucket) {
-        for bucket in strangers(&closed.series, &self.state.series) {
+    fn admit(&mut self, start: BucketStart, present: &[SeriesBucket]) {
+        for bucket in strangers(present, &self.state.series) {
             let size = &mut self.state.size;
             let features = self.kinds[usize::from(bucket.group)].len();
             let bytes = Series::bytes_when_new(features, &bucket.key);
@@ -120,24 +139,19 @@ impl Judge {
         &mut self,
         start: BucketStart,
         middle: EventTime,
-        closed: Option<&ClosedBucket>,
+        present: &[SeriesBucket],
         mode: Mode,
         partial: &mut PartialBucket,
     ) {
-        let rarity = closed.map(|closed| {
-            let wanted = |group| self.judges_rarity(group);
-            Rarity::of(closed, &self.state.series, wanted)
-        });
-        let rare = |bucket: &SeriesBucket, present| rarity.as_ref()?.of_series(bucket, present);
-        if let (Mode::Learn, Some(closed)) = (mode, closed) {
-            self.admit(start, closed);
+        let wanted = |group| self.judges_rarity(group);
+        let rarity = Rarity::of(present, &self.state.series, wanted);
+        let rare = |bucket: &SeriesBucket, present| rarity.of_series(bucket, present);
+        if matches!(mode, Mode::Learn) {
+            self.admit(start, present);
         }
         let mut series_of = std::mem::take(&mut self.state.series);
         let mut entities = std::mem::take(&mut self.state.entities);
-        let mut present = closed
-            .map_or(&[][..], |closed| &closed.series)
-            .iter()
-            .peekable();
+        let mut present = present.iter().peekable();
         let (mut seats, mut desk): (Vec<Seat<'_>>, Desk) = Default::default();
         for (id, series) in &mut series_of {
             let (group, key) = (id.0, &id.1);

@@ -75,6 +75,7 @@ mod tests {
         let layout = Layout::of(&job);
         let key = SeriesKey {
             partition: None,
+            over: None,
             by: Some("value".into()),
         };
         let day_ms = 86_400_000;

@@ -9,6 +9,7 @@
 
 use super::entity::Entity;
 use super::partial::ShardSize;
+use super::rare::{self, Table};
 use super::series::Series;
 use super::{Judge, Layout};
 use crate::config::Job;
@@ -20,7 +21,7 @@ use crate::time::BucketStart;
 use std::sync::Arc;
 
 /// Buckets without an event for which every series is kept, however short it lived.
-const PATIENCE_MIN: i64 = 12;
+pub(super) const PATIENCE_MIN: i64 = 12;
 /// Looking through all series at every bucket would cost as much as judging them.
 const PRUNE_EVERY: i64 = 16;
 
@@ -57,7 +58,9 @@ impl Budget {
             groups.map(|group| group.features.len() as u128).sum()
         };
         let spread = features(|group| group.partition.is_some());
-        let central = features(|group| group.partition.is_none() && group.by.is_some());
+        let central = features(|group| {
+            group.partition.is_none() && (group.by.is_some() || group.over.is_some())
+        });
         let (whole, judges) = (
             u128::from(job.model_memory_limit_bytes),
             u128::from(judges.max(1)),
@@ -133,6 +136,14 @@ impl Judge {
         let window = i64::from(self.job.prune_window_buckets);
         let before = self.state.series.len();
         let size = &mut self.state.size;
+        let when = (start, span);
+        let rare_went = rare::prune(
+            &mut self.state.rare,
+            size,
+            when,
+            self.job.prune_window_buckets,
+            near,
+        );
         let mut stays = |born: BucketStart, last_seen: BucketStart, bytes: u64| {
             let lived = span.buckets_between(born, last_seen) + 1;
             let patience = match near {
@@ -149,22 +160,26 @@ impl Judge {
         series.retain(|_, one| stays(one.born, one.last_seen, one.bytes));
         let entities = &mut self.state.entities;
         entities.retain(|_, one| stays(one.born, one.last_seen, one.bytes));
-        self.state.series.len() < before
+        self.state.series.len() < before || rare_went
     }
 
-    /// The bytes of all series and entities, counted anew.
+    /// The bytes of all series, entities and tables of rare values, counted anew.
     fn recounted(&self) -> u64 {
         let series = self.state.series.iter();
         let entities = self.state.entities.values().map(Entity::count_bytes);
+        let tables = self.state.rare.iter();
+        let tables = tables.map(|(id, table)| table.count_bytes(id));
         series
             .map(|((_, key), one)| one.count_bytes(key))
             .chain(entities)
+            .chain(tables)
             .sum()
     }
 
     /// Ends a bucket's accounts; `refused_before` were the refusals when it began, `pruned` says that series went.
     pub(super) fn count_size(&mut self, refused_before: u64, pruned: bool) {
-        let series = self.state.series.len() as u64;
+        let rare: u64 = self.state.rare.values().map(Table::values).sum();
+        let series = self.state.series.len() as u64 + rare;
         if pruned || self.state.size.series != series {
             self.state.size.series = series;
             self.count_values();
@@ -185,7 +200,9 @@ impl Judge {
                 last = Some((*group, &key.partition));
             }
         }
-        self.state.size.by_values = by_values;
-        self.state.size.partitions = partitions;
+        let tables = &self.state.rare;
+        let rare: u64 = tables.values().map(Table::values).sum();
+        self.state.size.by_values = by_values + rare;
+        self.state.size.partitions = partitions + tables.len() as u64;
     }
 }

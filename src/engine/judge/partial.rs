@@ -104,8 +104,25 @@ pub struct RecordDraft {
     pub first_occurrence: bool,
     /// Median frequency of the by values over this one's, where rarity was judged.
     pub relative_rarity: Option<f64>,
+    /// Of a member of a population: what it is to blame for, the least probable first.
+    pub causes: Vec<CauseDraft>,
     /// Who is to blame: (influencer index, value, influence), by falling influence within an influencer.
     pub influencers: Vec<(u16, Arc<str>, f64)>,
+}
+
+/// One thing that a member of a population is to blame for.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct CauseDraft {
+    /// The attribute: value of the by field.
+    pub by: Option<Arc<str>>,
+    /// Which statistic.
+    pub statistic: Statistic,
+    /// ln p of it alone.
+    pub ln_probability: f64,
+    /// The member's value.
+    pub actual: f64,
+    /// What is usual among the members.
+    pub typical: f64,
 }
 
 impl RecordDraft {

@@ -8,14 +8,14 @@ use super::partial::RecordDraft;
 use super::series::{Finding, LN_RECORD, Series};
 use crate::engine::feature::Statistic;
 use crate::engine::probability::Charge;
-use crate::engine::wire::{ClosedBucket, SeriesBucket, SeriesKey, Share};
+use crate::engine::wire::{SeriesBucket, SeriesKey, Share};
 use std::collections::BTreeMap;
 use std::f64::consts::LN_2;
 use std::sync::Arc;
 
 const PRESENCES_MIN: u64 = 20;
 /// ln 24: from a chance a bucket to a chance a block of 24.
-const LN_BLOCK: f64 = 3.178_053_830_347_946;
+pub(super) const LN_BLOCK: f64 = 3.178_053_830_347_946;
 
 /// As many values of an influencer at most are told to have come with a rare value.
 const COMPANY_MAX: usize = 20;
@@ -44,12 +44,12 @@ pub(super) struct Rare {
 impl Rarity {
     /// Before the bucket is learnt.
     pub(super) fn of(
-        closed: &ClosedBucket,
+        present: &[SeriesBucket],
         series: &BTreeMap<(u16, SeriesKey), Series>,
         wanted: impl Fn(u16) -> bool,
     ) -> Rarity {
         let mut partitions = BTreeMap::new();
-        for bucket in closed.series.iter().filter(|bucket| wanted(bucket.group)) {
+        for bucket in present.iter().filter(|bucket| wanted(bucket.group)) {
             let id = (bucket.group, bucket.key.partition.clone());
             if partitions.contains_key(&id) {
                 continue;
@@ -57,6 +57,7 @@ impl Rarity {
             let first = (
                 bucket.group,
                 SeriesKey {
+                    over: None,
                     partition: bucket.key.partition.clone(),
                     by: None,
                 },
@@ -109,7 +110,8 @@ impl Rarity {
     }
 }
 
-fn company(bucket: &SeriesBucket) -> Vec<(u16, Arc<str>, f64)> {
+/// Who came with a value: influencer values, each wholly to blame (functions.md 2.8, as for `rare`); the busiest first.
+pub(super) fn company(bucket: &SeriesBucket) -> Vec<(u16, Arc<str>, f64)> {
     let events = |share: &Share| share.cells.first().map_or(0, |cell| cell.measurements());
     let by_influencer = bucket.shares.chunk_by(|a, b| a.influencer == b.influencer);
     by_influencer
@@ -179,6 +181,7 @@ impl Rare {
             anomaly: (0, 0.0),
             first_occurrence: self.first,
             relative_rarity: Some(self.relative),
+            causes: Vec::new(),
             influencers,
         };
         Finding {
@@ -204,6 +207,7 @@ mod tests {
         };
         let key = SeriesKey {
             partition: None,
+            over: None,
             by: Some("value".into()),
         };
         let mut finding = rare.alone(0, &key, Vec::new());

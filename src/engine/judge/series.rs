@@ -372,6 +372,7 @@ impl Series {
             anomaly: (verdict.anomaly_buckets, verdict.anomaly_error),
             first_occurrence: false,
             relative_rarity: None,
+            causes: Vec::new(),
             influencers: self.culprits(context, key, bucket, judged),
         }
     }
@@ -461,6 +462,8 @@ impl Context<'_> {
         for (index, &field) in self.job.influencers.iter().enumerate() {
             let value = if self.group.by == Some(field) {
                 key.by.as_ref()
+            } else if self.group.over == Some(field) {
+                key.over.as_ref()
             } else if self.group.partition == Some(field) {
                 key.partition.as_ref()
             } else {

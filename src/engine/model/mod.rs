@@ -12,6 +12,7 @@ pub mod forecast;
 pub mod member;
 pub mod multi_bucket;
 pub mod novelty;
+pub mod presence;
 pub mod profile;
 pub mod residual;
 mod room;

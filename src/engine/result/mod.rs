@@ -165,10 +165,14 @@ pub struct Record {
     pub field_name: Option<String>,
     pub by_field_name: Option<String>,
     pub by_field_value: Option<String>,
+    pub over_field_name: Option<String>,
+    pub over_field_value: Option<String>,
     pub partition_field_name: Option<String>,
     pub partition_field_value: Option<String>,
     pub typical: Vec<f64>,
     pub actual: Vec<f64>,
+    /// What a member of a population is to blame for, the least probable first. Individual records have none.
+    pub causes: Vec<Cause>,
     pub influencers: Vec<RecordInfluencer>,
     pub explanation: Explanation,
     /// Whether the by value was never seen before.
@@ -180,11 +184,46 @@ pub struct Record {
 }
 
 impl Record {
-    /// Whether a field is the record's by or partition field.
+    /// Whether a field is the record's by, over or partition field.
     pub fn is_split_field(&self, name: &str) -> bool {
-        self.by_field_name.as_deref() == Some(name)
-            || self.partition_field_name.as_deref() == Some(name)
+        [
+            &self.by_field_name,
+            &self.over_field_name,
+            &self.partition_field_name,
+        ]
+        .into_iter()
+        .any(|field| field.as_deref() == Some(name))
     }
+
+    /// Whether it is about a member of a population.
+    pub fn is_of_population(&self) -> bool {
+        self.over_field_name.is_some()
+    }
+}
+
+/// One of a population record's `causes` (results.md 3.5).
+#[derive(Clone, Debug, PartialEq, Serialize)]
+#[allow(missing_docs)] // named and described in results.md 3.5
+pub struct Cause {
+    pub probability: f64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub by_field_name: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub by_field_value: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub over_field_name: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub over_field_value: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub partition_field_name: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub partition_field_value: Option<String>,
+    pub function: &'static str,
+    pub function_description: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub field_name: Option<String>,
+    pub typical: Vec<f64>,
+    pub actual: Vec<f64>,
 }
 
 /// `anomaly_score_explanation` (results.md 3.6); zeros and `false` are left out.

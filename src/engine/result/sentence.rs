@@ -6,6 +6,9 @@ use std::fmt::Write;
 
 /// What happened, to whom, and how far from the usual it is.
 pub fn of_record(record: &Record) -> String {
+    if record.function_description == "rare" {
+        return of_rare(record);
+    }
     let mut text = subject_of(record);
     let (Some(&actual), Some(&typical)) = (record.actual.first(), record.typical.first()) else {
         return text;
@@ -37,6 +40,36 @@ pub fn of_record(record: &Record) -> String {
     }
     if record.history < 24 && !record.first_occurrence {
         let _ = write!(text, "; only {} of history", buckets(record.history));
+    }
+    text.push('.');
+    text
+}
+
+/// "process.name nc of host.name web-1 was never seen before in 672 buckets; with user.name root."
+fn of_rare(record: &Record) -> String {
+    let name = record.by_field_name.as_deref().unwrap_or_default();
+    let value = record.by_field_value.as_deref().unwrap_or_default();
+    let value = if value.is_empty() { "(none)" } else { value };
+    let mut text = format!("{name} {value}{}", entity(record));
+    let known = buckets(record.history);
+    match record.explanation.by_field_relative_rarity {
+        _ if record.first_occurrence => {
+            let _ = write!(text, " was never seen before in {known}");
+        }
+        Some(rarity) => {
+            let _ = write!(
+                text,
+                " is rare: the usual {name} was seen {} times as often in {known}",
+                number((10.0 * rarity).round() / 10.0)
+            );
+        }
+        None => text.push_str(" is rare"),
+    }
+    for one in &record.influencers {
+        if !record.is_split_field(&one.influencer_field_name) {
+            let values = one.influencer_field_values.join(", ");
+            let _ = write!(text, "; with {} {values}", one.influencer_field_name);
+        }
     }
     text.push('.');
     text
@@ -95,6 +128,7 @@ fn entity(record: &Record) -> String {
 fn subject_of(record: &Record) -> String {
     let splits = [
         (&record.by_field_name, &record.by_field_value),
+        (&record.over_field_name, &record.over_field_value),
         (&record.partition_field_name, &record.partition_field_value),
     ];
     let named = splits
@@ -244,10 +278,13 @@ mod tests {
             field_name: None,
             by_field_name: Some("status".to_owned()),
             by_field_value: Some("404".to_owned()),
+            over_field_name: None,
+            over_field_value: None,
             partition_field_name: None,
             partition_field_value: None,
             typical: vec![3.9],
             actual: vec![4.0],
+            causes: Vec::new(),
             influencers: Vec::new(),
             explanation: Explanation {
                 single_bucket_impact: Some(2),

@@ -338,7 +338,9 @@ fn write_record<M: SerializeMap>(map: &mut M, record: &Record) -> Result<(), M::
     map.serialize_entry("probability", &record.probability)?;
     map.serialize_entry("record_score", &record.record_score)?;
     map.serialize_entry("initial_record_score", &record.initial_record_score)?;
-    map.serialize_entry("multi_bucket_impact", &record.multi_bucket_impact)?;
+    if !record.is_of_population() {
+        map.serialize_entry("multi_bucket_impact", &record.multi_bucket_impact)?;
+    }
     map.serialize_entry("function", record.function)?;
     map.serialize_entry("function_description", record.function_description)?;
     if let Some(field) = &record.field_name {
@@ -358,12 +360,25 @@ fn write_record<M: SerializeMap>(map: &mut M, record: &Record) -> Result<(), M::
             ("partition_field_value", &record.partition_field_value),
         ],
     )?;
-    map.serialize_entry("typical", &record.typical)?;
-    map.serialize_entry("actual", &record.actual)?;
+    write_names(
+        map,
+        [
+            ("over_field_name", &record.over_field_name),
+            ("over_field_value", &record.over_field_value),
+        ],
+    )?;
+    if record.is_of_population() {
+        map.serialize_entry("causes", &record.causes)?;
+    } else {
+        map.serialize_entry("typical", &record.typical)?;
+        map.serialize_entry("actual", &record.actual)?;
+    }
     if !record.influencers.is_empty() {
         map.serialize_entry("influencers", &record.influencers)?;
     }
-    map.serialize_entry("anomaly_score_explanation", &record.explanation)?;
+    if !record.is_of_population() {
+        map.serialize_entry("anomaly_score_explanation", &record.explanation)?;
+    }
     map.serialize_entry("description", &record.description)?;
     for (name, values) in copies(record) {
         map.serialize_entry(name, &values)?;
@@ -375,10 +390,14 @@ fn write_record<M: SerializeMap>(map: &mut M, record: &Record) -> Result<(), M::
 fn copies(record: &Record) -> BTreeMap<&str, Vec<&str>> {
     let splits = [
         (&record.by_field_name, &record.by_field_value),
+        (&record.over_field_name, &record.over_field_value),
         (&record.partition_field_name, &record.partition_field_value),
     ];
+    let causes = record.causes.iter();
+    let causes = causes.map(|cause| (&cause.by_field_name, &cause.by_field_value));
     let splits = splits
         .into_iter()
+        .chain(causes)
         .filter_map(|(name, value)| Some((name.as_deref()?, value.as_deref()?)));
     let influencers = record.influencers.iter().flat_map(|one| {
         one.influencer_field_values

@@ -4,11 +4,11 @@ use super::history::Rewritten;
 use super::{Levels, influencers};
 use crate::config::{Family, Function, Job, Side};
 use crate::engine::feature::Statistic;
-use crate::engine::judge::{PlotDraft, RecordDraft, ShardSize};
+use crate::engine::judge::{CauseDraft, PlotDraft, RecordDraft, ShardSize};
 use crate::engine::probability::{Aggregate, Charge};
 use crate::engine::result::{
-    Body, Bucket, BucketInfluencer, Document, DocumentKind, Explanation, Influencer, JobCounts,
-    ModelPlot, ModelSizeStats, Record, RecordInfluencer, id, sentence,
+    Body, Bucket, BucketInfluencer, Cause, Document, DocumentKind, Explanation, Influencer,
+    JobCounts, ModelPlot, ModelSizeStats, Record, RecordInfluencer, id, sentence,
 };
 use crate::engine::score::of_evidence;
 use crate::engine::wire::SeriesKey;
@@ -340,10 +340,13 @@ impl Writer {
             field_name: name(detector.field),
             by_field_name: name(detector.by),
             by_field_value: draft.key.by.as_ref().map(ToString::to_string),
+            over_field_name: name(detector.over),
+            over_field_value: draft.key.over.as_ref().map(ToString::to_string),
             partition_field_name: name(detector.partition),
             partition_field_value: draft.key.partition.as_ref().map(ToString::to_string),
             typical: vec![draft.typical],
             actual: vec![draft.actual],
+            causes: self.causes(draft),
             influencers: self.record_influencers(draft),
             explanation: explanation(draft),
             first_occurrence: draft.first_occurrence,
@@ -358,6 +361,28 @@ impl Writer {
             finality,
             Body::Record(Box::new(document)),
         )
+    }
+
+    fn causes(&self, draft: &RecordDraft) -> Vec<Cause> {
+        let detector = &self.job.detectors[usize::from(draft.detector)];
+        let name = |field: Option<crate::config::FieldId>| {
+            field.map(|field| self.job.field_name(field).to_owned())
+        };
+        let cause = |cause: &CauseDraft| Cause {
+            probability: probability(cause.ln_probability),
+            by_field_name: name(detector.by),
+            by_field_value: cause.by.as_ref().map(ToString::to_string),
+            over_field_name: name(detector.over),
+            over_field_value: draft.key.over.as_ref().map(ToString::to_string),
+            partition_field_name: name(detector.partition),
+            partition_field_value: draft.key.partition.as_ref().map(ToString::to_string),
+            function: detector.function.name(),
+            function_description: description(detector.function, cause.statistic),
+            field_name: name(detector.field),
+            typical: vec![cause.typical],
+            actual: vec![cause.actual],
+        };
+        draft.causes.iter().map(cause).collect()
     }
 
     fn record_influencers(&self, draft: &RecordDraft) -> Vec<RecordInfluencer> {
@@ -460,7 +485,11 @@ fn probability(ln_p: f64) -> f64 {
 }
 
 pub(super) fn series_hash(key: &SeriesKey) -> String {
-    id::entity_hash([key.by.as_deref(), None, key.partition.as_deref()])
+    id::entity_hash([
+        key.by.as_deref(),
+        key.over.as_deref(),
+        key.partition.as_deref(),
+    ])
 }
 
 /// −5 (this bucket alone) to 5 (the last dozen), floored to two decimals (results.md 3.12).

@@ -1,0 +1,189 @@
+//! `rare`: a by value against how often the by values of its partition are there (functions.md 2.3.2).
+//!
+//! One table of presences a partition value; a record for each value in the bucket that is rare. The evidence is the chance that a block of 24
+//! buckets shows so rare a value, as everywhere. Holds: an interim bucket teaches nothing; the bytes of the tables are within the memory limit,
+//! a value that there is no room for is judged, counted as refused, and not remembered.
+
+use super::memory::{map_bytes, text_bytes};
+use super::partial::RecordDraft;
+use super::rarity::{LN_BLOCK, company};
+use super::series::{Context, Mode};
+use super::{Judge, PartialBucket, ShardSize};
+use crate::engine::event::symbols::hash_of;
+use crate::engine::feature::{Group, Statistic};
+use crate::engine::model::presence::{Look, Presence, Presences};
+use crate::engine::probability::Charge;
+use crate::engine::wire::SeriesBucket;
+use crate::time::{BucketSpan, BucketStart, EventTime};
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+/// Group and partition value.
+type TableId = (u16, Option<Arc<str>>);
+/// The tables of all partitions of all groups that look for rare values.
+pub(super) type Tables = BTreeMap<TableId, Table>;
+
+/// What is known of the by values of one partition.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub(super) struct Table {
+    presences: Presences,
+    /// The last bucket with an event.
+    last_seen: BucketStart,
+}
+
+impl Table {
+    /// How many values it holds.
+    pub(super) fn values(&self) -> u64 {
+        self.presences.len() as u64
+    }
+
+    /// Bytes of the values and of the table's place among the others.
+    pub(super) fn count_bytes(&self, id: &TableId) -> u64 {
+        bytes_around(id) + self.values() * value_bytes()
+    }
+
+    /// Forgets values that were not seen for the prune window or, `near` the limit, for longer than they were there; returns the bytes that are free now.
+    fn forget(&mut self, at: BucketStart, span: BucketSpan, window: f64, near: bool) -> u64 {
+        let patience = |weight: f64| match near {
+            true => window.min(weight.max(super::memory::PATIENCE_MIN as f64)),
+            false => window,
+        };
+        self.presences.forget(at, span, patience) as u64 * value_bytes()
+    }
+}
+
+fn bytes_around(id: &TableId) -> u64 {
+    (map_bytes::<TableId, Table>() + text_bytes(&id.1)) as u64
+}
+
+fn value_bytes() -> u64 {
+    map_bytes::<u64, Presence>() as u64
+}
+
+/// Lets go of what was not seen for too long; whether anything went.
+pub(super) fn prune(
+    tables: &mut Tables,
+    size: &mut ShardSize,
+    (at, span): (BucketStart, BucketSpan),
+    window: u32,
+    near: bool,
+) -> bool {
+    let before = size.model_bytes;
+    tables.retain(|id, table| {
+        size.model_bytes -= table.forget(at, span, f64::from(window), near);
+        let away = span.buckets_between(table.last_seen, at) > i64::from(window);
+        if away {
+            size.model_bytes -= table.count_bytes(id);
+        }
+        !away
+    });
+    size.model_bytes < before
+}
+
+impl Judge {
+    /// Judges the by values of one partition that are in the bucket, then remembers them.
+    pub(super) fn judge_rare(
+        &mut self,
+        present: &[SeriesBucket],
+        start: BucketStart,
+        mode: Mode,
+        partial: &mut PartialBucket,
+    ) {
+        let Some(first) = present.first() else { return };
+        let id = (first.group, first.key.partition.clone());
+        let text = |series: &SeriesBucket| hash_of(series.key.by.as_deref().unwrap_or_default());
+        let values: Vec<u64> = present.iter().map(text).collect();
+        let span = self.job.bucket_span;
+        let mut most = Charge::default();
+        if let Some(table) = self.state.rare.get(&id) {
+            let looks = table.presences.judge(&values, start, span);
+            let history = table.presences.buckets(start, span) as u32;
+            let group = &self.layout.groups[usize::from(id.0)];
+            let told = present.iter().zip(looks);
+            for (series, look) in told.filter_map(|(series, look)| Some((series, look?))) {
+                most = most.or(charge(&look));
+                self.tell_rare(group, series, &look, history, partial);
+            }
+        }
+        partial.judged.add(most);
+        if matches!(mode, Mode::Learn) {
+            self.learn_rare(id, &values, start);
+        }
+    }
+
+    fn tell_rare(
+        &self,
+        group: &Group,
+        series: &SeriesBucket,
+        look: &Look,
+        history: u32,
+        partial: &mut PartialBucket,
+    ) {
+        let context = Context {
+            job: &self.job,
+            group,
+            kinds: &[],
+            middle: EventTime(0),
+            tell_all: true,
+        };
+        let mut influencers = context.split_culprits(&series.key);
+        influencers.extend(company(series));
+        influencers.sort_by_key(|one| one.0);
+        for spec in &group.features {
+            partial.records.push(RecordDraft {
+                detector: spec.detector,
+                key: series.key.clone(),
+                statistic: Statistic::Count,
+                actual: 1.0,
+                typical: look.ln_probability.exp(),
+                bounds: (0.0, 0.0),
+                alone: charge(look),
+                together: None,
+                ln_single: look.ln_probability,
+                ln_multi: None,
+                history,
+                incomplete: false,
+                anomaly: (0, 0.0),
+                first_occurrence: look.first,
+                relative_rarity: Some(look.relative),
+                causes: Vec::new(),
+                influencers: influencers.clone(),
+            });
+        }
+    }
+
+    fn learn_rare(&mut self, id: TableId, values: &[u64], start: BucketStart) {
+        let (span, budget) = (self.job.bucket_span, self.budget);
+        let size = &mut self.state.size;
+        if !self.state.rare.contains_key(&id) {
+            let bytes = bytes_around(&id);
+            if !budget.admits(size, bytes) {
+                size.refused_series += 1;
+                return;
+            }
+            size.model_bytes += bytes;
+        }
+        let table = self.state.rare.entry(id).or_insert_with(|| Table {
+            presences: Presences::new(start),
+            last_seen: start,
+        });
+        table.last_seen = start;
+        table.presences.learn(values, start, span, || {
+            let admitted = budget.admits(size, value_bytes());
+            match admitted {
+                true => size.model_bytes += value_bytes(),
+                false => size.refused_series += 1,
+            }
+            admitted
+        });
+    }
+}
+
+/// What is held against so rare a value.
+fn charge(look: &Look) -> Charge {
+    Charge {
+        ln_probability: look.ln_probability,
+        evidence: (-look.ln_probability - LN_BLOCK).max(0.0),
+    }
+}
