@@ -187,7 +187,7 @@ impl Family {
     pub fn is_built(self) -> bool {
         !matches!(
             self,
-            F::InfoContent | F::FreqRare | F::TimeOfDay | F::TimeOfWeek | F::LatLong
+            F::InfoContent | F::TimeOfDay | F::TimeOfWeek | F::LatLong
         )
     }
 

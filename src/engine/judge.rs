@@ -7,9 +7,11 @@
 mod blame;
 mod bucket;
 mod cost;
+mod customs;
 mod entity;
 mod memory;
 mod partial;
+mod population;
 mod rare;
 mod rarity;
 mod series;
@@ -28,8 +30,10 @@ use super::snapshot::{Door, RestoreError, Snapshot};
 use super::wire::{ClosedBucket, InputId, SeriesKey};
 use crate::config::Job;
 use crate::time::{BucketStart, Finality};
+use customs::AllCustoms;
 use entity::Entities;
 use memory::Budget;
+use population::Populations;
 use rare::Tables;
 use serde::{Deserialize, Serialize};
 use series::{FeatureKind, Mode, Series};
@@ -94,6 +98,8 @@ struct State {
     series: BTreeMap<(u16, SeriesKey), Series>,
     entities: Entities,
     rare: Tables,
+    populations: Populations,
+    customs: AllCustoms,
     /// The next bucket to judge.
     next: Option<BucketStart>,
     /// The watermark said last.
@@ -132,6 +138,8 @@ impl Judge {
             series: BTreeMap::new(),
             entities: Entities::new(),
             rare: Tables::new(),
+            populations: Populations::new(),
+            customs: AllCustoms::new(),
             next: None,
             said: None,
             buckets: 0,

@@ -1,6 +1,6 @@
 //! State: a snapshot at any point is the state, to the byte, and interim results leave no trace.
 
-use super::support::{difference, events, fused, job, line, results};
+use super::support::{JOBS, difference, events, fused, job, line, results};
 use proptest::prelude::*;
 use std::collections::BTreeMap;
 use tidewatch::engine::gatherer::Input;
@@ -11,7 +11,7 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 32, ..ProptestConfig::default() })]
 
     #[test]
-    fn what_follows_a_restore_is_what_would_have_followed_without(number in 0usize..6, events in events(), cuts in prop::collection::vec(0usize..200, 1..4)) {
+    fn what_follows_a_restore_is_what_would_have_followed_without(number in 0..JOBS.len(), events in events(), cuts in prop::collection::vec(0usize..200, 1..4)) {
         let job = job(number);
         let mut pipeline = Pipeline::new(job.clone());
         let mut lines = Vec::new();
@@ -28,7 +28,7 @@ proptest! {
     }
 
     #[test]
-    fn interim_results_change_nothing_and_are_all_replaced_or_taken_back(number in 0usize..6, events in events(), every in 3usize..40) {
+    fn interim_results_change_nothing_and_are_all_replaced_or_taken_back(number in 0..JOBS.len(), events in events(), every in 3usize..40) {
         let job = job(number);
         let mut pipeline = Pipeline::new(job.clone());
         let mut finals = Vec::new();

@@ -48,13 +48,15 @@ impl Happening {
 }
 
 /// Jobs that between them use every built family, side, split and option.
-pub(crate) const JOBS: [&str; 6] = [
+pub(crate) const JOBS: [&str; 8] = [
     r#"{"analysis_config":{"bucket_span":"60s","detectors":[{"function":"count"}],"influencers":["host","user"]}}"#,
     r#"{"analysis_config":{"bucket_span":"60s","detectors":[{"function":"mean","field_name":"value","by_field_name":"host"},{"function":"high_sum","field_name":"value","by_field_name":"host"}],"influencers":["host","user"]}}"#,
     r#"{"analysis_config":{"bucket_span":"60s","detectors":[{"function":"count","by_field_name":"user","partition_field_name":"host"},{"function":"max","field_name":"value","partition_field_name":"host"}],"influencers":["host","user"]},"model_plot_config":{"enabled":true}}"#,
     r#"{"analysis_config":{"bucket_span":"60s","detectors":[{"function":"metric","field_name":"value","partition_field_name":"host"},{"function":"median","field_name":"value","partition_field_name":"host"},{"function":"varp","field_name":"value","partition_field_name":"host"}],"influencers":["user"]}}"#,
     r#"{"analysis_config":{"bucket_span":"60s","detectors":[{"function":"distinct_count","field_name":"user","partition_field_name":"host"},{"function":"low_count","partition_field_name":"host"},{"function":"non_null_sum","field_name":"value","by_field_name":"user","partition_field_name":"host"}],"influencers":["user"]}}"#,
     r#"{"analysis_config":{"bucket_span":"60s","latency":"2m","detectors":[{"function":"non_zero_count","by_field_name":"host","use_null":true,"exclude_frequent":"by"},{"function":"min","field_name":"value"}],"influencers":["host"]}}"#,
+    r#"{"analysis_config":{"bucket_span":"60s","detectors":[{"function":"rare","by_field_name":"user","partition_field_name":"host"},{"function":"high_count","over_field_name":"user","partition_field_name":"host"},{"function":"sum","field_name":"value","by_field_name":"host","over_field_name":"user"},{"function":"count","by_field_name":"user"}],"influencers":["host","user"]}}"#,
+    r#"{"analysis_config":{"bucket_span":"60s","detectors":[{"function":"rare","by_field_name":"host","over_field_name":"user","use_null":true},{"function":"freq_rare","by_field_name":"host","over_field_name":"user"},{"function":"metric","field_name":"value","over_field_name":"user","exclude_frequent":"all"},{"function":"rare","by_field_name":"user"}],"influencers":["host"]}}"#,
 ];
 
 /// Job `number` of [`JOBS`].

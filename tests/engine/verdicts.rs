@@ -1,6 +1,6 @@
 //! What the engine finds in small worlds whose truth is known.
 
-use super::support::{Happening, fused, job, results};
+use super::support::{Happening, JOBS, fused, job, results};
 use proptest::prelude::*;
 use rand_chacha::rand_core::{Rng, SeedableRng};
 use serde_json::Value;
@@ -345,7 +345,7 @@ proptest! {
 
     #[test]
     fn scores_and_probabilities_stay_within_bounds_whatever_the_values(
-        number in 0usize..6,
+        number in 0..JOBS.len(),
         values in prop::collection::vec(prop_oneof![Just(0.0), Just(1.0), any::<f64>().prop_filter("finite", |x| x.is_finite()), -1e3..1e3f64], 5..150),
     ) {
         let events: Vec<Happening> = values.iter().enumerate().map(|(i, &x)| Happening { at_ms: i as i64 * 20_000, host: Some((i % 2) as u8), user: (i % 3) as u8, value: Some(x) }).collect();

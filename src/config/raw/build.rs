@@ -176,12 +176,23 @@ fn fingerprint(job: &Job) -> u64 {
                 detector.function.name(),
                 name(detector.field),
                 name(detector.by),
-                name(detector.over),
                 name(detector.partition),
                 detector.use_null,
                 detector.exclude_frequent_by,
-                detector.exclude_frequent_over,
             ])
+        })
+        .collect();
+    // Beside them, so that jobs without a population keep their number.
+    let populations: Vec<_> = job
+        .detectors
+        .iter()
+        .filter_map(|detector| {
+            let over = job.field_name(detector.over?);
+            Some(json!([
+                detector.index,
+                over,
+                detector.exclude_frequent_over
+            ]))
         })
         .collect();
     let time_format = match &job.time_format {
@@ -190,7 +201,7 @@ fn fingerprint(job: &Job) -> u64 {
         TimeFormat::EpochMillis => json!(["epoch_ms"]),
         TimeFormat::Pattern(pattern) => json!(["pattern", pattern]),
     };
-    let canonical = json!([
+    let mut canonical = json!([
         "tidewatch job 1",
         job.id,
         job.bucket_span.millis(),
@@ -208,5 +219,10 @@ fn fingerprint(job: &Job) -> u64 {
         job.extensions.max_future_skew_ms,
         job.extensions.shards,
     ]);
+    if !populations.is_empty()
+        && let Some(parts) = canonical.as_array_mut()
+    {
+        parts.push(json!(populations));
+    }
     xxh3_64(canonical.to_string().as_bytes())
 }

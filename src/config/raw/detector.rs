@@ -66,7 +66,7 @@ pub(super) fn read(object: Object<'_>) -> Option<RawDetector> {
     check_names(&object, &names);
     if let Some(function) = function {
         check_needs(&object, function, &names);
-        check_built(&object, function, &names);
+        check_built(&object, function);
         rules::check(&object, function, &names);
     } else {
         object.value("custom_rules");
@@ -113,10 +113,6 @@ fn read_exclude_frequent(object: &Object<'_>) -> Option<&'static str> {
         .into_iter()
         .find(|word| written.eq_ignore_ascii_case(word));
     match found {
-        Some(word @ ("all" | "over")) => object.unsupported(
-            "exclude_frequent",
-            format!("{word:?}, which is about populations; \"by\" and \"none\" are built"),
-        ),
         Some(_) => {}
         None => object.wrong(
             "exclude_frequent",
@@ -196,12 +192,9 @@ fn check_needs(object: &Object<'_>, function: Function, names: &Names) {
     }
 }
 
-fn check_built(object: &Object<'_>, function: Function, names: &Names) {
+fn check_built(object: &Object<'_>, function: Function) {
     if !function.family.is_built() {
         object.unsupported("function", format!("function {:?}", function.name()));
-    }
-    if names.over.is_some() {
-        object.unsupported("over_field_name", "population analysis (an over field)");
     }
 }
 

@@ -96,7 +96,13 @@ impl Judge {
         for partition in others.chunk_by(is_beside) {
             match self.layout.groups[usize::from(partition[0].group)].analysis {
                 Analysis::Rare => self.judge_rare(partition, start, mode, &mut partial),
-                Analysis::Individual | Analysis::Population | Analysis::RareInPopulation => {}
+                Analysis::Population => {
+                    self.judge_population(partition, (start, middle), mode, &mut partial);
+                }
+                Analysis::RareInPopulation => {
+                    self.judge_customs(partition, start, mode, &mut partial);
+                }
+                Analysis::Individual => unreachable!("these groups come first"),
             }
         }
         if learns {

@@ -7,11 +7,13 @@
 //! rules that depend on their contents only, so that a restored judge counts the same.
 //! Checked: tests/memory.rs (the allocator's own count, floods, random streams).
 
+use super::customs::{self, Customs};
 use super::entity::Entity;
 use super::partial::ShardSize;
+use super::population::{self, Population};
 use super::rare::{self, Table};
 use super::series::Series;
-use super::{Judge, Layout};
+use super::{Judge, Layout, State};
 use crate::config::Job;
 use crate::engine::feature::Group;
 use crate::engine::model::Room;
@@ -41,6 +43,14 @@ pub(super) fn text_bytes(text: &Option<Arc<str>>) -> usize {
     text.as_ref().map_or(0, |text| {
         (text.len() + COUNTERS).next_multiple_of(align_of::<usize>())
     })
+}
+
+/// How many buckets what was there in so many may be away: the prune window or, `near` the limit, as many as it was there.
+pub(super) fn patience(window: f64, near: bool) -> impl Fn(f64) -> f64 {
+    move |lived| match near {
+        true => window.min(lived.max(PATIENCE_MIN as f64)),
+        false => window,
+    }
 }
 
 /// A shard's part of the job's memory limit.
@@ -137,13 +147,10 @@ impl Judge {
         let before = self.state.series.len();
         let size = &mut self.state.size;
         let when = (start, span);
-        let rare_went = rare::prune(
-            &mut self.state.rare,
-            size,
-            when,
-            self.job.prune_window_buckets,
-            near,
-        );
+        let limits = (self.job.prune_window_buckets, near);
+        let rare_went = rare::prune(&mut self.state.rare, size, when, limits);
+        let members_went = population::prune(&mut self.state.populations, size, when, limits);
+        let customs_went = customs::prune(&mut self.state.customs, size, when, limits);
         let mut stays = |born: BucketStart, last_seen: BucketStart, bytes: u64| {
             let lived = span.buckets_between(born, last_seen) + 1;
             let patience = match near {
@@ -160,7 +167,7 @@ impl Judge {
         series.retain(|_, one| stays(one.born, one.last_seen, one.bytes));
         let entities = &mut self.state.entities;
         entities.retain(|_, one| stays(one.born, one.last_seen, one.bytes));
-        self.state.series.len() < before || rare_went
+        self.state.series.len() < before || rare_went || members_went || customs_went
     }
 
     /// The bytes of all series, entities and tables of rare values, counted anew.
@@ -169,17 +176,29 @@ impl Judge {
         let entities = self.state.entities.values().map(Entity::count_bytes);
         let tables = self.state.rare.iter();
         let tables = tables.map(|(id, table)| table.count_bytes(id));
+        let populations = self.state.populations.iter();
+        let populations = populations.map(|(id, population)| population.count_bytes(id));
+        let customs = self.state.customs.iter();
+        let customs = customs.map(|(id, one)| one.count_bytes(id));
         series
             .map(|((_, key), one)| one.count_bytes(key))
             .chain(entities)
             .chain(tables)
+            .chain(populations)
+            .chain(customs)
             .sum()
     }
 
     /// Ends a bucket's accounts; `refused_before` were the refusals when it began, `pruned` says that series went.
     pub(super) fn count_size(&mut self, refused_before: u64, pruned: bool) {
-        let rare: u64 = self.state.rare.values().map(Table::values).sum();
-        let series = self.state.series.len() as u64 + rare;
+        let rare = self.state.rare.values().map(Table::values);
+        let crowds = self.state.populations.values().map(Population::attributes);
+        let customs = self.state.customs.values().map(Customs::attributes);
+        let others: u64 = rare.chain(crowds).chain(customs).sum();
+        let series = self.state.series.len() as u64 + others;
+        let members = self.state.populations.values().map(Population::members);
+        let members = members.chain(self.state.customs.values().map(Customs::members));
+        self.state.size.over_values = members.sum();
         if pruned || self.state.size.series != series {
             self.state.size.series = series;
             self.count_values();
@@ -200,9 +219,17 @@ impl Judge {
                 last = Some((*group, &key.partition));
             }
         }
-        let tables = &self.state.rare;
-        let rare: u64 = tables.values().map(Table::values).sum();
-        self.state.size.by_values = by_values + rare;
-        self.state.size.partitions = partitions + tables.len() as u64;
+        let State {
+            rare,
+            populations,
+            customs,
+            size,
+            ..
+        } = &mut self.state;
+        let named = rare.values().map(Table::values);
+        let named = named.chain(populations.values().map(Population::named_attributes));
+        let named = named.chain(customs.values().map(Customs::attributes));
+        size.by_values = by_values + named.sum::<u64>();
+        size.partitions = partitions + (rare.len() + populations.len() + customs.len()) as u64;
     }
 }

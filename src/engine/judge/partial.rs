@@ -52,6 +52,8 @@ pub struct ShardSize {
     pub series: u64,
     /// By values over all splits.
     pub by_values: u64,
+    /// Members of all populations.
+    pub over_values: u64,
     /// Partition values over all splits (1 for a split without a partition field).
     pub partitions: u64,
     /// Buckets in which something was refused for want of memory.

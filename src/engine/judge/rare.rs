@@ -4,7 +4,7 @@
 //! buckets shows so rare a value, as everywhere. Holds: an interim bucket teaches nothing; the bytes of the tables are within the memory limit,
 //! a value that there is no room for is judged, counted as refused, and not remembered.
 
-use super::memory::{map_bytes, text_bytes};
+use super::memory::{map_bytes, patience, text_bytes};
 use super::partial::RecordDraft;
 use super::rarity::{LN_BLOCK, company};
 use super::series::{Context, Mode};
@@ -45,11 +45,7 @@ impl Table {
 
     /// Forgets values that were not seen for the prune window or, `near` the limit, for longer than they were there; returns the bytes that are free now.
     fn forget(&mut self, at: BucketStart, span: BucketSpan, window: f64, near: bool) -> u64 {
-        let patience = |weight: f64| match near {
-            true => window.min(weight.max(super::memory::PATIENCE_MIN as f64)),
-            false => window,
-        };
-        self.presences.forget(at, span, patience) as u64 * value_bytes()
+        self.presences.forget(at, span, patience(window, near)) as u64 * value_bytes()
     }
 }
 
@@ -66,8 +62,7 @@ pub(super) fn prune(
     tables: &mut Tables,
     size: &mut ShardSize,
     (at, span): (BucketStart, BucketSpan),
-    window: u32,
-    near: bool,
+    (window, near): (u32, bool),
 ) -> bool {
     let before = size.model_bytes;
     tables.retain(|id, table| {

@@ -102,7 +102,7 @@ impl FeatureKind {
     }
 
     /// The sample that a bucket gives; `None` when it gives none.
-    fn sample(&self, at: EventTime, cell: Option<&Accumulator>) -> Option<Sample> {
+    pub(super) fn sample(&self, at: EventTime, cell: Option<&Accumulator>) -> Option<Sample> {
         let measurements = cell.map_or(0, Accumulator::measurements);
         if self.statistic == Statistic::Varp && measurements < VARIANCE_MEASUREMENTS_MIN {
             return None;

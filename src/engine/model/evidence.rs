@@ -64,6 +64,13 @@ impl SymLog {
     }
 }
 
+impl SymLog {
+    /// The value at a place on the scale: the reverse.
+    pub fn value_of(self, y: f64) -> f64 {
+        (self.unit * y.abs().exp_m1()).min(f64::MAX).copysign(y)
+    }
+}
+
 /// What is claimed against a value.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Claim {

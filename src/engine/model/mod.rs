@@ -7,6 +7,7 @@
 pub mod alarm;
 pub mod calibration;
 pub mod change;
+pub mod crowd;
 pub mod evidence;
 pub mod forecast;
 pub mod member;

@@ -94,6 +94,33 @@ impl Presences {
         self.buckets / self.gain(at, span)
     }
 
+    /// Presences of all values, as they count now.
+    pub fn presences(&self, at: BucketStart, span: BucketSpan) -> f64 {
+        self.total / self.gain(at, span)
+    }
+
+    /// Values present in a bucket, as a rule; 0 while there was none.
+    pub fn a_bucket(&self) -> f64 {
+        if self.buckets > 0.0 {
+            self.total / self.buckets
+        } else {
+            0.0
+        }
+    }
+
+    /// In what share of the buckets a value was present, 0..=1.
+    pub fn share(&self, value: u64) -> f64 {
+        let weight = self
+            .values
+            .get(&value)
+            .map_or(0.0, |one| f64::from(one.weight));
+        if self.buckets > 0.0 {
+            weight / self.buckets
+        } else {
+            0.0
+        }
+    }
+
     /// What a presence in the bucket at `at` weighs.
     fn gain(&self, at: BucketStart, span: BucketSpan) -> f64 {
         let age_ms = (at.millis() - self.origin.millis()) as f64;
@@ -103,13 +130,23 @@ impl Presences {
 
     /// How unlikely each of the values is that are present in the bucket at `at`; `None` of those that are common.
     pub fn judge(&self, present: &[u64], at: BucketStart, span: BucketSpan) -> Vec<Option<Look>> {
+        self.judge_among(present, self.a_bucket().max(1.0), at, span)
+    }
+
+    /// The same where each has so many chances to show such a value.
+    pub fn judge_among(
+        &self,
+        present: &[u64],
+        looks: f64,
+        at: BucketStart,
+        span: BucketSpan,
+    ) -> Vec<Option<Look>> {
         let gain = self.gain(at, span);
         let (total, known) = (self.total / gain, self.values.len() as f64);
         if total < PRESENCES_MIN {
             return vec![None; present.len()];
         }
         let whole = total + known + 1.0;
-        let looks = (self.total / self.buckets).max(1.0);
         let in_bucket = |p: f64| -(looks * (-p.min(1.0)).ln_1p()).exp_m1();
         let weight = |value: &u64| self.values.get(value).map(|one| f64::from(one.weight));
         let weights: Vec<Option<f64>> = present.iter().map(weight).collect();
@@ -185,7 +222,7 @@ impl Presences {
         f64::from(*median) / gain
     }
 
-    /// Takes in the values present in the bucket at `at`, each once; new ones only if `admit` has room for one.
+    /// Takes in the values present in the bucket at `at`, each as often as it is to count; new ones only if `admit` has room for one.
     pub fn learn(
         &mut self,
         present: &[u64],

@@ -40,6 +40,11 @@ impl Room {
         }
     }
 
+    /// Bytes left.
+    pub fn left(&self) -> u64 {
+        self.left
+    }
+
     /// Whether any request was refused.
     pub fn has_refused(&self) -> bool {
         self.refused

@@ -6,6 +6,9 @@ use std::fmt::Write;
 
 /// What happened, to whom, and how far from the usual it is.
 pub fn of_record(record: &Record) -> String {
+    if record.is_of_population() {
+        return of_member(record);
+    }
     if record.function_description == "rare" {
         return of_rare(record);
     }
@@ -26,18 +29,7 @@ pub fn of_record(record: &Record) -> String {
             entity(record)
         );
     }
-    if let Some(blame) = record
-        .influencers
-        .iter()
-        .find(|one| !record.is_split_field(&one.influencer_field_name))
-    {
-        let _ = write!(
-            text,
-            "; mostly {} {}",
-            blame.influencer_field_name,
-            blame.influencer_field_values.join(", ")
-        );
-    }
+    with_whom(record, "mostly", &mut text);
     if record.history < 24 && !record.first_occurrence {
         let _ = write!(text, "; only {} of history", buckets(record.history));
     }
@@ -45,12 +37,71 @@ pub fn of_record(record: &Record) -> String {
     text
 }
 
+/// "source.address 1.2.3.4 is unlike the others: the event count was 900 (usual 12), for status 404 40 (usual 1); mostly url /admin."
+fn of_member(record: &Record) -> String {
+    const CAUSES_TOLD: usize = 3;
+    let over = (&record.over_field_name, &record.over_field_value);
+    let mut text = name_and_value(over).unwrap_or_default();
+    let _ = write!(text, "{} is unlike the others: ", entity(record));
+    let is_rare = matches!(record.function, "rare" | "freq_rare");
+    let what = subject(
+        record.function_description,
+        record.field_name.as_deref(),
+        std::iter::empty(),
+    );
+    if is_rare {
+        text.push_str("few of them have ");
+    } else {
+        let _ = write!(text, "{} was ", lower_first(&what));
+    }
+    for (at, cause) in record.causes.iter().take(CAUSES_TOLD).enumerate() {
+        let separator = if at == 0 { "" } else { ", " };
+        let _ = write!(text, "{separator}");
+        let by = name_and_value((&cause.by_field_name, &cause.by_field_value));
+        let values = cause.actual.first().zip(cause.typical.first());
+        match (is_rare, by, values) {
+            (true, by, _) => text.push_str(&by.unwrap_or_default()),
+            (false, by, Some((&actual, &typical))) => {
+                let _ = write!(text, "{} (usual {})", number(actual), number(typical));
+                if let Some(by) = by {
+                    let _ = write!(text, " for {by}");
+                }
+            }
+            (false, ..) => {}
+        }
+    }
+    let more = record.causes.len().saturating_sub(CAUSES_TOLD);
+    if more > 0 {
+        let _ = write!(text, " and {more} more");
+    }
+    with_whom(record, "mostly", &mut text);
+    if record.history < 24 {
+        let _ = write!(text, "; only {} of history", buckets(record.history));
+    }
+    text.push('.');
+    text
+}
+
+fn name_and_value((name, value): (&Option<String>, &Option<String>)) -> Option<String> {
+    let value = value.as_deref()?;
+    let value = if value.is_empty() { "(none)" } else { value };
+    Some(format!("{} {value}", name.as_deref()?))
+}
+
+/// "; mostly user.name root": the first influencer that is not what the record is of.
+fn with_whom(record: &Record, word: &str, text: &mut String) {
+    let mut others = record.influencers.iter();
+    if let Some(one) = others.find(|one| !record.is_split_field(&one.influencer_field_name)) {
+        let values = one.influencer_field_values.join(", ");
+        let _ = write!(text, "; {word} {} {values}", one.influencer_field_name);
+    }
+}
+
 /// "process.name nc of host.name web-1 was never seen before in 672 buckets; with user.name root."
 fn of_rare(record: &Record) -> String {
     let name = record.by_field_name.as_deref().unwrap_or_default();
-    let value = record.by_field_value.as_deref().unwrap_or_default();
-    let value = if value.is_empty() { "(none)" } else { value };
-    let mut text = format!("{name} {value}{}", entity(record));
+    let subject = name_and_value((&record.by_field_name, &record.by_field_value));
+    let mut text = format!("{}{}", subject.unwrap_or_default(), entity(record));
     let known = buckets(record.history);
     match record.explanation.by_field_relative_rarity {
         _ if record.first_occurrence => {
@@ -65,12 +116,7 @@ fn of_rare(record: &Record) -> String {
         }
         None => text.push_str(" is rare"),
     }
-    for one in &record.influencers {
-        if !record.is_split_field(&one.influencer_field_name) {
-            let values = one.influencer_field_values.join(", ");
-            let _ = write!(text, "; with {} {values}", one.influencer_field_name);
-        }
-    }
+    with_whom(record, "with", &mut text);
     text.push('.');
     text
 }

@@ -452,7 +452,7 @@ impl Writer {
             model_bytes_exceeded: size.model_bytes.saturating_sub(limit),
             model_bytes_memory_limit: limit,
             total_by_field_count: size.by_values,
-            total_over_field_count: 0,
+            total_over_field_count: size.over_values,
             total_partition_field_count: size.partitions,
             bucket_allocation_failures_count: size.allocation_failures,
             refused_series_count: size.refused_series,

@@ -80,6 +80,7 @@ impl Rollup {
                 sum.model_bytes += size.model_bytes;
                 sum.series += size.series;
                 sum.by_values += size.by_values;
+                sum.over_values += size.over_values;
                 sum.partitions += size.partitions;
                 sum.allocation_failures += size.allocation_failures;
                 sum.refused_series += size.refused_series;

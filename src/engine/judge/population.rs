@@ -1,0 +1,597 @@
+//! Members of a population against one another (functions.md 2.4): an over field, and any function that measures.
+//!
+//! A population is all members of one partition value. Each attribute (by value) has a [`Crowd`] for each feature; a member's chance is that of its
+//! attributes together (joint and extreme in equal parts), and a record says which of them it is to blame for (`causes`).
+//!
+//! The evidence against a member is the chance that a block of 24 buckets shows *any* member so far out, as many chances as there are members in a
+//! bucket as a rule; and so few buckets show at the most that another block of them would be the strangest. (Both give or take a nat.) So a population of ten
+//! thousand is no louder than one of ten. A member is told of when less than one bucket in e shows any so far out. When less than one in
+//! thirty does, it hardly teaches what is usual, unless that has been so in every fourth bucket lately: then it is the crowd that has changed.
+//!
+//! Holds: an interim bucket teaches nothing; the bytes of crowds and members are within the memory limit.
+
+use super::memory::{map_bytes, patience, text_bytes};
+use super::partial::{CauseDraft, RecordDraft, TogetherCharge};
+use super::rarity::LN_BLOCK;
+use super::series::{Context, FeatureKind, LN_RECORD, Mode};
+use super::{Judge, PartialBucket, ShardSize};
+use crate::engine::event::symbols::hash_of;
+use crate::engine::influence::{Case, INFLUENCE_MIN};
+use crate::engine::model::crowd::{Crowd, Frame, Shown};
+use crate::engine::model::evidence::BLOCK_BUCKETS;
+use crate::engine::model::presence::{Presence, Presences};
+use crate::engine::probability::{Aggregate, Charge, ln_extreme};
+use crate::engine::wire::{SeriesBucket, SeriesKey};
+use crate::time::{BucketSpan, BucketStart, EventTime};
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+/// Causes of a record at the most (results.md 3.5).
+pub(super) const CAUSES_MAX: usize = 10;
+/// A cause is told when it is no more likely than this, or than the least likely one by a tenth.
+pub(super) const LN_CAUSE: f64 = -2.995_732_273_553_991; // ln 0.05
+pub(super) const LN_TENTH_MORE: f64 = 0.095_310_179_804_324_9; // ln 1.1
+/// A member is told of when a bucket shows any so far out with less than this chance, one in e.
+const LN_TOLD: f64 = -1.0;
+/// What is believed of a member beyond what its like and so few buckets prove.
+const SLACK_NATS: f64 = 1.0;
+/// Suspects teach when so many of the last buckets had one...
+const SUSPICIOUS_SHARE: f64 = 0.25;
+/// ...of some forty.
+const SUSPICION_GAIN: f64 = 0.025;
+/// `exclude_frequent`: in more than this share of the buckets, or of the members.
+const FREQUENT_SHARE: f64 = 0.1;
+/// Values of one influencer told of in one record.
+const CULPRITS_MAX: usize = 20;
+
+/// Group and partition value.
+type PopulationId = (u16, Option<Arc<str>>);
+/// By group and partition value.
+pub(super) type Populations = BTreeMap<PopulationId, Population>;
+/// Feature of the group, and attribute.
+type CrowdId = (u16, Option<Arc<str>>);
+
+/// What is known of one population.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub(super) struct Population {
+    crowds: BTreeMap<CrowdId, Known>,
+    /// In which buckets members were there.
+    members: Presences,
+    /// The share of the last buckets in which somebody was under suspicion.
+    suspicious: f64,
+    last_seen: BucketStart,
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+struct Known {
+    crowd: Crowd,
+    last_seen: BucketStart,
+}
+
+/// One feature of one member's attribute in a bucket.
+struct Look<'b> {
+    series: &'b SeriesBucket,
+    feature: usize,
+    value: f64,
+    /// `None` where the crowd is not known yet.
+    seen: Option<Seen>,
+}
+
+#[derive(Clone, Copy)]
+struct Seen {
+    ln_probability: f64,
+    typical: f64,
+}
+
+/// What it takes to stand out in a population.
+#[derive(Clone, Copy)]
+pub(super) struct Bar {
+    /// ln of the members in a bucket as a rule.
+    ln_members: f64,
+    /// What so few buckets can show at the most: that another block of them would be the strangest, and a nat.
+    nats_max: f64,
+    /// Buckets that the population is known for.
+    pub(super) history: u32,
+}
+
+impl Bar {
+    pub(super) fn of(members: &Presences, at: BucketStart, span: BucketSpan) -> Bar {
+        let history = members.buckets(at, span);
+        Bar {
+            ln_members: members.a_bucket().max(1.0).ln(),
+            nats_max: (history / f64::from(BLOCK_BUCKETS)).ln_1p() + SLACK_NATS,
+            history: history as u32,
+        }
+    }
+
+    /// What is held against a member with this chance.
+    pub(super) fn charge(self, ln_probability: f64) -> Charge {
+        let evidence = SLACK_NATS - ln_probability - self.ln_members - LN_BLOCK;
+        Charge {
+            ln_probability,
+            // Nears the most and keeps the order: who is far beyond it stands above who just reaches it.
+            evidence: self.nats_max * -(-evidence.max(0.0) / self.nats_max).exp_m1(),
+        }
+    }
+
+    /// Whether it is told of.
+    pub(super) fn tells(self, charge: Charge) -> bool {
+        charge.ln_probability + self.ln_members < LN_TOLD
+    }
+
+    /// Whether it teaches little.
+    fn suspects(self, charge: Charge) -> bool {
+        charge.ln_probability + self.ln_members < LN_RECORD
+    }
+}
+
+/// A member whose attributes have been looked at.
+struct Member<'b> {
+    over: &'b Arc<str>,
+    looks: Vec<Look<'b>>,
+    suspect: bool,
+}
+
+impl Population {
+    fn new(at: BucketStart) -> Population {
+        Population {
+            crowds: BTreeMap::new(),
+            members: Presences::new(at),
+            suspicious: 0.0,
+            last_seen: at,
+        }
+    }
+
+    /// How many members are known.
+    pub(super) fn members(&self) -> u64 {
+        self.members.len() as u64
+    }
+
+    /// How many attributes of features.
+    pub(super) fn attributes(&self) -> u64 {
+        self.crowds.len() as u64
+    }
+
+    /// Attributes with a name: by values.
+    pub(super) fn named_attributes(&self) -> u64 {
+        let named = self.crowds.keys().filter(|id| id.0 == 0 && id.1.is_some());
+        named.count() as u64
+    }
+
+    /// Bytes of the members, the crowds, and of the population's place among the others.
+    pub(super) fn count_bytes(&self, id: &PopulationId) -> u64 {
+        let crowds = self.crowds.iter().map(|(id, known)| known.bytes(id));
+        bytes_around(id) + self.members() * member_bytes() + crowds.sum::<u64>()
+    }
+
+    /// Forgets members and attributes that were not seen for long.
+    fn forget(&mut self, at: BucketStart, span: BucketSpan, window: f64, near: bool) {
+        let patience = patience(window, near);
+        self.members.forget(at, span, &patience);
+        self.crowds.retain(|_, known| {
+            let away = span.buckets_between(known.last_seen, at) as f64;
+            away <= patience(known.crowd.count(at, span))
+        });
+    }
+}
+
+impl Known {
+    fn bytes(&self, id: &CrowdId) -> u64 {
+        let around = map_bytes::<CrowdId, Known>() + text_bytes(&id.1);
+        (around + self.crowd.heap_bytes(map_bytes::<i32, f32>())) as u64
+    }
+}
+
+fn bytes_around(id: &PopulationId) -> u64 {
+    (map_bytes::<PopulationId, Population>() + text_bytes(&id.1)) as u64
+}
+
+fn member_bytes() -> u64 {
+    map_bytes::<u64, Presence>() as u64
+}
+
+/// Lets go of what was not seen for too long; whether anything went.
+pub(super) fn prune(
+    populations: &mut Populations,
+    size: &mut ShardSize,
+    (at, span): (BucketStart, BucketSpan),
+    (window, near): (u32, bool),
+) -> bool {
+    let before = size.model_bytes;
+    populations.retain(|id, population| {
+        let bytes = population.count_bytes(id);
+        population.forget(at, span, f64::from(window), near);
+        let away = span.buckets_between(population.last_seen, at) > i64::from(window);
+        let kept = if away { 0 } else { population.count_bytes(id) };
+        size.model_bytes = size.model_bytes - bytes + kept;
+        !away
+    });
+    size.model_bytes < before
+}
+
+impl Judge {
+    /// Judges the members of one population that are in the bucket (sorted by member), then learns from them.
+    pub(super) fn judge_population(
+        &mut self,
+        present: &[SeriesBucket],
+        (start, middle): (BucketStart, EventTime),
+        mode: Mode,
+        partial: &mut PartialBucket,
+    ) {
+        let Some(first) = present.first() else { return };
+        let id = (first.group, first.key.partition.clone());
+        let mut populations = std::mem::take(&mut self.state.populations);
+        let mut members = self.members(present, middle);
+        if let Some(population) = populations.get(&id) {
+            let mut jury = Jury::new(self, population, &members, start, mode);
+            for member in &mut members {
+                jury.judge(member, partial);
+            }
+            jury.charge_all(members.len(), partial);
+        }
+        if matches!(mode, Mode::Learn) {
+            self.learn_population(&mut populations, id, &members, start);
+        }
+        self.state.populations = populations;
+    }
+
+    /// Every value that the members show, looked at by nobody yet.
+    fn members<'b>(&self, present: &'b [SeriesBucket], middle: EventTime) -> Vec<Member<'b>> {
+        let is_same = |a: &SeriesBucket, b: &SeriesBucket| a.key.over == b.key.over;
+        let looks = |series: &'b SeriesBucket| {
+            let kinds = self.kinds[usize::from(series.group)].iter().enumerate();
+            kinds.filter_map(move |(feature, kind)| {
+                let sample = kind.sample(middle, Some(&series.cells[feature]))?;
+                Some(Look {
+                    series,
+                    feature,
+                    value: sample.value,
+                    seen: None,
+                })
+            })
+        };
+        let member = |all: &'b [SeriesBucket]| {
+            Some(Member {
+                over: all[0].key.over.as_ref()?,
+                looks: all.iter().flat_map(looks).collect(),
+                suspect: false,
+            })
+        };
+        present.chunk_by(is_same).filter_map(member).collect()
+    }
+
+    fn learn_population(
+        &mut self,
+        populations: &mut Populations,
+        id: PopulationId,
+        members: &[Member<'_>],
+        start: BucketStart,
+    ) {
+        let (span, budget) = (self.job.bucket_span, self.budget);
+        let size = &mut self.state.size;
+        if !populations.contains_key(&id) {
+            if !budget.admits(size, bytes_around(&id)) {
+                size.refused_series += 1;
+                return;
+            }
+            size.model_bytes += bytes_around(&id);
+        }
+        let population = populations
+            .entry(id)
+            .or_insert_with(|| Population::new(start));
+        population.last_seen = start;
+        let suspects = members.iter().any(|member| member.suspect);
+        population.suspicious += SUSPICION_GAIN * (f64::from(suspects) - population.suspicious);
+        let doubts_them = population.suspicious < SUSPICIOUS_SHARE;
+        let names: Vec<u64> = members.iter().map(|one| hash_of(one.over)).collect();
+        let admit = |size: &mut ShardSize, bytes: u64| {
+            let admitted = budget.admits(size, bytes);
+            match admitted {
+                true => size.model_bytes += bytes,
+                false => size.refused_series += 1,
+            }
+            admitted
+        };
+        population
+            .members
+            .learn(&names, start, span, || admit(size, member_bytes()));
+        for (id, mut shown) in by_attribute(members) {
+            shown.iter_mut().for_each(|one| one.suspect &= doubts_them);
+            if !population.crowds.contains_key(&id) {
+                let new = Known {
+                    crowd: Crowd::new(start),
+                    last_seen: start,
+                };
+                if !admit(size, new.bytes(&id)) {
+                    continue;
+                }
+                population.crowds.insert(id.clone(), new);
+            }
+            let known = population.crowds.get_mut(&id).expect("it is there now");
+            let before = known.bytes(&id);
+            if budget.room(size).left() < crowd_growth(shown.len()) {
+                size.refused_growth += 1;
+                continue;
+            }
+            shown.sort_by(|a, b| a.value.total_cmp(&b.value));
+            known.crowd.learn(&shown, start, span);
+            known.last_seen = start;
+            size.model_bytes = size.model_bytes - before + known.bytes(&id);
+        }
+    }
+}
+
+/// Bytes that a crowd may grow by in a bucket of so many members: a bin each.
+fn crowd_growth(members: usize) -> u64 {
+    (members * map_bytes::<i32, f32>()) as u64 + 1024
+}
+
+/// What was shown, by feature and attribute.
+fn by_attribute(members: &[Member<'_>]) -> BTreeMap<CrowdId, Vec<Shown>> {
+    let mut by_attribute: BTreeMap<CrowdId, Vec<Shown>> = BTreeMap::new();
+    for member in members {
+        for look in &member.looks {
+            let id = (look.feature as u16, look.series.key.by.clone());
+            by_attribute.entry(id).or_default().push(Shown {
+                value: look.value,
+                suspect: member.suspect,
+            });
+        }
+    }
+    by_attribute
+}
+
+/// Judges the members of one population in one bucket.
+struct Jury<'j> {
+    judge: &'j Judge,
+    population: &'j Population,
+    frames: BTreeMap<CrowdId, Frame<'j>>,
+    start: BucketStart,
+    mode: Mode,
+    bar: Bar,
+    /// The most that is held against anyone, by detector.
+    most: BTreeMap<usize, Charge>,
+}
+
+impl<'j> Jury<'j> {
+    fn new(
+        judge: &'j Judge,
+        population: &'j Population,
+        members: &[Member<'_>],
+        start: BucketStart,
+        mode: Mode,
+    ) -> Jury<'j> {
+        let span = judge.job.bucket_span;
+        let mut frames = BTreeMap::new();
+        for (id, shown) in by_attribute(members) {
+            let Some(known) = population.crowds.get(&id) else {
+                continue;
+            };
+            let mut values: Vec<f64> = shown.iter().map(|one| one.value).collect();
+            values.sort_by(f64::total_cmp);
+            frames.extend(
+                known
+                    .crowd
+                    .frame(&values, start, span)
+                    .map(|frame| (id, frame)),
+            );
+        }
+        Jury {
+            judge,
+            population,
+            frames,
+            start,
+            mode,
+            bar: Bar::of(&population.members, start, span),
+            most: BTreeMap::new(),
+        }
+    }
+
+    /// Judges one member, detector by detector; tells of it, and says whether it is under suspicion.
+    fn judge(&mut self, member: &mut Member<'_>, partial: &mut PartialBucket) {
+        for look in &mut member.looks {
+            let kind = &self.kinds(look.series.group)[look.feature];
+            let id = (look.feature as u16, look.series.key.by.clone());
+            look.seen = self.frames.get(&id).map(|frame| Seen {
+                ln_probability: self.ln_probability(frame, kind, look.value),
+                typical: frame.typical(),
+            });
+        }
+        let detectors: Vec<usize> = {
+            let of = |look: &Look<'_>| self.kinds(look.series.group)[look.feature].detector;
+            let mut all: Vec<usize> = member.looks.iter().map(of).collect();
+            all.sort_unstable();
+            all.dedup();
+            all
+        };
+        for detector in detectors {
+            if self.judge.job.detectors[detector].exclude_frequent_over
+                && self.is_frequent(member.over)
+            {
+                continue;
+            }
+            let Some(charge) = self.charge(member, detector) else {
+                continue;
+            };
+            let most = self.most.entry(detector).or_default();
+            *most = most.or(charge);
+            member.suspect |= self.bar.suspects(charge);
+            if self.bar.tells(charge) {
+                partial.records.push(self.record(member, detector, charge));
+            }
+        }
+    }
+
+    /// The population as a whole is one thing that was looked at by each detector: its strangest member among all that were there.
+    fn charge_all(&self, members: usize, partial: &mut PartialBucket) {
+        for charge in self.most.values() {
+            partial.judged.add(Charge {
+                ln_probability: ln_extreme(charge.ln_probability, members as f64),
+                evidence: charge.evidence,
+            });
+        }
+    }
+
+    fn kinds(&self, group: u16) -> &'j [FeatureKind] {
+        &self.judge.kinds[usize::from(group)]
+    }
+
+    fn ln_probability(&self, frame: &Frame<'_>, kind: &FeatureKind, value: f64) -> f64 {
+        use crate::config::Side;
+        let additive = self.judge.job.detectors[kind.detector]
+            .function
+            .family
+            .is_additive();
+        match (self.mode, kind.kind.side) {
+            // What an open bucket lacks may still come.
+            (Mode::Interim(_), Side::Low) if additive => 0.0,
+            (Mode::Interim(_), Side::Both) if additive => frame.ln_probability(value, Side::High),
+            (_, side) => frame.ln_probability(value, side),
+        }
+    }
+
+    /// The looks of one detector that count, the least likely first.
+    fn looks<'m, 'b>(&self, member: &'m Member<'b>, detector: usize) -> Vec<(&'m Look<'b>, Seen)> {
+        let excludes = self.judge.job.detectors[detector].exclude_frequent_by;
+        let counts = |look: &&Look<'_>| {
+            self.kinds(look.series.group)[look.feature].detector == detector
+                && !(excludes && self.is_frequent_attribute(look))
+        };
+        let looks = member.looks.iter().filter(counts);
+        let mut looks: Vec<_> = looks.filter_map(|look| Some((look, look.seen?))).collect();
+        looks.sort_by(|a, b| {
+            a.1.ln_probability
+                .total_cmp(&b.1.ln_probability)
+                .then_with(|| a.0.series.key.cmp(&b.0.series.key))
+        });
+        looks
+    }
+
+    /// What is held against a member by one detector; `None` when nothing was looked at.
+    fn charge(&self, member: &Member<'_>, detector: usize) -> Option<Charge> {
+        let mut together = Aggregate::default();
+        let looks = self.looks(member, detector);
+        for (_, seen) in &looks {
+            together.add(Charge {
+                ln_probability: seen.ln_probability,
+                evidence: 0.0,
+            });
+        }
+        (!looks.is_empty()).then(|| self.bar.charge(together.ln_probability()))
+    }
+
+    fn is_frequent(&self, member: &str) -> bool {
+        let span = self.judge.job.bucket_span;
+        let share = self.population.members.share(hash_of(member));
+        self.population.members.buckets(self.start, span) * FREQUENT_SHARE > 1.0
+            && share > FREQUENT_SHARE
+    }
+
+    fn is_frequent_attribute(&self, look: &Look<'_>) -> bool {
+        let span = self.judge.job.bucket_span;
+        let id = (look.feature as u16, look.series.key.by.clone());
+        let known = self.population.crowds.get(&id);
+        let shown = known.map_or(0.0, |known| known.crowd.count(self.start, span));
+        let members = self.population.members.presences(self.start, span);
+        look.series.key.by.is_some() && shown > FREQUENT_SHARE * members
+    }
+
+    fn record(&self, member: &Member<'_>, detector: usize, charge: Charge) -> RecordDraft {
+        let looks = self.looks(member, detector);
+        let least = looks[0].1.ln_probability;
+        let statistic = |look: &Look<'_>| self.kinds(look.series.group)[look.feature].statistic;
+        // Causes are of one statistic (results.md 3.5).
+        let told = looks.iter().filter(|(look, seen)| {
+            statistic(look) == statistic(looks[0].0)
+                && seen.ln_probability <= (least + LN_TENTH_MORE).max(LN_CAUSE)
+        });
+        let told: Vec<_> = told.take(CAUSES_MAX).collect();
+        let cause = |(look, seen): &&(&Look<'_>, Seen)| CauseDraft {
+            by: look.series.key.by.clone(),
+            statistic: statistic(look),
+            ln_probability: seen.ln_probability,
+            actual: look.value,
+            typical: seen.typical,
+        };
+        let (worst, seen) = looks[0];
+        RecordDraft {
+            detector: detector as u16,
+            key: SeriesKey {
+                by: None,
+                ..worst.series.key.clone()
+            },
+            statistic: statistic(worst),
+            actual: worst.value,
+            typical: seen.typical,
+            bounds: (0.0, 0.0),
+            // What several detectors see of one member is one thing held against it.
+            alone: Charge::default(),
+            together: Some(TogetherCharge {
+                charge,
+                share: 1.0,
+                series: 1,
+            }),
+            ln_single: charge.ln_probability,
+            ln_multi: None,
+            history: self.bar.history,
+            incomplete: false,
+            anomaly: (0, 0.0),
+            first_occurrence: false,
+            relative_rarity: None,
+            causes: told.iter().map(cause).collect(),
+            influencers: self.culprits(&told),
+        }
+    }
+
+    /// Who is to blame: the member, its attributes, and whoever brought what they show.
+    fn culprits(&self, told: &[&(&Look<'_>, Seen)]) -> Vec<(u16, Arc<str>, f64)> {
+        let mut most: BTreeMap<(u16, Arc<str>), f64> = BTreeMap::new();
+        for (look, seen) in told {
+            let kind = &self.kinds(look.series.group)[look.feature];
+            let context = Context {
+                job: &self.judge.job,
+                group: &self.judge.layout.groups[usize::from(look.series.group)],
+                kinds: &[],
+                middle: EventTime(0),
+                tell_all: true,
+            };
+            let split = context.split_culprits(&look.series.key);
+            let id = (look.feature as u16, look.series.key.by.clone());
+            let frame = self.frames.get(&id);
+            let case = Case {
+                whole: &look.series.cells[look.feature],
+                actual: look.value,
+                typical: seen.typical,
+                side: kind.kind.side,
+                ln_whole: seen.ln_probability,
+            };
+            let shares = look.series.shares.iter().map(|share| {
+                let ln_p = |value: f64, _| {
+                    frame.map_or(0.0, |frame| frame.ln_probability(value, kind.kind.side))
+                };
+                let influence = case.influence(&share.cells[look.feature], ln_p);
+                (share.influencer, share.value.clone(), influence)
+            });
+            for (influencer, value, influence) in split.into_iter().chain(shares) {
+                if influence >= INFLUENCE_MIN {
+                    let known = most.entry((influencer, value)).or_default();
+                    *known = known.max(influence);
+                }
+            }
+        }
+        let mut culprits: Vec<_> = most
+            .into_iter()
+            .map(|((influencer, value), influence)| (influencer, value, influence))
+            .collect();
+        culprits.sort_by(|a, b| {
+            a.0.cmp(&b.0)
+                .then(b.2.total_cmp(&a.2))
+                .then_with(|| a.1.cmp(&b.1))
+        });
+        let chunks = culprits.chunk_by(|a, b| a.0 == b.0);
+        chunks
+            .flat_map(|chunk| chunk.iter().take(CULPRITS_MAX).cloned())
+            .collect()
+    }
+}

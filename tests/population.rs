@@ -1,0 +1,113 @@
+//! Populations and rarity over days of a simulated world: who is planted is found, and those who are like the others are left in peace.
+#![allow(missing_docs, unreachable_pub, dead_code)]
+
+#[path = "support/crowds.rs"]
+mod crowds;
+#[path = "support/random.rs"]
+mod random;
+
+use crowds::{Clients, Hosts, find_bots, find_implants, job, run};
+use tidewatch::engine::result::Body;
+
+#[test]
+fn bots_among_a_thousand_clients_are_the_top_influencers_and_nobody_else_is_critical() {
+    let world = Clients {
+        clients: 1000,
+        bots: 5,
+        days: 2,
+        seed: 11,
+    };
+    let found = find_bots(
+        &world,
+        r#"[{"function": "high_count", "over_field_name": "who"},
+            {"function": "high_distinct_count", "field_name": "what", "over_field_name": "who"}]"#,
+    );
+    let bots = world.planted();
+    for name in found.top(5) {
+        assert!(bots.contains(name), "{name} among {:?}", found.top(5));
+    }
+    assert_eq!(found.false_alarms, 0);
+    let bytes = found.model_bytes / found.members;
+    assert!(bytes < 256, "{bytes} bytes a member");
+}
+
+#[test]
+fn a_process_that_a_host_never_ran_is_found_in_its_first_bucket() {
+    let world = Hosts {
+        hosts: 40,
+        planted: 10,
+        days: 8,
+        seed: 5,
+    };
+    let alone = r#"[{"function": "rare", "by_field_name": "what", "partition_field_name": "who"}]"#;
+    let found = find_implants(&world, alone);
+    assert_eq!(found.found.len(), 10, "each has a record in its bucket");
+    let bytes = found.model_bytes / found.values;
+    assert!(bytes < 128, "{bytes} bytes a value");
+}
+
+#[test]
+fn what_one_of_many_members_has_is_a_cause_and_what_all_have_is_not() {
+    let world = Hosts {
+        hosts: 60,
+        planted: 3,
+        days: 4,
+        seed: 9,
+    };
+    for function in ["rare", "freq_rare"] {
+        let detectors = format!(
+            r#"[{{"function": "{function}", "by_field_name": "what", "over_field_name": "who"}}]"#
+        );
+        let mut causes = 0;
+        run(
+            &job(&detectors),
+            |sink| world.tell(sink),
+            |document| {
+                if let Body::Record(record) = document.body {
+                    assert_eq!(record.over_field_name.as_deref(), Some("who"));
+                    assert!(record.by_field_value.is_none() && !record.causes.is_empty());
+                    for cause in &record.causes {
+                        assert!((0.0..=0.05).contains(&cause.probability), "{cause:?}");
+                        causes += u64::from(cause.by_field_value.as_deref() == Some("implant"));
+                        assert!(
+                            !cause
+                                .by_field_value
+                                .as_deref()
+                                .unwrap_or_default()
+                                .starts_with("daemon"),
+                            "{cause:?}"
+                        );
+                    }
+                }
+            },
+        );
+        assert!(causes >= 3, "{function}: {causes} of 3");
+    }
+}
+
+#[test]
+fn a_flood_of_members_and_values_is_kept_within_the_limit_and_counted() {
+    let text = r#"{"job_id": "flood", "analysis_config": {"bucket_span": "15m", "detectors": [
+        {"function": "high_count", "over_field_name": "who"}, {"function": "rare", "by_field_name": "what"},
+        {"function": "rare", "by_field_name": "what", "over_field_name": "who"}]},
+        "analysis_limits": {"model_memory_limit": "1mb"}, "data_description": {"time_field": "time"}}"#;
+    let job = std::sync::Arc::new(tidewatch::config::Job::from_text(text, "flood").expect("a job"));
+    let flood = |sink: &mut dyn FnMut(crowds::Happening)| {
+        for at in 0..60_000i64 {
+            sink(crowds::Happening {
+                at_ms: 1_704_067_200_000 + at * 1_000,
+                who: format!("stranger-{at}"),
+                what: format!("thing-{at}"),
+            });
+        }
+    };
+    let (mut most, mut refused) = (0, 0);
+    run(&job, flood, |document| {
+        if let Body::ModelSizeStats(size) = document.body {
+            most = most.max(size.peak_model_bytes);
+            refused = size.refused_series_count;
+        }
+    });
+    assert!(most <= 1 << 20, "{most} bytes");
+    assert!(refused > 0, "nobody was told that there was no room");
+}
