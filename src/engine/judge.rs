@@ -16,7 +16,7 @@ mod rare;
 mod rarity;
 mod series;
 
-pub use cost::{limit_of_shard, series_bytes};
+pub use cost::{attribute_bytes, limit_of_shard, series_bytes};
 pub use partial::{
     CauseDraft, ChangeDraft, PartialBucket, PlotDraft, RecordDraft, ShardSize, TogetherCharge,
 };

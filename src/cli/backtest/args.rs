@@ -263,7 +263,7 @@ impl Args {
 fn splits(job: &Job) -> BTreeSet<&str> {
     let detectors = job.detectors.iter();
     detectors
-        .flat_map(|detector| [detector.by, detector.partition])
+        .flat_map(|detector| [detector.by, detector.over, detector.partition])
         .flatten()
         .map(|id| job.field_name(id))
         .collect()

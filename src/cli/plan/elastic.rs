@@ -7,6 +7,8 @@ use std::collections::BTreeSet;
 
 const KB: u64 = 1 << 10;
 const MB: u64 = 1 << 20;
+/// A member of a population.
+const MEMBER_BYTES: u64 = 768;
 
 /// A cardinality that is needed and was not given.
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
@@ -30,7 +32,7 @@ pub(super) fn estimate(
     let splits: BTreeSet<FieldId> = job
         .detectors
         .iter()
-        .flat_map(|detector| [detector.by, detector.partition])
+        .flat_map(|detector| [detector.by, detector.over, detector.partition])
         .flatten()
         .collect();
     for &influencer in job.influencers.iter().filter(|one| !splits.contains(one)) {
@@ -63,6 +65,11 @@ fn of_detector(
     if let Some(field) = detector.by {
         let by = known(job, field, "by field", cardinality)?;
         bytes = bytes.saturating_mul((reduced(job, by, partitions) * 2.0 / 3.0).ceil() as u64);
+    }
+    if let Some(field) = detector.over {
+        let members = known(job, field, "over field", cardinality)?;
+        let in_each = reduced(job, members, partitions).ceil() as u64;
+        bytes = bytes.saturating_add(in_each.saturating_mul(MEMBER_BYTES));
     }
     bytes = bytes.saturating_mul(partitions);
     let sets = matches!(family, Family::DistinctCount | Family::InfoContent);

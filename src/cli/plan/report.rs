@@ -81,7 +81,7 @@ impl Plan {
         let split_fields: Vec<FieldId> = layout
             .groups
             .iter()
-            .flat_map(|group| [group.by, group.partition])
+            .flat_map(|group| [group.by, group.over, group.partition])
             .flatten()
             .collect();
         let cardinality = |field: FieldId| {

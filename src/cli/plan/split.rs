@@ -8,7 +8,7 @@ use super::report::{DAY_MS, judges};
 use super::sample::{Sample, Seen, Split};
 use crate::config::{FieldId, Job};
 use crate::engine::feature::{Group, SeriesKey};
-use crate::engine::judge::series_bytes;
+use crate::engine::judge::{attribute_bytes, series_bytes};
 use crate::engine::wire::shard_of;
 use crate::time::BucketStart;
 use serde::Serialize;
@@ -44,6 +44,7 @@ pub(super) struct SeriesBytes {
 pub(super) struct SplitPlan {
     pub(super) detectors: Vec<String>,
     pub(super) by_field_name: Option<String>,
+    pub(super) over_field_name: Option<String>,
     pub(super) partition_field_name: Option<String>,
     pub(super) bytes_a_series: SeriesBytes,
     /// Distinct series after an eighth, a quarter, half and all of the sample.
@@ -51,6 +52,9 @@ pub(super) struct SplitPlan {
     /// Of Heaps' law.
     pub(super) growth_exponent: Option<f64>,
     pub(super) forecast: Vec<Horizon>,
+    /// Beside the series: what the attributes of a population take.
+    #[serde(skip)]
+    attributes_bytes: u64,
     /// Of the series, by shard.
     #[serde(skip)]
     pub(super) shard_shares: Vec<f64>,
@@ -61,6 +65,7 @@ impl SplitPlan {
     pub(super) fn name(&self) -> String {
         let parts = [
             ("by", &self.by_field_name),
+            ("over", &self.over_field_name),
             ("partition", &self.partition_field_name),
         ];
         let parts: Vec<String> = parts
@@ -73,7 +78,8 @@ impl SplitPlan {
         }
     }
 
-    fn of(job: &Job, group: &Group, key: &SeriesKey) -> SplitPlan {
+    /// `attributes`: how many by values there are, over all partitions.
+    fn of(job: &Job, group: &Group, key: &SeriesKey, attributes: u64) -> SplitPlan {
         let name = |field: Option<FieldId>| field.map(|field| job.field_name(field).to_owned());
         let bytes = |lived_ms: i64| series_bytes(job, group, key, lived_ms);
         let mut detectors: Vec<String> = Vec::new();
@@ -86,6 +92,7 @@ impl SplitPlan {
         SplitPlan {
             detectors,
             by_field_name: name(group.by),
+            over_field_name: name(group.over),
             partition_field_name: name(group.partition),
             bytes_a_series: SeriesBytes {
                 cold: bytes(COLD_BUCKETS * job.bucket_span.millis()),
@@ -94,6 +101,7 @@ impl SplitPlan {
             distinct_over_sample: None,
             growth_exponent: None,
             forecast: Vec::new(),
+            attributes_bytes: attributes.saturating_mul(attribute_bytes(group)),
             shard_shares: Vec::new(),
         }
     }
@@ -106,7 +114,8 @@ impl SplitPlan {
         self.forecast.push(Horizon {
             days: HORIZONS_DAYS[at] as f64,
             series,
-            model_bytes: series.map(|series| (series as f64 * each).round() as u64),
+            model_bytes: series
+                .map(|series| self.attributes_bytes + (series as f64 * each).round() as u64),
         });
     }
 }
@@ -123,7 +132,7 @@ pub(super) fn of_sample(job: &Job, group: &Group, split: &Split, sample: &Sample
             }))
             .into()
         }),
-        over: None,
+        over: None, // members are known by a number
         by: group.by.map(|_| {
             "x".repeat(mean_bytes(|key| {
                 key.by.as_ref().map_or(0, |text| text.len())
@@ -131,7 +140,14 @@ pub(super) fn of_sample(job: &Job, group: &Group, split: &Split, sample: &Sample
             .into()
         }),
     };
-    let mut plan = SplitPlan::of(job, group, &key);
+    let mut attributes: Vec<_> = split
+        .series
+        .keys()
+        .map(|key| (&key.partition, &key.by))
+        .collect();
+    attributes.sort_unstable();
+    attributes.dedup();
+    let mut plan = SplitPlan::of(job, group, &key, attributes.len() as u64);
     let length_ms = sample.length_ms();
     let parts = [8, 4, 2, 1].map(|part| split.curve.at(length_ms / part));
     plan.distinct_over_sample = Some(parts);
@@ -192,13 +208,15 @@ pub(super) fn of_cardinalities(
     let by = known(group.by, "by field")?;
     let usual =
         (elastic::reduced(job, by, partitions.max(1)).ceil() as u64).saturating_mul(partitions);
-    let most = by.saturating_mul(partitions);
+    let over = known(group.over, "over field")?;
+    let usual = usual.saturating_mul(over);
+    let most = by.saturating_mul(partitions).saturating_mul(over);
     let series = Range {
-        low: usual.min(by.max(partitions)),
+        low: usual.min(by.max(partitions).max(over)),
         expected: usual,
         high: most.max(usual),
     };
-    let mut plan = SplitPlan::of(job, group, &key);
+    let mut plan = SplitPlan::of(job, group, &key, by.saturating_mul(partitions));
     (0..HORIZONS_DAYS.len()).for_each(|at| plan.add(at, series, 1.0));
     let judges = judges(job);
     let spread = |shard: u16| match group.partition {

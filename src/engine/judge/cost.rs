@@ -3,10 +3,12 @@
 //! Source of every figure: the models themselves, taught noise around a daily rhythm: a plan has to suffice where all series have one, and those that have
 //! none stay smaller. Holds: a function of its arguments; the bytes are counted as the judge counts them.
 
-use super::memory::Budget;
+use super::memory::{Budget, map_bytes};
 use super::series::{FeatureKind, Series};
 use crate::config::Job;
-use crate::engine::feature::{Group, Layout};
+use crate::engine::feature::{Analysis, Group, Layout};
+use crate::engine::model::crowd::Crowd;
+use crate::engine::model::presence::Presence;
 use crate::engine::model::profile::HOUR_MS;
 use crate::engine::model::{Model, Room, Sample, SeriesModel};
 use crate::engine::wire::SeriesKey;
@@ -17,8 +19,16 @@ const VALUES_MAX: i64 = 1000;
 /// Measurements a value.
 const MEASUREMENTS: u64 = 10;
 
-/// Bytes of a series of `group` that has lived for `lived_ms` and had a value in every bucket.
+/// Bytes of a series of `group` that has lived for `lived_ms` and had a value in every bucket. Of a rare value, and of a member of a population, they
+/// are always the same.
 pub fn series_bytes(job: &Job, group: &Group, key: &SeriesKey, lived_ms: i64) -> u64 {
+    let value = map_bytes::<u64, Presence>() as u64;
+    match group.analysis {
+        Analysis::Individual => {}
+        Analysis::Rare | Analysis::Population => return value,
+        // The member, what it has, and that it has it.
+        Analysis::RareInPopulation => return 3 * value,
+    }
     let values = (lived_ms / job.bucket_span.millis()).clamp(1, VALUES_MAX);
     let step_ms = (lived_ms / values).max(job.bucket_span.millis());
     let kinds = FeatureKind::all(job, group);
@@ -49,6 +59,16 @@ pub fn series_bytes(job: &Job, group: &Group, key: &SeriesKey, lived_ms: i64) ->
         model.memory_bytes() as u64
     });
     around + models.sum::<u64>()
+}
+
+/// The most bytes that an attribute of a population takes beside its members: a full histogram a feature.
+pub fn attribute_bytes(group: &Group) -> u64 {
+    match group.analysis {
+        Analysis::Population => {
+            group.features.len() as u64 * Crowd::bytes_max(map_bytes::<i32, f32>())
+        }
+        Analysis::Individual | Analysis::Rare | Analysis::RareInPopulation => 0,
+    }
 }
 
 /// The part of the job's memory limit that a shard has among so many judges, bytes.

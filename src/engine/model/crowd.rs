@@ -131,6 +131,11 @@ impl Crowd {
         }
     }
 
+    /// The most bytes on the heap.
+    pub fn bytes_max(bin_bytes: usize) -> u64 {
+        (BINS_MAX * bin_bytes) as u64
+    }
+
     /// How many values have been seen, as they count in the bucket at `at`.
     pub fn count(&self, at: BucketStart, span: BucketSpan) -> f64 {
         match &self.state {
