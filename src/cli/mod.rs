@@ -37,6 +37,7 @@ Examples:
   tidewatch backtest job.yaml web.ndjson --labels L     what of known incidents a job finds, how fast, at what price
   tidewatch plan job.yaml web.ndjson                    how many series, how much memory
   tidewatch validate job.yaml                           every mistake in a job, with its cure
+  tidewatch validate --config tidewatch.yaml            the same of a service and all its jobs
   tidewatch run --config tidewatch.yaml                 Kafka in, Kafka out
 
 Exit codes: 0 done, 1 failed, 2 wrong usage, 130 interrupted.";
@@ -127,11 +128,14 @@ enum Command {
     /// Write simulated events with known incidents, and the labels beside them.
     #[command(after_help = simulate::EXAMPLES)]
     Simulate(simulate::Args),
-    /// Check job files: every mistake at once, where it is and what would have been right.
+    /// Check job files, or a service's configuration and its jobs: every mistake at once, where it is and what would have been right.
     Validate {
         /// Job files, YAML or JSON.
-        #[arg(required = true, value_name = "JOB")]
+        #[arg(required_unless_present = "config", value_name = "JOB")]
         jobs: Vec<PathBuf>,
+        /// A service's configuration, read as `run` reads it (environment and secret files included), and the jobs it names.
+        #[arg(long, value_name = "FILE")]
+        config: Option<PathBuf>,
     },
 }
 
@@ -188,7 +192,7 @@ fn dispatch(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Plan(args) => plan::run(&args),
         Command::Run { config } => run::run(&config, &cli.common),
         Command::Simulate(args) => simulate::run(&args),
-        Command::Validate { jobs } => validate::run(&jobs),
+        Command::Validate { jobs, config } => validate::run(config.as_deref(), &jobs),
     }
 }
 

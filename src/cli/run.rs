@@ -34,9 +34,7 @@ const LOOK_INTERVAL: Duration = Duration::from_millis(50);
 
 /// Runs the service that `config` describes until it is told to stop.
 pub fn run(config: &Path, common: &Common) -> anyhow::Result<ExitCode> {
-    let environment = std::env::vars_os()
-        .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)));
-    let configuration = Configuration::load(config, environment)?;
+    let configuration = Configuration::load(config, environment())?;
     let level = common
         .log_level
         .as_deref()
@@ -76,8 +74,14 @@ pub fn run(config: &Path, common: &Common) -> anyhow::Result<ExitCode> {
     })
 }
 
+/// The variables that may have the last word on a key.
+pub(super) fn environment() -> impl Iterator<Item = (String, String)> {
+    std::env::vars_os()
+        .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
+}
+
 /// Every job, or every mistake in all of them.
-fn load_jobs(files: &[PathBuf]) -> anyhow::Result<Vec<Arc<Job>>> {
+pub(super) fn load_jobs(files: &[PathBuf]) -> anyhow::Result<Vec<Arc<Job>>> {
     let mut jobs: BTreeMap<String, (Arc<Job>, &Path)> = BTreeMap::new();
     let mut mistakes = Vec::new();
     for file in files {
