@@ -48,7 +48,7 @@
 {{- $files := dict }}
 {{- with .Values.kafka.sasl }}
 {{- if .mechanism }}
-{{- $_ := set $files "sasl.username" (printf "/etc/tidewatch/sasl/%s" .usernameKey) }}
+{{- if not .username }}{{ $_ := set $files "sasl.username" (printf "/etc/tidewatch/sasl/%s" .usernameKey) }}{{ end }}
 {{- $_ := set $files "sasl.password" (printf "/etc/tidewatch/sasl/%s" .passwordKey) }}
 {{- end }}
 {{- end }}

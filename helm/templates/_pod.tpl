@@ -12,6 +12,11 @@
     fieldRef:
       fieldPath: metadata.name
 {{- end }}
+{{- if and .Values.kafka.sasl.mechanism .Values.kafka.sasl.username }}
+# A variable, because KEDA can read one of ours (a value it cannot).
+- name: TIDEWATCH_KAFKA_PROPERTIES_SASL_USERNAME
+  value: {{ .Values.kafka.sasl.username | quote }}
+{{- end }}
 {{- with .Values.extraEnv }}
 {{ toYaml . }}
 {{- end }}
@@ -83,7 +88,7 @@
 {{ include "tidewatch.secretVolume" (dict "name" "client" "secret" .tls.clientSecret "keys" (list .tls.certKey .tls.keyKey)) }}
 {{- end }}
 {{- if .sasl.mechanism }}
-{{ include "tidewatch.secretVolume" (dict "name" "sasl" "secret" .sasl.existingSecret "keys" (list .sasl.usernameKey .sasl.passwordKey)) }}
+{{ include "tidewatch.secretVolume" (dict "name" "sasl" "secret" .sasl.existingSecret "keys" (ternary (list .sasl.passwordKey) (list .sasl.usernameKey .sasl.passwordKey) (not (empty .sasl.username)))) }}
 {{- end }}
 {{- range $property, $from := .secretFiles }}
 {{ include "tidewatch.secretVolume" (dict "name" (printf "secret-%s" ($property | replace "." "-" | replace "_" "-")) "secret" $from.secret "keys" (list $from.key)) }}

@@ -3,13 +3,18 @@
 import copy
 import functools
 import os
+import socket
+import subprocess
 import tempfile
+import time
 import unittest
+import urllib.error
+import urllib.request
 from pathlib import Path
 
 import manifests
 import yaml
-from chart import BINARY, CHART, HERE, NAMESPACE, ci_values, container, expect, least, notes, of_kind, render, run, snapshot, the, workload
+from chart import BINARY, CHART, HERE, NAMESPACE, ci_values, container, expect, least, notes, of_kind, render, run, snapshot, the, tool, workload
 from helm_python.chart import lint
 from helm_python.errors import HelmRenderError, HelmValuesError
 
@@ -23,6 +28,41 @@ def settings_of(documents):
     texts = [document["data"]["tidewatch.yaml"] for document in of_kind(documents, "ConfigMap") if "tidewatch.yaml" in document["data"]]
     (text,) = texts
     return yaml.safe_load(text)
+
+
+# What a cluster would have: job files that the release only refers to.
+FOREIGN_JOBS = {"anomaly-jobs": {"web.yaml": (CHART.parent / "examples/web.yaml").read_text()}}
+
+
+def lay_out(documents, root):
+    """The container's files below `root`; secrets hold their own names."""
+    maps = {document["metadata"]["name"]: document["data"] for document in of_kind(documents, "ConfigMap")} | FOREIGN_JOBS
+    volumes = {volume["name"]: volume for volume in pod_of(documents)["volumes"]}
+    for mount in container(documents)["volumeMounts"]:
+        volume, at = volumes[mount["name"]], root / mount["mountPath"].lstrip("/")
+        if "configMap" in volume:
+            files = maps[volume["configMap"]["name"]]
+        elif "secret" in volume:
+            files = {item["path"]: f"the {item['key']} of {volume['secret']['secretName']}\n" for item in volume["secret"]["items"]}
+        else:
+            continue
+        if mount.get("subPath"):
+            at, files = at.parent, {mount["subPath"]: files[mount["subPath"]]}
+        at.mkdir(parents=True, exist_ok=True)
+        for name, text in files.items():
+            (at / name).write_text(text)
+
+
+def lay_out_config(documents, root):
+    """The same with a configuration that looks for its files below `root`; the container's environment."""
+    lay_out(documents, root)
+    config = root / "etc/tidewatch/tidewatch.yaml"
+    config.write_text(config.read_text().replace("/etc/tidewatch", f"{root}/etc/tidewatch"))
+    variables = {name: value for name, value in os.environ.items() if not name.startswith("TIDEWATCH_")}
+    for variable in container(documents)["env"]:
+        by_name = variable.get("valueFrom", {}).get("fieldRef", {}).get("fieldPath") == "metadata.name"
+        variables[variable["name"]] = "pod-0" if by_name else variable["value"]
+    return variables
 
 
 def with_every_feature(check):
@@ -118,38 +158,9 @@ class EveryFeature(unittest.TestCase):
 class TheBinary(unittest.TestCase):
     """Each ci file's pod laid out in a directory, and the real binary asked to load it as that pod would."""
 
-    # What a cluster would have: job files that the release only refers to.
-    FOREIGN_JOBS = {"anomaly-jobs": {"web.yaml": (CHART.parent / "examples/web.yaml").read_text()}}
-
-    def lay_out(self, documents, root):
-        """The container's files below `root`; secrets hold their own names."""
-        maps = {document["metadata"]["name"]: document["data"] for document in of_kind(documents, "ConfigMap")} | self.FOREIGN_JOBS
-        volumes = {volume["name"]: volume for volume in pod_of(documents)["volumes"]}
-        for mount in container(documents)["volumeMounts"]:
-            volume, at = volumes[mount["name"]], root / mount["mountPath"].lstrip("/")
-            if "configMap" in volume:
-                files = maps[volume["configMap"]["name"]]
-            elif "secret" in volume:
-                files = {item["path"]: f"the {item['key']} of {volume['secret']['secretName']}\n" for item in volume["secret"]["items"]}
-            else:
-                continue
-            if mount.get("subPath"):
-                at, files = at.parent, {mount["subPath"]: files[mount["subPath"]]}
-            at.mkdir(parents=True, exist_ok=True)
-            for name, text in files.items():
-                (at / name).write_text(text)
-
     def validate(self, documents, root):
-        self.lay_out(documents, root)
-        config = root / "etc/tidewatch/tidewatch.yaml"
-        text = config.read_text()
-        config.write_text(text.replace("/etc/tidewatch", f"{root}/etc/tidewatch"))
-        variables = {}
-        for variable in container(documents)["env"]:
-            by_name = variable.get("valueFrom", {}).get("fieldRef", {}).get("fieldPath") == "metadata.name"
-            variables[variable["name"]] = "pod-0" if by_name else variable["value"]
-        clean = {name: value for name, value in os.environ.items() if not name.startswith("TIDEWATCH_")}
-        return run(BINARY, "validate", "--config", str(config), env=clean | variables)
+        variables = lay_out_config(documents, root)
+        return run(BINARY, "validate", "--config", f"{root}/etc/tidewatch/tidewatch.yaml", env=variables)
 
     def test_the_service_starts_with_every_configuration(self):
         for name, values in ci_values().items():
@@ -170,11 +181,62 @@ class TheBinary(unittest.TestCase):
         for name in ["security", "tls", "keda"]:
             with self.subTest(name), tempfile.TemporaryDirectory() as root:
                 documents = render(ci_values()[name])
-                self.lay_out(documents, Path(root))
+                lay_out(documents, Path(root))
                 kafka = settings_of(documents)["kafka"]
                 files = [value for key, value in kafka["properties"].items() if key.endswith(".location")] + list(kafka["secret_files"].values())
+                self.assertGreaterEqual(len(files), 2)
                 for file in files:
                     self.assertTrue((Path(root) / file.lstrip("/")).is_file(), file)
+
+
+class TheService(unittest.TestCase):
+    """The binary with the chart's configuration, without a broker: what is asked of a pod from outside is answered."""
+
+    @classmethod
+    def setUpClass(cls):
+        cls.root = tempfile.TemporaryDirectory()
+        cls.documents = render(least())
+        with socket.socket() as free:
+            free.bind(("127.0.0.1", 0))
+            cls.port = free.getsockname()[1]
+        variables = lay_out_config(cls.documents, Path(cls.root.name)) | {
+            "TIDEWATCH_HTTP_BIND": f"127.0.0.1:{cls.port}",
+            "TIDEWATCH_KAFKA_PROPERTIES_BOOTSTRAP_SERVERS": "127.0.0.1:1",
+        }
+        command = [BINARY, "run", "--config", f"{cls.root.name}/etc/tidewatch/tidewatch.yaml"]
+        cls.process = subprocess.Popen(command, env=variables, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+
+    @classmethod
+    def tearDownClass(cls):
+        cls.process.kill()
+        cls.process.wait()
+        cls.root.cleanup()
+
+    def ask(self, path):
+        """Status and body, as soon as it listens."""
+        for _ in range(600):
+            try:
+                with urllib.request.urlopen(f"http://127.0.0.1:{self.port}{path}") as answer:
+                    return answer.status, answer.read().decode()
+            except urllib.error.HTTPError as error:
+                return error.code, error.read().decode()
+            except urllib.error.URLError:
+                self.assertIsNone(self.process.poll(), "it has ended")
+                time.sleep(0.1)
+        self.fail("it does not listen")
+
+    def test_the_probes_ask_for_what_there_is(self):
+        probes = {name: container(self.documents)[f"{name}Probe"]["httpGet"] for name in ["liveness", "readiness", "startup"]}
+        # Without brokers it lives, so that nobody restarts it, and is not ready.
+        self.assertEqual(self.ask(probes["liveness"]["path"])[0], 200)
+        self.assertEqual(self.ask(probes["startup"]["path"])[0], 200)
+        self.assertEqual(self.ask(probes["readiness"]["path"])[0], 503)
+
+    def test_prometheus_has_nothing_to_remark_on_its_metrics(self):
+        _, metrics = self.ask("/metrics")
+        self.assertIn('tidewatch_bucket_span_seconds{job_id="requests"} 300', metrics)
+        done = subprocess.run([tool("promtool"), "check", "metrics"], input=metrics, capture_output=True, text=True)
+        self.assertEqual((done.returncode, done.stdout + done.stderr), (0, ""))
 
 
 class Refusals(unittest.TestCase):
@@ -261,6 +323,19 @@ class Meaning(unittest.TestCase):
         asked = sorted((trigger["metadata"]["consumerGroup"], trigger["metadata"]["topic"]) for trigger in triggers)
         # The pattern ^edge-.* is no topic; the job that is text has its own id, not its file's name.
         self.assertEqual(asked, [("shop.host-latency", "web-logs"), ("shop.requests", "web-logs")])
+
+    def test_keda_logs_in_as_the_service_does(self):
+        """By Secrets, or by a variable of the container where the Secret holds no user name."""
+        documents = render(ci_values()["keda"])
+        login = the(documents, "TriggerAuthentication")["spec"]
+        self.assertEqual(sorted(entry["parameter"] for entry in login["secretTargetRef"]), ["ca", "password"])
+        (username,) = login["env"]
+        variables = {variable["name"]: variable.get("value") for variable in container(documents)["env"]}
+        self.assertEqual((username["parameter"], variables[username["name"]]), ("username", "tidewatch"))
+        in_secret = ci_values()["tls"] | {"keda": {"enabled": True}}
+        login = the(render(in_secret), "TriggerAuthentication")["spec"]
+        self.assertEqual([(entry["parameter"], entry["key"]) for entry in login["secretTargetRef"]], [("username", "key"), ("password", "secret")])
+        self.assertNotIn("env", login)
 
     def test_numbers_reach_librdkafka_as_numbers(self):
         self.assertEqual(settings_of(render(ci_values()["jobs"]))["kafka"]["properties"]["fetch.max.bytes"], 52428800)

@@ -44,6 +44,11 @@ impl Deployment {
 
     /// Starts an instance.
     pub fn start(&self, name: &str) -> Instance {
+        self.start_with(name, &[])
+    }
+
+    /// Starts an instance that has these environment variables, too.
+    pub fn start_with(&self, name: &str, variables: &[(&str, &str)]) -> Instance {
         let port = TcpListener::bind("127.0.0.1:0")
             .and_then(|listener| listener.local_addr())
             .expect("a free port")
@@ -66,6 +71,7 @@ impl Deployment {
         let process = Command::new(env!("CARGO_BIN_EXE_tidewatch"))
             .args(["run", "--log-level", "tidewatch=debug,warn", "--config"])
             .arg(&file)
+            .envs(variables.iter().copied())
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .stderr(log)

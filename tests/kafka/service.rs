@@ -2,7 +2,7 @@
 //! however often.
 
 use crate::client::{produce, topic};
-use crate::instance::{Deployment, PATIENCE};
+use crate::instance::{Deployment, Instance, PATIENCE};
 use crate::random::Random;
 use crate::world::{Kind, Spread, Word, close, events, expected, job, publish, sentinel};
 use std::time::{Duration, Instant};
@@ -292,8 +292,84 @@ fn the_probes_and_metrics_of_a_running_service_tell_what_it_does() {
     assert_eq!(instance.stop(), Some(0));
 }
 
+#[test]
+fn a_member_whose_name_lasts_finds_its_partitions_where_it_left_them() {
+    /// Input partitions, shards and the rollup.
+    const TASKS: f64 = 4.0 + 4.0 + 1.0;
+    let input = topic("static", 4);
+    let jobs = [job(Kind::PerHost, &input, "")];
+    let deployment = Deployment::new(&jobs, "");
+    let start = |name: &str| {
+        // As the Helm chart says it of a StatefulSet's pods.
+        let variables = [
+            ("TIDEWATCH_KAFKA_PROPERTIES_GROUP_INSTANCE_ID", name),
+            ("TIDEWATCH_KAFKA_PROPERTIES_SESSION_TIMEOUT_MS", "45000"),
+        ];
+        deployment.start_with(name, &variables)
+    };
+    let assigned = |instance: &Instance| {
+        metric(
+            instance,
+            "tidewatch_assigned_partitions{job_id=\"per-host\"}",
+        )
+        .unwrap_or(0.0)
+    };
+    let moves = |instance: &Instance| {
+        ["assigned", "released", "lost"].map(|kind| {
+            metric(
+                instance,
+                &format!("tidewatch_rebalances_total{{kind=\"{kind}\"}}"),
+            )
+        })
+    };
+    let a = start("a");
+    a.await_ready();
+    eventually("it has everything", || assigned(&a) == TASKS);
+    let b = start("b");
+    b.await_ready();
+    eventually("both have a share", || {
+        assigned(&a) > 0.0 && assigned(&b) > 0.0 && assigned(&a) + assigned(&b) == TASKS
+    });
+    let (share, before) = (assigned(&a), moves(&b));
+
+    assert_eq!(a.stop(), Some(0));
+    let a = start("a");
+    a.await_ready();
+    eventually("it has its share again", || assigned(&a) == share);
+    assert_eq!(
+        moves(&b),
+        before,
+        "the other one was not disturbed\n{}",
+        deployment.logs()
+    );
+
+    publish(&input, 4, Spread::AtRandom, &events(7, BUCKETS));
+    close(&input, 4, BUCKETS);
+    let wanted = reference(&jobs, BUCKETS, 7);
+    deployment.await_results(&wanted);
+    assert_eq!((a.stop(), b.stop()), (Some(0), Some(0)));
+    deployment.assert_results(&wanted, "a static member that came back");
+}
+
+/// The value of a metric now.
+fn metric(instance: &Instance, name: &str) -> Option<f64> {
+    let (_, metrics) = instance.get("/metrics")?;
+    metrics
+        .lines()
+        .find_map(|line| line.strip_prefix(name)?.trim().parse().ok())
+}
+
+/// Waits until it is so.
+fn eventually(what: &str, is_so: impl Fn() -> bool) {
+    let deadline = Instant::now() + PATIENCE;
+    while !is_so() {
+        assert!(Instant::now() < deadline, "never: {what}");
+        std::thread::sleep(Duration::from_millis(50));
+    }
+}
+
 /// Waits until a metric's value is as wanted.
-fn await_metric(instance: &crate::instance::Instance, name: &str, is_so: impl Fn(f64) -> bool) {
+fn await_metric(instance: &Instance, name: &str, is_so: impl Fn(f64) -> bool) {
     let deadline = Instant::now() + PATIENCE;
     loop {
         let metrics = instance

@@ -125,7 +125,7 @@ mod tests {
     use super::*;
     use crate::config::Job;
     use crate::runtime::clock::ManualClock;
-    use crate::runtime::log::TopicPartition;
+    use crate::runtime::log::{Revocation, TopicPartition};
     use crate::runtime::observer::{Fact, Observer};
     use std::io::{Read, Write};
 
@@ -222,5 +222,40 @@ mod tests {
         ] {
             assert!(after.contains(line), "{line}\nnot in {after}");
         }
+    }
+
+    #[test]
+    fn an_instance_says_nothing_of_event_time_on_partitions_that_others_work_on_now() {
+        let (_, telemetry, server) = served();
+        let (slow, fast) = (
+            TopicPartition::new("events", 0),
+            TopicPartition::new("events", 1),
+        );
+        let watermark = |at, event_time_ms| {
+            telemetry.observe("web", &Fact::Watermark { at, event_time_ms });
+        };
+        let leave = |at: &TopicPartition| {
+            let partitions = &[at.clone()];
+            let how = Revocation::Released;
+            telemetry.observe("web", &Fact::Revoked { partitions, how });
+        };
+        let said = || {
+            let metrics = ask(&server, "/metrics");
+            let mut lines = metrics.lines();
+            let line =
+                lines.find(|line| line.starts_with("tidewatch_watermark_timestamp_seconds{"));
+            line.map(|line| line.rsplit(' ').next().unwrap_or_default().to_owned())
+        };
+        watermark(&slow, 60_000);
+        watermark(&fast, 90_000);
+        assert_eq!(said().as_deref(), Some("60"));
+        leave(&slow);
+        assert_eq!(said().as_deref(), Some("90"));
+        leave(&fast);
+        assert_eq!(
+            said(),
+            None,
+            "a time that never moves again looks like a job that is stuck"
+        );
     }
 }

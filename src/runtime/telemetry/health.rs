@@ -135,6 +135,11 @@ impl Ledger {
         watermarks.values().copied().min().unwrap_or(event_time_ms)
     }
 
+    /// The same of those that are still here.
+    pub(super) fn least_watermark(&self, job_id: &str) -> Option<i64> {
+        self.jobs.get(job_id)?.watermarks.values().copied().min()
+    }
+
     pub(super) fn health(&self, now_ms: i64) -> Health {
         let jobs: BTreeMap<String, JobHealth> = self
             .jobs

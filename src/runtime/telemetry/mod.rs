@@ -327,6 +327,14 @@ impl Telemetry {
                 .lag
                 .remove_label_values(&[&*at.topic, &at.partition.to_string()]);
         }
+        match self.ledger().least_watermark(job_id) {
+            Some(least) => self
+                .watermark
+                .with_label_values(&[job_id])
+                .set(seconds(least)),
+            // Somebody else's event time; left here, it would look like a job that is stuck.
+            None => drop(self.watermark.remove_label_values(&[job_id])),
+        }
     }
 
     fn bucket(&self, job_id: &str, summary: &BucketSummary) {
