@@ -92,6 +92,24 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" | 
 {{- toYaml $jobs }}
 {{- end }}
 
+{{/* A quantity of bytes in MiB, as Kubernetes (2Gi) or a job (64mb, a bare number of megabytes) writes it; 0 if it has another unit. */}}
+{{- define "tidewatch.mebibytes" -}}
+{{- $text := lower (toString .) }}
+{{- $unit := regexFind "[a-z]*$" $text }}
+{{- $factor := get (dict "" 1.0 "kb" (divf 1.0 1024) "ki" (divf 1.0 1024) "mb" 1.0 "mi" 1.0 "gb" 1024.0 "gi" 1024.0 "tb" 1048576.0 "ti" 1048576.0) $unit | default 0.0 }}
+{{- mulf (regexFind "^[0-9.]+" $text | float64) $factor | ceil | int64 }}
+{{- end }}
+
+{{/* The most that models of all jobs may take, in MiB. */}}
+{{- define "tidewatch.modelMebibytes" -}}
+{{- $sum := 0 }}
+{{- range $job := include "tidewatch.jobs" . | fromYaml }}
+{{- $limit := default "1024mb" (default dict $job.analysis_limits).model_memory_limit }}
+{{- $sum = add $sum (include "tidewatch.mebibytes" $limit | int) }}
+{{- end }}
+{{- $sum }}
+{{- end }}
+
 {{/* What cannot be said in the schema. */}}
 {{- define "tidewatch.check" -}}
 {{- $most := int (include "tidewatch.most" .) }}

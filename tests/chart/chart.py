@@ -116,7 +116,7 @@ def first_difference(held, wanted):
 def tool(name):
     """A program of the tools' environment, or of the system."""
     found = shutil.which(name)
-    assert found, f"{name} is missing; `make chart-tools` installs it"
+    assert found, f"{name} is missing; `rm -r target/chart-venv && make chart-tools` installs it"
     return found
 
 

@@ -3,6 +3,7 @@
 import copy
 import functools
 import os
+import re
 import socket
 import subprocess
 import tempfile
@@ -343,6 +344,18 @@ class Meaning(unittest.TestCase):
     def test_a_digest_wins_over_a_tag(self):
         self.assertRegex(container(render(ci_values()["placement"]))["image"], r"^registry\.example\.com/streams/tidewatch@sha256:0123")
         self.assertEqual(container(render(least(image={"tag": "9.9"})))["image"], "tidewatch:9.9")
+
+    def test_the_notes_warn_when_the_models_have_no_room(self):
+        def warned(limit, *jobs):
+            named = {f"job-{number}": least()["jobs"]["requests"] | {"analysis_limits": {"model_memory_limit": job}} for number, job in enumerate(jobs)}
+            text = notes(least(jobs=named, resources={"limits": {"memory": limit}}))
+            return re.search(r"may take (\d+) MiB.*may need (\d+):", text)
+
+        self.assertNotIn("WARNING", notes(least()))  # a job that says nothing may take 1 GiB
+        self.assertIsNone(warned("2Gi", "1gb", "512mb", "256mb"))
+        self.assertEqual(warned("2Gi", "1gb", "768mb", "1mb").groups(), ("2048", "2049"))
+        self.assertEqual(warned("512Mi", "200mb", 100, "1024kb").groups(), ("512", "557"))
+        self.assertIsNone(warned("1Ti", "900gb"))
 
     def test_a_budget_for_disruptions_only_where_one_pod_may_go(self):
         self.assertEqual(of_kind(render(least()), "PodDisruptionBudget"), [])

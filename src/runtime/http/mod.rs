@@ -235,7 +235,7 @@ mod tests {
             telemetry.observe("web", &Fact::Watermark { at, event_time_ms });
         };
         let leave = |at: &TopicPartition| {
-            let partitions = &[at.clone()];
+            let partitions = std::slice::from_ref(at);
             let how = Revocation::Released;
             telemetry.observe("web", &Fact::Revoked { partitions, how });
         };
