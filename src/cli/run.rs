@@ -45,7 +45,7 @@ pub fn run(config: &Path, common: &Common) -> anyhow::Result<ExitCode> {
     let jobs = load_jobs(&configuration.jobs)?;
 
     let telemetry = Arc::new(Telemetry::new(Arc::new(SystemClock), &jobs));
-    let server = HttpServer::start(configuration.http, telemetry.clone())?;
+    let server = HttpServer::start(&configuration.http, telemetry.clone())?;
     let shutdown = Shutdown::new();
     listen_for_signals(&shutdown)?;
     tracing::info!(jobs = jobs.len(), http = %server.address(), instance = configuration.kafka.instance_id, "started");

@@ -12,5 +12,8 @@ mod instance;
 mod log;
 #[path = "../support/random.rs"]
 mod random;
+mod rights;
+mod secured;
+mod security;
 mod service;
 mod world;
