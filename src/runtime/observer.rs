@@ -4,8 +4,9 @@
 
 use super::log::{Revocation, TopicPartition};
 use super::store::SnapshotKey;
+use super::task::Measured;
 use crate::engine::event::Rejection;
-use crate::engine::result::BucketSummary;
+use crate::engine::result::{BucketSummary, Document};
 
 /// Something that has happened.
 #[derive(Clone, Debug)]
@@ -58,6 +59,16 @@ pub enum Fact<'a> {
     Bucket {
         /// What is known of it.
         summary: &'a BucketSummary,
+    },
+    /// One of the strongest records of a bucket is published; it comes before the bucket.
+    Record {
+        /// The document.
+        document: &'a Document,
+    },
+    /// A task has measured itself.
+    Measured {
+        /// What.
+        measured: &'a Measured,
     },
     /// The watermark of an input partition, milliseconds since the epoch.
     Watermark {

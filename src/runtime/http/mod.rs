@@ -115,6 +115,7 @@ fn router(telemetry: Arc<Telemetry>, guard: Guard) -> Router {
     Router::new()
         .route("/livez", get(live))
         .route("/readyz", get(ready))
+        .route("/healthz", get(report))
         .route("/metrics", get(metrics))
         .layer(middleware::from_fn_with_state(Arc::new(guard), admit))
         .with_state(telemetry)
@@ -151,6 +152,11 @@ fn answer(health: Health, holds: impl Fn(&Health) -> bool) -> (StatusCode, Json<
         StatusCode::SERVICE_UNAVAILABLE
     };
     (status, Json(health))
+}
+
+/// Always 200 when it can be had at all: whether all is well is in it, and the probes' affair.
+async fn report(State(telemetry): State<Arc<Telemetry>>) -> impl IntoResponse {
+    Json(telemetry.report())
 }
 
 async fn metrics(State(telemetry): State<Arc<Telemetry>>) -> impl IntoResponse {

@@ -82,6 +82,9 @@ impl<L: Log> Service<L> {
 
     fn made_public(&mut self, parts: Vec<Part>, messages: usize, duration_ms: i64) {
         for part in parts {
+            for document in &part.speech.strongest {
+                self.tell(&Fact::Record { document });
+            }
             for summary in &part.speech.summaries {
                 self.tell(&Fact::Bucket { summary });
             }

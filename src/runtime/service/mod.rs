@@ -275,6 +275,11 @@ impl<L: Log> Service<L> {
                 lag,
             };
             self.observer.observe(&self.plan.job.id, &fact);
+            let measured = self.tasks.get_mut(at).map(Task::take_measured);
+            if let Some(measured) = measured.filter(|measured| !measured.is_empty()) {
+                let measured = &measured;
+                self.tell(&Fact::Measured { measured });
+            }
             if let Some(time) = self.tasks.get(at).and_then(Task::watermark) {
                 let event_time_ms = time.millis();
                 let fact = Fact::Watermark { at, event_time_ms };

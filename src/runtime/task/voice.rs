@@ -16,6 +16,9 @@ use crate::time::{BucketStart, Finality};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
+/// Records of a bucket that are remembered for people to look at.
+const STRONGEST_MAX: usize = 10;
+
 /// A task's voice and outbox.
 #[derive(Debug)]
 pub(super) struct Voice {
@@ -32,6 +35,8 @@ pub(super) struct Voice {
     outbox_bytes: usize,
     /// Buckets that become public with the outbox.
     summaries: Vec<BucketSummary>,
+    /// The strongest records of those buckets.
+    strongest: Vec<Document>,
     loose: Vec<Outgoing>,
     interim_summaries: Vec<BucketSummary>,
     /// Where in the outbox the last word to a partition of the next stage is, if that word is a watermark.
@@ -55,6 +60,7 @@ pub(super) enum Next {
 pub(crate) struct Speech {
     pub(crate) messages: Vec<Outgoing>,
     pub(crate) summaries: Vec<BucketSummary>,
+    pub(crate) strongest: Vec<Document>,
 }
 
 impl Voice {
@@ -72,6 +78,7 @@ impl Voice {
             outbox: Vec::new(),
             outbox_bytes: 0,
             summaries: Vec::new(),
+            strongest: Vec::new(),
             loose: Vec::new(),
             interim_summaries: Vec::new(),
             watermarks: BTreeMap::new(),
@@ -162,6 +169,7 @@ impl Voice {
                 let topic = Arc::clone(self.plan.names.results(document.kind));
                 let message = self.document(topic, document);
                 self.add(message);
+                self.remember(document);
                 let may_stand = self.interim.remove(&identity) || self.uncertain_buckets > 0;
                 if may_stand && self.plan.job.extensions.interim_interval_ms > 0 {
                     self.remove_interim(document.kind, document.id.clone(), document.time);
@@ -232,6 +240,7 @@ impl Voice {
         Speech {
             messages: std::mem::take(&mut self.outbox),
             summaries: std::mem::take(&mut self.summaries),
+            strongest: std::mem::take(&mut self.strongest),
         }
     }
 
@@ -241,6 +250,7 @@ impl Voice {
         self.outbox_bytes = speech.messages.iter().map(Outgoing::bytes).sum();
         self.outbox = speech.messages;
         self.summaries = speech.summaries;
+        self.strongest = speech.strongest;
     }
 
     /// Interim results, for sending at once.
@@ -249,6 +259,32 @@ impl Voice {
             std::mem::take(&mut self.loose),
             std::mem::take(&mut self.interim_summaries),
         )
+    }
+
+    /// Keeps a record if it is among the strongest of its bucket: a person asks what is hot, and nobody for ten thousand of them.
+    fn remember(&mut self, document: &Document) {
+        if document.kind != DocumentKind::Record {
+            return;
+        }
+        let same_bucket = |held: &&mut Document| held.time == document.time;
+        let (mut held, mut weakest) = (0, None::<&mut Document>);
+        for one in self.strongest.iter_mut().rev().take_while(same_bucket) {
+            held += 1;
+            if weakest
+                .as_ref()
+                .is_none_or(|weakest| one.score() < weakest.score())
+            {
+                weakest = Some(one);
+            }
+        }
+        match weakest {
+            Some(weakest) if held >= STRONGEST_MAX => {
+                if document.score() > weakest.score() {
+                    *weakest = document.clone();
+                }
+            }
+            _ => self.strongest.push(document.clone()),
+        }
     }
 
     fn tell(&mut self, topic: &Arc<str>, partition: i32, word: &StageMessage) {
