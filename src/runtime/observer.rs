@@ -60,10 +60,15 @@ pub enum Fact<'a> {
         /// What is known of it.
         summary: &'a BucketSummary,
     },
-    /// One of the strongest records of a bucket is published; it comes before the bucket.
-    Record {
+    /// One of the strongest records of a bucket, or one of the plots that are remembered, is published; it comes before the bucket.
+    Result {
         /// The document.
         document: &'a Document,
+    },
+    /// So many records and plots were published that are not told as [`Fact::Result`].
+    LeftOut {
+        /// How many.
+        documents: u64,
     },
     /// A task has measured itself.
     Measured {

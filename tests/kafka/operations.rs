@@ -2,6 +2,7 @@
 
 use crate::client::topic;
 use crate::instance::{Deployment, Instance, PATIENCE};
+use crate::service::await_metric;
 use crate::world::{Kind, Spread, close, events, job, publish};
 use serde_json::Value;
 use std::time::{Duration, Instant};
@@ -31,7 +32,10 @@ fn the_report_of_a_running_service_tells_its_state_lag_buckets_memory_and_what_i
     publish(&input, 2, Spread::AtRandom, &events(41, BUCKETS));
     close(&input, 2, BUCKETS);
     let jobs = [job(Kind::PerHost, &input, "")];
-    let deployment = Deployment::new(&jobs, "timing:\n  snapshot_interval: 300ms");
+    let deployment = Deployment::new(
+        &jobs,
+        "timing:\n  snapshot_interval: 300ms\nmetrics:\n  scores: entities\n  scores_limit: 5",
+    );
     let instance = deployment.start("a");
     let report = await_report(&instance, "per-host", |job| {
         job["state"] == "live"
@@ -76,5 +80,25 @@ fn the_report_of_a_running_service_tells_its_state_lag_buckets_memory_and_what_i
             .unwrap_or_default();
         assert!(value >= BUCKETS as f64, "{name}: {line:?}");
     }
+    // Twelve hosts, two detectors, and room for five series.
+    for name in ["anomaly_score", "y", "yhat", "yhat_lower", "yhat_upper"] {
+        let beginning = format!("tidewatch_{name}{{");
+        let series: Vec<&str> = metrics
+            .lines()
+            .filter(|line| line.starts_with(&beginning))
+            .collect();
+        assert!((1..=5).contains(&series.len()), "{name}: {series:?}");
+        assert!(
+            series
+                .iter()
+                .all(|line| line.contains("entity=\"host.name=h")),
+            "{series:?}"
+        );
+    }
+    await_metric(
+        &instance,
+        "tidewatch_scores_left_out_total{job_id=\"per-host\"}",
+        |count| count > 0.0,
+    );
     assert_eq!(instance.stop(), Some(0));
 }

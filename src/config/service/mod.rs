@@ -36,6 +36,8 @@ pub struct Service {
     pub timing: Timing,
     /// Where and to whom `/livez`, `/readyz`, `/healthz` and `/metrics` are served.
     pub http: Http,
+    /// Whether `/metrics` has series of what jobs say.
+    pub scores: Scores,
     /// What is logged and how.
     pub log: Log,
 }
@@ -70,6 +72,21 @@ pub struct Timing {
     pub commit_interval: Duration,
     /// Between two snapshots of a task.
     pub snapshot_interval: Duration,
+}
+
+/// `metrics.scores`: series of what jobs say, beside those of how they work.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Scores {
+    /// None.
+    #[default]
+    Off,
+    /// One a detector.
+    Detectors,
+    /// One a series of a detector, by the values that it is split by.
+    Entities {
+        /// At most so many a job.
+        limit: usize,
+    },
 }
 
 /// The `log` section.
@@ -133,6 +150,7 @@ fn read_service(reader: &mut Reader, base: &Path) -> Option<Service> {
         snapshot_interval: reader.duration("timing.snapshot_interval", Duration::from_secs(300)),
     };
     let http = read_http(reader, base);
+    let scores = read_scores(reader);
     let log = Log {
         level: reader.text("log.level").unwrap_or_else(|| "info".into()),
         format: match reader.choice("log.format", &["text", "json"]) {
@@ -147,8 +165,28 @@ fn read_service(reader: &mut Reader, base: &Path) -> Option<Service> {
         snapshots,
         timing,
         http: http?,
+        scores,
         log,
     })
+}
+
+fn read_scores(reader: &mut Reader) -> Scores {
+    const LIMIT_MAX: usize = 1_000;
+    let limit = reader.parsed(
+        "metrics.scores_limit",
+        "100",
+        "a number of series, 1 to 1000",
+    );
+    let limit = limit.unwrap_or(1);
+    if !(1..=LIMIT_MAX).contains(&limit) {
+        let problem = format!("{limit} is not in 1 to {LIMIT_MAX}");
+        reader.mistake("metrics.scores_limit", problem);
+    }
+    match reader.choice("metrics.scores", &["none", "detectors", "entities"]) {
+        Some("detectors") => Scores::Detectors,
+        Some("entities") => Scores::Entities { limit },
+        _ => Scores::Off,
+    }
 }
 
 fn read_jobs(reader: &mut Reader, base: &Path) -> Vec<PathBuf> {

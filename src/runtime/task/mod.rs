@@ -22,6 +22,7 @@ pub use mark::Mark;
 pub use meter::{LATENESS_BOUNDS_MS, Measured};
 pub use plan::{Placement, Plan, PlanError, StageKind, TopicNames};
 pub(crate) use voice::Speech;
+pub use voice::{Plots, Remembered};
 
 use crate::engine::event::Rejection;
 use crate::engine::result::BucketSummary;
@@ -64,6 +65,7 @@ pub(crate) struct Beginning {
     pub(crate) committed: Option<Position>,
     pub(crate) now_ms: i64,
     pub(crate) snapshot_interval_ms: i64,
+    pub(crate) remembers: Remembered,
 }
 
 /// The work on one topic partition.
@@ -123,6 +125,7 @@ impl Task {
             _ => InputId(at.to_string()),
         };
         let mut voice = Voice::new(Arc::clone(&plan), at.clone(), &speaker);
+        voice.remembers = beginning.remembers;
         voice.muted = beginning.from < beginning.live_from;
         voice.silent_until_ms = mark.silent_until_ms;
         voice.final_until_ms = mark.final_until_ms;

@@ -80,6 +80,12 @@ catalogue! {
     RESTORE_DURATION = Kind::Histogram(SLOW), "tidewatch_restore_duration_seconds", ["job_id"], "From the assignment of a partition until its task was live, replay included.";
     REPLAYED = Kind::Counter, "tidewatch_replayed_messages_total", ["job_id"], "Messages read again, with nothing said, to reach the committed position.";
     REPLAY_GAPS = Kind::Counter, "tidewatch_replay_gaps_total", ["job_id"], "Times that messages to be replayed were gone from the log, or positions had vanished: results may differ from those of an unbroken run.";
+    ANOMALY_SCORE = Kind::Gauge, "tidewatch_anomaly_score", ["job_id", "detector", "entity"], "With metrics.scores: the record score, 0 to 100, in the last final bucket; 0 without a record. The one family with an entity as a label, and that only with metrics.scores: entities.";
+    Y = Kind::Gauge, "tidewatch_y", ["job_id", "detector", "entity"], "With metrics.scores: the value in the last final bucket that had a model plot or a record of it.";
+    YHAT = Kind::Gauge, "tidewatch_yhat", ["job_id", "detector", "entity"], "The value that was expected.";
+    YHAT_LOWER = Kind::Gauge, "tidewatch_yhat_lower", ["job_id", "detector", "entity"], "The lower bound of what was expected.";
+    YHAT_UPPER = Kind::Gauge, "tidewatch_yhat_upper", ["job_id", "detector", "entity"], "The upper bound of what was expected.";
+    SCORES_LEFT_OUT = Kind::Counter, "tidewatch_scores_left_out_total", ["job_id"], "With metrics.scores: records and plots that metrics.scores_limit kept out of the series.";
     LOG_UNAVAILABLE = Kind::Counter, "tidewatch_log_unavailable_total", ["job_id"], "Times that the brokers did not answer; they are asked again.";
 }
 
@@ -138,7 +144,9 @@ mod tests {
     fn page() -> String {
         let mut page = String::from(
             "# Metrics\n\nEverything at `/metrics`, beside the usual `process_*`. This page is generated: `UPDATE_EXPECT=1 cargo test --lib catalogue` writes it.\n\
-             Labels never hold a value of a by, over or partition field. `job` belongs to Prometheus, so a job is a `job_id`.\n\n\
+             Labels never hold a value of a by, over or partition field, but for the opt-in series of scores. `job` belongs to Prometheus, so a job is a `job_id`.\n\n\
+             The series of scores exist with `metrics.scores` only. Their names are those of vmanomaly and Prophet, after our prefix; a dashboard that knows the bare names gets them by\n\
+             `metric_relabel_configs: [{source_labels: [__name__], regex: 'tidewatch_(anomaly_score|y|yhat.*)', target_label: __name__, replacement: '$1'}]`.\n\n\
              | metric | type | labels | meaning |\n|---|---|---|---|\n",
         );
         for spec in ALL {

@@ -66,7 +66,7 @@ struct Entry {
     last_bucket: Option<Bucket>,
     memory: Option<Memory>,
     last_snapshot: Option<Snapshot>,
-    /// By bucket start and id; those of the last buckets, and of them only as many as may be shown.
+    /// Those of the last buckets, in no order.
     hot: Vec<Hot>,
     assigned: BTreeSet<TopicPartition>,
     /// With the time that restoring the snapshot took.
@@ -204,10 +204,14 @@ impl Ledger {
         let held = &mut self.entry(job_id).hot;
         held.retain(|one| one.id != hot.id);
         held.push(hot);
-        // As many as the buckets in view may hold: what is hot now may be all that is left when the older ones have gone.
+        // What is hot now may be all that is left when the older ones have gone: room for the strongest of every bucket in view.
         let room = HOTTEST_MAX * HOTTEST_BUCKETS as usize;
-        if held.len() > room {
-            held.remove(0);
+        let weakest = (0..held.len()).min_by(|&a, &b| {
+            let (a, b) = (&held[a], &held[b]);
+            a.record_score.total_cmp(&b.record_score)
+        });
+        if let Some(weakest) = weakest.filter(|_| held.len() > room) {
+            held.swap_remove(weakest);
         }
     }
 

@@ -8,6 +8,7 @@ mod catalogue;
 mod counted;
 mod health;
 mod report;
+mod scores;
 
 pub use health::{Health, JobHealth};
 pub use report::{Bucket, Hot, JobReport, Memory, Partition, Report, Snapshot, State};
@@ -17,6 +18,7 @@ use super::log::{Revocation, TopicPartition};
 use super::observer::{Fact, Observer};
 use super::task::Measured;
 use crate::config::Job;
+use crate::config::service::Scores;
 use crate::engine::event::Reason;
 use crate::engine::result::{BucketSummary, Document, Severity};
 use crate::time::Finality;
@@ -25,6 +27,7 @@ use counted::CountedHistogram;
 use health::Ledger;
 use prometheus::process_collector::ProcessCollector;
 use prometheus::{GaugeVec, HistogramVec, IntCounterVec, Registry, TextEncoder};
+use scores::ScoreSeries;
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -69,11 +72,17 @@ pub struct Telemetry {
     replayed: IntCounterVec,
     gaps: IntCounterVec,
     unavailable: IntCounterVec,
+    scores: Option<ScoreSeries>,
 }
 
 impl Telemetry {
     /// Telemetry of these jobs, all at nothing.
     pub fn new(clock: Arc<dyn Clock>, jobs: &[Arc<Job>]) -> Telemetry {
+        Telemetry::with_scores(clock, jobs, Scores::Off)
+    }
+
+    /// The same, with series of what the jobs say.
+    pub fn with_scores(clock: Arc<dyn Clock>, jobs: &[Arc<Job>], scores: Scores) -> Telemetry {
         let registry = Registry::new();
         let to = &registry;
         registry
@@ -125,6 +134,7 @@ impl Telemetry {
             replayed: metric::REPLAYED.counter(to),
             gaps: metric::REPLAY_GAPS.counter(to),
             unavailable: metric::LOG_UNAVAILABLE.counter(to),
+            scores: ScoreSeries::of(scores, to),
             ledger: Mutex::new(Ledger::of(jobs, clock.now_ms())),
             jobs: jobs
                 .iter()
@@ -187,6 +197,9 @@ impl Telemetry {
                 histogram.with_label_values(&[id]);
             }
             self.lateness.begin_at_zero(id);
+            if let Some(scores) = &self.scores {
+                scores.begin_at_zero(job);
+            }
             self.assigned.with_label_values(&[id]);
         }
     }
@@ -208,7 +221,10 @@ impl Telemetry {
         self.ledger().report(self.clock.now_ms())
     }
 
-    fn record(&self, job_id: &str, document: &Document) {
+    fn result(&self, job_id: &str, document: &Document) {
+        if let (Some(scores), Some(job)) = (&self.scores, self.jobs.get(job_id)) {
+            scores.hear(job, document);
+        }
         if let Some(strong) = Hot::of(document) {
             self.ledger().hot(job_id, strong);
         }
@@ -407,6 +423,9 @@ impl Telemetry {
         let Some(job) = self.jobs.get(job_id) else {
             return;
         };
+        if let Some(scores) = &self.scores {
+            scores.bucket(job, summary.start.millis());
+        }
         let end_ms = job.bucket_span.end_of(summary.start).millis();
         self.delay
             .with_label_values(&[job_id])
@@ -448,7 +467,12 @@ impl Observer for Telemetry {
             }
             Fact::Snapshot { .. } => self.snapshot(job_id, fact),
             Fact::Measured { measured } => self.measured(job_id, measured),
-            Fact::Record { document } => self.record(job_id, document),
+            Fact::Result { document } => self.result(job_id, document),
+            Fact::LeftOut { documents } => {
+                if let Some(scores) = &self.scores {
+                    scores.left_out(job_id, *documents);
+                }
+            }
             trouble => self.trouble(job_id, trouble),
         }
         say(job_id, fact);
