@@ -40,6 +40,8 @@ pub struct KafkaTopics {
     deliveries: Deliveries,
     complaints: Complaints,
     credentials: Credentials,
+    /// The certificates have changed, and the clients were not made with the new ones yet.
+    stale: bool,
     settings: service::Topics,
     buffer: Buffer,
 }
@@ -70,6 +72,7 @@ impl KafkaTopics {
             deliveries,
             complaints: listener.complaints,
             credentials,
+            stale: false,
             settings: settings.clone(),
             buffer: Buffer::with_room_for(BATCH),
         };
@@ -89,15 +92,16 @@ impl KafkaTopics {
         match self.credentials.look() {
             Change::None => {}
             Change::Login => self.bring(),
-            Change::Certificates => {
-                match KafkaTopics::with(Credentials::of(self.credentials.kafka()), &self.settings) {
-                    Ok(renewed) => {
-                        self.flush()?;
-                        *self = renewed;
-                    }
-                    Err(error) => {
-                        tracing::warn!(%error, "the new certificates do not load; the old ones stay in use")
-                    }
+            Change::Certificates => self.stale = true,
+        }
+        if self.stale {
+            // Should it fail, the next call tries again.
+            self.flush()?;
+            self.stale = false;
+            match KafkaTopics::with(Credentials::of(self.credentials.kafka()), &self.settings) {
+                Ok(renewed) => *self = renewed,
+                Err(error) => {
+                    tracing::warn!(%error, "the new certificates do not load; the old ones stay in use");
                 }
             }
         }
