@@ -14,14 +14,14 @@ help: ## This menu
 
 .PHONY: build
 build: headers ## Compile the optimised binary: target/release/tidewatch
-	cargo build --release --locked $(CARGO_FEATURES)
+	TIDEWATCH_REVISION=$$(git rev-parse --short HEAD 2>/dev/null || echo unknown) cargo build --release --locked $(CARGO_FEATURES)
 
 .PHONY: demo
 demo: build ## Watch the service find known incidents in a simulated feed; Ctrl-C ends it
 	target/release/tidewatch demo
 
 .PHONY: test
-test: headers java valgrind chart-tools ## All tests, those on a real Apache Kafka included (Maven fetches it once)
+test: headers java shipper valgrind chart-tools ## All tests, those on a real Apache Kafka included (Maven fetches it once)
 	cargo test --locked --no-fail-fast $(CARGO_FEATURES)
 
 .PHONY: bench
@@ -58,6 +58,16 @@ java:
 	    apt-get update -qq && apt-get install -y -qq --no-install-recommends openjdk-17-jre-headless maven util-linux; \
 	  else \
 	    echo "The tests on a real Apache Kafka need java (17 or later), mvn and setpriv: install them." >&2; exit 1; \
+	  fi; \
+	fi
+
+.PHONY: shipper
+shipper:
+	@if ! command -v rsyslogd >/dev/null; then \
+	  if [ "$(APT)" = yes ]; then \
+	    apt-get update -qq && apt-get install -y -qq --no-install-recommends rsyslog rsyslog-kafka; \
+	  else \
+	    echo "The test of a real shipper needs rsyslog and its Kafka module (rsyslog-kafka): install them." >&2; exit 1; \
 	  fi; \
 	fi
 

@@ -6,7 +6,7 @@
 
 use super::{Common, start_logging};
 use crate::config::Job;
-use crate::config::service::{Kafka, Service as Configuration, SnapshotStore as Where};
+use crate::config::service::{Kafka, Scores, Service as Configuration, SnapshotStore as Where};
 use crate::runtime::clock::{Clock, SystemClock};
 use crate::runtime::http::HttpServer;
 use crate::runtime::kafka::{KafkaLog, KafkaTopics};
@@ -14,7 +14,7 @@ use crate::runtime::observer::{Fact, Observer};
 use crate::runtime::service::{Service, Settings};
 use crate::runtime::shutdown::Shutdown;
 use crate::runtime::store::{DirectoryStore, SnapshotStore, TopicStore};
-use crate::runtime::task::{Plan, TopicNames};
+use crate::runtime::task::{Plan, Plots, Remembered, TopicNames};
 use crate::runtime::telemetry::Telemetry;
 use anyhow::Context;
 use signal_hook::consts::{SIGINT, SIGTERM};
@@ -42,8 +42,9 @@ pub fn run(config: &Path, common: &Common) -> anyhow::Result<ExitCode> {
     start_logging(level, common.color, configuration.log.format)?;
     let jobs = load_jobs(&configuration.jobs)?;
 
-    let telemetry = Arc::new(Telemetry::new(Arc::new(SystemClock), &jobs));
-    let server = HttpServer::start(configuration.http, telemetry.clone())?;
+    let telemetry = Telemetry::with_scores(Arc::new(SystemClock), &jobs, configuration.scores);
+    let telemetry = Arc::new(telemetry);
+    let server = HttpServer::start(&configuration.http, telemetry.clone())?;
     let shutdown = Shutdown::new();
     listen_for_signals(&shutdown)?;
     tracing::info!(jobs = jobs.len(), http = %server.address(), instance = configuration.kafka.instance_id, "started");
@@ -197,6 +198,7 @@ impl Worker {
             names,
             commit_interval_ms: millis(self.configuration.timing.commit_interval),
             snapshot_interval_ms: millis(self.configuration.timing.snapshot_interval),
+            remembers: remembers(self.configuration.scores),
             ..Settings::default()
         };
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
@@ -242,6 +244,22 @@ impl Worker {
             left -= step;
         }
         self.shutdown.is_asked()
+    }
+}
+
+/// What the series of scores want to hear of.
+fn remembers(scores: Scores) -> Remembered {
+    let usual = Remembered::default();
+    match scores {
+        Scores::Off => usual,
+        Scores::Detectors => Remembered {
+            plots: Plots::Unsplit,
+            ..usual
+        },
+        Scores::Entities { limit } => Remembered {
+            records: limit.max(usual.records),
+            plots: Plots::First(limit),
+        },
     }
 }
 

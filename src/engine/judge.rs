@@ -114,6 +114,8 @@ pub struct Judge {
     state: State,
     /// The latest interim word of each gatherer on each open bucket; no lasting state.
     interim: BTreeMap<BucketStart, BTreeMap<InputId, ClosedBucket>>,
+    /// Series let go since this value was made; for telemetry, no lasting state.
+    pruned: u64,
 }
 
 impl Judge {
@@ -151,6 +153,7 @@ impl Judge {
             kinds,
             state,
             interim: BTreeMap::new(),
+            pruned: 0,
         }
     }
 
@@ -192,6 +195,11 @@ impl Judge {
     /// The size of the shard's models, exact.
     pub fn size(&self) -> ShardSize {
         self.state.size
+    }
+
+    /// Series let go, because they were not seen any more, since this judge was made or restored.
+    pub fn pruned_series(&self) -> u64 {
+        self.pruned
     }
 
     fn hear(&mut self, from: InputId, bucket: ClosedBucket) -> Vec<Output> {

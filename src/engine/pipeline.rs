@@ -123,6 +123,11 @@ impl Keyed {
         self.gatherer.watermark()
     }
 
+    /// As [`Judge::pruned_series`].
+    pub fn pruned_series(&self) -> u64 {
+        self.judge.pruned_series()
+    }
+
     /// The state, also in mid-bucket.
     pub fn snapshot(&self) -> Snapshot {
         let body = (
@@ -210,6 +215,11 @@ impl Pipeline {
     /// The gatherer's watermark.
     pub fn watermark(&self) -> Option<EventTime> {
         self.keyed.watermark()
+    }
+
+    /// As [`Judge::pruned_series`].
+    pub fn pruned_series(&self) -> u64 {
+        self.keyed.pruned_series()
     }
 
     /// The state, also in mid-bucket.

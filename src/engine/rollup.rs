@@ -522,6 +522,7 @@ impl Rollup {
             series: size.series,
             refused_series: size.refused_series,
             refused_growth: size.refused_growth,
+            memory_status: size.status,
         }
     }
 }

@@ -4,8 +4,9 @@
 
 use super::log::{Revocation, TopicPartition};
 use super::store::SnapshotKey;
+use super::task::Measured;
 use crate::engine::event::Rejection;
-use crate::engine::result::BucketSummary;
+use crate::engine::result::{BucketSummary, Document};
 
 /// Something that has happened.
 #[derive(Clone, Debug)]
@@ -58,6 +59,21 @@ pub enum Fact<'a> {
     Bucket {
         /// What is known of it.
         summary: &'a BucketSummary,
+    },
+    /// One of the strongest records of a bucket, or one of the plots that are remembered, is published; it comes before the bucket.
+    Result {
+        /// The document.
+        document: &'a Document,
+    },
+    /// So many records and plots were published that are not told as [`Fact::Result`].
+    LeftOut {
+        /// How many.
+        documents: u64,
+    },
+    /// A task has measured itself.
+    Measured {
+        /// What.
+        measured: &'a Measured,
     },
     /// The watermark of an input partition, milliseconds since the epoch.
     Watermark {

@@ -10,7 +10,12 @@ mod broker;
 mod client;
 mod instance;
 mod log;
+mod operations;
 #[path = "../support/random.rs"]
 mod random;
+mod rights;
+mod secured;
+mod security;
 mod service;
+mod shipper;
 mod world;

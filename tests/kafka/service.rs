@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 const BUCKETS: i64 = 60;
 
 /// What the pipeline says of the events and the sentinel, job by job.
-fn reference(jobs: &[String], buckets: i64, seed: u64) -> Vec<Word> {
+pub(crate) fn reference(jobs: &[String], buckets: i64, seed: u64) -> Vec<Word> {
     let texts = || {
         events(seed, buckets)
             .into_iter()
@@ -369,7 +369,11 @@ fn eventually(what: &str, is_so: impl Fn() -> bool) {
 }
 
 /// Waits until a metric's value is as wanted.
-fn await_metric(instance: &Instance, name: &str, is_so: impl Fn(f64) -> bool) {
+pub(crate) fn await_metric(
+    instance: &crate::instance::Instance,
+    name: &str,
+    is_so: impl Fn(f64) -> bool,
+) {
     let deadline = Instant::now() + PATIENCE;
     loop {
         let metrics = instance

@@ -52,17 +52,19 @@ impl Reader {
         });
     }
 
-    /// Removes the value at `section.key` or `key`.
+    /// Removes the value at `key`, `section.key` or deeper.
     fn take(&mut self, path: &str) -> Option<Value> {
+        fn descend(map: &mut Map<String, Value>, path: &str) -> Option<Value> {
+            match path.split_once('.') {
+                None => map.remove(path),
+                Some((section, rest)) => match map.get_mut(section) {
+                    Some(Value::Object(inner)) => descend(inner, rest),
+                    _ => None,
+                },
+            }
+        }
         self.known.insert(path.into());
-        let taken = match path.split_once('.') {
-            None => self.written.remove(path),
-            Some((section, key)) => match self.written.get_mut(section) {
-                Some(Value::Object(map)) => map.remove(key),
-                _ => None,
-            },
-        };
-        taken.filter(|value| !value.is_null())
+        descend(&mut self.written, path).filter(|value| !value.is_null())
     }
 
     /// A scalar as text.
@@ -201,27 +203,21 @@ impl Reader {
     /// What nobody took is not a key.
     pub(super) fn refuse_the_rest(&mut self) {
         let written = std::mem::take(&mut self.written);
-        for (section, value) in written {
-            let inside = format!("{section}.");
+        self.refuse_in("", written);
+    }
+
+    fn refuse_in(&mut self, above: &str, written: Map<String, Value>) {
+        for (key, value) in written {
+            let path = format!("{above}{key}");
+            let inside = format!("{path}.");
             let is_section = self.known.iter().any(|known| known.starts_with(&inside));
             match value {
-                Value::Object(map) if is_section => {
-                    for key in map
-                        .into_iter()
-                        .filter(|(_, value)| !value.is_null())
-                        .map(|(key, _)| key)
-                    {
-                        self.refuse(&format!("{section}.{key}"));
-                    }
-                }
-                Value::Null if is_section => {}
+                Value::Object(map) if is_section => self.refuse_in(&inside, map),
+                Value::Null if is_section || !above.is_empty() => {}
                 other if is_section => {
-                    self.mistake(
-                        &section,
-                        format!("is {}; a map would be right", kind(&other)),
-                    );
+                    self.mistake(&path, format!("is {}; a map would be right", kind(&other)));
                 }
-                _ => self.refuse(&section),
+                _ => self.refuse(&path),
             }
         }
     }

@@ -149,7 +149,9 @@ impl Judge {
         series.retain(|_, one| stays(one.born, one.last_seen, one.bytes));
         let entities = &mut self.state.entities;
         entities.retain(|_, one| stays(one.born, one.last_seen, one.bytes));
-        self.state.series.len() < before
+        let pruned = before - self.state.series.len();
+        self.pruned += pruned as u64;
+        pruned > 0
     }
 
     /// The bytes of all series and entities, counted anew.

@@ -386,6 +386,8 @@ pub struct BucketSummary {
     pub refused_series: u64,
     /// Likewise growth of known series.
     pub refused_growth: u64,
+    /// How near the memory limit is.
+    pub memory_status: MemoryStatus,
 }
 
 /// `data_counts` (results.md 3.9), additive.

@@ -82,6 +82,13 @@ impl<L: Log> Service<L> {
 
     fn made_public(&mut self, parts: Vec<Part>, messages: usize, duration_ms: i64) {
         for part in parts {
+            for document in &part.speech.remembered {
+                self.tell(&Fact::Result { document });
+            }
+            if part.speech.left_out > 0 {
+                let documents = part.speech.left_out;
+                self.tell(&Fact::LeftOut { documents });
+            }
             for summary in &part.speech.summaries {
                 self.tell(&Fact::Bucket { summary });
             }

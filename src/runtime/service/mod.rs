@@ -20,7 +20,7 @@ use super::log::{
 use super::observer::{Fact, Observer};
 use super::shutdown::Shutdown;
 use super::store::SnapshotStore;
-use super::task::{Plan, PlanError, Remarkable, Task, TopicNames};
+use super::task::{Plan, PlanError, Remarkable, Remembered, Task, TopicNames};
 use crate::config::Job;
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -39,6 +39,8 @@ pub struct Settings {
     pub snapshot_every_messages: Option<u64>,
     /// How many snapshots of a task are kept, at least 2.
     pub snapshots_kept: usize,
+    /// How much of the results is told to the observer.
+    pub remembers: Remembered,
 }
 
 impl Default for Settings {
@@ -49,6 +51,7 @@ impl Default for Settings {
             snapshot_interval_ms: 300_000,
             snapshot_every_messages: None,
             snapshots_kept: 3,
+            remembers: Remembered::default(),
         }
     }
 }
@@ -275,6 +278,11 @@ impl<L: Log> Service<L> {
                 lag,
             };
             self.observer.observe(&self.plan.job.id, &fact);
+            let measured = self.tasks.get_mut(at).map(Task::take_measured);
+            if let Some(measured) = measured.filter(|measured| !measured.is_empty()) {
+                let measured = &measured;
+                self.tell(&Fact::Measured { measured });
+            }
             if let Some(time) = self.tasks.get(at).and_then(Task::watermark) {
                 let event_time_ms = time.millis();
                 let fact = Fact::Watermark { at, event_time_ms };

@@ -137,6 +137,7 @@ impl<L: Log> Service<L> {
             committed: past.committed.clone(),
             now_ms: past.began_ms,
             snapshot_interval_ms: self.settings.snapshot_interval_ms,
+            remembers: self.settings.remembers,
         }
     }
 

@@ -13,13 +13,16 @@
 //! therefore part of the position's [`Mark`], and interim results change no state.
 
 mod mark;
+mod meter;
 mod plan;
 mod stage;
 mod voice;
 
 pub use mark::Mark;
+pub use meter::{LATENESS_BOUNDS_MS, Measured};
 pub use plan::{Placement, Plan, PlanError, StageKind, TopicNames};
 pub(crate) use voice::Speech;
+pub use voice::{Plots, Remembered};
 
 use crate::engine::event::Rejection;
 use crate::engine::result::BucketSummary;
@@ -28,6 +31,7 @@ use crate::engine::wire::InputId;
 use crate::runtime::log::{METADATA_BYTES_MAX, Message, Outgoing, Position, TopicPartition};
 use crate::runtime::store::SnapshotKey;
 use crate::time::EventTime;
+use meter::Meter;
 use stage::{Note, Stage};
 use std::sync::Arc;
 use voice::Voice;
@@ -61,6 +65,7 @@ pub(crate) struct Beginning {
     pub(crate) committed: Option<Position>,
     pub(crate) now_ms: i64,
     pub(crate) snapshot_interval_ms: i64,
+    pub(crate) remembers: Remembered,
 }
 
 /// The work on one topic partition.
@@ -70,6 +75,7 @@ pub(crate) struct Task {
     kind: StageKind,
     stage: Stage,
     voice: Voice,
+    meter: Meter,
     position: i64,
     live_from: i64,
     mark: Mark,
@@ -119,6 +125,7 @@ impl Task {
             _ => InputId(at.to_string()),
         };
         let mut voice = Voice::new(Arc::clone(&plan), at.clone(), &speaker);
+        voice.remembers = beginning.remembers;
         voice.muted = beginning.from < beginning.live_from;
         voice.silent_until_ms = mark.silent_until_ms;
         voice.final_until_ms = mark.final_until_ms;
@@ -128,6 +135,7 @@ impl Task {
         });
         Ok(Task {
             at,
+            meter: Meter::of(&plan.job),
             plan,
             kind,
             stage,
@@ -167,9 +175,13 @@ impl Task {
                 };
                 remark(Remark { offset, what });
             };
-            self.news |= self
-                .stage
-                .message(&self.plan, &message, &mut self.voice, &mut note);
+            self.news |= self.stage.message(
+                &self.plan,
+                &message,
+                &mut self.voice,
+                &mut self.meter,
+                &mut note,
+            );
             self.position = offset + 1;
             count += 1;
             bytes += message.payload.map_or(0, <[u8]>::len) as u64;
@@ -186,6 +198,11 @@ impl Task {
             }
         }
         (count, bytes)
+    }
+
+    /// What was measured since the last call.
+    pub(crate) fn take_measured(&mut self) -> Measured {
+        self.meter.take(self.stage.pruned_series())
     }
 
     /// Whether the replay has just ended; tells its messages and its length in milliseconds, once.

@@ -1,5 +1,10 @@
 //! The doors of the engine behind one interface: a message in, the door's answers to the voice.
+#![allow(
+    clippy::disallowed_methods,
+    reason = "how long judging took is told to a person only"
+)]
 
+use super::meter::Meter;
 use super::plan::{Plan, StageKind};
 use super::voice::{Next, Voice};
 use crate::decode::Decoder;
@@ -13,6 +18,7 @@ use crate::engine::wire::{InputId, StageMessage};
 use crate::runtime::log::{Message, TopicPartition};
 use crate::time::{EventTime, Finality};
 use std::sync::Arc;
+use std::time::Instant;
 
 /// What the shell has to hear of a message beyond the door's answers.
 #[derive(Debug)]
@@ -105,26 +111,54 @@ impl Stage {
         }
     }
 
+    /// Series that its judge has let go so far.
+    pub(super) fn pruned_series(&self) -> u64 {
+        match self {
+            Stage::Fused(_, pipeline) => pipeline.pruned_series(),
+            Stage::Keyed(_, keyed) => keyed.pruned_series(),
+            Stage::Judge(judge) => judge.pruned_series(),
+            Stage::Gather(..) | Stage::Rollup(_) => 0,
+        }
+    }
+
     /// Hands a message over. Returns whether there may be something new to say of an open bucket.
     pub(super) fn message(
         &mut self,
         plan: &Plan,
         message: &Message<'_>,
         voice: &mut Voice,
+        meter: &mut Meter,
         note: &mut dyn FnMut(Note),
     ) -> bool {
         match self {
             Stage::Fused(decoder, pipeline) => decode(decoder, message, &mut |decoded| {
+                let began = begin(meter, &decoded, pipeline.watermark());
                 let outputs = pipeline.handle(offer(&decoded));
+                meter.closed(
+                    began,
+                    outputs
+                        .iter()
+                        .filter(|output| matches!(output, pipeline::Output::Closed(_)))
+                        .count(),
+                );
                 refuse(decoded.err(), message, voice, note);
                 answer_fused(outputs, Some(message), voice, note);
             }),
             Stage::Keyed(decoder, keyed) => decode(decoder, message, &mut |decoded| {
+                let began = begin(meter, &decoded, keyed.watermark());
                 let outputs = keyed.handle(offer(&decoded));
+                meter.closed(
+                    began,
+                    outputs
+                        .iter()
+                        .filter(|output| matches!(output, KeyedOutput::Partial(_)))
+                        .count(),
+                );
                 refuse(decoded.err(), message, voice, note);
                 answer_keyed(outputs, Some(message), voice, note);
             }),
             Stage::Gather(decoder, gatherer) => decode(decoder, message, &mut |decoded| {
+                begin(meter, &decoded, gatherer.watermark());
                 let outputs = gatherer.handle(offer(&decoded));
                 refuse(decoded.err(), message, voice, note);
                 answer_gather(outputs, Some(message), voice, note);
@@ -136,7 +170,7 @@ impl Stage {
                 match StageMessage::decode(message.payload.unwrap_or_default()) {
                     Ok(word) => {
                         let is_interim = is_interim(&word);
-                        self.heard(from, word, voice, note);
+                        self.heard(from, word, voice, meter, note);
                         return is_interim;
                     }
                     Err(error) => note(Note::Unreadable(error.to_string())),
@@ -152,6 +186,7 @@ impl Stage {
         from: InputId,
         word: StageMessage,
         voice: &mut Voice,
+        meter: &mut Meter,
         note: &mut dyn FnMut(Note),
     ) {
         match self {
@@ -164,7 +199,16 @@ impl Stage {
                         return note(Note::Unreadable("a partial bucket, for a judge".to_owned()));
                     }
                 };
-                answer_judge(judge.handle(input), voice, note);
+                let began = Some(Instant::now());
+                let outputs = judge.handle(input);
+                meter.closed(
+                    began,
+                    outputs
+                        .iter()
+                        .filter(|output| matches!(output, judge::Output::Partial(_)))
+                        .count(),
+                );
+                answer_judge(outputs, voice, note);
             }
             Stage::Rollup(rollup) => {
                 let input = match word {
@@ -258,6 +302,15 @@ fn decode(decoder: &mut Decoder, message: &Message<'_>, sink: &mut dyn FnMut(Dec
     let time = message.timestamp_ms.map(EventTime);
     let payload = message.payload.unwrap_or_default();
     decoder.payload(payload, time, sink);
+}
+
+fn begin(
+    meter: &mut Meter,
+    decoded: &Decoded<'_, '_>,
+    watermark: Option<EventTime>,
+) -> Option<Instant> {
+    let event = decoded.as_ref().ok()?;
+    meter.event(event.time, watermark)
 }
 
 fn offer<'a>(decoded: &'a Decoded<'_, '_>) -> gatherer::Input<'a> {

@@ -9,12 +9,55 @@
 use super::plan::Plan;
 use crate::engine::event::Rejection;
 use crate::engine::judge::PartialBucket;
-use crate::engine::result::{BucketSummary, Document, DocumentId, DocumentKind};
+use crate::engine::result::{Body, BucketSummary, Document, DocumentId, DocumentKind};
 use crate::engine::wire::{ClosedBucket, InputId, StageMessage};
 use crate::runtime::log::{Message, Outgoing, TopicPartition};
 use crate::time::{BucketStart, Finality};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
+
+/// How much of a bucket's results is remembered, for people to look at, until its transaction is over.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Remembered {
+    /// Records, the strongest.
+    pub records: usize,
+    /// Which model plots.
+    pub plots: Plots,
+}
+
+/// Model plots to remember of a bucket.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Plots {
+    /// None.
+    None,
+    /// Those of detectors without a split: one each.
+    Unsplit,
+    /// So many, the first.
+    First(usize),
+}
+
+impl Plots {
+    fn room(self, document: &Document) -> usize {
+        match (self, &document.body) {
+            (Plots::First(room), _) => room,
+            (Plots::Unsplit, Body::ModelPlot(plot))
+                if plot.by_field_value.is_none() && plot.partition_field_value.is_none() =>
+            {
+                usize::MAX
+            }
+            _ => 0,
+        }
+    }
+}
+
+impl Default for Remembered {
+    fn default() -> Remembered {
+        Remembered {
+            records: 10,
+            plots: Plots::None,
+        }
+    }
+}
 
 /// A task's voice and outbox.
 #[derive(Debug)]
@@ -32,6 +75,10 @@ pub(super) struct Voice {
     outbox_bytes: usize,
     /// Buckets that become public with the outbox.
     summaries: Vec<BucketSummary>,
+    /// What is remembered of those buckets' results, and how many of them were not.
+    remembered: Vec<Document>,
+    left_out: u64,
+    pub(super) remembers: Remembered,
     loose: Vec<Outgoing>,
     interim_summaries: Vec<BucketSummary>,
     /// Where in the outbox the last word to a partition of the next stage is, if that word is a watermark.
@@ -55,6 +102,9 @@ pub(super) enum Next {
 pub(crate) struct Speech {
     pub(crate) messages: Vec<Outgoing>,
     pub(crate) summaries: Vec<BucketSummary>,
+    pub(crate) remembered: Vec<Document>,
+    /// Records, and plots where any are wanted, that are not among them.
+    pub(crate) left_out: u64,
 }
 
 impl Voice {
@@ -72,6 +122,9 @@ impl Voice {
             outbox: Vec::new(),
             outbox_bytes: 0,
             summaries: Vec::new(),
+            remembered: Vec::new(),
+            left_out: 0,
+            remembers: Remembered::default(),
             loose: Vec::new(),
             interim_summaries: Vec::new(),
             watermarks: BTreeMap::new(),
@@ -162,6 +215,7 @@ impl Voice {
                 let topic = Arc::clone(self.plan.names.results(document.kind));
                 let message = self.document(topic, document);
                 self.add(message);
+                self.remember(document);
                 let may_stand = self.interim.remove(&identity) || self.uncertain_buckets > 0;
                 if may_stand && self.plan.job.extensions.interim_interval_ms > 0 {
                     self.remove_interim(document.kind, document.id.clone(), document.time);
@@ -232,6 +286,8 @@ impl Voice {
         Speech {
             messages: std::mem::take(&mut self.outbox),
             summaries: std::mem::take(&mut self.summaries),
+            remembered: std::mem::take(&mut self.remembered),
+            left_out: std::mem::take(&mut self.left_out),
         }
     }
 
@@ -241,6 +297,8 @@ impl Voice {
         self.outbox_bytes = speech.messages.iter().map(Outgoing::bytes).sum();
         self.outbox = speech.messages;
         self.summaries = speech.summaries;
+        self.remembered = speech.remembered;
+        self.left_out = speech.left_out;
     }
 
     /// Interim results, for sending at once.
@@ -249,6 +307,40 @@ impl Voice {
             std::mem::take(&mut self.loose),
             std::mem::take(&mut self.interim_summaries),
         )
+    }
+
+    /// Keeps a record if it is among the strongest of its bucket, and a plot if it is among the first: a person asks what is hot, and nobody
+    /// for ten thousand of them.
+    fn remember(&mut self, document: &Document) {
+        let room = match document.kind {
+            DocumentKind::Record => self.remembers.records,
+            DocumentKind::ModelPlot => self.remembers.plots.room(document),
+            _ => 0,
+        };
+        if room == 0 {
+            return;
+        }
+        let same_bucket = |held: &&mut Document| held.time == document.time;
+        let (mut held, mut weakest) = (0, None::<&mut Document>);
+        let bucket = self.remembered.iter_mut().rev().take_while(same_bucket);
+        for one in bucket.filter(|held| held.kind == document.kind) {
+            held += 1;
+            let is_weaker = weakest
+                .as_ref()
+                .is_none_or(|weakest| one.score() < weakest.score());
+            if is_weaker {
+                weakest = Some(one);
+            }
+        }
+        match weakest {
+            Some(weakest) if held >= room => {
+                self.left_out += 1;
+                if document.score() > weakest.score() {
+                    *weakest = document.clone();
+                }
+            }
+            _ => self.remembered.push(document.clone()),
+        }
     }
 
     fn tell(&mut self, topic: &Arc<str>, partition: i32, word: &StageMessage) {
