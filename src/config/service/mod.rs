@@ -5,9 +5,11 @@
 //! Every mistake is reported at once, with its path and what would have been right. A secret comes from a file and never leaves in a
 //! `Debug` text. Checked by: the tests below; `config/tidewatch.yaml` is loaded by one of them.
 
+mod alerts;
 mod reader;
 
 use super::ConfigErrors;
+pub use alerts::{Alerts, Credentials, Receiver, ReceiverKind};
 use reader::Reader;
 use serde_json::Value;
 use std::collections::BTreeMap;
@@ -29,6 +31,8 @@ pub struct Service {
     pub snapshots: SnapshotStore,
     /// The rhythm of the tasks.
     pub timing: Timing,
+    /// Whether results become alerts, and who is told.
+    pub alerts: Alerts,
     /// Where `/livez`, `/readyz` and `/metrics` are served.
     pub http: SocketAddr,
     /// What is logged and how.
@@ -157,6 +161,7 @@ fn read_service(reader: &mut Reader, base: &Path) -> Option<Service> {
         commit_interval: reader.duration("timing.commit_interval", Duration::from_millis(200)),
         snapshot_interval: reader.duration("timing.snapshot_interval", Duration::from_secs(300)),
     };
+    let alerts = alerts::read(reader, base);
     let http = reader.parsed(
         "http.bind",
         "127.0.0.1:9600",
@@ -175,6 +180,7 @@ fn read_service(reader: &mut Reader, base: &Path) -> Option<Service> {
         topics,
         snapshots,
         timing,
+        alerts,
         http: http?,
         log,
     })
@@ -328,7 +334,7 @@ fn job_files(path: &Path) -> std::io::Result<Vec<PathBuf>> {
 }
 
 /// Whether `name` fits a pattern in which `*` stands for any text.
-fn fits(name: &str, pattern: &str) -> bool {
+pub(crate) fn fits(name: &str, pattern: &str) -> bool {
     match pattern.split_once('*') {
         None => name == pattern,
         Some((before, after)) => {

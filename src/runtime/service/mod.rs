@@ -13,6 +13,7 @@
 mod commit;
 mod restore;
 
+use super::alerts::AlertSettings;
 use super::clock::Clock;
 use super::log::{
     Assignment, CommitError, Handler, Log, LogError, Message, Revocation, TopicPartition,
@@ -39,6 +40,8 @@ pub struct Settings {
     pub snapshot_every_messages: Option<u64>,
     /// How many snapshots of a task are kept, at least 2.
     pub snapshots_kept: usize,
+    /// How results become alerts; `None`: not at all.
+    pub alerts: Option<AlertSettings>,
 }
 
 impl Default for Settings {
@@ -49,6 +52,7 @@ impl Default for Settings {
             snapshot_interval_ms: 300_000,
             snapshot_every_messages: None,
             snapshots_kept: 3,
+            alerts: None,
         }
     }
 }
@@ -104,7 +108,11 @@ impl<L: Log> Service<L> {
         asked.push(settings.names.closed(&job.id));
         let found = log.partitions(&asked)?;
         let plan = Plan::new(job, settings.names.clone(), &found)?;
-        log.create(&plan.written())?;
+        let mut written = plan.written();
+        if let Some(alerts) = &settings.alerts {
+            written.extend(alerts.topics(&settings.names));
+        }
+        log.create(&written)?;
         log.subscribe(&plan.subscription())?;
         Ok(Service {
             log,

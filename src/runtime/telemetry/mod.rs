@@ -4,6 +4,7 @@
 //! Times are the clock's, in seconds outside and milliseconds inside. Holds: every label value that is known beforehand is exported from the
 //! start, at 0; nothing here waits. Checked by: the tests below, and tests/kafka, which scrapes a running service.
 
+mod alerts;
 mod catalogue;
 mod health;
 
@@ -16,6 +17,7 @@ use crate::config::Job;
 use crate::engine::event::Reason;
 use crate::engine::result::{BucketSummary, Severity};
 use crate::time::Finality;
+use alerts::AlertMetrics;
 use catalogue as metric;
 use health::Ledger;
 use prometheus::process_collector::ProcessCollector;
@@ -55,6 +57,7 @@ pub struct Telemetry {
     replayed: IntCounterVec,
     gaps: IntCounterVec,
     unavailable: IntCounterVec,
+    alerts: AlertMetrics,
 }
 
 impl Telemetry {
@@ -108,6 +111,7 @@ impl Telemetry {
             replayed: metric::REPLAYED.counter(to),
             gaps: metric::REPLAY_GAPS.counter(to),
             unavailable: metric::LOG_UNAVAILABLE.counter(to),
+            alerts: AlertMetrics::new(to),
             ledger: Mutex::new(Ledger::of(
                 jobs.iter().map(|job| job.id.clone()),
                 clock.now_ms(),
@@ -151,6 +155,7 @@ impl Telemetry {
                     severity.label(),
                 ]);
             }
+            self.alerts.begin_at_zero(id);
             for outcome in ["stored", "failed", "unusable"] {
                 self.snapshots.with_label_values(&[id, outcome]);
             }
@@ -168,6 +173,11 @@ impl Telemetry {
             }
             self.assigned.with_label_values(&[id]);
         }
+    }
+
+    /// These receivers will be told of alerts.
+    pub fn expect_receivers<'r>(&self, names: impl Iterator<Item = &'r str>) {
+        names.for_each(|name| self.alerts.expect_receiver(name));
     }
 
     /// Everything in Prometheus's text format.
@@ -393,6 +403,9 @@ impl Observer for Telemetry {
                 duration.observe(seconds(*duration_ms));
             }
             Fact::Snapshot { .. } => self.snapshot(job_id, fact),
+            Fact::Alert { .. } | Fact::AlertStateUnusable { .. } | Fact::Notified { .. } => {
+                self.alerts.observe(job_id, fact);
+            }
             trouble => self.trouble(job_id, trouble),
         }
         say(job_id, fact);
