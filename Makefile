@@ -21,7 +21,7 @@ demo: build ## Watch the service find known incidents in a simulated feed; Ctrl-
 	target/release/tidewatch demo
 
 .PHONY: test
-test: headers java valgrind ## All tests, those on a real Apache Kafka included (Maven fetches it once)
+test: headers java valgrind alertmanager ## All tests, those on a real Apache Kafka included (Maven fetches it once)
 	cargo test --locked --no-fail-fast $(CARGO_FEATURES)
 
 .PHONY: bench
@@ -68,5 +68,15 @@ valgrind:
 	    apt-get update -qq && apt-get install -y -qq --no-install-recommends valgrind libc6-dbg; \
 	  else \
 	    echo "The limits on instructions an event need valgrind: install it." >&2; exit 1; \
+	  fi; \
+	fi
+
+.PHONY: alertmanager
+alertmanager:
+	@if ! command -v prometheus-alertmanager >/dev/null && ! command -v alertmanager >/dev/null; then \
+	  if [ "$(APT)" = yes ]; then \
+	    apt-get update -qq && apt-get install -y -qq --no-install-recommends prometheus-alertmanager; \
+	  else \
+	    echo "The tests of alerts need Alertmanager: install it." >&2; exit 1; \
 	  fi; \
 	fi

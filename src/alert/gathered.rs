@@ -12,14 +12,16 @@ use std::collections::BTreeMap;
 pub(super) struct Finding {
     /// Fields and values that it may be put down to, the most likely first.
     pub(super) blamed: Vec<(String, String)>,
+    /// Those, and the values of its split.
+    values: Vec<(String, String)>,
     pub(super) evidence: Evidence,
 }
 
 impl Finding {
-    /// The values of `fields`, as far as they are to blame.
+    /// The values of `fields`, as far as it has them.
     pub(super) fn values_of(&self, fields: &[String]) -> Entity {
         let wanted = |field: &String| {
-            let found = self.blamed.iter().find(|(name, _)| name == field)?;
+            let found = self.values.iter().find(|(name, _)| name == field)?;
             Some(found.clone())
         };
         fields.iter().filter_map(wanted).collect()
@@ -36,8 +38,12 @@ pub(super) struct Gathered {
 }
 
 impl Gathered {
-    pub(super) fn take(&mut self, document: &Document) {
+    /// Records that score less than `record_score_min` are of no use.
+    pub(super) fn take(&mut self, document: &Document, record_score_min: f64) {
         match &document.body {
+            Body::Record(record) if record.record_score < record_score_min => {
+                self.records.remove(&document.id);
+            }
             Body::Record(record) => {
                 let finding = of_record(document, record);
                 self.records.insert(document.id.clone(), finding);
@@ -66,18 +72,8 @@ impl Gathered {
         score_min: f64,
         start_ms: i64,
     ) -> Vec<Finding> {
-        let mut found = match subject {
-            AlertSubject::Record => {
-                let influencers = &self.influencers;
-                let weight = |who: &(String, String)| influencers.get(who).map_or(0.0, |one| one.1);
-                for finding in self.records.values_mut() {
-                    // Stable: among equals the order of `of_record` stays.
-                    finding
-                        .blamed
-                        .sort_by(|a, b| weight(b).total_cmp(&weight(a)));
-                }
-                self.records.into_values().collect()
-            }
+        let mut found: Vec<Finding> = match subject {
+            AlertSubject::Record => std::mem::take(&mut self.records).into_values().collect(),
             AlertSubject::Influencer => self.of_influencers(start_ms),
             AlertSubject::Bucket => self.of_bucket(start_ms),
         };
@@ -88,13 +84,33 @@ impl Gathered {
                 .total_cmp(&a.score)
                 .then_with(|| a.document_id.cmp(&b.document_id))
         });
+        self.rank_blamed(&mut found);
         found
+    }
+
+    /// The value that accounts for the most comes first: by the scores of all findings that blame it, then by its own as an influencer. What many
+    /// have in common is one incident.
+    fn rank_blamed(&self, found: &mut [Finding]) {
+        let mut weights: BTreeMap<(String, String), f64> = BTreeMap::new();
+        for finding in found.iter() {
+            for who in &finding.blamed {
+                *weights.entry(who.clone()).or_default() += finding.evidence.score;
+            }
+        }
+        let own = |who: &(String, String)| self.influencers.get(who).map_or(0.0, |one| one.1);
+        for finding in found {
+            // Stable: among equals the order of `of_record` stays.
+            finding.blamed.sort_by(|a, b| {
+                let heavier = weights[b].total_cmp(&weights[a]);
+                heavier.then_with(|| own(b).total_cmp(&own(a)))
+            });
+        }
     }
 
     fn of_influencers(&self, start_ms: i64) -> Vec<Finding> {
         let finding =
             |(who, (id, score, probability)): (&(String, String), &(String, f64, f64))| {
-                let strongest = self.strongest(|finding| finding.blamed.contains(who));
+                let strongest = self.strongest(|finding| finding.values.contains(who));
                 let sentence = format!("{} {} stands out.", who.0, who.1);
                 let mut evidence = explain(strongest, sentence);
                 evidence.result_type = result_type(AlertSubject::Influencer).to_owned();
@@ -104,6 +120,7 @@ impl Gathered {
                 evidence.probability = Some(*probability);
                 Finding {
                     blamed: vec![who.clone()],
+                    values: vec![who.clone()],
                     evidence,
                 }
             };
@@ -121,6 +138,7 @@ impl Gathered {
             evidence.probability = None;
             Finding {
                 blamed: Vec::new(),
+                values: Vec::new(),
                 evidence,
             }
         };
@@ -147,7 +165,7 @@ fn explain(record: Option<&Evidence>, sentence: String) -> Evidence {
     })
 }
 
-/// Blamed are its strongest influencer values, one a field, then its partition and by value.
+/// Blamed are its strongest influencer values, one a field; without any, its partition and by value.
 fn of_record(document: &Document, record: &Record) -> Finding {
     let influencers = record.influencers.iter().filter_map(|one| {
         let value = one.influencer_field_values.first()?;
@@ -160,14 +178,15 @@ fn of_record(document: &Document, record: &Record) -> Finding {
     let splits = splits
         .into_iter()
         .filter_map(|(name, value)| Some((name.clone()?, value.clone()?)));
-    let mut blamed: Vec<(String, String)> = Vec::new();
-    for who in influencers.chain(splits) {
-        if !blamed.contains(&who) {
-            blamed.push(who);
-        }
+    let mut blamed: Vec<(String, String)> = influencers.collect();
+    let mut values = blamed.clone();
+    values.extend(splits.filter(|who| !blamed.contains(who)));
+    if blamed.is_empty() {
+        blamed.clone_from(&values);
     }
     Finding {
         blamed,
+        values,
         evidence: Evidence {
             result_type: result_type(AlertSubject::Record).to_owned(),
             document_id: document.id.clone(),

@@ -1,7 +1,7 @@
 //! Incidents from their first bucket to their last: one job's [`Tracker`].
 //!
 //! A bucket's findings are taken highest score first. Each goes to the longest-standing incident that any of its blamed values has; without one,
-//! and at the threshold, it begins an incident of the value most to blame. So what several series of one culprit show is one incident, and stays one while the
+//! and at the threshold, it begins an incident of the value most to blame: the one that accounts for most of the bucket's findings. So what several series of one culprit show is one incident, and stays one while the
 //! blame shifts among them. An incident ends when no score has reached `resolve_below` for `resolve_after`.
 
 use super::gathered::{Finding, Gathered};
@@ -10,7 +10,7 @@ use super::incident::{
     incident_id,
 };
 use super::state::{State, StateError};
-use crate::config::{AlertPolicy, GroupBy};
+use crate::config::{AlertPolicy, AlertSubject, GroupBy};
 use crate::engine::result::{Document, Severity};
 use crate::time::{BucketSpan, BucketStart, Finality};
 use std::collections::{BTreeMap, BTreeSet};
@@ -88,7 +88,12 @@ impl Tracker {
         let is_asked_for = is_final || self.policy.include_interim;
         if is_asked_for && self.is_ahead(document.time) {
             let gathered = self.gathered.entry((document.time, is_final)).or_default();
-            gathered.take(document);
+            // Those of influencers and buckets are explained by records of any score.
+            let record_score_min = match self.policy.subject {
+                AlertSubject::Record => self.policy.resolve_below,
+                AlertSubject::Influencer | AlertSubject::Bucket => 0.0,
+            };
+            gathered.take(document, record_score_min);
         }
     }
 

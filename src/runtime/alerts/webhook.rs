@@ -68,6 +68,24 @@ mod tests {
     use super::super::document::tests::{opened, resolved};
     use super::*;
 
+    /// `UPDATE_EXPECT=1 cargo test --lib webhook` prints what belongs there.
+    #[test]
+    fn the_examples_of_the_docs_are_what_is_sent_and_written() {
+        let page = include_str!("../../../docs/alerts.md");
+        let blocks: Vec<&str> = page
+            .split("```json\n")
+            .skip(1)
+            .filter_map(|rest| rest.split("```").next())
+            .collect();
+        let payload = payload(&opened(), "chat", &Links::default());
+        if std::env::var_os("UPDATE_EXPECT").is_some() {
+            println!("{payload}");
+        }
+        AlertDocument::read(blocks[0].as_bytes()).expect("the first example is a notice");
+        let shown: Value = serde_json::from_str(blocks[1]).expect("the second is JSON");
+        assert_eq!(shown, payload);
+    }
+
     #[test]
     fn an_incident_keeps_its_key_and_fingerprint_from_its_beginning_to_its_end() {
         let links = Links::default();

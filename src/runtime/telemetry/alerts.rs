@@ -3,13 +3,12 @@
 use super::catalogue as metric;
 use crate::alert::{Change, Delivery, Notice, entity_text};
 use crate::runtime::observer::Fact;
-use prometheus::{GaugeVec, IntCounterVec, Registry};
+use prometheus::{IntCounterVec, Registry};
 
 /// What is counted of incidents and of those who are told.
 pub(super) struct AlertMetrics {
     notices: IntCounterVec,
     held_back: IntCounterVec,
-    open: GaugeVec,
     states_lost: IntCounterVec,
     notifications: IntCounterVec,
 }
@@ -19,7 +18,6 @@ impl AlertMetrics {
         AlertMetrics {
             notices: metric::ALERTS.counter(to),
             held_back: metric::ALERTS_HELD_BACK.counter(to),
-            open: metric::ALERTS_OPEN.gauge(to),
             states_lost: metric::ALERT_STATES_LOST.counter(to),
             notifications: metric::NOTIFICATIONS.counter(to),
         }
@@ -32,7 +30,6 @@ impl AlertMetrics {
         for reason in ["silence", "rate_limit"] {
             self.held_back.with_label_values(&[job_id, reason]);
         }
-        self.open.with_label_values(&[job_id]);
         self.states_lost.with_label_values(&[job_id]);
     }
 
@@ -69,11 +66,6 @@ impl AlertMetrics {
         let incident = &notice.incident;
         let labels = [job_id, event(notice.change)];
         self.notices.with_label_values(&labels).inc();
-        match notice.change {
-            Change::Opened => self.open.with_label_values(&[job_id]).inc(),
-            Change::Resolved => self.open.with_label_values(&[job_id]).dec(),
-            Change::Updated => {}
-        }
         let reason = match incident.delivery {
             Delivery::Silenced => Some("silence"),
             Delivery::RateLimited => Some("rate_limit"),

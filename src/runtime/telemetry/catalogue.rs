@@ -73,7 +73,6 @@ catalogue! {
     REPLAY_GAPS = Kind::Counter, "tidewatch_replay_gaps_total", ["job_id"], "Times that messages to be replayed were gone from the log, or positions had vanished: results may differ from those of an unbroken run.";
     ALERTS = Kind::Counter, "tidewatch_alerts_total", ["job_id", "event"], "Notices written to the alerts topic: an incident opened, updated or resolved, held back or not.";
     ALERTS_HELD_BACK = Kind::Counter, "tidewatch_alerts_held_back_total", ["job_id", "reason"], "Incidents that nobody was told of when they began: covered by a silence, or beyond the rate limit (those are announced together).";
-    ALERTS_OPEN = Kind::Gauge, "tidewatch_alerts_open", ["job_id"], "Incidents that go on, as far as this instance has written the job's results since it got them.";
     ALERT_STATES_LOST = Kind::Counter, "tidewatch_alert_states_lost_total", ["job_id"], "Times that the state of a job's alerts could not be read: the incidents that went on are forgotten.";
     NOTIFICATIONS = Kind::Counter, "tidewatch_notifications_total", ["receiver", "outcome"], "Notices of incidents by receiver: delivered, refused (passed over), stale (older than max_age, not delivered); failed counts attempts, which are repeated.";
     LOG_UNAVAILABLE = Kind::Counter, "tidewatch_log_unavailable_total", ["job_id"], "Times that the brokers did not answer; they are asked again.";
