@@ -21,7 +21,7 @@ demo: build ## Watch the service find known incidents in a simulated feed; Ctrl-
 	target/release/tidewatch demo
 
 .PHONY: test
-test: headers java shipper valgrind chart-tools ## All tests, those on a real Apache Kafka included (Maven fetches it once)
+test: headers java shipper valgrind alertmanager chart-tools ## All tests, those on a real Apache Kafka included (Maven fetches it once)
 	cargo test --locked --no-fail-fast $(CARGO_FEATURES)
 
 .PHONY: bench
@@ -108,3 +108,13 @@ $(CHART_TOOLS)/ready: tests/chart/requirements.txt
 	  rm -rf target/promtool; \
 	fi
 	@touch $@
+
+.PHONY: alertmanager
+alertmanager:
+	@if ! command -v prometheus-alertmanager >/dev/null && ! command -v alertmanager >/dev/null; then \
+	  if [ "$(APT)" = yes ]; then \
+	    apt-get update -qq && apt-get install -y -qq --no-install-recommends prometheus-alertmanager; \
+	  else \
+	    echo "The tests of alerts need Alertmanager: install it." >&2; exit 1; \
+	  fi; \
+	fi

@@ -111,6 +111,11 @@ fn every_command_about_reports_works() {
 }
 
 #[test]
+fn every_command_about_alerts_works() {
+    assert!(run("docs/alerts.md") >= 2);
+}
+
+#[test]
 fn every_command_about_planning_works() {
     assert!(run("docs/planning.md") >= 3);
 }

@@ -4,6 +4,7 @@
 //! wrong, 130 interrupted. A reader that goes away (`tidewatch ... | head`) ends a command quietly, with 0.
 //! Checked by: tests/cli.rs, tests/readme.rs.
 
+pub mod alerts;
 pub mod backtest;
 pub mod demo;
 pub mod detect;
@@ -35,6 +36,7 @@ Examples:
   tidewatch detect job.yaml web.ndjson                  what was unusual in a file
   tail -F access.ndjson | tidewatch detect job.yaml -   the same, live
   tidewatch backtest job.yaml web.ndjson --labels L     what of known incidents a job finds, how fast, at what price
+  tidewatch alerts job.yaml web.ndjson                  which alerts it would have raised, by threshold
   tidewatch plan job.yaml web.ndjson                    how many series, how much memory
   tidewatch validate job.yaml                           every mistake in a job, with its cure
   tidewatch validate --config tidewatch.yaml            the same of a service and all its jobs
@@ -102,6 +104,9 @@ impl Color {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    /// What a job would have alerted people of over history, and how often at other thresholds.
+    #[command(after_help = alerts::EXAMPLES)]
+    Alerts(alerts::Args),
     /// Run a job over history and measure it against labels: found, how fast, false alarms.
     #[command(after_help = backtest::EXAMPLES)]
     Backtest(backtest::Args),
@@ -186,6 +191,7 @@ fn dispatch(cli: Cli) -> anyhow::Result<ExitCode> {
         start_logging(wanted, color, LogFormat::Text)?;
     }
     match cli.command {
+        Command::Alerts(args) => alerts::run(&args, color),
         Command::Backtest(args) => backtest::run(&args, color),
         Command::Detect(args) => detect::run(&args, color),
         Command::Demo(args) => demo::run(&args, color),

@@ -5,6 +5,7 @@
 use super::log::{Revocation, TopicPartition};
 use super::store::SnapshotKey;
 use super::task::Measured;
+use crate::alert::Notice;
 use crate::engine::event::Rejection;
 use crate::engine::result::{BucketSummary, Document};
 
@@ -169,6 +170,25 @@ pub enum Fact<'a> {
     Unavailable {
         /// Why.
         error: String,
+    },
+    /// Something was told of an incident: it is in the alerts topic.
+    Alert {
+        /// What.
+        notice: &'a Notice,
+    },
+    /// The state of a job's alerts does not read; its incidents are forgotten, and nobody is told of their end.
+    AlertStateUnusable {
+        /// Why.
+        error: String,
+    },
+    /// A receiver was told of alerts, or not.
+    Notified {
+        /// Who.
+        receiver: &'a str,
+        /// How it went: `delivered`, `failed` (to be tried again), `refused` or `stale`.
+        outcome: &'static str,
+        /// How many.
+        alerts: u64,
     },
     /// Partitions left.
     Revoked {

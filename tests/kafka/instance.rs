@@ -52,6 +52,14 @@ impl Deployment {
         }
     }
 
+    /// The same with other settings: those that name files of its directory.
+    pub fn with_settings(self, settings: &str) -> Deployment {
+        Deployment {
+            settings: settings.to_string(),
+            ..self
+        }
+    }
+
     pub fn path(&self, name: &str) -> PathBuf {
         self.directory.path().join(name)
     }

@@ -5,6 +5,7 @@
     reason = "tests wait, and nothing waits for ever"
 )]
 
+mod alerts;
 #[path = "../support/broker.rs"]
 mod broker;
 mod client;

@@ -5,12 +5,14 @@
 //! Every mistake is reported at once, with its path and what would have been right. A secret comes from a file and never leaves in a
 //! `Debug` text. Checked by: the tests below; `config/tidewatch.yaml` is loaded by one of them.
 
+mod alerts;
 mod http;
 mod kafka;
 mod reader;
 mod secret;
 
 use super::ConfigErrors;
+pub use alerts::{Alerts, Credentials, Receiver, ReceiverKind};
 use http::read_http;
 pub use http::{Http, HttpAuth, HttpTls};
 use kafka::read_kafka;
@@ -34,6 +36,8 @@ pub struct Service {
     pub snapshots: SnapshotStore,
     /// The rhythm of the tasks.
     pub timing: Timing,
+    /// Whether results become alerts, and who is told.
+    pub alerts: Alerts,
     /// Where and to whom `/livez`, `/readyz`, `/healthz` and `/metrics` are served.
     pub http: Http,
     /// Whether `/metrics` has series of what jobs say.
@@ -149,6 +153,7 @@ fn read_service(reader: &mut Reader, base: &Path) -> Option<Service> {
         commit_interval: reader.duration("timing.commit_interval", Duration::from_millis(200)),
         snapshot_interval: reader.duration("timing.snapshot_interval", Duration::from_secs(300)),
     };
+    let alerts = alerts::read(reader, base);
     let http = read_http(reader, base);
     let scores = read_scores(reader);
     let log = Log {
@@ -164,6 +169,7 @@ fn read_service(reader: &mut Reader, base: &Path) -> Option<Service> {
         topics,
         snapshots,
         timing,
+        alerts,
         http: http?,
         scores,
         log,
@@ -244,7 +250,7 @@ fn job_files(path: &Path) -> std::io::Result<Vec<PathBuf>> {
 }
 
 /// Whether `name` fits a pattern in which `*` stands for any text.
-fn fits(name: &str, pattern: &str) -> bool {
+pub(crate) fn fits(name: &str, pattern: &str) -> bool {
     match pattern.split_once('*') {
         None => name == pattern,
         Some((before, after)) => {

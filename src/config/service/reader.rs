@@ -67,6 +67,11 @@ impl Reader {
         descend(&mut self.written, path).filter(|value| !value.is_null())
     }
 
+    /// What was written, as it is: for what has a shape of its own.
+    pub(super) fn value(&mut self, path: &str) -> Option<Value> {
+        self.take(path)
+    }
+
     /// A scalar as text.
     pub(super) fn text(&mut self, path: &str) -> Option<String> {
         let written = self.take(path);

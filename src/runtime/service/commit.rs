@@ -92,6 +92,9 @@ impl<L: Log> Service<L> {
             for summary in &part.speech.summaries {
                 self.tell(&Fact::Bucket { summary });
             }
+            for notice in &part.speech.notices {
+                self.tell(&Fact::Alert { notice });
+            }
             if let (Some(task), Some(position)) = (self.tasks.get_mut(&part.at), part.position) {
                 task.committed(position);
             }

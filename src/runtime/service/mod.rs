@@ -13,6 +13,7 @@
 mod commit;
 mod restore;
 
+use super::alerts::AlertSettings;
 use super::clock::Clock;
 use super::log::{
     Assignment, CommitError, Handler, Log, LogError, Message, Revocation, TopicPartition,
@@ -41,6 +42,8 @@ pub struct Settings {
     pub snapshots_kept: usize,
     /// How much of the results is told to the observer.
     pub remembers: Remembered,
+    /// How results become alerts; `None`: not at all.
+    pub alerts: Option<AlertSettings>,
 }
 
 impl Default for Settings {
@@ -52,6 +55,7 @@ impl Default for Settings {
             snapshot_every_messages: None,
             snapshots_kept: 3,
             remembers: Remembered::default(),
+            alerts: None,
         }
     }
 }
@@ -107,7 +111,11 @@ impl<L: Log> Service<L> {
         asked.push(settings.names.closed(&job.id));
         let found = log.partitions(&asked)?;
         let plan = Plan::new(job, settings.names.clone(), &found)?;
-        log.create(&plan.written())?;
+        let mut written = plan.written();
+        if let Some(alerts) = &settings.alerts {
+            written.extend(alerts.topics(&settings.names));
+        }
+        log.create(&written)?;
         log.subscribe(&plan.subscription())?;
         Ok(Service {
             log,

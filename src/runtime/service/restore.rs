@@ -12,6 +12,7 @@
 
 use super::{Service, ServiceError};
 use crate::engine::snapshot::Snapshot;
+use crate::runtime::alerts::{Desk, DeskPlace};
 use crate::runtime::log::{Assignment, Log, LogError, Position, TopicPartition};
 use crate::runtime::observer::Fact;
 use crate::runtime::store::SnapshotKey;
@@ -29,6 +30,8 @@ struct Past {
     /// Another lineage has committed here, and published buckets up to this one.
     foreign: Option<Option<i64>>,
     began_ms: i64,
+    /// The version of the state of alerts at the committed position, of whatever lineage.
+    alerts: u64,
 }
 
 impl<L: Log> Service<L> {
@@ -37,7 +40,10 @@ impl<L: Log> Service<L> {
             return Ok(()); // a partition that came with a pattern and is none of ours
         };
         let past = self.past_of(kind, assignment);
-        let (task, snapshot, beginning) = self.begin(&past);
+        let (mut task, snapshot, beginning) = self.begin(&past);
+        if let Some(desk) = self.open_desk(&past)? {
+            task.set_desk(desk);
+        }
         let at = past.at;
         self.tasks.insert(at.clone(), task);
         self.tell(&Fact::Assigned {
@@ -57,6 +63,32 @@ impl<L: Log> Service<L> {
         }
     }
 
+    /// The desk of whoever writes the results, as it stood at the committed position.
+    fn open_desk(&mut self, past: &Past) -> Result<Option<Desk>, ServiceError> {
+        let Some(settings) = self
+            .settings
+            .alerts
+            .as_ref()
+            .filter(|_| past.kind.writes_results())
+        else {
+            return Ok(None);
+        };
+        let published = past.mark.as_ref().and_then(|mark| mark.final_until_ms);
+        let heard = published.max(past.foreign.flatten());
+        let (job, names) = (&self.plan.job, &self.plan.names);
+        let at = DeskPlace {
+            version: past.alerts,
+            heard_until_ms: heard,
+        };
+        let opened = Desk::open(job, settings, names, &mut self.log, at);
+        // The assignment is not told twice: only a new start brings it back.
+        let (desk, error) = opened.map_err(|error| LogError::Fatal(error.to_string()))?;
+        if let Some(error) = error {
+            self.tell(&Fact::AlertStateUnusable { error });
+        }
+        Ok(Some(desk))
+    }
+
     fn past_of(&self, kind: StageKind, assignment: Assignment) -> Past {
         let Assignment {
             at,
@@ -67,6 +99,7 @@ impl<L: Log> Service<L> {
             .as_ref()
             .and_then(|held| Mark::parse(&held.metadata));
         let published = found.as_ref().and_then(|mark| mark.final_until_ms);
+        let alerts = found.as_ref().map_or(0, |mark| mark.alerts);
         let mark = found.filter(|mark| mark.lineage == self.plan.lineage);
         let is_foreign = committed.is_some() && mark.is_none();
         if is_foreign {
@@ -80,6 +113,7 @@ impl<L: Log> Service<L> {
             mark,
             foreign: is_foreign.then_some(published),
             began_ms: self.clock.now_ms(),
+            alerts,
         }
     }
 

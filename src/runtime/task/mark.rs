@@ -23,6 +23,8 @@ pub struct Mark {
     pub final_until_ms: Option<i64>,
     /// Buckets up to this one were published by an earlier lineage, and are not published again; milliseconds since the epoch.
     pub silent_until_ms: Option<i64>,
+    /// The version of the state of alerts that belongs to this position; 0: none.
+    pub alerts: u64,
     /// The input topics and partitions that the lineage began with.
     pub inputs: BTreeMap<Arc<str>, i32>,
 }
@@ -41,6 +43,9 @@ impl Mark {
         }
         if let Some(ms) = self.silent_until_ms {
             let _ = write!(text, " silent={ms}");
+        }
+        if self.alerts > 0 {
+            let _ = write!(text, " alerts={}", self.alerts);
         }
         let mut separator = " inputs=";
         for (topic, partitions) in &self.inputs {
@@ -68,6 +73,7 @@ impl Mark {
                 "began" => mark.began = value.parse().ok()?,
                 "idle" => mark.idle = value == "1",
                 "final" => mark.final_until_ms = Some(value.parse().ok()?),
+                "alerts" => mark.alerts = value.parse().ok()?,
                 "silent" => mark.silent_until_ms = Some(value.parse().ok()?),
                 "inputs" => {
                     for input in value.split(',') {
@@ -91,10 +97,10 @@ mod tests {
         #[test]
         fn what_is_written_beside_a_position_is_read_again(
             lineage: u64, began in 0i64.., idle: bool, final_until_ms: Option<i64>,
-            silent_until_ms: Option<i64>, inputs in proptest::collection::btree_map("[a-zA-Z0-9._-]{1,20}", 1i32..100, 0..8),
+            silent_until_ms: Option<i64>, alerts: u64, inputs in proptest::collection::btree_map("[a-zA-Z0-9._-]{1,20}", 1i32..100, 0..8),
         ) {
             let inputs = inputs.into_iter().map(|(topic, n)| (topic.into(), n)).collect();
-            let mark = Mark { lineage, began, idle, final_until_ms, silent_until_ms, inputs };
+            let mark = Mark { lineage, began, idle, final_until_ms, silent_until_ms, alerts, inputs };
             prop_assert_eq!(Mark::parse(&mark.write(4096)), Some(mark));
         }
 

@@ -28,6 +28,7 @@ use crate::engine::event::Rejection;
 use crate::engine::result::BucketSummary;
 use crate::engine::snapshot::{RestoreError, Snapshot};
 use crate::engine::wire::InputId;
+use crate::runtime::alerts::Desk;
 use crate::runtime::log::{METADATA_BYTES_MAX, Message, Outgoing, Position, TopicPartition};
 use crate::runtime::store::SnapshotKey;
 use crate::time::EventTime;
@@ -113,6 +114,7 @@ impl Task {
             idle: beginning.committed.is_some(),
             final_until_ms: beginning.silent_until_ms,
             silent_until_ms: beginning.silent_until_ms,
+            alerts: 0,
             inputs: plan.inputs.clone(),
         };
         let mark = beginning.mark.unwrap_or(fresh);
@@ -152,6 +154,11 @@ impl Task {
             messages_since_snapshot: 0,
             replay,
         })
+    }
+
+    /// From now on results become alerts.
+    pub(crate) fn set_desk(&mut self, desk: Desk) {
+        self.voice.desk = Some(desk);
     }
 
     /// Takes messages in; returns how many, and the bytes of their values.
@@ -254,6 +261,7 @@ impl Task {
             return None;
         }
         self.mark.final_until_ms = self.voice.final_until_ms;
+        self.mark.alerts = self.voice.desk.as_ref().map_or(0, Desk::version);
         let position = Position {
             next_offset: self.position,
             metadata: self.mark.write(METADATA_BYTES_MAX),

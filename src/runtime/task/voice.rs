@@ -7,10 +7,12 @@
 //! watermark that follows another to the same partition replaces it: only the last one says anything.
 
 use super::plan::Plan;
+use crate::alert::Notice;
 use crate::engine::event::Rejection;
 use crate::engine::judge::PartialBucket;
 use crate::engine::result::{Body, BucketSummary, Document, DocumentId, DocumentKind};
 use crate::engine::wire::{ClosedBucket, InputId, StageMessage};
+use crate::runtime::alerts::Desk;
 use crate::runtime::log::{Message, Outgoing, TopicPartition};
 use crate::time::{BucketStart, Finality};
 use std::collections::{BTreeMap, BTreeSet};
@@ -87,6 +89,8 @@ pub(super) struct Voice {
     interim: BTreeSet<(DocumentKind, String)>,
     /// So many of the next final buckets may have interim documents of an earlier life.
     uncertain_buckets: i64,
+    /// Where results become alerts.
+    pub(super) desk: Option<Desk>,
 }
 
 /// Who hears what a task says.
@@ -105,6 +109,7 @@ pub(crate) struct Speech {
     pub(crate) remembered: Vec<Document>,
     /// Records, and plots where any are wanted, that are not among them.
     pub(crate) left_out: u64,
+    pub(crate) notices: Vec<Notice>,
 }
 
 impl Voice {
@@ -129,6 +134,7 @@ impl Voice {
             interim_summaries: Vec::new(),
             watermarks: BTreeMap::new(),
             interim: BTreeSet::new(),
+            desk: None,
         }
     }
 
@@ -203,6 +209,9 @@ impl Voice {
         if self.muted || self.silent_until_ms.is_some_and(is_old) {
             return;
         }
+        if let Some(desk) = &mut self.desk {
+            desk.document(document);
+        }
         let identity = (document.kind, document.id.clone());
         match document.finality {
             Finality::Interim => {
@@ -239,12 +248,25 @@ impl Voice {
         if self.muted {
             return;
         }
+        self.alert(&summary);
         match summary.finality {
             Finality::Final => {
                 self.uncertain_buckets -= 1;
                 self.summaries.push(summary);
             }
             Finality::Interim => self.interim_summaries.push(summary),
+        }
+    }
+
+    /// What a bucket's results mean to whoever is to be told.
+    fn alert(&mut self, summary: &BucketSummary) {
+        let is_old = |until: i64| summary.start.millis() <= until;
+        if self.silent_until_ms.is_some_and(is_old) {
+            return;
+        }
+        if let Some(desk) = &mut self.desk {
+            let messages = desk.closed(summary.start, summary.finality);
+            messages.into_iter().for_each(|message| self.add(message));
         }
     }
 
@@ -283,8 +305,15 @@ impl Voice {
     pub(super) fn take(&mut self) -> Speech {
         self.watermarks.clear();
         self.outbox_bytes = 0;
+        let mut messages = std::mem::take(&mut self.outbox);
+        messages.extend(self.desk.as_mut().and_then(Desk::take_state));
         Speech {
-            messages: std::mem::take(&mut self.outbox),
+            messages,
+            notices: self
+                .desk
+                .as_mut()
+                .map(Desk::take_notices)
+                .unwrap_or_default(),
             summaries: std::mem::take(&mut self.summaries),
             remembered: std::mem::take(&mut self.remembered),
             left_out: std::mem::take(&mut self.left_out),
@@ -299,6 +328,9 @@ impl Voice {
         self.summaries = speech.summaries;
         self.remembered = speech.remembered;
         self.left_out = speech.left_out;
+        if let Some(desk) = &mut self.desk {
+            desk.put_back(speech.notices);
+        }
     }
 
     /// Interim results, for sending at once.

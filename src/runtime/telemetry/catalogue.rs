@@ -86,6 +86,10 @@ catalogue! {
     YHAT_LOWER = Kind::Gauge, "tidewatch_yhat_lower", ["job_id", "detector", "entity"], "The lower bound of what was expected.";
     YHAT_UPPER = Kind::Gauge, "tidewatch_yhat_upper", ["job_id", "detector", "entity"], "The upper bound of what was expected.";
     SCORES_LEFT_OUT = Kind::Counter, "tidewatch_scores_left_out_total", ["job_id"], "With metrics.scores: records and plots that metrics.scores_limit kept out of the series.";
+    ALERTS = Kind::Counter, "tidewatch_alerts_total", ["job_id", "event"], "Notices written to the alerts topic: an incident opened, updated or resolved, held back or not.";
+    ALERTS_HELD_BACK = Kind::Counter, "tidewatch_alerts_held_back_total", ["job_id", "reason"], "Incidents that nobody was told of when they began: covered by a silence, or beyond the rate limit (those are announced together).";
+    ALERT_STATES_LOST = Kind::Counter, "tidewatch_alert_states_lost_total", ["job_id"], "Times that the state of a job's alerts could not be read: the incidents that went on are forgotten.";
+    NOTIFICATIONS = Kind::Counter, "tidewatch_notifications_total", ["receiver", "outcome"], "Notices of incidents by receiver: delivered, refused (passed over), stale (older than max_age, not delivered); failed counts attempts, which are repeated.";
     LOG_UNAVAILABLE = Kind::Counter, "tidewatch_log_unavailable_total", ["job_id"], "Times that the brokers did not answer; they are asked again.";
 }
 

@@ -4,6 +4,7 @@
 //! Times are the clock's, in seconds outside and milliseconds inside. Holds: every label value that is known beforehand is exported from the
 //! start, at 0; nothing here waits. Checked by: the tests below, and tests/kafka, which scrapes a running service.
 
+mod alerts;
 mod catalogue;
 mod counted;
 mod health;
@@ -22,6 +23,7 @@ use crate::config::service::Scores;
 use crate::engine::event::Reason;
 use crate::engine::result::{BucketSummary, Document, Severity};
 use crate::time::Finality;
+use alerts::AlertMetrics;
 use catalogue as metric;
 use counted::CountedHistogram;
 use health::Ledger;
@@ -73,6 +75,7 @@ pub struct Telemetry {
     gaps: IntCounterVec,
     unavailable: IntCounterVec,
     scores: Option<ScoreSeries>,
+    alerts: AlertMetrics,
 }
 
 impl Telemetry {
@@ -134,6 +137,7 @@ impl Telemetry {
             replayed: metric::REPLAYED.counter(to),
             gaps: metric::REPLAY_GAPS.counter(to),
             unavailable: metric::LOG_UNAVAILABLE.counter(to),
+            alerts: AlertMetrics::new(to),
             scores: ScoreSeries::of(scores, to),
             ledger: Mutex::new(Ledger::of(jobs, clock.now_ms())),
             jobs: jobs
@@ -175,6 +179,7 @@ impl Telemetry {
                     severity.label(),
                 ]);
             }
+            self.alerts.begin_at_zero(id);
             for outcome in ["stored", "failed", "unusable"] {
                 self.snapshots.with_label_values(&[id, outcome]);
             }
@@ -202,6 +207,11 @@ impl Telemetry {
             }
             self.assigned.with_label_values(&[id]);
         }
+    }
+
+    /// These receivers will be told of alerts.
+    pub fn expect_receivers<'r>(&self, names: impl Iterator<Item = &'r str>) {
+        names.for_each(|name| self.alerts.expect_receiver(name));
     }
 
     /// Everything in Prometheus's text format.
@@ -480,6 +490,9 @@ impl Observer for Telemetry {
                 if let Some(scores) = &self.scores {
                     scores.left_out(job_id, *documents);
                 }
+            }
+            Fact::Alert { .. } | Fact::AlertStateUnusable { .. } | Fact::Notified { .. } => {
+                self.alerts.observe(job_id, fact);
             }
             trouble => self.trouble(job_id, trouble),
         }
