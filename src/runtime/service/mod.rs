@@ -8,7 +8,7 @@
 //!
 //! Holds: every transaction contains, for each of its partitions, exactly what the door said between the committed position and the new one;
 //! partitions that were lost are not in it, because the loss is told on this thread, in `poll`, and forgetting is immediate. A snapshot
-//! is only taken of a committed position.
+//! is only taken of a committed position; it is frozen here and written elsewhere ([`Keeper`]).
 
 mod commit;
 mod restore;
@@ -19,7 +19,7 @@ use super::log::{
 };
 use super::observer::{Fact, Observer};
 use super::shutdown::Shutdown;
-use super::store::SnapshotStore;
+use super::store::{Keeper, SnapshotStore, Writing};
 use super::task::{Plan, PlanError, Remarkable, Task, TopicNames};
 use crate::config::Job;
 use std::collections::BTreeMap;
@@ -39,6 +39,8 @@ pub struct Settings {
     pub snapshot_every_messages: Option<u64>,
     /// How many snapshots of a task are kept, at least 2.
     pub snapshots_kept: usize,
+    /// Who writes them.
+    pub snapshot_writing: Writing,
 }
 
 impl Default for Settings {
@@ -49,6 +51,7 @@ impl Default for Settings {
             snapshot_interval_ms: 300_000,
             snapshot_every_messages: None,
             snapshots_kept: 3,
+            snapshot_writing: Writing::default(),
         }
     }
 }
@@ -75,7 +78,7 @@ pub fn group_of(base: &str, job_id: &str) -> String {
 /// One job at work.
 pub struct Service<L> {
     log: L,
-    store: Box<dyn SnapshotStore + Send>,
+    keeper: Keeper,
     clock: Arc<dyn Clock>,
     observer: Arc<dyn Observer>,
     settings: Settings,
@@ -108,7 +111,7 @@ impl<L: Log> Service<L> {
         log.subscribe(&plan.subscription())?;
         Ok(Service {
             log,
-            store,
+            keeper: Keeper::new(store, Arc::clone(&clock), settings.snapshot_writing),
             committed_ms: clock.now_ms(),
             clock,
             observer,
@@ -211,6 +214,7 @@ impl<L: Log> Service<L> {
         if self.commit_is_due(at_end) && self.commit()? {
             self.take_due_snapshots();
         }
+        self.tell_kept();
         let ready = self.is_ready();
         self.tell(&Fact::Breath { ready, at_end });
         Ok(())
@@ -224,11 +228,21 @@ impl<L: Log> Service<L> {
         Ok(())
     }
 
+    /// Writes the snapshot that has waited longest, where [`Settings::snapshot_writing`] leaves it to the caller. Whether there was one.
+    pub fn write_snapshot(&mut self) -> bool {
+        self.keeper.work()
+    }
+
+    /// How many snapshots have been taken and are not stored yet.
+    pub fn snapshots_in_the_making(&self) -> usize {
+        self.keeper.orders()
+    }
+
     /// The end: what is finished is committed, the state kept, the group left at once.
     pub fn finish(&mut self) -> Result<(), ServiceError> {
         if self.commit()? {
             let all: Vec<TopicPartition> = self.tasks.keys().cloned().collect();
-            all.iter().for_each(|at| self.keep(at));
+            self.keep_and_wait(&all);
         }
         self.tasks.clear();
         Ok(self.log.leave()?)

@@ -107,7 +107,11 @@ impl<L: Log> Service<L> {
     }
 
     fn begin_with(&mut self, past: &Past, key: &SnapshotKey) -> Result<(Task, Beginning), String> {
-        let bytes = self.store.get(key).map_err(|error| error.to_string())?;
+        let bytes = self
+            .keeper
+            .store()
+            .get(key)
+            .map_err(|error| error.to_string())?;
         let snapshot = Snapshot::from_bytes(bytes.ok_or("it is gone, or not whole")?);
         let beginning = self.beginning(past, key.offset);
         let task = self.task(past, Some(&snapshot), beginning.clone())?;
@@ -157,7 +161,8 @@ impl<L: Log> Service<L> {
             .committed
             .as_ref()
             .map_or(i64::MAX, |held| held.next_offset);
-        match self.store.list(&task) {
+        let listed = self.keeper.store().list(&task);
+        match listed {
             Ok(mut keys) => {
                 keys.retain(|key| key.lineage == lineage && key.offset <= offset_max);
                 keys

@@ -25,16 +25,18 @@ fn noise(bytes: usize) -> Vec<u8> {
 
 fn keeps_what_it_is_given(store: &mut dyn SnapshotStore) {
     let large = noise(2_000_000);
-    store.put(&key("job/in/0", 10), b"ten").unwrap();
+    store.put(&key("job/in/0", 10), &b"ten".to_vec()).unwrap();
     store.put(&key("job/in/0", 200), &large).unwrap();
-    store.put(&key("job/in/1", 30), b"of another").unwrap();
+    store
+        .put(&key("job/in/1", 30), &b"of another".to_vec())
+        .unwrap();
     assert_eq!(
         store.list("job/in/0").unwrap(),
         [key("job/in/0", 200), key("job/in/0", 10)]
     );
     assert_eq!(store.get(&key("job/in/0", 200)).unwrap(), Some(large));
     assert_eq!(store.get(&key("job/in/0", 11)).unwrap(), None);
-    store.put(&key("job/in/0", 10), b"ten").unwrap();
+    store.put(&key("job/in/0", 10), &b"ten".to_vec()).unwrap();
     store.delete(&key("job/in/0", 200)).unwrap();
     store.delete(&key("job/in/0", 200)).unwrap();
     assert_eq!(store.list("job/in/0").unwrap(), [key("job/in/0", 10)]);

@@ -23,7 +23,7 @@ pub(crate) use voice::Speech;
 
 use crate::engine::event::Rejection;
 use crate::engine::result::BucketSummary;
-use crate::engine::snapshot::{RestoreError, Snapshot};
+use crate::engine::snapshot::{Frozen, RestoreError, Snapshot};
 use crate::engine::wire::InputId;
 use crate::runtime::log::{METADATA_BYTES_MAX, Message, Outgoing, Position, TopicPartition};
 use crate::runtime::store::SnapshotKey;
@@ -297,7 +297,7 @@ impl Task {
     }
 
     /// The state, and the name to keep it under.
-    pub(crate) fn snapshot(&mut self, now_ms: i64) -> (SnapshotKey, Snapshot) {
+    pub(crate) fn freeze(&mut self, now_ms: i64) -> (SnapshotKey, Frozen) {
         self.snapshot_due_ms = now_ms + self.snapshot_interval_ms;
         self.messages_since_snapshot = 0;
         let key = SnapshotKey {
@@ -305,6 +305,6 @@ impl Task {
             lineage: self.plan.lineage,
             offset: self.position,
         };
-        (key, self.stage.snapshot())
+        (key, self.stage.freeze())
     }
 }

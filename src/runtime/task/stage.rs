@@ -8,7 +8,7 @@ use crate::engine::gatherer::{self, Gatherer};
 use crate::engine::judge::{self, Judge};
 use crate::engine::pipeline::{self, Keyed, KeyedOutput, Pipeline};
 use crate::engine::rollup::{self, Rollup};
-use crate::engine::snapshot::{RestoreError, Snapshot};
+use crate::engine::snapshot::{Frozen, RestoreError, Snapshot};
 use crate::engine::wire::{InputId, StageMessage};
 use crate::runtime::log::{Message, TopicPartition};
 use crate::time::{EventTime, Finality};
@@ -85,13 +85,13 @@ impl Stage {
         })
     }
 
-    pub(super) fn snapshot(&self) -> Snapshot {
+    pub(super) fn freeze(&self) -> Frozen {
         match self {
-            Stage::Fused(_, pipeline) => pipeline.snapshot(),
-            Stage::Keyed(_, keyed) => keyed.snapshot(),
-            Stage::Gather(_, gatherer) => gatherer.snapshot(),
-            Stage::Judge(judge) => judge.snapshot(),
-            Stage::Rollup(rollup) => rollup.snapshot(),
+            Stage::Fused(_, pipeline) => pipeline.freeze(),
+            Stage::Keyed(_, keyed) => keyed.freeze(),
+            Stage::Gather(_, gatherer) => gatherer.freeze(),
+            Stage::Judge(judge) => judge.freeze(),
+            Stage::Rollup(rollup) => rollup.freeze(),
         }
     }
 
