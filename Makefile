@@ -21,7 +21,7 @@ demo: build ## Watch the service find known incidents in a simulated feed; Ctrl-
 	target/release/tidewatch demo
 
 .PHONY: test
-test: headers java valgrind ## All tests, those on a real Apache Kafka included (Maven fetches it once)
+test: headers java valgrind moto ## All tests, those on a real Apache Kafka included (Maven fetches it once)
 	cargo test --locked --no-fail-fast $(CARGO_FEATURES)
 
 .PHONY: bench
@@ -60,6 +60,20 @@ java:
 	    echo "The tests on a real Apache Kafka need java (17 or later), mvn and setpriv: install them." >&2; exit 1; \
 	  fi; \
 	fi
+
+.PHONY: moto
+moto: target/moto/installed
+target/moto/installed:
+	@if ! python3 -c 'import ensurepip, venv' 2>/dev/null; then \
+	  if [ "$(APT)" = yes ]; then \
+	    apt-get update -qq && apt-get install -y -qq --no-install-recommends python3-venv; \
+	  else \
+	    echo "The tests on an S3 server need Python's venv: install python3-venv." >&2; exit 1; \
+	  fi; \
+	fi
+	python3 -m venv target/moto
+	target/moto/bin/pip install -q 'moto[s3]==5.2.5' flask flask-cors
+	touch $@
 
 .PHONY: valgrind
 valgrind:

@@ -13,7 +13,7 @@ use crate::runtime::kafka::{KafkaLog, KafkaTopics};
 use crate::runtime::observer::{Fact, Observer};
 use crate::runtime::service::{Service, Settings};
 use crate::runtime::shutdown::Shutdown;
-use crate::runtime::store::{DirectoryStore, SnapshotStore, TopicStore};
+use crate::runtime::store::{DirectoryStore, S3Store, SnapshotStore, TopicStore};
 use crate::runtime::task::{Plan, TopicNames};
 use crate::runtime::telemetry::Telemetry;
 use anyhow::Context;
@@ -193,6 +193,7 @@ impl Worker {
             names,
             commit_interval_ms: millis(self.configuration.timing.commit_interval),
             snapshot_interval_ms: millis(self.configuration.timing.snapshot_interval),
+            snapshots_kept: self.configuration.snapshots_kept.into(),
             ..Settings::default()
         };
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
@@ -215,6 +216,7 @@ impl Worker {
     ) -> anyhow::Result<Box<dyn SnapshotStore + Send>> {
         Ok(match &self.configuration.snapshots {
             Where::Directory(path) => Box::new(DirectoryStore::open(path)?),
+            Where::S3(settings) => Box::new(S3Store::open(settings.clone())?),
             Where::Topic => {
                 let topics = KafkaTopics::open(kafka, &self.configuration.topics)?;
                 Box::new(TopicStore::open(topics, &names.snapshots())?)

@@ -7,12 +7,14 @@
 mod directory;
 mod keeper;
 mod memory;
+mod s3;
 mod topic;
 
 pub use directory::DirectoryStore;
 pub use keeper::Writing;
 pub(crate) use keeper::{Done, Keeper, Order};
 pub use memory::MemoryStore;
+pub use s3::S3Store;
 pub use topic::TopicStore;
 
 use crate::engine::snapshot::Frozen;
