@@ -4,6 +4,10 @@
 //! all before it. The body is postcard: no maps in hash order, no padding, so equal states give equal bytes. A fused door's body is
 //! what is its own, then the snapshots of its parts, each as a byte string.
 //!
+//! Versions: whatever a later format changes, it begins with the magic and its number and ends with the checksum over all before, so that every build
+//! can tell a newer snapshot from a damaged one. An older one is read by what [`open`] knows of its version, or is [`RestoreError::Older`]: then the
+//! task replays the log from where it began, to the same state. `tests/formats/` has a snapshot of every version that was ever written.
+//!
 //! A door that is to go on meanwhile is frozen first ([`Frozen`]), and written later.
 
 mod frozen;
@@ -44,11 +48,17 @@ pub enum RestoreError {
     /// Cut off, overwritten, or never a snapshot.
     #[error("not a whole snapshot: {0}")]
     Damaged(&'static str),
-    /// Written by another version of the format.
+    /// Written by a build whose format this one has given up.
     #[error(
-        "snapshot format {found}, this build reads {VERSION}; start the job from history, or use the build that wrote it"
+        "snapshot format {found}, which this build reads no more (it reads {VERSION}); what it holds is learnt again from the log"
     )]
-    Version {
+    Older {
+        /// The version found.
+        found: u16,
+    },
+    /// Written by a later build.
+    #[error("snapshot format {found}, and this build reads {VERSION} at the most")]
+    Newer {
         /// The version found.
         found: u16,
     },
@@ -93,8 +103,11 @@ pub(super) fn open<'b, T: Deserialize<'b>>(
         return Err(RestoreError::Damaged("the checksum does not match"));
     }
     let version = u16::from_le_bytes([bytes[4], bytes[5]]);
-    if version != VERSION {
-        return Err(RestoreError::Version { found: version });
+    // A format whose body changes gets its reader here, beside the version that it reads.
+    match version {
+        VERSION => {}
+        found if found > VERSION => return Err(RestoreError::Newer { found }),
+        found => return Err(RestoreError::Older { found }),
     }
     if bytes[6] != door as u8 {
         return Err(RestoreError::Door {
@@ -112,6 +125,28 @@ pub(super) fn open<'b, T: Deserialize<'b>>(
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// As a build with another format would have sealed it.
+    fn of_version(version: u16) -> Vec<u8> {
+        let mut bytes = Frozen::new(Door::Judge, 7, (1u8, "state")).seal().0;
+        bytes[4..6].copy_from_slice(&version.to_le_bytes());
+        let end = bytes.len() - CHECKSUM_BYTES;
+        let checksum = crc32fast::hash(&bytes[..end]);
+        bytes[end..].copy_from_slice(&checksum.to_le_bytes());
+        bytes
+    }
+
+    #[test]
+    fn older_newer_and_damaged_are_told_apart() {
+        let read = |bytes: &[u8]| open::<(u8, String)>(bytes, Door::Judge, 7);
+        assert!(read(&of_version(VERSION)).is_ok());
+        let found = VERSION + 1;
+        assert_eq!(read(&of_version(found)), Err(RestoreError::Newer { found }));
+        assert_eq!(read(&of_version(1)), Err(RestoreError::Older { found: 1 }));
+        let mut damaged = of_version(VERSION);
+        damaged[4] += 1;
+        assert!(matches!(read(&damaged), Err(RestoreError::Damaged(_))));
+    }
 
     #[test]
     fn what_was_sealed_opens_and_nothing_else_does() {

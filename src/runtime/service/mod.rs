@@ -20,7 +20,7 @@ use super::log::{
 use super::observer::{Fact, Observer};
 use super::shutdown::Shutdown;
 use super::store::{Keeper, SnapshotStore, Writing};
-use super::task::{Plan, PlanError, Remarkable, Task, TopicNames};
+use super::task::{BUILD, Plan, PlanError, Remarkable, Task, TopicNames};
 use crate::config::Job;
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -65,6 +65,16 @@ pub enum ServiceError {
     /// The log cannot be worked with.
     #[error(transparent)]
     Log(#[from] LogError),
+    /// A later build has written what this one cannot go on from. Nothing of it is touched.
+    #[error("{what}. It was written by {build}: run that version or a later one, which takes up where it stopped. To stay with this one ({ours}), {instead}", ours = BUILD)]
+    Newer {
+        /// What, and where.
+        what: String,
+        /// The build, as far as it is known.
+        build: String,
+        /// How to do without.
+        instead: &'static str,
+    },
     /// A transaction can neither be made nor given up.
     #[error("commit: {0}")]
     Commit(String),
@@ -204,7 +214,8 @@ impl<L: Log> Service<L> {
             self.restore(assignment)?;
         }
         self.tell_consumed(&taken);
-        polled.map_err(ServiceError::from)
+        polled?;
+        self.refuse_what_is_newer()
     }
 
     /// The second half: what the clock has to say, then the transaction and snapshots that are due.
@@ -294,6 +305,19 @@ impl<L: Log> Service<L> {
                 let fact = Fact::Watermark { at, event_time_ms };
                 self.observer.observe(&self.plan.job.id, &fact);
             }
+        }
+    }
+
+    /// Leaves what only a later build can read to an instance of that build.
+    fn refuse_what_is_newer(&self) -> Result<(), ServiceError> {
+        let barred = |task: &Task| Some(format!("{}, {}", task.at, task.barred()?));
+        match self.tasks.values().find_map(barred) {
+            None => Ok(()),
+            Some(what) => Err(ServiceError::Newer {
+                what,
+                build: "a later version".to_owned(),
+                instead: "stop all later instances and reset the job",
+            }),
         }
     }
 

@@ -17,6 +17,7 @@ mod plan;
 mod stage;
 mod voice;
 
+pub(crate) use mark::BUILD;
 pub use mark::Mark;
 pub use plan::{Placement, Plan, PlanError, StageKind, TopicNames};
 pub(crate) use voice::Speech;
@@ -83,6 +84,8 @@ pub(crate) struct Task {
     snapshot_interval_ms: i64,
     messages_since_snapshot: u64,
     replay: Option<Replay>,
+    /// What a later build has written where the task stands; it goes no further.
+    barred: Option<String>,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -101,6 +104,7 @@ impl Task {
         beginning: Beginning,
     ) -> Result<Task, RestoreError> {
         let fresh = Mark {
+            build: None,
             lineage: plan.lineage,
             began: beginning.from,
             // Unknown when there is a past without a mark: a needless word of being awake does no harm.
@@ -109,7 +113,10 @@ impl Task {
             silent_until_ms: beginning.silent_until_ms,
             inputs: plan.inputs.clone(),
         };
-        let mark = beginning.mark.unwrap_or(fresh);
+        let mark = Mark {
+            build: Some(BUILD.to_owned()),
+            ..beginning.mark.unwrap_or(fresh)
+        };
         let stage = match snapshot {
             Some(snapshot) => Stage::restore(kind, &plan, snapshot)?,
             None => Stage::fresh(kind, &plan, &at, plan.speakers_to(kind, &mark.inputs)),
@@ -143,6 +150,7 @@ impl Task {
             snapshot_interval_ms: beginning.snapshot_interval_ms,
             messages_since_snapshot: 0,
             replay,
+            barred: None,
         })
     }
 
@@ -155,12 +163,20 @@ impl Task {
         let (mut count, mut bytes) = (0, 0);
         for message in messages {
             let offset = message.offset;
+            if self.barred.is_some() {
+                break;
+            }
             if offset < self.position {
                 continue; // a client may deliver again what it had fetched before a seek
             }
             self.voice.muted = offset < self.live_from;
+            let barred = &mut self.barred;
             let mut note = |note: Note| {
                 let what = match note {
+                    Note::Newer(error) => {
+                        *barred = Some(format!("offset {offset}: {error}"));
+                        return;
+                    }
                     Note::Rejected(rejection) => Remarkable::Rejected(rejection),
                     Note::Unreadable(error) => Remarkable::Unreadable(error),
                     Note::Late { events } => Remarkable::Late { events },
@@ -170,6 +186,9 @@ impl Task {
             self.news |= self
                 .stage
                 .message(&self.plan, &message, &mut self.voice, &mut note);
+            if self.barred.is_some() {
+                break;
+            }
             self.position = offset + 1;
             count += 1;
             bytes += message.payload.map_or(0, <[u8]>::len) as u64;
@@ -198,6 +217,11 @@ impl Task {
         self.voice.muted = false;
         let replay = self.replay.take()?;
         Some((replay.messages, now_ms - replay.began_ms))
+    }
+
+    /// What a later build has written, and this one cannot go on from.
+    pub(crate) fn barred(&self) -> Option<&str> {
+        self.barred.as_deref()
     }
 
     /// Whether everything that was said before is behind us. From this very message on, what is said belongs to the next transaction together with the

@@ -9,7 +9,7 @@ use crate::engine::judge::{self, Judge};
 use crate::engine::pipeline::{self, Keyed, KeyedOutput, Pipeline};
 use crate::engine::rollup::{self, Rollup};
 use crate::engine::snapshot::{Frozen, RestoreError, Snapshot};
-use crate::engine::wire::{InputId, StageMessage};
+use crate::engine::wire::{InputId, StageMessage, WireError};
 use crate::runtime::log::{Message, TopicPartition};
 use crate::time::{EventTime, Finality};
 use std::sync::Arc;
@@ -19,7 +19,11 @@ use std::sync::Arc;
 pub(super) enum Note {
     Rejected(Rejection),
     Unreadable(String),
-    Late { events: u64 },
+    /// A message of a later build: not to be passed over.
+    Newer(String),
+    Late {
+        events: u64,
+    },
 }
 
 /// A door, with the decoder where it reads events.
@@ -139,6 +143,7 @@ impl Stage {
                         self.heard(from, word, voice, note);
                         return is_interim;
                     }
+                    Err(error @ WireError::Newer { .. }) => note(Note::Newer(error.to_string())),
                     Err(error) => note(Note::Unreadable(error.to_string())),
                 }
                 return false;
