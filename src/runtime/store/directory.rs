@@ -8,8 +8,11 @@ use super::{Content, SnapshotKey, SnapshotStore, StoreError, compress, decompres
 use std::fs::{self, File};
 use std::io;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 const SUFFIX: &str = ".snapshot";
+const DRAFT: &str = ".draft-";
+const DRAFT_AGE_MAX: Duration = Duration::from_secs(86_400);
 
 /// A store in a directory.
 #[derive(Clone, Debug)]
@@ -32,6 +35,20 @@ impl DirectoryStore {
 
     fn path(&self, key: &SnapshotKey) -> PathBuf {
         self.folder(&key.task).join(file_name(key))
+    }
+}
+
+/// Removes what processes that were killed had begun to write: nobody writes on one for a day.
+fn clear_drafts(folder: &Path) {
+    let is_left = |entry: &fs::DirEntry| {
+        let name = entry.file_name();
+        let age = entry.metadata().and_then(|metadata| metadata.modified());
+        let age = age.map(|written| written.elapsed().unwrap_or_default());
+        name.to_string_lossy().contains(DRAFT) && age.is_ok_and(|age| age > DRAFT_AGE_MAX)
+    };
+    let entries = fs::read_dir(folder).into_iter().flatten().flatten();
+    for entry in entries.filter(is_left) {
+        let _ = fs::remove_file(entry.path());
     }
 }
 
@@ -63,7 +80,7 @@ impl SnapshotStore for DirectoryStore {
         fs::create_dir_all(&folder).map_err(|error| at(&folder, &error))?;
         let path = self.path(key);
         // The process's number keeps two writers of one name apart.
-        let draft = path.with_extension(format!("draft-{}", std::process::id()));
+        let draft = path.with_extension(format!("{}{}", &DRAFT[1..], std::process::id()));
         let write = || -> io::Result<u64> {
             let file = compress(content, File::create(&draft)?)?;
             file.sync_all()?;
@@ -72,6 +89,7 @@ impl SnapshotStore for DirectoryStore {
             File::open(&folder)?.sync_all()?;
             Ok(size)
         };
+        clear_drafts(&folder);
         write().map_err(|error| {
             // On a full disk it would stand in the way of the next one.
             let _ = fs::remove_file(&draft);
