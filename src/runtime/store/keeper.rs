@@ -125,10 +125,7 @@ impl Keeper {
 
     /// What has been done since it was last asked.
     pub(crate) fn collect(&mut self) -> Vec<Done> {
-        loop {
-            let Hand::Thread { done, .. } = &self.hand else {
-                break;
-            };
+        while let Hand::Thread { done, .. } = &self.hand {
             match done.try_recv() {
                 Ok(one) => self.hear(one),
                 Err(TryRecvError::Empty) => break,
