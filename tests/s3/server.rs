@@ -45,26 +45,27 @@ impl Server {
         });
         assert!(up, "moto does not answer within a minute");
         let request = "PUT /models HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: 0\r\nConnection: close\r\n\r\n";
-        let answer = server.raw(request.as_bytes()).expect("an answer");
+        let answer = raw(port, request.as_bytes()).expect("an answer");
         assert!(answer.starts_with(b"HTTP/1.1 200"), "a bucket");
         server
-    }
-
-    /// An HTTP exchange, byte for byte.
-    fn raw(&self, request: &[u8]) -> io::Result<Vec<u8>> {
-        let mut stream = TcpStream::connect(("127.0.0.1", self.port))?;
-        stream.write_all(request)?;
-        let mut answer = Vec::new();
-        stream.read_to_end(&mut answer)?;
-        Ok(answer)
     }
 
     /// The status line and body of a GET, unsigned.
     pub(crate) fn look(&self, path: &str) -> String {
         let request =
             format!("GET {path} HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: close\r\n\r\n");
-        String::from_utf8_lossy(&self.raw(request.as_bytes()).expect("an answer")).into_owned()
+        String::from_utf8_lossy(&raw(self.port, request.as_bytes()).expect("an answer"))
+            .into_owned()
     }
+}
+
+/// An HTTP exchange, byte for byte.
+fn raw(port: u16, request: &[u8]) -> io::Result<Vec<u8>> {
+    let mut stream = TcpStream::connect(("127.0.0.1", port))?;
+    stream.write_all(request)?;
+    let mut answer = Vec::new();
+    stream.read_to_end(&mut answer)?;
+    Ok(answer)
 }
 
 impl Drop for Server {
@@ -97,7 +98,8 @@ pub(crate) struct Proxy {
 }
 
 impl Proxy {
-    pub(crate) fn before(server: &Arc<Server>) -> Proxy {
+    /// It does not keep the server alive.
+    pub(crate) fn before(server: &Server) -> Proxy {
         let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
         let port = listener.local_addr().expect("bound").port();
         let faults: Arc<Mutex<VecDeque<Fault>>> = Arc::default();
@@ -107,13 +109,12 @@ impl Proxy {
             faults: Arc::clone(&faults),
             requests: Arc::clone(&requests),
         };
-        let server = Arc::clone(server);
+        let upstream = server.port;
         thread::spawn(move || {
             for stream in listener.incoming().flatten() {
-                let (server, faults) = (Arc::clone(&server), Arc::clone(&faults));
-                let requests = Arc::clone(&requests);
+                let (faults, requests) = (Arc::clone(&faults), Arc::clone(&requests));
                 thread::spawn(move || {
-                    let _ = pass(stream, &server, &faults, &requests);
+                    let _ = pass(stream, upstream, &faults, &requests);
                 });
             }
         });
@@ -140,7 +141,7 @@ impl Proxy {
 /// One request and its answer; the connection serves no second one.
 fn pass(
     mut stream: TcpStream,
-    server: &Server,
+    upstream: u16,
     faults: &Mutex<VecDeque<Fault>>,
     requests: &Mutex<Vec<String>>,
 ) -> io::Result<()> {
@@ -175,7 +176,7 @@ fn pass(
         let mut request = lines.collect::<Vec<_>>().join("\r\n").into_bytes();
         request.extend_from_slice(b"\r\nConnection: close\r\n\r\n");
         request.extend_from_slice(&body);
-        server.raw(&request)
+        raw(upstream, &request)
     };
     match fault {
         Fault::None => stream.write_all(&forward()?)?,
