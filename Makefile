@@ -21,7 +21,7 @@ demo: build ## Watch the service find known incidents in a simulated feed; Ctrl-
 	target/release/tidewatch demo
 
 .PHONY: test
-test: headers java shipper valgrind alertmanager chart-tools ## All tests, those on a real Apache Kafka included (Maven fetches it once)
+test: headers java shipper valgrind alertmanager moto chart-tools ## All tests, those on a real Apache Kafka included (Maven fetches it once)
 	cargo test --locked --no-fail-fast $(CARGO_FEATURES)
 
 .PHONY: bench
@@ -70,6 +70,20 @@ shipper:
 	    echo "The test of a real shipper needs rsyslog and its Kafka module (rsyslog-kafka): install them." >&2; exit 1; \
 	  fi; \
 	fi
+
+.PHONY: moto
+moto: target/moto/installed
+target/moto/installed:
+	@if ! python3 -c 'import ensurepip, venv' 2>/dev/null; then \
+	  if [ "$(APT)" = yes ]; then \
+	    apt-get update -qq && apt-get install -y -qq --no-install-recommends python3-venv; \
+	  else \
+	    echo "The tests on an S3 server need Python's venv: install python3-venv." >&2; exit 1; \
+	  fi; \
+	fi
+	python3 -m venv target/moto
+	target/moto/bin/pip install -q 'moto[s3]==5.2.5' flask flask-cors
+	touch $@
 
 .PHONY: valgrind
 valgrind:

@@ -21,7 +21,7 @@ use crate::runtime::log::{NewTopic, Topics};
 use crate::runtime::observer::{Fact, Observer};
 use crate::runtime::service::{Service, Settings};
 use crate::runtime::shutdown::Shutdown;
-use crate::runtime::store::{DirectoryStore, SnapshotStore, TopicStore};
+use crate::runtime::store::{DirectoryStore, S3Store, SnapshotStore, TopicStore};
 use crate::runtime::task::{Plan, Plots, Remembered, TopicNames};
 use crate::runtime::telemetry::Telemetry;
 use anyhow::Context;
@@ -231,6 +231,7 @@ impl Worker {
             snapshot_interval_ms: millis(self.configuration.timing.snapshot_interval),
             remembers: remembers(self.configuration.scores),
             alerts: alert_settings(&self.configuration),
+            snapshots_kept: self.configuration.snapshots_kept.into(),
             ..Settings::default()
         };
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
@@ -253,6 +254,7 @@ impl Worker {
     ) -> anyhow::Result<Box<dyn SnapshotStore + Send>> {
         Ok(match &self.configuration.snapshots {
             Where::Directory(path) => Box::new(DirectoryStore::open(path)?),
+            Where::S3(settings) => Box::new(S3Store::open(settings.clone())?),
             Where::Topic => {
                 let topics = KafkaTopics::open(kafka, &self.configuration.topics)?;
                 Box::new(TopicStore::open(topics, &names.snapshots())?)

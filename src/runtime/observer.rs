@@ -104,14 +104,21 @@ pub enum Fact<'a> {
     Snapshot {
         /// Which.
         key: &'a SnapshotKey,
-        /// Its size.
+        /// Bytes in the store.
         bytes: usize,
-        /// How long it took.
+        /// How long writing and storing took; the task went on meanwhile.
         duration_ms: i64,
     },
     /// A snapshot could not be stored; the next one will be tried in its time.
     SnapshotFailed {
         /// Which.
+        key: &'a SnapshotKey,
+        /// Why.
+        error: String,
+    },
+    /// Older snapshots could not be deleted; that is tried again with the next one.
+    SnapshotsNotForgotten {
+        /// The one that is newer.
         key: &'a SnapshotKey,
         /// Why.
         error: String,

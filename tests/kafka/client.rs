@@ -65,6 +65,20 @@ pub fn topic_on(broker: &Broker, name: &str, partitions: i32) -> String {
     }
 }
 
+/// Has the broker delete what lies before `offset`.
+pub fn delete_before(topic: &str, partition: i32, offset: i64) {
+    let admin: AdminClient<DefaultClientContext> = config(broker()).create().expect("an admin client");
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .build()
+        .expect("a runtime");
+    let mut wanted = TopicPartitionList::new();
+    wanted
+        .add_partition_offset(topic, partition, Offset::Offset(offset))
+        .expect("an offset");
+    let deleted = runtime.block_on(admin.delete_records(&wanted, &AdminOptions::new()));
+    deleted.expect("the broker deletes");
+}
+
 /// Writes texts to the partitions beside them and waits until they are safe.
 pub fn produce(topic: &str, messages: impl IntoIterator<Item = (i32, String)>) {
     produce_on(broker(), topic, messages);

@@ -1,7 +1,7 @@
 //! `tidewatch run` says what `tidewatch detect` says, byte for byte, however the events are spread, over however many instances, killed
 //! however often.
 
-use crate::client::{produce, topic};
+use crate::client::{delete_before, produce, topic};
 use crate::instance::{Deployment, Instance, PATIENCE};
 use crate::random::Random;
 use crate::world::{Kind, Spread, Word, close, events, expected, job, publish, sentinel};
@@ -152,6 +152,38 @@ fn a_restart_goes_on_from_a_snapshot_in_a_directory() {
     );
     assert_eq!(instance.stop(), Some(0));
     deployment.assert_results(&wanted, "two lives");
+}
+
+#[test]
+fn a_log_that_no_longer_reaches_back_is_counted_and_said_and_the_job_goes_on() {
+    let input = topic("forgotten", 1);
+    let jobs = [job(Kind::PerHost, &input, "")];
+    let deployment = Deployment::new(&jobs, "snapshots:\n  store: directory\n  path: state");
+    let all = events(5, BUCKETS);
+    let (first, second) = all.split_at(all.len() / 2);
+    publish(&input, 1, Spread::AtRandom, first);
+    let instance = deployment.start("a");
+    let closed = "tidewatch_buckets_closed_total{finality=\"final\",job_id=\"per-host\"}";
+    await_metric(&instance, closed, |count| count > 5.0);
+    instance.kill(); // minutes before a snapshot is due
+    delete_before(&input, 0, 20);
+    publish(&input, 1, Spread::AtRandom, second);
+    close(&input, 1, BUCKETS);
+    let instance = deployment.start("a");
+    await_metric(
+        &instance,
+        "tidewatch_replay_gaps_total{job_id=\"per-host\"}",
+        |count| count == 1.0,
+    );
+    await_metric(&instance, closed, |count| count > 0.0);
+    assert_eq!(instance.stop(), Some(0));
+    let logs = deployment.logs();
+    assert!(
+        logs.lines().any(|line| line.contains("ERROR")
+            && line.contains("from=0")
+            && line.contains("to=20")),
+        "{logs}"
+    );
 }
 
 #[test]

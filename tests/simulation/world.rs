@@ -12,7 +12,7 @@ use tidewatch::runtime::log::Outgoing;
 use tidewatch::runtime::log::memory::{Assignor, Break, Cluster, MemoryLog};
 use tidewatch::runtime::observer::{Fact, Observer};
 use tidewatch::runtime::service::{Service, ServiceError, Settings};
-use tidewatch::runtime::store::{MemoryStore, SnapshotStore, TopicStore};
+use tidewatch::runtime::store::{MemoryStore, SnapshotStore, TopicStore, Writing};
 
 /// Every record is an incident's, because a seed's history is too short for high scores; they last, so that they outlive whoever began them; and a limit holds
 /// some of them back.
@@ -54,6 +54,10 @@ pub(crate) struct Tally {
     pub(crate) unusable: u64,
     pub(crate) idle: u64,
     pub(crate) alerts: u64,
+    /// Snapshots written while the service went on.
+    pub(crate) written: u64,
+    /// Snapshots that a crash left unwritten.
+    pub(crate) unwritten: u64,
     pub(crate) wrong: Vec<String>,
 }
 
@@ -70,6 +74,8 @@ impl Tally {
         self.unusable += other.unusable;
         self.idle += other.idle;
         self.alerts += other.alerts;
+        self.written += other.written;
+        self.unwritten += other.unwritten;
     }
 
     pub(crate) fn has_seen_everything(&self) -> bool {
@@ -85,6 +91,8 @@ impl Tally {
             self.unusable,
             self.idle,
             self.alerts,
+            self.written,
+            self.unwritten,
         ];
         seen.iter().all(|&times| times > 0)
     }
@@ -148,6 +156,7 @@ impl<'f> World<'f> {
             snapshot_every_messages: (!draw.one_in(4)).then(|| draw.range(3, 120)),
             snapshots_kept: 2,
             alerts: Some(alert_settings()),
+            snapshot_writing: Writing::ByHand,
             ..Settings::default()
         };
         let assignor = [Assignor::Cooperative, Assignor::Eager][draw.range(0, 2) as usize];
@@ -230,8 +239,9 @@ impl<'f> World<'f> {
     fn happen(&mut self, draw: &mut Draw, per_step: u64) {
         let name = draw.range(0, self.instances.len() as u64) as usize;
         match draw.range(0, 100) {
-            0..40 => self.receive(name),
-            40..65 => self.settle(name),
+            0..38 => self.receive(name),
+            38..58 => self.settle(name),
+            58..65 => self.write_snapshot(name),
             65..80 => self.send(draw.range(0, per_step * 7) as usize),
             80..88 => self.clock.advance(draw.range(1, 300) as i64),
             88..90 => self.crash(name),
@@ -291,6 +301,14 @@ impl<'f> World<'f> {
         }
     }
 
+    /// The oldest snapshot in the making gets done, well after it was taken or just then; a crash before that loses it.
+    fn write_snapshot(&mut self, name: usize) {
+        let written = self.instances[name]
+            .as_mut()
+            .is_some_and(Service::write_snapshot);
+        self.count(|tally| tally.written += u64::from(written));
+    }
+
     fn breathe(&mut self, name: usize) {
         self.receive(name);
         self.settle(name);
@@ -306,8 +324,12 @@ impl<'f> World<'f> {
 
     fn crash(&mut self, name: usize) {
         if let Some(service) = self.instances[name].take() {
+            let unwritten = service.snapshots_in_the_making();
             self.ghosts.push(service.into_log());
-            self.count(|tally| tally.crashes += 1);
+            self.count(|tally| {
+                tally.crashes += 1;
+                tally.unwritten += unwritten as u64;
+            });
         }
     }
 

@@ -10,6 +10,9 @@ mod http;
 mod kafka;
 mod reader;
 mod secret;
+mod snapshots;
+
+pub use snapshots::{CredentialSource, S3Settings};
 
 use super::ConfigErrors;
 pub use alerts::{Alerts, Credentials, Receiver, ReceiverKind};
@@ -34,6 +37,8 @@ pub struct Service {
     pub topics: Topics,
     /// Where snapshots are kept.
     pub snapshots: SnapshotStore,
+    /// How many snapshots of a task are kept, at least 2.
+    pub snapshots_kept: u16,
     /// The rhythm of the tasks.
     pub timing: Timing,
     /// Whether results become alerts, and who is told.
@@ -67,6 +72,8 @@ pub enum SnapshotStore {
     Topic,
     /// A directory that every instance sees.
     Directory(PathBuf),
+    /// A bucket of an object storage that speaks S3.
+    S3(S3Settings),
 }
 
 /// The `timing` section.
@@ -148,7 +155,11 @@ fn read_service(reader: &mut Reader, base: &Path) -> Option<Service> {
     let kafka = read_kafka(reader, base);
     let jobs = read_jobs(reader, base);
     let topics = read_topics(reader);
-    let snapshots = read_snapshots(reader, base);
+    let snapshots = snapshots::read(reader, base);
+    let snapshots_kept = reader.parsed("snapshots.keep", "3", "a number from 2 to 1000");
+    if let Some(kept) = snapshots_kept.filter(|kept| !(2..=1000).contains(kept)) {
+        reader.mistake("snapshots.keep", format!("{kept} is not in 2 to 1000"));
+    }
     let timing = Timing {
         commit_interval: reader.duration("timing.commit_interval", Duration::from_millis(200)),
         snapshot_interval: reader.duration("timing.snapshot_interval", Duration::from_secs(300)),
@@ -168,6 +179,7 @@ fn read_service(reader: &mut Reader, base: &Path) -> Option<Service> {
         jobs,
         topics,
         snapshots,
+        snapshots_kept: snapshots_kept?,
         timing,
         alerts,
         http: http?,
@@ -311,34 +323,6 @@ fn read_topics(reader: &mut Reader) -> Topics {
     }
 }
 
-fn read_snapshots(reader: &mut Reader, base: &Path) -> SnapshotStore {
-    match reader.text("snapshots.store").as_deref() {
-        None | Some("topic") => {
-            if reader.text("snapshots.path").is_some() {
-                reader.mistake(
-                    "snapshots.path",
-                    "means something only with snapshots.store: directory".into(),
-                );
-            }
-            SnapshotStore::Topic
-        }
-        Some("directory") => match reader.text("snapshots.path") {
-            Some(path) => SnapshotStore::Directory(base.join(path)),
-            None => {
-                reader.mistake("snapshots.path", "is missing; say the directory".into());
-                SnapshotStore::Topic
-            }
-        },
-        Some(other) => {
-            reader.mistake(
-                "snapshots.store",
-                format!("\"{other}\" is not a store; say \"topic\" or \"directory\""),
-            );
-            SnapshotStore::Topic
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -405,7 +389,7 @@ mod tests {
             "kafka.properties.bootstrap.servers: is missing; say host:port[,host:port...]",
             "jobs: is missing; list job files, directories of them, or patterns such as jobs/web-*.yaml",
             "topics.partitions: 0 is not in 1 to 1024",
-            "snapshots.store: \"tape\" is not a store; say \"topic\" or \"directory\"",
+            "snapshots.store: \"tape\" is not a store; say \"topic\", \"directory\" or \"s3\"",
             "timing.commit_interval: \"200\" has no unit; write \"200s\" or \"200m\"",
             "http.bind: \"nowhere\" is not an address and a port such as \"0.0.0.0:9600\"",
             "log.format: \"xml\" is none of text, json",

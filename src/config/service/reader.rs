@@ -72,11 +72,19 @@ impl Reader {
         self.take(path)
     }
 
+    /// Whether there is something at this path, in the document or the environment.
+    pub(super) fn is_said(&self, path: &str) -> bool {
+        let written = path.split_once('.').and_then(|(section, key)| {
+            let value = self.written.get(section)?.get(key)?;
+            (!value.is_null()).then_some(())
+        });
+        written.is_some() || self.environment.contains_key(&variable(path))
+    }
+
     /// A scalar as text.
     pub(super) fn text(&mut self, path: &str) -> Option<String> {
         let written = self.take(path);
-        let variable = format!("TIDEWATCH_{}", path.to_ascii_uppercase().replace('.', "_"));
-        if let Some(value) = self.environment.get(&variable) {
+        if let Some(value) = self.environment.get(&variable(path)) {
             return Some(value.clone());
         }
         let value = written?;
@@ -149,9 +157,8 @@ impl Reader {
 
     /// A list of texts; a single text counts as a list of one, and a variable holds them with commas between.
     pub(super) fn list(&mut self, path: &str) -> Vec<String> {
-        let variable = format!("TIDEWATCH_{}", path.to_ascii_uppercase().replace('.', "_"));
         let written = self.take(path);
-        if let Some(value) = self.environment.get(&variable) {
+        if let Some(value) = self.environment.get(&variable(path)) {
             return value
                 .split(',')
                 .map(|item| item.trim().to_string())
@@ -239,6 +246,11 @@ impl Reader {
         };
         self.mistake(path, format!("unknown key; {hint}"));
     }
+}
+
+/// The environment variable that stands for a path.
+fn variable(path: &str) -> String {
+    format!("TIDEWATCH_{}", path.to_ascii_uppercase().replace('.', "_"))
 }
 
 fn scalar(value: &Value) -> Option<String> {

@@ -18,6 +18,7 @@ mod plan;
 mod stage;
 mod voice;
 
+pub(crate) use mark::BUILD;
 pub use mark::Mark;
 pub use meter::{LATENESS_BOUNDS_MS, Measured};
 pub use plan::{Placement, Plan, PlanError, StageKind, TopicNames};
@@ -26,7 +27,7 @@ pub use voice::{Plots, Remembered};
 
 use crate::engine::event::Rejection;
 use crate::engine::result::BucketSummary;
-use crate::engine::snapshot::{RestoreError, Snapshot};
+use crate::engine::snapshot::{Frozen, RestoreError, Snapshot};
 use crate::engine::wire::InputId;
 use crate::runtime::alerts::Desk;
 use crate::runtime::log::{METADATA_BYTES_MAX, Message, Outgoing, Position, TopicPartition};
@@ -90,6 +91,8 @@ pub(crate) struct Task {
     snapshot_interval_ms: i64,
     messages_since_snapshot: u64,
     replay: Option<Replay>,
+    /// What a later build has written where the task stands; it goes no further.
+    barred: Option<String>,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -108,6 +111,7 @@ impl Task {
         beginning: Beginning,
     ) -> Result<Task, RestoreError> {
         let fresh = Mark {
+            build: None,
             lineage: plan.lineage,
             began: beginning.from,
             // Unknown when there is a past without a mark: a needless word of being awake does no harm.
@@ -117,7 +121,10 @@ impl Task {
             alerts: 0,
             inputs: plan.inputs.clone(),
         };
-        let mark = beginning.mark.unwrap_or(fresh);
+        let mark = Mark {
+            build: Some(BUILD.to_owned()),
+            ..beginning.mark.unwrap_or(fresh)
+        };
         let stage = match snapshot {
             Some(snapshot) => Stage::restore(kind, &plan, snapshot)?,
             None => Stage::fresh(kind, &plan, &at, plan.speakers_to(kind, &mark.inputs)),
@@ -153,6 +160,7 @@ impl Task {
             snapshot_interval_ms: beginning.snapshot_interval_ms,
             messages_since_snapshot: 0,
             replay,
+            barred: None,
         })
     }
 
@@ -170,12 +178,20 @@ impl Task {
         let (mut count, mut bytes) = (0, 0);
         for message in messages {
             let offset = message.offset;
+            if self.barred.is_some() {
+                break;
+            }
             if offset < self.position {
                 continue; // a client may deliver again what it had fetched before a seek
             }
             self.voice.muted = offset < self.live_from;
+            let barred = &mut self.barred;
             let mut note = |note: Note| {
                 let what = match note {
+                    Note::Newer(error) => {
+                        *barred = Some(format!("offset {offset}: {error}"));
+                        return;
+                    }
                     Note::Rejected(rejection) => Remarkable::Rejected(rejection),
                     Note::Unreadable(error) => Remarkable::Unreadable(error),
                     Note::Late { events } => Remarkable::Late { events },
@@ -189,6 +205,9 @@ impl Task {
                 &mut self.meter,
                 &mut note,
             );
+            if self.barred.is_some() {
+                break;
+            }
             self.position = offset + 1;
             count += 1;
             bytes += message.payload.map_or(0, <[u8]>::len) as u64;
@@ -222,6 +241,11 @@ impl Task {
         self.voice.muted = false;
         let replay = self.replay.take()?;
         Some((replay.messages, now_ms - replay.began_ms))
+    }
+
+    /// What a later build has written, and this one cannot go on from.
+    pub(crate) fn barred(&self) -> Option<&str> {
+        self.barred.as_deref()
     }
 
     /// Whether everything that was said before is behind us. From this very message on, what is said belongs to the next transaction together with the
@@ -322,7 +346,7 @@ impl Task {
     }
 
     /// The state, and the name to keep it under.
-    pub(crate) fn snapshot(&mut self, now_ms: i64) -> (SnapshotKey, Snapshot) {
+    pub(crate) fn freeze(&mut self, now_ms: i64) -> (SnapshotKey, Frozen) {
         self.snapshot_due_ms = now_ms + self.snapshot_interval_ms;
         self.messages_since_snapshot = 0;
         let key = SnapshotKey {
@@ -330,6 +354,6 @@ impl Task {
             lineage: self.plan.lineage,
             offset: self.position,
         };
-        (key, self.stage.snapshot())
+        (key, self.stage.freeze())
     }
 }

@@ -13,8 +13,8 @@ use crate::engine::gatherer::{self, Gatherer};
 use crate::engine::judge::{self, Judge};
 use crate::engine::pipeline::{self, Keyed, KeyedOutput, Pipeline};
 use crate::engine::rollup::{self, Rollup};
-use crate::engine::snapshot::{RestoreError, Snapshot};
-use crate::engine::wire::{InputId, StageMessage};
+use crate::engine::snapshot::{Frozen, RestoreError, Snapshot};
+use crate::engine::wire::{InputId, StageMessage, WireError};
 use crate::runtime::log::{Message, TopicPartition};
 use crate::time::{EventTime, Finality};
 use std::sync::Arc;
@@ -25,7 +25,11 @@ use std::time::Instant;
 pub(super) enum Note {
     Rejected(Rejection),
     Unreadable(String),
-    Late { events: u64 },
+    /// A message of a later build: not to be passed over.
+    Newer(String),
+    Late {
+        events: u64,
+    },
 }
 
 /// A door, with the decoder where it reads events.
@@ -91,13 +95,13 @@ impl Stage {
         })
     }
 
-    pub(super) fn snapshot(&self) -> Snapshot {
+    pub(super) fn freeze(&self) -> Frozen {
         match self {
-            Stage::Fused(_, pipeline) => pipeline.snapshot(),
-            Stage::Keyed(_, keyed) => keyed.snapshot(),
-            Stage::Gather(_, gatherer) => gatherer.snapshot(),
-            Stage::Judge(judge) => judge.snapshot(),
-            Stage::Rollup(rollup) => rollup.snapshot(),
+            Stage::Fused(_, pipeline) => pipeline.freeze(),
+            Stage::Keyed(_, keyed) => keyed.freeze(),
+            Stage::Gather(_, gatherer) => gatherer.freeze(),
+            Stage::Judge(judge) => judge.freeze(),
+            Stage::Rollup(rollup) => rollup.freeze(),
         }
     }
 
@@ -173,6 +177,7 @@ impl Stage {
                         self.heard(from, word, voice, meter, note);
                         return is_interim;
                     }
+                    Err(error @ WireError::Newer { .. }) => note(Note::Newer(error.to_string())),
                     Err(error) => note(Note::Unreadable(error.to_string())),
                 }
                 return false;

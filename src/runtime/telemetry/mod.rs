@@ -528,6 +528,9 @@ fn say(job_id: &str, fact: &Fact<'_>) {
         Fact::SnapshotFailed { key, error } => {
             tracing::error!(job_id, snapshot = %key, error, "snapshot not stored; tried again in its time");
         }
+        Fact::SnapshotsNotForgotten { key, error } => {
+            tracing::warn!(job_id, newest = %key, error, "old snapshots not deleted; tried again with the next one");
+        }
         Fact::SnapshotUnusable { key, error } => {
             tracing::warn!(job_id, snapshot = %key, error, "snapshot passed over; an older one, or the log's beginning, stands in");
         }
