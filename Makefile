@@ -14,14 +14,14 @@ help: ## This menu
 
 .PHONY: build
 build: headers ## Compile the optimised binary: target/release/tidewatch
-	cargo build --release --locked $(CARGO_FEATURES)
+	TIDEWATCH_REVISION=$$(git rev-parse --short HEAD 2>/dev/null || echo unknown) cargo build --release --locked $(CARGO_FEATURES)
 
 .PHONY: demo
 demo: build ## Watch the service find known incidents in a simulated feed; Ctrl-C ends it
 	target/release/tidewatch demo
 
 .PHONY: test
-test: headers java valgrind ## All tests, those on a real Apache Kafka included (Maven fetches it once)
+test: headers java shipper valgrind alertmanager moto chart-tools ## All tests, those on a real Apache Kafka included (Maven fetches it once)
 	cargo test --locked --no-fail-fast $(CARGO_FEATURES)
 
 .PHONY: bench
@@ -61,6 +61,30 @@ java:
 	  fi; \
 	fi
 
+.PHONY: shipper
+shipper:
+	@if ! command -v rsyslogd >/dev/null; then \
+	  if [ "$(APT)" = yes ]; then \
+	    apt-get update -qq && apt-get install -y -qq --no-install-recommends rsyslog rsyslog-kafka; \
+	  else \
+	    echo "The test of a real shipper needs rsyslog and its Kafka module (rsyslog-kafka): install them." >&2; exit 1; \
+	  fi; \
+	fi
+
+.PHONY: moto
+moto: target/moto/installed
+target/moto/installed:
+	@if ! python3 -c 'import ensurepip, venv' 2>/dev/null; then \
+	  if [ "$(APT)" = yes ]; then \
+	    apt-get update -qq && apt-get install -y -qq --no-install-recommends python3-venv; \
+	  else \
+	    echo "The tests on an S3 server need Python's venv: install python3-venv." >&2; exit 1; \
+	  fi; \
+	fi
+	python3 -m venv target/moto
+	target/moto/bin/pip install -q 'moto[s3]==5.2.5' flask flask-cors
+	touch $@
+
 .PHONY: valgrind
 valgrind:
 	@if ! command -v valgrind >/dev/null; then \
@@ -68,5 +92,43 @@ valgrind:
 	    apt-get update -qq && apt-get install -y -qq --no-install-recommends valgrind libc6-dbg; \
 	  else \
 	    echo "The limits on instructions an event need valgrind: install it." >&2; exit 1; \
+	  fi; \
+	fi
+
+# What checks helm/, the dashboards, the rules, the image and the compose file: Python packages, and promtool out of Debian's package of
+# Prometheus (only that file of it; installed, it would start a server).
+CHART_TOOLS = target/chart-venv/bin
+
+.PHONY: chart-tools
+chart-tools: $(CHART_TOOLS)/ready
+
+$(CHART_TOOLS)/ready: tests/chart/requirements.txt
+	@if ! python3 -c 'import ensurepip, venv' 2>/dev/null; then \
+	  if [ "$(APT)" = yes ]; then \
+	    apt-get update -qq && apt-get install -y -qq --no-install-recommends python3 python3-venv; \
+	  else \
+	    echo "The tests of the Helm chart need python3 with venv: install them." >&2; exit 1; \
+	  fi; \
+	fi
+	@rm -rf target/chart-venv && python3 -m venv target/chart-venv
+	@$(CHART_TOOLS)/pip install --quiet --disable-pip-version-check -r tests/chart/requirements.txt \
+	  || { echo "The tests of the Helm chart need the packages in tests/chart/requirements.txt, from PyPI." >&2; exit 1; }
+	@if ! command -v promtool >/dev/null; then \
+	  if [ "$(APT)" = yes ]; then apt-get update -qq; fi; \
+	  rm -rf target/promtool && mkdir target/promtool \
+	    && ( cd target/promtool && apt-get download -qq -o APT::Sandbox::User=root prometheus && dpkg -x prometheus_*.deb . ) \
+	    && cp target/promtool/usr/bin/promtool $(CHART_TOOLS) \
+	    || { echo "The tests of the alert rules need promtool, of Prometheus 2.42 or later: install it." >&2; exit 1; }; \
+	  rm -rf target/promtool; \
+	fi
+	@touch $@
+
+.PHONY: alertmanager
+alertmanager:
+	@if ! command -v prometheus-alertmanager >/dev/null && ! command -v alertmanager >/dev/null; then \
+	  if [ "$(APT)" = yes ]; then \
+	    apt-get update -qq && apt-get install -y -qq --no-install-recommends prometheus-alertmanager; \
+	  else \
+	    echo "The tests of alerts need Alertmanager: install it." >&2; exit 1; \
 	  fi; \
 	fi

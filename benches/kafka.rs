@@ -243,6 +243,7 @@ fn kafka(group_id: &str) -> Kafka {
     Kafka {
         properties: [("bootstrap.servers".to_owned(), servers)].into(),
         secrets: [].into(),
+        secret_files: [].into(),
         group_id: group_id.to_owned(),
         instance_id: "bench".to_owned(),
     }

@@ -13,27 +13,18 @@
 #[allow(dead_code)] // other benchmarks use more of it
 mod common;
 
-use common::{Stopwatch, job};
-use std::fs;
+use common::lives::{Life, bucket, keys};
+use common::{Stopwatch, job, resident_bytes};
 use std::process::Command;
 use std::sync::Arc;
 use tidewatch::config::Job;
-use tidewatch::engine::feature::Accumulator;
 use tidewatch::engine::judge::{Input, Judge};
-use tidewatch::engine::result::DataCounts;
-use tidewatch::engine::wire::{ClosedBucket, InputId, SeriesBucket, SeriesKey};
-use tidewatch::numerics::ExactSum;
-use tidewatch::time::{BucketSpan, BucketStart, Finality};
+use tidewatch::engine::wire::InputId;
+use tidewatch::time::BucketSpan;
 
 const DETECTORS: &str = r#"[{"function": "mean", "field_name": "http.response.bytes", "partition_field_name": "host.name"}]"#;
-const HOUR_MS: f64 = 3_600_000.0;
-/// Monday, 2 March 2026.
-const FROM_MS: i64 = 1_772_409_600_000;
 /// The rate is that of so many buckets at most.
 const TIMED_BUCKETS_MAX: usize = 40;
-/// Measurements a series and bucket.
-const MEASUREMENTS: u64 = 7;
-const PAGE_BYTES: u64 = 4096;
 const MILLION: usize = 1_000_000;
 const GIB: f64 = (1u64 << 30) as f64;
 
@@ -42,8 +33,7 @@ struct Case {
     name: &'static str,
     series: usize,
     buckets: usize,
-    span_seconds: i64,
-    has_season: bool,
+    life: Life,
 }
 
 const CASES: [Case; 3] = [
@@ -51,22 +41,28 @@ const CASES: [Case; 3] = [
         name: "cold: 3 buckets",
         series: 100_000,
         buckets: 3,
-        span_seconds: 300,
-        has_season: false,
+        life: Life {
+            span_seconds: 300,
+            has_season: false,
+        },
     },
     Case {
         name: "3 days, no season",
         series: 4_000,
         buckets: 3 * 288,
-        span_seconds: 300,
-        has_season: false,
+        life: Life {
+            span_seconds: 300,
+            has_season: false,
+        },
     },
     Case {
         name: "3 weeks, day and week",
         series: 2_000,
         buckets: 21 * 96,
-        span_seconds: 900,
-        has_season: true,
+        life: Life {
+            span_seconds: 900,
+            has_season: true,
+        },
     },
 ];
 
@@ -103,19 +99,19 @@ fn main() {
 }
 
 fn measure(case: &Case, count: usize) {
-    let span = BucketSpan::from_seconds(case.span_seconds).expect("a span");
+    let span = BucketSpan::from_seconds(case.life.span_seconds).expect("a span");
     let job = Arc::new(Job {
         bucket_span: span,
         ..Job::clone(&job("bench", DETECTORS, "events"))
     });
     let before = resident_bytes();
     let input = InputId("events/0".to_owned());
-    let keys: Vec<SeriesKey> = (0..count).map(key).collect();
+    let keys = keys(count);
     let mut judge = Judge::new(Arc::clone(&job), 0, vec![input.clone()]);
     let timed = TIMED_BUCKETS_MAX.min(case.buckets - 1);
     let mut seconds = 0.0;
     for at in 0..case.buckets {
-        let bucket = bucket(case, &keys, at);
+        let bucket = bucket(&case.life, &keys, at);
         let until = span.end_of(bucket.start);
         let watch = Stopwatch::start();
         let from = input.clone();
@@ -189,70 +185,4 @@ fn stored(job: &Arc<Job>, judge: &Judge) -> (usize, f64, f64) {
         "equal state gives equal bytes"
     );
     (snapshot.as_bytes().len(), take, restore)
-}
-
-fn key(series: usize) -> SeriesKey {
-    SeriesKey {
-        partition: Some(format!("host-{series:06}").into()),
-        over: None,
-        by: None,
-    }
-}
-
-/// What a gatherer would say of the `at`th bucket with events.
-fn bucket(case: &Case, keys: &[SeriesKey], at: usize) -> ClosedBucket {
-    let start = FROM_MS + at as i64 * case.span_seconds * 1000;
-    let series = keys.iter().enumerate().map(|(series, key)| SeriesBucket {
-        group: 0,
-        key: key.clone(),
-        cells: [cell(value(case, start, series, at))].into(),
-        shares: Vec::new(),
-    });
-    ClosedBucket {
-        start: BucketStart(start),
-        finality: Finality::Final,
-        event_count: keys.len() as u64 * MEASUREMENTS,
-        counts: DataCounts::default(),
-        series: series.collect(),
-    }
-}
-
-fn cell(mean: f64) -> Accumulator {
-    let mut sum = ExactSum::new();
-    sum.add_weighted(mean, MEASUREMENTS);
-    Accumulator::Mean {
-        n: MEASUREMENTS,
-        sum,
-    }
-}
-
-/// A level of its own, a tenth of noise; by day half as much again, at weekends half.
-fn value(case: &Case, start_ms: i64, series: usize, at: usize) -> f64 {
-    let noise: f64 = (0..4).map(|draw| unit(series, 4 * at + draw) - 0.5).sum();
-    let level = 1000.0 + 9000.0 * unit(series, usize::MAX);
-    let hours = start_ms as f64 / HOUR_MS;
-    let season = match case.has_season {
-        true => {
-            let is_weekend = matches!((hours / 24.0) as i64 % 7, 2 | 3);
-            let day = 1.0 + 0.5 * (std::f64::consts::TAU * hours / 24.0).cos();
-            day * if is_weekend { 0.5 } else { 1.0 }
-        }
-        false => 1.0,
-    };
-    level * season * (1.0 + 0.17 * noise)
-}
-
-/// A number in 0..1 that depends on both (SplitMix64).
-fn unit(series: usize, draw: usize) -> f64 {
-    let mut z = (series as u64).wrapping_mul(0x9e37_79b9_7f4a_7c15) ^ (draw as u64) << 20;
-    z = (z ^ z >> 30).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-    z = (z ^ z >> 27).wrapping_mul(0x94d0_49bb_1331_11eb);
-    (z ^ z >> 31) as f64 / 2f64.powi(64)
-}
-
-/// Memory of this process that is in RAM.
-fn resident_bytes() -> u64 {
-    let text = fs::read_to_string("/proc/self/statm").expect("Linux");
-    let pages = text.split_whitespace().nth(1).map(str::parse::<u64>);
-    PAGE_BYTES * pages.expect("a second number").expect("a number")
 }

@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 /// Commands that need more than a file system.
-const NOT_HERE: [&str; 4] = ["tidewatch run", "make", "cargo", "git"];
+const NOT_HERE: [&str; 6] = ["tidewatch run", "make", "cargo", "git", "docker", "helm"];
 /// The demo takes its time to be watched; here it is run with less history and hardly any live part.
 const DEMO: &str = "tidewatch demo";
 const DEMO_IN_SHORT: &str = " --days 2 --rate 0.05 --live 0.2";
@@ -108,6 +108,11 @@ fn every_command_about_backtests_works() {
 #[test]
 fn every_command_about_reports_works() {
     assert!(run("docs/report.md") >= 2);
+}
+
+#[test]
+fn every_command_about_alerts_works() {
+    assert!(run("docs/alerts.md") >= 2);
 }
 
 #[test]

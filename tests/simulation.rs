@@ -3,7 +3,8 @@
 //! A seed picks the job, the events, their disorder (within the allowed lateness), partitions, placement, shards and instances, and then every interleaving of
 //! their steps with crashes (also in mid-commit), zombies, twins, rebalances, aborted and hanging transactions, lost and damaged snapshots.
 //! Claim: what a `read_committed` reader finds in the results topics, key by key, is byte for byte what a [`Pipeline`] says that is
-//! handed the same events in the order of their sending; and each bad event is in the dead letters once. Of `data_counts` what is
+//! handed the same events in the order of their sending; and each bad event is in the dead letters once; and the notices in the alerts topic are, incident by
+//! incident, those that follow from the pipeline's results. Of `data_counts` what is
 //! refused is left out: in mid-run it is counted with the bucket that its own partition closes next, so that placements differ.
 //!
 //! `TIDEWATCH_SEED=n` replays one seed; `TIDEWATCH_SEEDS=n` runs the first n instead of 1,000.
@@ -21,14 +22,16 @@ use draw::Draw;
 use feed::Feed;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
+use tidewatch::alert::Tracker;
 use tidewatch::decode::Decoder;
 use tidewatch::engine::gatherer::Input;
 use tidewatch::engine::pipeline::{Output, Pipeline};
 use tidewatch::engine::result::DocumentKind;
+use tidewatch::runtime::alerts::document::AlertDocument;
 use tidewatch::runtime::log::memory::Cluster;
 use tidewatch::runtime::task::TopicNames;
 use tidewatch::time::{EventTime, Finality};
-use world::{Tally, Witness, World};
+use world::{Tally, Witness, World, alert_settings};
 
 /// What was said of each document, by kind and id, in order.
 type Said = BTreeMap<(DocumentKind, String), Vec<String>>;
@@ -47,9 +50,25 @@ fn word(kind: DocumentKind, json: String) -> String {
 }
 
 fn calm(feed: &Feed) -> Said {
+    let mut said = Said::new();
+    each_output(feed, &mut |output| match output {
+        Output::Result(document) => {
+            assert_eq!(document.finality, Finality::Final);
+            let json = word(document.kind, serde_json::to_string(&document).unwrap());
+            said.entry((document.kind, document.id))
+                .or_default()
+                .push(json);
+        }
+        Output::Rejected(rejection) => panic!("not meant to be late: {rejection:?}"),
+        Output::Retract(_) | Output::Closed(_) => {}
+    });
+    said
+}
+
+/// What the pipeline says of the events in the order of their sending.
+fn each_output(feed: &Feed, sink: &mut dyn FnMut(Output)) {
     let mut pipeline = Pipeline::new(Arc::clone(&feed.job));
     let mut decoder = Decoder::new(&feed.job);
-    let mut said = Said::new();
     for sent in feed.sent.iter().chain(&feed.closing) {
         let time = Some(EventTime(sent.timestamp_ms));
         decoder.payload(&sent.payload, time, &mut |decoded| {
@@ -57,22 +76,9 @@ fn calm(feed: &Feed) -> Said {
                 Ok(event) => pipeline.handle(Input::Event(event)),
                 Err(rejection) => pipeline.handle(Input::Rejected(rejection)),
             };
-            for output in outputs {
-                match output {
-                    Output::Result(document) => {
-                        assert_eq!(document.finality, Finality::Final);
-                        let json = word(document.kind, serde_json::to_string(&document).unwrap());
-                        said.entry((document.kind, document.id))
-                            .or_default()
-                            .push(json);
-                    }
-                    Output::Rejected(rejection) => panic!("not meant to be late: {rejection:?}"),
-                    Output::Retract(_) | Output::Closed(_) => {}
-                }
-            }
+            outputs.into_iter().for_each(&mut *sink);
         });
     }
-    said
 }
 
 fn published(cluster: &Cluster) -> Said {
@@ -89,7 +95,10 @@ fn published(cluster: &Cluster) -> Said {
 }
 
 /// Equal, or a panic that names the first differences.
-fn assert_same(expected: &Said, found: &Said) {
+fn assert_same<K: Ord + std::fmt::Debug>(
+    expected: &BTreeMap<K, Vec<String>>,
+    found: &BTreeMap<K, Vec<String>>,
+) {
     let documents: BTreeSet<_> = expected.keys().chain(found.keys()).collect();
     let differing: Vec<String> = documents
         .into_iter()
@@ -108,6 +117,48 @@ fn assert_same(expected: &Said, found: &Said) {
     );
 }
 
+/// Notices by incident, in order.
+type Notices = BTreeMap<String, Vec<String>>;
+
+/// What follows from results that come as the calm pipeline says them.
+fn calm_notices(feed: &Feed) -> Notices {
+    let policy = Arc::new(alert_settings().policy_of(&feed.job));
+    let mut tracker = Tracker::new(&feed.job.id, feed.job.bucket_span, policy);
+    let mut notices = Notices::new();
+    each_output(feed, &mut |output| match output {
+        Output::Result(document) => tracker.document(&document),
+        Output::Closed(summary) => {
+            for notice in tracker.closed(summary.start, summary.finality) {
+                let document = AlertDocument::of(&notice, &feed.job).write();
+                let words = notices.entry(notice.incident.id).or_default();
+                words.push(String::from_utf8(document).unwrap());
+            }
+        }
+        Output::Rejected(_) | Output::Retract(_) => {}
+    });
+    notices
+}
+
+fn published_notices(cluster: &Cluster) -> Notices {
+    let text = |bytes: &Option<Vec<u8>>| String::from_utf8(bytes.clone().unwrap()).unwrap();
+    let mut notices = Notices::new();
+    for message in cluster.committed(&TopicNames::new("tidewatch").alerts()) {
+        let words = notices.entry(text(&message.key)).or_default();
+        words.push(text(&message.payload));
+    }
+    notices
+}
+
+/// Of each incident's notices, compaction keeps the last and perhaps others, in their order.
+fn keep_what_compaction_left(expected: &mut Notices, found: &Notices) {
+    for (incident, words) in expected {
+        let left = found.get(incident).map_or(&[][..], Vec::as_slice);
+        let last = words.pop().expect("an incident is told of");
+        words.retain(|word| left.contains(word));
+        words.push(last);
+    }
+}
+
 fn run(seed: u64) -> Tally {
     let mut draw = Draw::new(seed);
     let feed = Feed::new(&mut draw);
@@ -118,6 +169,12 @@ fn run(seed: u64) -> Tally {
     let tally = witness.tally.lock().unwrap().clone();
     assert_eq!(tally.wrong, Vec::<String>::new());
     let (expected, found) = (calm(&feed), published(&world.cluster));
+    assert_same(&expected, &found);
+    let mut expected = calm_notices(&feed);
+    let found = published_notices(&world.cluster);
+    if world.has_compacted {
+        keep_what_compaction_left(&mut expected, &found);
+    }
     assert_same(&expected, &found);
     let letters = world
         .cluster

@@ -56,10 +56,14 @@ const DOORS: [(&str, &[&str], &str); 7] = [
     ),
 ];
 
-/// What the engine and the numerics may not name at all.
-const PURE: [(&str, &str); 2] = [
+/// What the engine, the alerts' core and the numerics may not name at all.
+const PURE: [(&str, &str); 3] = [
     (
         "engine/",
+        r"\bcrate::(decode|simulate)\b|\bstd::(fs|net|thread|env|process|sync::atomic|sync::Mutex|io::std)\b|\b(rand|tracing|serde_json|chrono)::|\b(HashMap|HashSet)::(new|with_capacity)\(",
+    ),
+    (
+        "alert/",
         r"\bcrate::(decode|simulate)\b|\bstd::(fs|net|thread|env|process|sync::atomic|sync::Mutex|io::std)\b|\b(rand|tracing|serde_json|chrono)::|\b(HashMap|HashSet)::(new|with_capacity)\(",
     ),
     (

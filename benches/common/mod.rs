@@ -1,5 +1,7 @@
 //! What the benchmarks of whole paths share: the feed, the jobs, the paths themselves, a clock that others on the machine do not turn.
 
+pub(crate) mod lives;
+
 use std::fs::{self, File};
 use std::hint::black_box;
 use std::io::{self, BufWriter, Write};
@@ -236,4 +238,12 @@ fn thread_cpu() -> Option<Duration> {
 pub(crate) fn median(mut numbers: Vec<f64>) -> f64 {
     numbers.sort_by(f64::total_cmp);
     numbers[(numbers.len() - 1) / 2]
+}
+
+/// Memory of this process that is in RAM.
+pub(crate) fn resident_bytes() -> u64 {
+    const PAGE_BYTES: u64 = 4096;
+    let text = fs::read_to_string("/proc/self/statm").expect("Linux");
+    let pages = text.split_whitespace().nth(1).map(str::parse::<u64>);
+    PAGE_BYTES * pages.expect("a second number").expect("a number")
 }

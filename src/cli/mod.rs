@@ -4,6 +4,7 @@
 //! wrong, 130 interrupted. A reader that goes away (`tidewatch ... | head`) ends a command quietly, with 0.
 //! Checked by: tests/cli.rs, tests/readme.rs.
 
+pub mod alerts;
 pub mod backtest;
 pub mod demo;
 pub mod detect;
@@ -35,8 +36,10 @@ Examples:
   tidewatch detect job.yaml web.ndjson                  what was unusual in a file
   tail -F access.ndjson | tidewatch detect job.yaml -   the same, live
   tidewatch backtest job.yaml web.ndjson --labels L     what of known incidents a job finds, how fast, at what price
+  tidewatch alerts job.yaml web.ndjson                  which alerts it would have raised, by threshold
   tidewatch plan job.yaml web.ndjson                    how many series, how much memory
   tidewatch validate job.yaml                           every mistake in a job, with its cure
+  tidewatch validate --config tidewatch.yaml            the same of a service and all its jobs
   tidewatch run --config tidewatch.yaml                 Kafka in, Kafka out
 
 Exit codes: 0 done, 1 failed, 2 wrong usage, 130 interrupted.";
@@ -101,6 +104,9 @@ impl Color {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    /// What a job would have alerted people of over history, and how often at other thresholds.
+    #[command(after_help = alerts::EXAMPLES)]
+    Alerts(alerts::Args),
     /// Run a job over history and measure it against labels: found, how fast, false alarms.
     #[command(after_help = backtest::EXAMPLES)]
     Backtest(backtest::Args),
@@ -127,11 +133,14 @@ enum Command {
     /// Write simulated events with known incidents, and the labels beside them.
     #[command(after_help = simulate::EXAMPLES)]
     Simulate(simulate::Args),
-    /// Check job files: every mistake at once, where it is and what would have been right.
+    /// Check job files, or a service's configuration and its jobs: every mistake at once, where it is and what would have been right.
     Validate {
         /// Job files, YAML or JSON.
-        #[arg(required = true, value_name = "JOB")]
+        #[arg(required_unless_present = "config", value_name = "JOB")]
         jobs: Vec<PathBuf>,
+        /// A service's configuration, read as `run` reads it (environment and secret files included), and the jobs it names.
+        #[arg(long, value_name = "FILE")]
+        config: Option<PathBuf>,
     },
 }
 
@@ -182,13 +191,14 @@ fn dispatch(cli: Cli) -> anyhow::Result<ExitCode> {
         start_logging(wanted, color, LogFormat::Text)?;
     }
     match cli.command {
+        Command::Alerts(args) => alerts::run(&args, color),
         Command::Backtest(args) => backtest::run(&args, color),
         Command::Detect(args) => detect::run(&args, color),
         Command::Demo(args) => demo::run(&args, color),
         Command::Plan(args) => plan::run(&args),
         Command::Run { config } => run::run(&config, &cli.common),
         Command::Simulate(args) => simulate::run(&args),
-        Command::Validate { jobs } => validate::run(&jobs),
+        Command::Validate { jobs, config } => validate::run(config.as_deref(), &jobs),
     }
 }
 

@@ -5,16 +5,24 @@
 //! transaction, last snapshot, groups left), the second at once. Checked by: tests/kafka.
 
 use super::{Common, start_logging};
+use crate::config::AlertPolicy;
 use crate::config::Job;
-use crate::config::service::{Kafka, Service as Configuration, SnapshotStore as Where};
+use crate::config::service::{
+    Kafka, Receiver, Scores, Service as Configuration, SnapshotStore as Where,
+};
+use crate::runtime::alerts::AlertSettings;
+use crate::runtime::alerts::alertmanager::Links;
+use crate::runtime::alerts::dispatcher::{self, Dispatcher, Manner};
+use crate::runtime::alerts::http::HttpPost;
 use crate::runtime::clock::{Clock, SystemClock};
 use crate::runtime::http::HttpServer;
 use crate::runtime::kafka::{KafkaLog, KafkaTopics};
+use crate::runtime::log::{NewTopic, Topics};
 use crate::runtime::observer::{Fact, Observer};
 use crate::runtime::service::{Service, Settings};
 use crate::runtime::shutdown::Shutdown;
-use crate::runtime::store::{DirectoryStore, SnapshotStore, TopicStore};
-use crate::runtime::task::{Plan, TopicNames};
+use crate::runtime::store::{DirectoryStore, S3Store, SnapshotStore, TopicStore};
+use crate::runtime::task::{Plan, Plots, Remembered, TopicNames};
 use crate::runtime::telemetry::Telemetry;
 use anyhow::Context;
 use signal_hook::consts::{SIGINT, SIGTERM};
@@ -34,9 +42,7 @@ const LOOK_INTERVAL: Duration = Duration::from_millis(50);
 
 /// Runs the service that `config` describes until it is told to stop.
 pub fn run(config: &Path, common: &Common) -> anyhow::Result<ExitCode> {
-    let environment = std::env::vars_os()
-        .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)));
-    let configuration = Configuration::load(config, environment)?;
+    let configuration = Configuration::load(config, environment())?;
     let level = common
         .log_level
         .as_deref()
@@ -44,14 +50,15 @@ pub fn run(config: &Path, common: &Common) -> anyhow::Result<ExitCode> {
     start_logging(level, common.color, configuration.log.format)?;
     let jobs = load_jobs(&configuration.jobs)?;
 
-    let telemetry = Arc::new(Telemetry::new(Arc::new(SystemClock), &jobs));
-    let server = HttpServer::start(configuration.http, telemetry.clone())?;
+    let telemetry = Telemetry::with_scores(Arc::new(SystemClock), &jobs, configuration.scores);
+    let telemetry = Arc::new(telemetry);
+    let server = HttpServer::start(&configuration.http, telemetry.clone())?;
     let shutdown = Shutdown::new();
     listen_for_signals(&shutdown)?;
     tracing::info!(jobs = jobs.len(), http = %server.address(), instance = configuration.kafka.instance_id, "started");
 
     let configuration = Arc::new(configuration);
-    let mut workers = Vec::new();
+    let mut workers = start_messengers(&configuration, &telemetry, &shutdown)?;
     for job in jobs {
         let name = job.id.clone();
         let worker = Worker {
@@ -76,8 +83,37 @@ pub fn run(config: &Path, common: &Common) -> anyhow::Result<ExitCode> {
     })
 }
 
+/// The variables that may have the last word on a key.
+pub(super) fn environment() -> impl Iterator<Item = (String, String)> {
+    std::env::vars_os()
+        .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
+}
+
+/// A thread for each receiver of alerts.
+fn start_messengers(
+    configuration: &Arc<Configuration>,
+    telemetry: &Arc<Telemetry>,
+    shutdown: &Shutdown,
+) -> anyhow::Result<Vec<JoinHandle<bool>>> {
+    let receivers = &configuration.alerts.receivers;
+    telemetry.expect_receivers(receivers.iter().map(|receiver| receiver.name.as_str()));
+    let start = |receiver: &Receiver| {
+        let messenger = Messenger {
+            receiver: receiver.clone(),
+            configuration: configuration.clone(),
+            telemetry: telemetry.clone(),
+            shutdown: shutdown.clone(),
+        };
+        thread::Builder::new()
+            .name(format!("alerts {}", receiver.name))
+            .spawn(move || messenger.run())
+            .context("cannot start a thread")
+    };
+    receivers.iter().map(start).collect()
+}
+
 /// Every job, or every mistake in all of them.
-fn load_jobs(files: &[PathBuf]) -> anyhow::Result<Vec<Arc<Job>>> {
+pub(super) fn load_jobs(files: &[PathBuf]) -> anyhow::Result<Vec<Arc<Job>>> {
     let mut jobs: BTreeMap<String, (Arc<Job>, &Path)> = BTreeMap::new();
     let mut mistakes = Vec::new();
     for file in files {
@@ -193,6 +229,9 @@ impl Worker {
             names,
             commit_interval_ms: millis(self.configuration.timing.commit_interval),
             snapshot_interval_ms: millis(self.configuration.timing.snapshot_interval),
+            remembers: remembers(self.configuration.scores),
+            alerts: alert_settings(&self.configuration),
+            snapshots_kept: self.configuration.snapshots_kept.into(),
             ..Settings::default()
         };
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
@@ -215,6 +254,7 @@ impl Worker {
     ) -> anyhow::Result<Box<dyn SnapshotStore + Send>> {
         Ok(match &self.configuration.snapshots {
             Where::Directory(path) => Box::new(DirectoryStore::open(path)?),
+            Where::S3(settings) => Box::new(S3Store::open(settings.clone())?),
             Where::Topic => {
                 let topics = KafkaTopics::open(kafka, &self.configuration.topics)?;
                 Box::new(TopicStore::open(topics, &names.snapshots())?)
@@ -238,6 +278,98 @@ impl Worker {
             left -= step;
         }
         self.shutdown.is_asked()
+    }
+}
+
+/// What the series of scores want to hear of.
+fn remembers(scores: Scores) -> Remembered {
+    let usual = Remembered::default();
+    match scores {
+        Scores::Off => usual,
+        Scores::Detectors => Remembered {
+            plots: Plots::Unsplit,
+            ..usual
+        },
+        Scores::Entities { limit } => Remembered {
+            records: limit.max(usual.records),
+            plots: Plots::First(limit),
+        },
+    }
+}
+
+/// How results become alerts, if they do.
+fn alert_settings(configuration: &Configuration) -> Option<AlertSettings> {
+    let alerts = &configuration.alerts;
+    alerts.enabled.then(|| AlertSettings {
+        defaults: alerts.defaults.over(&AlertPolicy::default()),
+        ocsf: alerts.ocsf,
+        max_age_ms: millis(alerts.max_age),
+    })
+}
+
+/// Sees to it that one receiver is told of alerts.
+struct Messenger {
+    receiver: Receiver,
+    configuration: Arc<Configuration>,
+    telemetry: Arc<Telemetry>,
+    shutdown: Shutdown,
+}
+
+impl Messenger {
+    /// Whether it ended in order. One that fails is tried again, later and later, like a job.
+    fn run(self) -> bool {
+        let mut wait = RETRY_FIRST;
+        while !self.shutdown.is_asked() {
+            let Err(error) = self.attempt() else {
+                return true;
+            };
+            let error = format!("{error:#}");
+            if self.shutdown.is_asked() {
+                tracing::error!(receiver = self.receiver.name, error, "not ended in order");
+                return false;
+            }
+            tracing::error!(receiver = self.receiver.name, error, again_in = ?wait, "nobody tells this receiver of alerts");
+            let mut left = wait;
+            while !left.is_zero() && !self.shutdown.is_asked() {
+                let step = left.min(LOOK_INTERVAL);
+                thread::sleep(step);
+                left -= step;
+            }
+            wait = (wait * 2).min(RETRY_MAX);
+        }
+        true
+    }
+
+    fn attempt(&self) -> anyhow::Result<()> {
+        let configuration = &self.configuration;
+        let names = TopicNames::new(&configuration.topics.prefix);
+        let kafka = Kafka {
+            group_id: dispatcher::group_of(&configuration.kafka.group_id, &self.receiver.name),
+            ..configuration.kafka.clone()
+        };
+        let mut log = KafkaLog::open(&kafka, &configuration.topics)?;
+        let settings = alert_settings(configuration).unwrap_or_default();
+        let topics: Vec<NewTopic> = settings.topics(&names);
+        log.create(&topics)?;
+        let manner = Manner {
+            receiver: self.receiver.clone(),
+            topic: names.alerts(),
+            links: Links {
+                external_url: configuration.alerts.external_url.clone(),
+                generator_url: configuration.alerts.generator_url.clone(),
+            },
+            max_age_ms: millis(configuration.alerts.max_age),
+            resend_interval_ms: millis(configuration.alerts.resend_interval),
+        };
+        let post = Box::new(HttpPost::new(&self.receiver)?);
+        let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+        let mut dispatcher = Dispatcher::start(log, post, clock, self.telemetry.clone(), manner)?;
+        tracing::info!(
+            receiver = self.receiver.name,
+            group = kafka.group_id,
+            "tells of alerts"
+        );
+        Ok(dispatcher.run(&self.shutdown)?)
     }
 }
 

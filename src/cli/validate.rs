@@ -1,20 +1,61 @@
-//! `tidewatch validate FILES...`: is each of these a job, and if not, why not.
+//! `tidewatch validate FILES...`: is each of these a job, and if not, why not. With `--config`: would the service start with it.
 //!
 //! One line a good file, one line a mistake, in the order of the files. The exit code is 1 as soon as one file is bad, so that a
-//! pipeline can stop on it.
+//! pipeline can stop on it. No broker is asked. Checked by: the tests below; tests/chart.rs, with what the Helm chart renders.
 
+use super::run::{environment, load_jobs};
+use crate::config::service::Service;
 use crate::config::{Detector, Job};
 use std::io::{self, Write};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-/// Validates each file and prints the verdicts to standard output.
-pub fn run(files: &[PathBuf]) -> anyhow::Result<ExitCode> {
-    let bad = report(files, &mut io::stdout().lock())?;
+/// Validates the service's configuration, if there is one, and each file, and prints the verdicts to standard output.
+pub fn run(config: Option<&Path>, files: &[PathBuf]) -> anyhow::Result<ExitCode> {
+    let out = &mut io::stdout().lock();
+    let mut bad = report(files, out)?;
+    if let Some(config) = config {
+        bad += report_service(config, environment(), out)?;
+    }
     Ok(match bad {
         0 => ExitCode::SUCCESS,
         _ => ExitCode::FAILURE,
     })
+}
+
+/// The verdict on a service's configuration, then those on its jobs, then what is wrong between them; how many are bad.
+fn report_service(
+    config: &Path,
+    environment: impl IntoIterator<Item = (String, String)>,
+    out: &mut dyn Write,
+) -> io::Result<usize> {
+    let service = match Service::load(config, environment) {
+        Ok(service) => service,
+        Err(errors) => {
+            writeln!(out, "{errors}")?;
+            return Ok(1);
+        }
+    };
+    let bad = report(&service.jobs, out)?;
+    if bad > 0 {
+        return Ok(bad);
+    }
+    // What no job is guilty of alone: an id taken twice, a placement that cannot be.
+    if let Err(mistakes) = load_jobs(&service.jobs) {
+        writeln!(out, "{mistakes}")?;
+        return Ok(1);
+    }
+    let (kafka, jobs) = (&service.kafka, service.jobs.len());
+    writeln!(
+        out,
+        "{}: ok: group {}, instance {}, topics {}.*, {jobs} job{}",
+        config.display(),
+        kafka.group_id,
+        kafka.instance_id,
+        service.topics.prefix,
+        if jobs == 1 { "" } else { "s" },
+    )?;
+    Ok(0)
 }
 
 /// Writes the verdicts to `out`; how many files are bad.
@@ -122,5 +163,55 @@ mod tests {
             "{out}"
         );
         assert_eq!(lines.len(), 5);
+    }
+
+    #[test]
+    fn a_service_is_good_when_it_and_all_its_jobs_are_and_no_two_are_one() {
+        const JOB: &str = "analysis_config: {detectors: [{function: count}]}\ndata_description: {}\ndatafeed_config: {indices: [logs]}\n";
+        let folder = tempfile::tempdir().unwrap();
+        let write = |name: &str, text: &str| {
+            let path = folder.path().join(name);
+            std::fs::write(&path, text).unwrap();
+            path
+        };
+        let verdict = |config: &Path| {
+            let mut out = Vec::new();
+            let bad = report_service(config, [], &mut out).unwrap();
+            let out = String::from_utf8(out).unwrap();
+            (
+                bad,
+                out.replace(&format!("{}/", folder.path().display()), ""),
+            )
+        };
+        let head = "kafka: {properties: {bootstrap.servers: 'b:9092'}, instance_id: a}\n";
+        let config = write("tidewatch.yaml", &format!("{head}jobs: '*-job.yaml'\n"));
+        write("web-job.yaml", &format!("job_id: web\n{JOB}"));
+        let (bad, out) = verdict(&config);
+        assert_eq!(bad, 0, "{out}");
+        assert!(out.starts_with("web-job.yaml: ok: web, "), "{out}");
+        assert!(
+            out.ends_with(
+                "tidewatch.yaml: ok: group tidewatch, instance a, topics tidewatch.*, 1 job\n"
+            ),
+            "{out}"
+        );
+        write("twin-job.yaml", &format!("job_id: web\n{JOB}"));
+        let (bad, out) = verdict(&config);
+        assert!(bad == 1 && out.contains("is also the job of"), "{out}");
+        write("bad-job.yaml", "job_id: bad\n");
+        let (bad, out) = verdict(&config);
+        assert!(
+            bad == 1 && out.contains("bad-job.yaml: analysis_config: is missing"),
+            "{out}"
+        );
+        let typo = write(
+            "typo.yaml",
+            &format!("{head}jobs: web-job.yaml\ntopics: {{prefx: a}}\n"),
+        );
+        let (bad, out) = verdict(&typo);
+        assert!(
+            bad == 1 && out.contains("did you mean \"topics.prefix\"?"),
+            "{out}"
+        );
     }
 }

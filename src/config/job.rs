@@ -3,6 +3,7 @@
 //! Made once, by `config::raw`, from what somebody wrote; nobody checks again. Field names are interned: a [`FieldId`] indexes
 //! [`Job::fields`], and events carry their values in that order.
 
+use super::alerts::AlertWords;
 use super::datafeed::Datafeed;
 use super::extensions::Extensions;
 use super::function::Function;
@@ -51,6 +52,8 @@ pub struct Job {
     pub datafeed: Option<Datafeed>,
     /// `tidewatch`: placement and patience on Kafka.
     pub extensions: Extensions,
+    /// `tidewatch.alerts`: when its anomalies become alerts, as far as the job says.
+    pub alerts: AlertWords,
     /// What is allowed but probably not meant, a sentence each: Elastic answers these in a `Warning` header.
     pub warnings: Vec<String>,
     /// The configuration as a response would show it: defaults filled in, aliases resolved, memory limit as `"<N>mb"`.

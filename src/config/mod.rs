@@ -2,6 +2,7 @@
 //!
 //! The language is Elastic's create-job request; `docs/job-configuration.md` explains it key by key.
 
+mod alerts;
 mod byte_size;
 mod datafeed;
 mod error;
@@ -14,6 +15,7 @@ pub mod service;
 mod time_pattern;
 mod time_text;
 
+pub use alerts::{AlertPolicy, AlertSubject, AlertWords, GroupBy, Silence};
 pub use datafeed::Datafeed;
 pub use error::{ConfigErrors, Mistake, MistakeKind};
 pub use extensions::Extensions;

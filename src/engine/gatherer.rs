@@ -23,7 +23,7 @@ use super::bucket::{Frontier, OpenBuckets};
 use super::event::{Event, Reason, Rejection, Value};
 use super::feature::{Cells, Entities, Layout, Reader, Source};
 use super::result::DataCounts;
-use super::snapshot::{Door, RestoreError, Snapshot};
+use super::snapshot::{self, Door, Frozen, RestoreError, Snapshot};
 use super::wire::{ClosedBucket, SeriesBucket};
 use crate::config::Job;
 use crate::time::{BucketStart, EventTime, Finality};
@@ -361,19 +361,28 @@ impl Gatherer {
         self.entities_to_sweep = ENTITIES_TO_SWEEP_MIN.max(2 * left);
     }
 
-    /// The state, also in mid-bucket.
-    pub fn snapshot(&self) -> Snapshot {
+    /// The state, also in mid-bucket; to be written while the gatherer goes on.
+    pub fn freeze(&self) -> Frozen {
         let state = State {
             watermark: self.frontier.watermark(),
             unplaced: self.unplaced.clone(),
             open: self.copies(Finality::Interim).collect(),
         };
-        Snapshot::seal(Door::Gatherer, self.job.fingerprint, &state)
+        Frozen::new(Door::Gatherer, self.job.fingerprint, state)
+    }
+
+    /// The state as bytes.
+    pub fn snapshot(&self) -> Snapshot {
+        self.freeze().seal()
     }
 
     /// A gatherer that goes on exactly where the snapshot was taken.
     pub fn restore(job: Arc<Job>, snapshot: &Snapshot) -> Result<Gatherer, RestoreError> {
-        let state: State = snapshot.open(Door::Gatherer, job.fingerprint)?;
+        Gatherer::restore_from(job, snapshot.as_bytes())
+    }
+
+    pub(super) fn restore_from(job: Arc<Job>, bytes: &[u8]) -> Result<Gatherer, RestoreError> {
+        let state: State = snapshot::open(bytes, Door::Gatherer, job.fingerprint)?;
         let mut gatherer = Gatherer::new(job);
         gatherer.unplaced = state.unplaced;
         gatherer.frontier = gatherer.frontier.resume(state.watermark);

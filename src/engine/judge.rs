@@ -15,6 +15,7 @@ mod population;
 mod rare;
 mod rarity;
 mod series;
+mod shelves;
 
 pub use cost::{attribute_bytes, limit_of_shard, series_bytes};
 pub use partial::{
@@ -26,7 +27,7 @@ use super::frontier::Frontier;
 use super::left::Left;
 use super::probability::Aggregate;
 use super::result::DataCounts;
-use super::snapshot::{Door, RestoreError, Snapshot};
+use super::snapshot::{self, Door, Frozen, RestoreError, Snapshot};
 use super::wire::{ClosedBucket, InputId, SeriesKey};
 use crate::config::Job;
 use crate::time::{BucketStart, Finality};
@@ -37,6 +38,7 @@ use population::Populations;
 use rare::Tables;
 use serde::{Deserialize, Serialize};
 use series::{FeatureKind, Mode, Series};
+use shelves::Shelves;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -87,15 +89,18 @@ pub enum Output {
     },
 }
 
-/// Everything that a judge remembers.
+/// All series, in order.
+type SeriesShelves = Shelves<(u16, SeriesKey), Series>;
+
+/// Everything that a judge remembers. A clone shares the series' models until they change.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 struct State {
     shard: u16,
     frontier: Frontier,
     /// Parts of buckets that some gatherer still works on, merged.
-    pending: BTreeMap<BucketStart, ClosedBucket>,
+    pending: BTreeMap<BucketStart, Arc<ClosedBucket>>,
     left: Left<ClosedBucket>,
-    series: BTreeMap<(u16, SeriesKey), Series>,
+    series: SeriesShelves,
     entities: Entities,
     rare: Tables,
     populations: Populations,
@@ -125,6 +130,8 @@ pub struct Judge {
     state: State,
     /// The latest interim word of each gatherer on each open bucket; no lasting state.
     interim: BTreeMap<BucketStart, BTreeMap<InputId, ClosedBucket>>,
+    /// Series let go since this value was made; for telemetry, no lasting state.
+    pruned: u64,
 }
 
 impl Judge {
@@ -135,7 +142,7 @@ impl Judge {
             frontier: Frontier::new(inputs),
             pending: BTreeMap::new(),
             left: Left::default(),
-            series: BTreeMap::new(),
+            series: SeriesShelves::default(),
             entities: Entities::new(),
             rare: Tables::new(),
             populations: Populations::new(),
@@ -165,6 +172,7 @@ impl Judge {
             kinds,
             state,
             interim: BTreeMap::new(),
+            pruned: 0,
         }
     }
 
@@ -192,20 +200,34 @@ impl Judge {
         }
     }
 
-    /// The state, also in mid-bucket.
+    /// The state, also in mid-bucket; to be written while the judge goes on.
+    pub fn freeze(&self) -> Frozen {
+        Frozen::new(Door::Judge, self.job.fingerprint, self.state.clone())
+    }
+
+    /// The state as bytes.
     pub fn snapshot(&self) -> Snapshot {
-        Snapshot::seal(Door::Judge, self.job.fingerprint, &self.state)
+        self.freeze().seal()
     }
 
     /// A judge that goes on exactly where the snapshot was taken.
     pub fn restore(job: Arc<Job>, snapshot: &Snapshot) -> Result<Judge, RestoreError> {
-        let state: State = snapshot.open(Door::Judge, job.fingerprint)?;
+        Judge::restore_from(job, snapshot.as_bytes())
+    }
+
+    pub(super) fn restore_from(job: Arc<Job>, bytes: &[u8]) -> Result<Judge, RestoreError> {
+        let state: State = snapshot::open(bytes, Door::Judge, job.fingerprint)?;
         Ok(Judge::with_state(job, state))
     }
 
     /// The size of the shard's models, exact.
     pub fn size(&self) -> ShardSize {
         self.state.size
+    }
+
+    /// Series let go, because they were not seen any more, since this judge was made or restored.
+    pub fn pruned_series(&self) -> u64 {
+        self.pruned
     }
 
     fn hear(&mut self, from: InputId, bucket: ClosedBucket) -> Vec<Output> {
@@ -241,9 +263,9 @@ impl Judge {
                     words.remove(&from);
                 }
                 match self.state.pending.get_mut(&bucket.start) {
-                    Some(known) => known.merge(bucket),
+                    Some(known) => Arc::make_mut(known).merge(bucket),
                     None => {
-                        self.state.pending.insert(bucket.start, bucket);
+                        self.state.pending.insert(bucket.start, Arc::new(bucket));
                     }
                 }
             }
@@ -281,7 +303,8 @@ impl Judge {
 
     /// All that is known of a bucket which is closed now.
     fn take(&mut self, start: BucketStart) -> Option<ClosedBucket> {
-        let mut closed = self.state.pending.remove(&start);
+        let pending = self.state.pending.remove(&start);
+        let mut closed = pending.map(Arc::unwrap_or_clone);
         for content in self.state.left.take(start, |bucket| bucket.event_count) {
             match &mut closed {
                 Some(known) => known.merge(content),
@@ -388,10 +411,12 @@ impl Judge {
                 self.interim.remove(&start);
                 continue;
             }
-            let mut words = self.interim[&start]
-                .values()
-                .cloned()
-                .chain(self.state.pending.get(&start).cloned());
+            let mut words = self.interim[&start].values().cloned().chain(
+                self.state
+                    .pending
+                    .get(&start)
+                    .map(|known| ClosedBucket::clone(known)),
+            );
             let Some(mut open) = words.next() else {
                 continue;
             };

@@ -7,7 +7,7 @@ use super::gatherer::{self, Gatherer};
 use super::judge::{self, Judge, PartialBucket};
 use super::result::{BucketSummary, Document, DocumentId};
 use super::rollup::{self, Rollup};
-use super::snapshot::{Door, RestoreError, Snapshot};
+use super::snapshot::{self, Door, Frozen, RestoreError, Snapshot};
 use super::wire::InputId;
 use crate::config::Job;
 use crate::time::{BucketStart, EventTime, Finality};
@@ -123,22 +123,32 @@ impl Keyed {
         self.gatherer.watermark()
     }
 
-    /// The state, also in mid-bucket.
+    /// As [`Judge::pruned_series`].
+    pub fn pruned_series(&self) -> u64 {
+        self.judge.pruned_series()
+    }
+
+    /// The state, also in mid-bucket; to be written while the pair goes on.
+    pub fn freeze(&self) -> Frozen {
+        let parts = [self.gatherer.freeze(), self.judge.freeze()];
+        Frozen::of_parts(Door::Keyed, self.job.fingerprint, self.input.clone(), parts)
+    }
+
+    /// The state as bytes.
     pub fn snapshot(&self) -> Snapshot {
-        let body = (
-            &self.input,
-            self.gatherer.snapshot().as_bytes().to_vec(),
-            self.judge.snapshot().as_bytes().to_vec(),
-        );
-        Snapshot::seal(Door::Keyed, self.job.fingerprint, &body)
+        self.freeze().seal()
     }
 
     /// A pair that goes on exactly where the snapshot was taken.
     pub fn restore(job: Arc<Job>, snapshot: &Snapshot) -> Result<Keyed, RestoreError> {
-        let (input, gatherer, judge): (InputId, Vec<u8>, Vec<u8>) =
-            snapshot.open(Door::Keyed, job.fingerprint)?;
-        let gatherer = Gatherer::restore(job.clone(), &Snapshot::from_bytes(gatherer))?;
-        let judge = Judge::restore(job.clone(), &Snapshot::from_bytes(judge))?;
+        Keyed::restore_from(job, snapshot.as_bytes())
+    }
+
+    fn restore_from(job: Arc<Job>, bytes: &[u8]) -> Result<Keyed, RestoreError> {
+        let (input, gatherer, judge): (InputId, &[u8], &[u8]) =
+            snapshot::open(bytes, Door::Keyed, job.fingerprint)?;
+        let gatherer = Gatherer::restore_from(job.clone(), gatherer)?;
+        let judge = Judge::restore_from(job.clone(), judge)?;
         Ok(Keyed {
             job,
             input,
@@ -212,20 +222,28 @@ impl Pipeline {
         self.keyed.watermark()
     }
 
-    /// The state, also in mid-bucket.
+    /// As [`Judge::pruned_series`].
+    pub fn pruned_series(&self) -> u64 {
+        self.keyed.pruned_series()
+    }
+
+    /// The state, also in mid-bucket; to be written while the pipeline goes on.
+    pub fn freeze(&self) -> Frozen {
+        let parts = [self.keyed.freeze(), self.rollup.freeze()];
+        Frozen::of_parts(Door::Pipeline, self.job.fingerprint, (), parts)
+    }
+
+    /// The state as bytes.
     pub fn snapshot(&self) -> Snapshot {
-        let body = (
-            self.keyed.snapshot().as_bytes().to_vec(),
-            self.rollup.snapshot().as_bytes().to_vec(),
-        );
-        Snapshot::seal(Door::Pipeline, self.job.fingerprint, &body)
+        self.freeze().seal()
     }
 
     /// A pipeline that goes on exactly where the snapshot was taken.
     pub fn restore(job: Arc<Job>, snapshot: &Snapshot) -> Result<Pipeline, RestoreError> {
-        let (keyed, rollup): (Vec<u8>, Vec<u8>) = snapshot.open(Door::Pipeline, job.fingerprint)?;
-        let keyed = Keyed::restore(job.clone(), &Snapshot::from_bytes(keyed))?;
-        let rollup = Rollup::restore(job.clone(), &Snapshot::from_bytes(rollup))?;
+        let (keyed, rollup): (&[u8], &[u8]) =
+            snapshot::open(snapshot.as_bytes(), Door::Pipeline, job.fingerprint)?;
+        let keyed = Keyed::restore_from(job.clone(), keyed)?;
+        let rollup = Rollup::restore_from(job.clone(), rollup)?;
         Ok(Pipeline { job, keyed, rollup })
     }
 }

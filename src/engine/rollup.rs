@@ -17,7 +17,7 @@ use super::left::Left;
 use super::probability::Aggregate;
 use super::result::{BucketSummary, DataCounts, Document, DocumentId, MemoryStatus, Severity};
 use super::score::{Level, of_evidence};
-use super::snapshot::{Door, RestoreError, Snapshot};
+use super::snapshot::{self, Door, Frozen, RestoreError, Snapshot};
 use super::wire::InputId;
 use crate::config::Job;
 use crate::time::{BucketStart, Finality};
@@ -210,14 +210,23 @@ impl Rollup {
         }
     }
 
-    /// The state.
+    /// The state, to be written while the rollup goes on.
+    pub fn freeze(&self) -> Frozen {
+        Frozen::new(Door::Rollup, self.job.fingerprint, self.state.clone())
+    }
+
+    /// The state as bytes.
     pub fn snapshot(&self) -> Snapshot {
-        Snapshot::seal(Door::Rollup, self.job.fingerprint, &self.state)
+        self.freeze().seal()
     }
 
     /// A rollup that goes on exactly where the snapshot was taken.
     pub fn restore(job: Arc<Job>, snapshot: &Snapshot) -> Result<Rollup, RestoreError> {
-        let state: State = snapshot.open(Door::Rollup, job.fingerprint)?;
+        Rollup::restore_from(job, snapshot.as_bytes())
+    }
+
+    pub(super) fn restore_from(job: Arc<Job>, bytes: &[u8]) -> Result<Rollup, RestoreError> {
+        let state: State = snapshot::open(bytes, Door::Rollup, job.fingerprint)?;
         Ok(Rollup::with_state(job, state))
     }
 
@@ -522,6 +531,7 @@ impl Rollup {
             series: size.series,
             refused_series: size.refused_series,
             refused_growth: size.refused_growth,
+            memory_status: size.status,
         }
     }
 }

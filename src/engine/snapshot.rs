@@ -1,15 +1,26 @@
 //! The state of a door as bytes: versioned, checksummed, and equal when the states are equal.
 //!
 //! Layout: magic `TWSN`, format version (u16 LE), door (u8), job fingerprint (u64 LE), body length (u64 LE), body, CRC-32 (u32 LE) of
-//! all before it. The body is postcard: no maps in hash order, no padding, so equal states give equal bytes.
+//! all before it. The body is postcard: no maps in hash order, no padding, so equal states give equal bytes. A fused door's body is
+//! what is its own, then the snapshots of its parts, each as a byte string.
+//!
+//! Versions: whatever a later format changes, it begins with the magic and its number and ends with the checksum over all before, so that every build
+//! can tell a newer snapshot from a damaged one. An older one is read by what [`open`] knows of its version, or is [`RestoreError::Older`]: then the
+//! task replays the log from where it began, to the same state. `tests/formats/` has a snapshot of every version that was ever written.
+//!
+//! A door that is to go on meanwhile is frozen first ([`Frozen`]), and written later.
 
-use serde::Serialize;
-use serde::de::DeserializeOwned;
+mod frozen;
+
+pub use frozen::Frozen;
+
+use serde::Deserialize;
 
 const MAGIC: &[u8; 4] = b"TWSN";
 const HEADER_BYTES: usize = 4 + 2 + 1 + 8 + 8;
+const CHECKSUM_BYTES: usize = 4;
 /// Raised whenever the body of any door changes shape.
-const VERSION: u16 = 4;
+const VERSION: u16 = 5;
 
 /// Whose state a snapshot holds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -37,11 +48,17 @@ pub enum RestoreError {
     /// Cut off, overwritten, or never a snapshot.
     #[error("not a whole snapshot: {0}")]
     Damaged(&'static str),
-    /// Written by another version of the format.
+    /// Written by a build whose format this one has given up.
     #[error(
-        "snapshot format {found}, this build reads {VERSION}; start the job from history, or use the build that wrote it"
+        "snapshot format {found}, which this build reads no more (it reads {VERSION}); what it holds is learnt again from the log"
     )]
-    Version {
+    Older {
+        /// The version found.
+        found: u16,
+    },
+    /// Written by a later build.
+    #[error("snapshot format {found}, and this build reads {VERSION} at the most")]
+    Newer {
         /// The version found.
         found: u16,
     },
@@ -70,86 +87,90 @@ impl Snapshot {
     pub fn as_bytes(&self) -> &[u8] {
         &self.0
     }
+}
 
-    pub(crate) fn seal<T: Serialize>(door: Door, fingerprint: u64, body: &T) -> Snapshot {
-        let body =
-            postcard::to_stdvec(body).expect("states hold nothing that postcard cannot write");
-        let mut bytes = Vec::with_capacity(HEADER_BYTES + body.len() + 4);
-        bytes.extend_from_slice(MAGIC);
-        bytes.extend_from_slice(&VERSION.to_le_bytes());
-        bytes.push(door as u8);
-        bytes.extend_from_slice(&fingerprint.to_le_bytes());
-        bytes.extend_from_slice(&(body.len() as u64).to_le_bytes());
-        bytes.extend_from_slice(&body);
-        let checksum = crc32fast::hash(&bytes);
-        bytes.extend_from_slice(&checksum.to_le_bytes());
-        Snapshot(bytes)
+/// The body of a snapshot, where it is one of `door` and of the job with this fingerprint.
+pub(super) fn open<'b, T: Deserialize<'b>>(
+    bytes: &'b [u8],
+    door: Door,
+    fingerprint: u64,
+) -> Result<T, RestoreError> {
+    if bytes.len() < HEADER_BYTES + CHECKSUM_BYTES || &bytes[..4] != MAGIC {
+        return Err(RestoreError::Damaged("no header"));
     }
-
-    pub(crate) fn open<T: DeserializeOwned>(
-        &self,
-        door: Door,
-        fingerprint: u64,
-    ) -> Result<T, RestoreError> {
-        let bytes = &self.0;
-        if bytes.len() < HEADER_BYTES + 4 || &bytes[..4] != MAGIC {
-            return Err(RestoreError::Damaged("no header"));
-        }
-        let (content, checksum) = bytes.split_at(bytes.len() - 4);
-        if checksum != crc32fast::hash(content).to_le_bytes() {
-            return Err(RestoreError::Damaged("the checksum does not match"));
-        }
-        let version = u16::from_le_bytes([bytes[4], bytes[5]]);
-        if version != VERSION {
-            return Err(RestoreError::Version { found: version });
-        }
-        if bytes[6] != door as u8 {
-            return Err(RestoreError::Door {
-                found: bytes[6],
-                expected: door as u8,
-            });
-        }
-        if bytes[7..15] != fingerprint.to_le_bytes() {
-            return Err(RestoreError::Job);
-        }
-        postcard::from_bytes(&content[HEADER_BYTES..])
-            .map_err(|_| RestoreError::Damaged("the body does not read"))
+    let (content, checksum) = bytes.split_at(bytes.len() - CHECKSUM_BYTES);
+    if checksum != crc32fast::hash(content).to_le_bytes() {
+        return Err(RestoreError::Damaged("the checksum does not match"));
     }
+    let version = u16::from_le_bytes([bytes[4], bytes[5]]);
+    // A format whose body changes gets its reader here, beside the version that it reads.
+    match version {
+        VERSION => {}
+        found if found > VERSION => return Err(RestoreError::Newer { found }),
+        found => return Err(RestoreError::Older { found }),
+    }
+    if bytes[6] != door as u8 {
+        return Err(RestoreError::Door {
+            found: bytes[6],
+            expected: door as u8,
+        });
+    }
+    if bytes[7..15] != fingerprint.to_le_bytes() {
+        return Err(RestoreError::Job);
+    }
+    postcard::from_bytes(&content[HEADER_BYTES..])
+        .map_err(|_| RestoreError::Damaged("the body does not read"))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
+    /// As a build with another format would have sealed it.
+    fn of_version(version: u16) -> Vec<u8> {
+        let mut bytes = Frozen::new(Door::Judge, 7, (1u8, "state")).seal().0;
+        bytes[4..6].copy_from_slice(&version.to_le_bytes());
+        let end = bytes.len() - CHECKSUM_BYTES;
+        let checksum = crc32fast::hash(&bytes[..end]);
+        bytes[end..].copy_from_slice(&checksum.to_le_bytes());
+        bytes
+    }
+
+    #[test]
+    fn older_newer_and_damaged_are_told_apart() {
+        let read = |bytes: &[u8]| open::<(u8, String)>(bytes, Door::Judge, 7);
+        assert!(read(&of_version(VERSION)).is_ok());
+        let found = VERSION + 1;
+        assert_eq!(read(&of_version(found)), Err(RestoreError::Newer { found }));
+        assert_eq!(read(&of_version(1)), Err(RestoreError::Older { found: 1 }));
+        let mut damaged = of_version(VERSION);
+        damaged[4] += 1;
+        assert!(matches!(read(&damaged), Err(RestoreError::Damaged(_))));
+    }
+
     #[test]
     fn what_was_sealed_opens_and_nothing_else_does() {
-        let sealed = Snapshot::seal(Door::Judge, 7, &(1u8, "state"));
+        let sealed = Frozen::new(Door::Judge, 7, (1u8, "state")).seal();
         assert_eq!(
-            sealed.open::<(u8, String)>(Door::Judge, 7).unwrap(),
+            open::<(u8, String)>(sealed.as_bytes(), Door::Judge, 7).unwrap(),
             (1, "state".to_owned())
         );
         assert_eq!(
-            sealed.open::<(u8, String)>(Door::Judge, 8),
+            open::<(u8, String)>(sealed.as_bytes(), Door::Judge, 8),
             Err(RestoreError::Job)
         );
         assert!(matches!(
-            sealed.open::<(u8, String)>(Door::Rollup, 7),
+            open::<(u8, String)>(sealed.as_bytes(), Door::Rollup, 7),
             Err(RestoreError::Door { .. })
         ));
         for at in 0..sealed.as_bytes().len() {
             let mut bytes = sealed.as_bytes().to_vec();
             bytes[at] ^= 1;
             assert!(
-                Snapshot::from_bytes(bytes)
-                    .open::<(u8, String)>(Door::Judge, 7)
-                    .is_err(),
+                open::<(u8, String)>(&bytes, Door::Judge, 7).is_err(),
                 "byte {at} flipped"
             );
-            assert!(
-                Snapshot::from_bytes(sealed.as_bytes()[..at].to_vec())
-                    .open::<(u8, String)>(Door::Judge, 7)
-                    .is_err()
-            );
+            assert!(open::<(u8, String)>(&sealed.as_bytes()[..at], Door::Judge, 7).is_err());
         }
     }
 }

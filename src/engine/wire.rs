@@ -1,5 +1,8 @@
 //! What travels between the stages: closed buckets and partial buckets, as values and as canonical bytes.
 //!
+//! Versions: a later build says a higher one in the first byte, and reads those before it (tests/formats has one of each): in a rolling upgrade the
+//! old instances leave what they cannot read to the new ones.
+//!
 //! Layout: version (u8), form (u8: 0 plain, 1 zstd), body (postcard). Bodies above 1 KiB are compressed where that makes them smaller.
 //! Holds: equal values give equal bytes; decoding never panics, whatever the bytes, never makes more than 64 MiB of a body, and accepts
 //! only series and shares that are sorted, each once. Checked: tests below.
@@ -109,12 +112,21 @@ pub enum StageMessage {
     IdleKeyed(Vec<PartialBucket>),
 }
 
-/// Bytes that are not a stage message.
+/// Bytes that are not a stage message of this build.
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
-#[error("not a stage message of this build: {0}")]
-pub struct WireError(String);
+pub enum WireError {
+    /// Damaged, or never one.
+    #[error("not a stage message: {0}")]
+    Damaged(String),
+    /// Of a later build: a message, but not to be read here.
+    #[error("a stage message of format {found}, and this build reads {WIRE_VERSION} at the most")]
+    Newer {
+        /// The version found.
+        found: u8,
+    },
+}
 
-const WIRE_VERSION: u8 = 4;
+const WIRE_VERSION: u8 = 5;
 const PLAIN: u8 = 0;
 const ZSTD: u8 = 1;
 /// Smaller bodies gain too little.
@@ -145,13 +157,14 @@ impl StageMessage {
         let message = match bytes {
             [WIRE_VERSION, PLAIN, body @ ..] => read(body),
             [WIRE_VERSION, ZSTD, body @ ..] => read(&inflate(body)?),
-            [WIRE_VERSION, form, ..] => Err(WireError(format!(
+            [WIRE_VERSION, form, ..] => Err(WireError::Damaged(format!(
                 "form {form}, expected {PLAIN} or {ZSTD}"
             ))),
-            [version, ..] => Err(WireError(format!(
+            [found, ..] if *found > WIRE_VERSION => Err(WireError::Newer { found: *found }),
+            [version, ..] => Err(WireError::Damaged(format!(
                 "version {version}, expected {WIRE_VERSION}"
             ))),
-            [] => Err(WireError("no bytes".to_owned())),
+            [] => Err(WireError::Damaged("no bytes".to_owned())),
         }?;
         let buckets = match &message {
             StageMessage::Closed(bucket) => std::slice::from_ref(bucket),
@@ -160,7 +173,7 @@ impl StageMessage {
         };
         match buckets.iter().all(ClosedBucket::is_sorted) {
             true => Ok(message),
-            false => Err(WireError(
+            false => Err(WireError::Damaged(
                 "series out of order; they are sorted by group and key, each once".to_owned(),
             )),
         }
@@ -170,13 +183,13 @@ impl StageMessage {
 fn read(body: &[u8]) -> Result<StageMessage, WireError> {
     match postcard::take_from_bytes(body) {
         Ok((message, [])) => Ok(message),
-        Ok((_, rest)) => Err(WireError(format!("{} bytes too many", rest.len()))),
-        Err(error) => Err(WireError(error.to_string())),
+        Ok((_, rest)) => Err(WireError::Damaged(format!("{} bytes too many", rest.len()))),
+        Err(error) => Err(WireError::Damaged(error.to_string())),
     }
 }
 
 fn inflate(body: &[u8]) -> Result<Vec<u8>, WireError> {
-    let damaged = |error: std::io::Error| WireError(format!("zstd: {error}"));
+    let damaged = |error: std::io::Error| WireError::Damaged(format!("zstd: {error}"));
     let stream = zstd::stream::read::Decoder::with_buffer(body).map_err(damaged)?;
     let mut inflated = Vec::new();
     stream
@@ -185,7 +198,7 @@ fn inflate(body: &[u8]) -> Result<Vec<u8>, WireError> {
         .map_err(damaged)?;
     match inflated.len() {
         0..=BODY_BYTES_MAX => Ok(inflated),
-        _ => Err(WireError(format!(
+        _ => Err(WireError::Damaged(format!(
             "a body of more than {BODY_BYTES_MAX} bytes"
         ))),
     }

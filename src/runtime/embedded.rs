@@ -8,7 +8,7 @@ use super::log::memory::{Cluster, MemoryLog, Stored};
 use super::log::{LogError, Outgoing, TopicPartition};
 use super::observer::Observer;
 use super::service::{Service, ServiceError, Settings, group_of};
-use super::store::MemoryStore;
+use super::store::{MemoryStore, Writing};
 use crate::config::Job;
 use crate::engine::result::DocumentKind;
 use std::collections::BTreeMap;
@@ -67,7 +67,10 @@ impl Embedded {
             Arc::clone(&self.clock),
             Arc::clone(&self.observer),
             job,
-            self.settings.clone(),
+            Settings {
+                snapshot_writing: Writing::ByHand, // so that time is the caller's here too
+                ..self.settings.clone()
+            },
         )?;
         self.services.push(service);
         Ok(())
@@ -94,9 +97,11 @@ impl Embedded {
 
     /// One breath of every job.
     pub fn step(&mut self) -> Result<(), ServiceError> {
-        self.services
-            .iter_mut()
-            .try_for_each(|service| service.breathe(Duration::ZERO))
+        self.services.iter_mut().try_for_each(|service| {
+            service.breathe(Duration::ZERO)?;
+            while service.write_snapshot() {}
+            Ok(())
+        })
     }
 
     /// Breathes until everything produced so far has been read, worked through and committed, by every stage of every job. Then forgets the

@@ -9,6 +9,7 @@
 //! A [`service::Service`] runs one job on one thread; a [`task::Task`] works one topic partition of it. [`log`] is the narrow interface
 //! to a partitioned log, [`store`] where snapshots live, [`observer`] what telemetry hears, [`clock`] the only source of time.
 
+pub mod alerts;
 pub mod clock;
 pub mod embedded;
 pub mod http;

@@ -4,8 +4,10 @@
 
 use super::log::{Revocation, TopicPartition};
 use super::store::SnapshotKey;
+use super::task::Measured;
+use crate::alert::Notice;
 use crate::engine::event::Rejection;
-use crate::engine::result::BucketSummary;
+use crate::engine::result::{BucketSummary, Document};
 
 /// Something that has happened.
 #[derive(Clone, Debug)]
@@ -59,6 +61,21 @@ pub enum Fact<'a> {
         /// What is known of it.
         summary: &'a BucketSummary,
     },
+    /// One of the strongest records of a bucket, or one of the plots that are remembered, is published; it comes before the bucket.
+    Result {
+        /// The document.
+        document: &'a Document,
+    },
+    /// So many records and plots were published that are not told as [`Fact::Result`].
+    LeftOut {
+        /// How many.
+        documents: u64,
+    },
+    /// A task has measured itself.
+    Measured {
+        /// What.
+        measured: &'a Measured,
+    },
     /// The watermark of an input partition, milliseconds since the epoch.
     Watermark {
         /// Which partition.
@@ -87,14 +104,21 @@ pub enum Fact<'a> {
     Snapshot {
         /// Which.
         key: &'a SnapshotKey,
-        /// Its size.
+        /// Bytes in the store.
         bytes: usize,
-        /// How long it took.
+        /// How long writing and storing took; the task went on meanwhile.
         duration_ms: i64,
     },
     /// A snapshot could not be stored; the next one will be tried in its time.
     SnapshotFailed {
         /// Which.
+        key: &'a SnapshotKey,
+        /// Why.
+        error: String,
+    },
+    /// Older snapshots could not be deleted; that is tried again with the next one.
+    SnapshotsNotForgotten {
+        /// The one that is newer.
         key: &'a SnapshotKey,
         /// Why.
         error: String,
@@ -153,6 +177,25 @@ pub enum Fact<'a> {
     Unavailable {
         /// Why.
         error: String,
+    },
+    /// Something was told of an incident: it is in the alerts topic.
+    Alert {
+        /// What.
+        notice: &'a Notice,
+    },
+    /// The state of a job's alerts does not read; its incidents are forgotten, and nobody is told of their end.
+    AlertStateUnusable {
+        /// Why.
+        error: String,
+    },
+    /// A receiver was told of alerts, or not.
+    Notified {
+        /// Who.
+        receiver: &'a str,
+        /// How it went: `delivered`, `failed` (to be tried again), `refused` or `stale`.
+        outcome: &'static str,
+        /// How many.
+        alerts: u64,
     },
     /// Partitions left.
     Revoked {

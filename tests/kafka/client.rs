@@ -1,6 +1,6 @@
 //! A plain Kafka client for tests: makes topics, writes events, reads what is committed.
 
-use crate::broker::broker;
+use crate::broker::{Broker, broker};
 use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, TopicReplication};
 use rdkafka::client::DefaultClientContext;
 use rdkafka::config::ClientConfig;
@@ -24,18 +24,24 @@ pub fn unique(name: &str) -> String {
     )
 }
 
-fn config() -> ClientConfig {
+fn config(broker: &Broker) -> ClientConfig {
     let mut config = ClientConfig::new();
     config
-        .set("bootstrap.servers", &broker().address)
+        .set("bootstrap.servers", &broker.address)
         .set("allow.auto.create.topics", "false");
     config
 }
 
 /// Makes a topic with a unique name and waits until it can be written to.
 pub fn topic(name: &str, partitions: i32) -> String {
+    topic_on(broker(), name, partitions)
+}
+
+/// The same on another broker.
+pub fn topic_on(broker: &Broker, name: &str, partitions: i32) -> String {
     let name = unique(name);
-    let admin: AdminClient<DefaultClientContext> = config().create().expect("an admin client");
+    let admin: AdminClient<DefaultClientContext> =
+        config(broker).create().expect("an admin client");
     let runtime = tokio::runtime::Builder::new_current_thread()
         .build()
         .expect("a runtime");
@@ -59,9 +65,29 @@ pub fn topic(name: &str, partitions: i32) -> String {
     }
 }
 
+/// Has the broker delete what lies before `offset`.
+pub fn delete_before(topic: &str, partition: i32, offset: i64) {
+    let admin: AdminClient<DefaultClientContext> =
+        config(broker()).create().expect("an admin client");
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .build()
+        .expect("a runtime");
+    let mut wanted = TopicPartitionList::new();
+    wanted
+        .add_partition_offset(topic, partition, Offset::Offset(offset))
+        .expect("an offset");
+    let deleted = runtime.block_on(admin.delete_records(&wanted, &AdminOptions::new()));
+    deleted.expect("the broker deletes");
+}
+
 /// Writes texts to the partitions beside them and waits until they are safe.
 pub fn produce(topic: &str, messages: impl IntoIterator<Item = (i32, String)>) {
-    let producer: BaseProducer = config()
+    produce_on(broker(), topic, messages);
+}
+
+/// The same on another broker.
+pub fn produce_on(broker: &Broker, topic: &str, messages: impl IntoIterator<Item = (i32, String)>) {
+    let producer: BaseProducer = config(broker)
         .set("linger.ms", "5")
         .set("enable.idempotence", "true")
         .create()
@@ -98,8 +124,8 @@ pub struct Seen {
 }
 
 /// Whether a topic exists, leaders and all.
-pub fn exists(topic: &str) -> bool {
-    let consumer: BaseConsumer = config().create().expect("a client");
+pub fn exists(broker: &Broker, topic: &str) -> bool {
+    let consumer: BaseConsumer = config(broker).create().expect("a client");
     let metadata = consumer
         .fetch_metadata(None, Duration::from_secs(10))
         .expect("metadata");
@@ -121,12 +147,12 @@ pub fn committed(topic: &str, wanted: usize) -> Vec<String> {
 
 /// Everything committed to a topic so far, partition by partition.
 pub fn read_committed(topic: &str) -> Vec<Seen> {
-    read_all_committed(&[topic.to_string()])
+    read_all_committed(broker(), &[topic.to_string()])
 }
 
 /// Everything committed to some topics so far, partition by partition.
-pub fn read_all_committed(topics: &[String]) -> Vec<Seen> {
-    let consumer: BaseConsumer = config()
+pub fn read_all_committed(broker: &Broker, topics: &[String]) -> Vec<Seen> {
+    let consumer: BaseConsumer = config(broker)
         .set("group.id", unique("reader"))
         .set("isolation.level", "read_committed")
         .set("enable.auto.commit", "false")

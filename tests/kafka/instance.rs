@@ -1,7 +1,7 @@
 //! The service as a process: the real binary, with a configuration of its own.
 
-use crate::broker::broker;
-use crate::client::{Seen, read_all_committed, read_committed, unique};
+use crate::broker::{Broker, broker};
+use crate::client::{Seen, read_all_committed, unique};
 use crate::world::Word;
 use std::fs;
 use std::io::{Read, Write};
@@ -19,12 +19,24 @@ pub const PATIENCE: Duration = Duration::from_secs(120);
 pub struct Deployment {
     directory: TempDir,
     pub prefix: String,
+    broker: &'static Broker,
+    /// Further lines of the configuration's `kafka` section, `properties` last.
+    kafka: String,
     settings: String,
 }
+
+/// What instances say, as a rule.
+const DEBUG: &str = "tidewatch=debug,warn";
 
 impl Deployment {
     /// `settings` are further lines of the configuration file.
     pub fn new(jobs: &[String], settings: &str) -> Deployment {
+        let kafka = format!("  properties:\n    bootstrap.servers: {}", broker().address);
+        Deployment::on(broker(), &kafka, jobs, settings)
+    }
+
+    /// The same on another broker; `kafka` are the further lines of the `kafka` section, its `properties` last.
+    pub fn on(broker: &'static Broker, kafka: &str, jobs: &[String], settings: &str) -> Deployment {
         let directory = TempDir::new().expect("a directory");
         fs::create_dir(directory.path().join("jobs")).expect("a directory");
         for (number, job) in jobs.iter().enumerate() {
@@ -34,7 +46,17 @@ impl Deployment {
         Deployment {
             directory,
             prefix: unique("tw"),
+            broker,
+            kafka: kafka.to_string(),
             settings: settings.to_string(),
+        }
+    }
+
+    /// The same with other settings: those that name files of its directory.
+    pub fn with_settings(self, settings: &str) -> Deployment {
+        Deployment {
+            settings: settings.to_string(),
+            ..self
         }
     }
 
@@ -44,17 +66,30 @@ impl Deployment {
 
     /// Starts an instance.
     pub fn start(&self, name: &str) -> Instance {
+        self.begin(name, DEBUG, &[])
+    }
+
+    /// Starts an instance that has these environment variables, too.
+    pub fn start_with(&self, name: &str, variables: &[(&str, &str)]) -> Instance {
+        self.begin(name, DEBUG, variables)
+    }
+
+    /// Starts an instance that says more or less.
+    pub fn start_at_level(&self, name: &str, level: &str) -> Instance {
+        self.begin(name, level, &[])
+    }
+
+    fn begin(&self, name: &str, level: &str, variables: &[(&str, &str)]) -> Instance {
         let port = TcpListener::bind("127.0.0.1:0")
             .and_then(|listener| listener.local_addr())
             .expect("a free port")
             .port();
         let prefix = &self.prefix;
         let configuration = format!(
-            "kafka:\n  group_id: {prefix}\n  instance_id: {name}\n  properties:\n    bootstrap.servers: {}\n    session.timeout.ms: 1500\n    \
+            "kafka:\n  group_id: {prefix}\n  instance_id: {name}\n{}\n    session.timeout.ms: 1500\n    \
              heartbeat.interval.ms: 300\n\
              jobs: [jobs]\ntopics:\n  prefix: {prefix}\n  partitions: 2\nhttp:\n  bind: 127.0.0.1:{port}\n{}\n",
-            broker().address,
-            self.settings
+            self.kafka, self.settings
         );
         let file = self.path(&format!("{name}.yaml"));
         fs::write(&file, configuration).expect("a configuration");
@@ -64,8 +99,9 @@ impl Deployment {
             .open(self.path(&format!("{name}.log")))
             .expect("a log");
         let process = Command::new(env!("CARGO_BIN_EXE_tidewatch"))
-            .args(["run", "--log-level", "tidewatch=debug,warn", "--config"])
+            .args(["run", "--log-level", level, "--config"])
             .arg(&file)
+            .envs(variables.iter().copied())
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .stderr(log)
@@ -96,13 +132,37 @@ impl Deployment {
                 seen.value.unwrap_or_default(),
             )
         };
-        let mut words: Vec<Word> = read_all_committed(&topics).into_iter().map(word).collect();
+        let mut words: Vec<Word> = read_all_committed(self.broker, &topics)
+            .into_iter()
+            .map(word)
+            .collect();
         words.sort();
         words
     }
 
     pub fn seen(&self, topic: &str) -> Vec<Seen> {
-        read_committed(&format!("{}.{topic}", self.prefix))
+        read_all_committed(self.broker, &[format!("{}.{topic}", self.prefix)])
+    }
+
+    /// Everything that an instance has said.
+    pub fn whole_log(&self, name: &str) -> String {
+        fs::read_to_string(self.path(&format!("{name}.log"))).unwrap_or_default()
+    }
+
+    /// Waits until an instance has said something, and returns the line that it is in, quotes as they were before they were quoted.
+    pub fn await_log(&self, name: &str, text: &str, deadline: Instant) -> String {
+        loop {
+            let log = self.whole_log(name).replace("\\\"", "\"");
+            if let Some(line) = log.lines().find(|line| line.contains(text)) {
+                return line.to_owned();
+            }
+            assert!(
+                Instant::now() < deadline,
+                "{text:?} was not said: {}",
+                self.logs()
+            );
+            std::thread::sleep(Duration::from_millis(100));
+        }
     }
 
     /// Every instance's log, for a failure.
@@ -158,15 +218,13 @@ impl Deployment {
 
     /// Whether the topics are there to be read.
     pub fn is_laid_out(&self) -> bool {
-        crate::client::exists(&format!(
-            "{}.results.{}",
-            self.prefix,
-            DocumentKind::DataCounts.name()
-        )) && crate::client::exists(&format!(
-            "{}.results.{}",
-            self.prefix,
-            DocumentKind::Bucket.name()
-        ))
+        let is_there = |kind: DocumentKind| {
+            crate::client::exists(
+                self.broker,
+                &format!("{}.results.{}", self.prefix, kind.name()),
+            )
+        };
+        is_there(DocumentKind::DataCounts) && is_there(DocumentKind::Bucket)
     }
 
     /// Fails with the first differences unless the results are these, each once.

@@ -66,6 +66,7 @@ fn kafka(group: &str, instance: &str) -> Kafka {
             .map(|(name, value)| (name.to_string(), value.to_string()))
             .into(),
         secrets: BTreeMap::new(),
+        secret_files: BTreeMap::new(),
         group_id: group.into(),
         instance_id: instance.into(),
     }

@@ -5,12 +5,18 @@
     reason = "tests wait, and nothing waits for ever"
 )]
 
+mod alerts;
 #[path = "../support/broker.rs"]
 mod broker;
 mod client;
 mod instance;
 mod log;
+mod operations;
 #[path = "../support/random.rs"]
 mod random;
+mod rights;
+mod secured;
+mod security;
 mod service;
+mod shipper;
 mod world;

@@ -1,8 +1,8 @@
 //! `tidewatch run` says what `tidewatch detect` says, byte for byte, however the events are spread, over however many instances, killed
 //! however often.
 
-use crate::client::{produce, topic};
-use crate::instance::{Deployment, PATIENCE};
+use crate::client::{delete_before, produce, topic};
+use crate::instance::{Deployment, Instance, PATIENCE};
 use crate::random::Random;
 use crate::world::{Kind, Spread, Word, close, events, expected, job, publish, sentinel};
 use std::time::{Duration, Instant};
@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 const BUCKETS: i64 = 60;
 
 /// What the pipeline says of the events and the sentinel, job by job.
-fn reference(jobs: &[String], buckets: i64, seed: u64) -> Vec<Word> {
+pub(crate) fn reference(jobs: &[String], buckets: i64, seed: u64) -> Vec<Word> {
     let texts = || {
         events(seed, buckets)
             .into_iter()
@@ -155,6 +155,38 @@ fn a_restart_goes_on_from_a_snapshot_in_a_directory() {
 }
 
 #[test]
+fn a_log_that_no_longer_reaches_back_is_counted_and_said_and_the_job_goes_on() {
+    let input = topic("forgotten", 1);
+    let jobs = [job(Kind::PerHost, &input, "")];
+    let deployment = Deployment::new(&jobs, "snapshots:\n  store: directory\n  path: state");
+    let all = events(5, BUCKETS);
+    let (first, second) = all.split_at(all.len() / 2);
+    publish(&input, 1, Spread::AtRandom, first);
+    let instance = deployment.start("a");
+    let closed = "tidewatch_buckets_closed_total{finality=\"final\",job_id=\"per-host\"}";
+    await_metric(&instance, closed, |count| count > 5.0);
+    instance.kill(); // minutes before a snapshot is due
+    delete_before(&input, 0, 20);
+    publish(&input, 1, Spread::AtRandom, second);
+    close(&input, 1, BUCKETS);
+    let instance = deployment.start("a");
+    await_metric(
+        &instance,
+        "tidewatch_replay_gaps_total{job_id=\"per-host\"}",
+        |count| count == 1.0,
+    );
+    await_metric(&instance, closed, |count| count > 0.0);
+    assert_eq!(instance.stop(), Some(0));
+    let logs = deployment.logs();
+    assert!(
+        logs.lines().any(|line| line.contains("ERROR")
+            && line.contains("from=0")
+            && line.contains("to=20")),
+        "{logs}"
+    );
+}
+
+#[test]
 fn bad_events_are_dead_letters_with_their_reason_and_origin_and_the_good_ones_count() {
     let input = topic("bad", 1);
     let jobs = [job(Kind::Whole, &input, "")];
@@ -292,8 +324,88 @@ fn the_probes_and_metrics_of_a_running_service_tell_what_it_does() {
     assert_eq!(instance.stop(), Some(0));
 }
 
+#[test]
+fn a_member_whose_name_lasts_finds_its_partitions_where_it_left_them() {
+    /// Input partitions, shards and the rollup.
+    const TASKS: f64 = 4.0 + 4.0 + 1.0;
+    let input = topic("static", 4);
+    let jobs = [job(Kind::PerHost, &input, "")];
+    let deployment = Deployment::new(&jobs, "");
+    let start = |name: &str| {
+        // As the Helm chart says it of a StatefulSet's pods.
+        let variables = [
+            ("TIDEWATCH_KAFKA_PROPERTIES_GROUP_INSTANCE_ID", name),
+            ("TIDEWATCH_KAFKA_PROPERTIES_SESSION_TIMEOUT_MS", "45000"),
+        ];
+        deployment.start_with(name, &variables)
+    };
+    let assigned = |instance: &Instance| {
+        metric(
+            instance,
+            "tidewatch_assigned_partitions{job_id=\"per-host\"}",
+        )
+        .unwrap_or(0.0)
+    };
+    let moves = |instance: &Instance| {
+        ["assigned", "released", "lost"].map(|kind| {
+            metric(
+                instance,
+                &format!("tidewatch_rebalances_total{{kind=\"{kind}\"}}"),
+            )
+        })
+    };
+    let a = start("a");
+    a.await_ready();
+    eventually("it has everything", || assigned(&a) == TASKS);
+    let b = start("b");
+    b.await_ready();
+    eventually("both have a share", || {
+        assigned(&a) > 0.0 && assigned(&b) > 0.0 && assigned(&a) + assigned(&b) == TASKS
+    });
+    let (share, before) = (assigned(&a), moves(&b));
+
+    assert_eq!(a.stop(), Some(0));
+    let a = start("a");
+    a.await_ready();
+    eventually("it has its share again", || assigned(&a) == share);
+    assert_eq!(
+        moves(&b),
+        before,
+        "the other one was not disturbed\n{}",
+        deployment.logs()
+    );
+
+    publish(&input, 4, Spread::AtRandom, &events(7, BUCKETS));
+    close(&input, 4, BUCKETS);
+    let wanted = reference(&jobs, BUCKETS, 7);
+    deployment.await_results(&wanted);
+    assert_eq!((a.stop(), b.stop()), (Some(0), Some(0)));
+    deployment.assert_results(&wanted, "a static member that came back");
+}
+
+/// The value of a metric now.
+fn metric(instance: &Instance, name: &str) -> Option<f64> {
+    let (_, metrics) = instance.get("/metrics")?;
+    metrics
+        .lines()
+        .find_map(|line| line.strip_prefix(name)?.trim().parse().ok())
+}
+
+/// Waits until it is so.
+fn eventually(what: &str, is_so: impl Fn() -> bool) {
+    let deadline = Instant::now() + PATIENCE;
+    while !is_so() {
+        assert!(Instant::now() < deadline, "never: {what}");
+        std::thread::sleep(Duration::from_millis(50));
+    }
+}
+
 /// Waits until a metric's value is as wanted.
-fn await_metric(instance: &crate::instance::Instance, name: &str, is_so: impl Fn(f64) -> bool) {
+pub(crate) fn await_metric(
+    instance: &crate::instance::Instance,
+    name: &str,
+    is_so: impl Fn(f64) -> bool,
+) {
     let deadline = Instant::now() + PATIENCE;
     loop {
         let metrics = instance

@@ -2,7 +2,7 @@
 
 use super::draw::Draw;
 use std::sync::{Arc, Mutex};
-use tidewatch::runtime::store::{SnapshotKey, SnapshotStore, StoreError};
+use tidewatch::runtime::store::{Content, SnapshotKey, SnapshotStore, StoreError};
 
 /// Loses or damages one snapshot in `one_in`.
 pub(crate) struct Unreliable {
@@ -26,10 +26,10 @@ impl Unreliable {
 }
 
 impl SnapshotStore for Unreliable {
-    fn put(&mut self, key: &SnapshotKey, bytes: &[u8]) -> Result<(), StoreError> {
+    fn put(&mut self, key: &SnapshotKey, content: &dyn Content) -> Result<u64, StoreError> {
         let mut draw = self.draw.lock().expect("no test panics while it draws");
         if !draw.one_in(self.one_in) {
-            return self.store.put(key, bytes);
+            return self.store.put(key, content);
         }
         if draw.one_in(2) {
             return Err(StoreError {
@@ -37,7 +37,10 @@ impl SnapshotStore for Unreliable {
                 cause: "simulated".to_owned(),
             });
         }
-        let mut damaged = bytes.to_vec();
+        let mut damaged = Vec::new();
+        content
+            .write_to(&mut damaged)
+            .expect("memory takes what is written");
         let at = draw.range(0, damaged.len() as u64) as usize;
         damaged[at] ^= 1 << draw.range(0, 8);
         self.store.put(key, &damaged)

@@ -5,12 +5,31 @@ use super::feed::{Feed, IDLE_TIMEOUT_MS, Sent, TOPIC};
 use super::store::Unreliable;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
+use tidewatch::config::AlertPolicy;
+use tidewatch::runtime::alerts::AlertSettings;
 use tidewatch::runtime::clock::{Clock, ManualClock};
 use tidewatch::runtime::log::Outgoing;
 use tidewatch::runtime::log::memory::{Assignor, Break, Cluster, MemoryLog};
 use tidewatch::runtime::observer::{Fact, Observer};
 use tidewatch::runtime::service::{Service, ServiceError, Settings};
-use tidewatch::runtime::store::{MemoryStore, SnapshotStore, TopicStore};
+use tidewatch::runtime::store::{MemoryStore, SnapshotStore, TopicStore, Writing};
+
+/// Every record is an incident's, because a seed's history is too short for high scores; they last, so that they outlive whoever began them; and a limit holds
+/// some of them back.
+pub(crate) fn alert_settings() -> AlertSettings {
+    AlertSettings {
+        defaults: AlertPolicy {
+            threshold: 0.0,
+            resolve_below: 0.0,
+            resolve_after_ms: Some(300_000),
+            repeat_interval_ms: 240_000,
+            rate_limit: 2,
+            rate_window_ms: 600_000,
+            ..AlertPolicy::default()
+        },
+        ..AlertSettings::default()
+    }
+}
 
 const GROUP: &str = "sim";
 /// A world that does not come to rest within so many rounds never will.
@@ -34,6 +53,11 @@ pub(crate) struct Tally {
     pub(crate) replayed: u64,
     pub(crate) unusable: u64,
     pub(crate) idle: u64,
+    pub(crate) alerts: u64,
+    /// Snapshots written while the service went on.
+    pub(crate) written: u64,
+    /// Snapshots that a crash left unwritten.
+    pub(crate) unwritten: u64,
     pub(crate) wrong: Vec<String>,
 }
 
@@ -49,6 +73,9 @@ impl Tally {
         self.replayed += other.replayed;
         self.unusable += other.unusable;
         self.idle += other.idle;
+        self.alerts += other.alerts;
+        self.written += other.written;
+        self.unwritten += other.unwritten;
     }
 
     pub(crate) fn has_seen_everything(&self) -> bool {
@@ -63,6 +90,9 @@ impl Tally {
             self.replayed,
             self.unusable,
             self.idle,
+            self.alerts,
+            self.written,
+            self.unwritten,
         ];
         seen.iter().all(|&times| times > 0)
     }
@@ -81,10 +111,12 @@ impl Observer for Witness {
             Fact::SnapshotUnusable { .. } => tally.unusable += 1,
             Fact::Idle { .. } => tally.idle += 1,
             Fact::Revoked { .. } => tally.rebalances += 1,
+            Fact::Alert { .. } => tally.alerts += 1,
             Fact::Gap { .. }
             | Fact::LateForJudge { .. }
             | Fact::Unreadable { .. }
             | Fact::Reconfigured { .. }
+            | Fact::AlertStateUnusable { .. }
             | Fact::PositionVanished { .. } => tally.wrong.push(format!("{fact:?}")),
             _ => {}
         }
@@ -95,6 +127,8 @@ impl Observer for Witness {
 pub(crate) struct World<'f> {
     feed: &'f Feed,
     pub(crate) cluster: Cluster,
+    /// Whether only the last word on some incidents may be left.
+    pub(crate) has_compacted: bool,
     clock: ManualClock,
     witness: Arc<Witness>,
     /// Where snapshots are, when no topic keeps them.
@@ -121,6 +155,8 @@ impl<'f> World<'f> {
             snapshot_interval_ms: 1_000_000,
             snapshot_every_messages: (!draw.one_in(4)).then(|| draw.range(3, 120)),
             snapshots_kept: 2,
+            alerts: Some(alert_settings()),
+            snapshot_writing: Writing::ByHand,
             ..Settings::default()
         };
         let assignor = [Assignor::Cooperative, Assignor::Eager][draw.range(0, 2) as usize];
@@ -128,6 +164,7 @@ impl<'f> World<'f> {
         let mut world = World {
             feed,
             cluster,
+            has_compacted: false,
             clock: ManualClock::at(1_700_000_000_000),
             witness,
             memory: draw.one_in(2).then(MemoryStore::new),
@@ -202,8 +239,9 @@ impl<'f> World<'f> {
     fn happen(&mut self, draw: &mut Draw, per_step: u64) {
         let name = draw.range(0, self.instances.len() as u64) as usize;
         match draw.range(0, 100) {
-            0..40 => self.receive(name),
-            40..65 => self.settle(name),
+            0..38 => self.receive(name),
+            38..58 => self.settle(name),
+            58..65 => self.write_snapshot(name),
             65..80 => self.send(draw.range(0, per_step * 7) as usize),
             80..88 => self.clock.advance(draw.range(1, 300) as i64),
             88..90 => self.crash(name),
@@ -216,7 +254,10 @@ impl<'f> World<'f> {
             98..99 => self.cluster.rotate(GROUP),
             _ => match draw.range(0, 3) {
                 0 => self.cluster.time_out_transactions(),
-                1 => self.cluster.compact(),
+                1 => {
+                    self.cluster.compact();
+                    self.has_compacted = true;
+                }
                 _ => self
                     .twins
                     .drain(..)
@@ -260,6 +301,14 @@ impl<'f> World<'f> {
         }
     }
 
+    /// The oldest snapshot in the making gets done, well after it was taken or just then; a crash before that loses it.
+    fn write_snapshot(&mut self, name: usize) {
+        let written = self.instances[name]
+            .as_mut()
+            .is_some_and(Service::write_snapshot);
+        self.count(|tally| tally.written += u64::from(written));
+    }
+
     fn breathe(&mut self, name: usize) {
         self.receive(name);
         self.settle(name);
@@ -275,8 +324,12 @@ impl<'f> World<'f> {
 
     fn crash(&mut self, name: usize) {
         if let Some(service) = self.instances[name].take() {
+            let unwritten = service.snapshots_in_the_making();
             self.ghosts.push(service.into_log());
-            self.count(|tally| tally.crashes += 1);
+            self.count(|tally| {
+                tally.crashes += 1;
+                tally.unwritten += unwritten as u64;
+            });
         }
     }
 

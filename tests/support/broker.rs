@@ -1,4 +1,5 @@
 //! A real Apache Kafka for tests: one node in KRaft mode, started by the first test that asks and shared by the whole test binary.
+//! [`start_beside`] starts another, for tests that need a broker of their own kind.
 //!
 //! Jars come from Maven (`tests/kafka/pom.xml`) into `target/kafka/VERSION/jars`, once. The node gets free ports, a data directory
 //! of its own and a small heap; it leads its own process group and dies with the test process, however that ends, because
@@ -13,8 +14,8 @@ use std::net::TcpListener;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
-use std::sync::OnceLock;
 use std::sync::mpsc;
+use std::sync::{Mutex, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
 /// The version in `tests/kafka/pom.xml`.
@@ -35,22 +36,35 @@ pub struct Broker {
 /// The broker of this test binary; started at the first call.
 pub fn broker() -> &'static Broker {
     static BROKER: OnceLock<Result<Broker, String>> = OnceLock::new();
-    match BROKER.get_or_init(start) {
+    match BROKER.get_or_init(|| start("", |_| String::new())) {
         Ok(broker) => broker,
         Err(reason) => panic!("no Apache Kafka to test against: {reason}"),
     }
 }
 
-fn start() -> Result<Broker, String> {
+/// Another broker, for the rest of the test binary's life: `properties` are appended to the usual ones (a later one wins), once for each attempt;
+/// they are told the usual `listeners`, to put more beside them.
+#[allow(dead_code, reason = "not every test binary wants a second broker")]
+pub fn start_beside(name: &str, properties: impl Fn(&str) -> String) -> Broker {
+    match start(&format!("-{name}"), properties) {
+        Ok(broker) => broker,
+        Err(reason) => panic!("no Apache Kafka to test against: {reason}"),
+    }
+}
+
+fn start(name: &str, properties: impl Fn(&str) -> String) -> Result<Broker, String> {
+    // Two first tests at once would fetch the same jars.
+    static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
+    let _turn = ONE_AT_A_TIME.lock().unwrap_or_else(PoisonError::into_inner);
     let home = Path::new(env!("CARGO_MANIFEST_DIR")).join("target/kafka");
     let installed = home.join(VERSION);
     fetch_jars(&installed)?;
     sweep_old_runs(&home);
     let checkpoint = bootstrap_checkpoint(&installed)?;
-    let run = home.join(format!("run-{}", std::process::id()));
+    let run = home.join(format!("run-{}{name}", std::process::id()));
     let mut reason = String::new();
     for _ in 0..START_ATTEMPTS {
-        match start_node(&installed, &checkpoint, &run) {
+        match start_node(&installed, &checkpoint, &run, &properties) {
             Ok(broker) => return Ok(broker),
             Err(error) => reason = error,
         }
@@ -85,7 +99,8 @@ fn fetch_jars(installed: &Path) -> Result<(), String> {
 fn sweep_old_runs(home: &Path) {
     for entry in fs::read_dir(home).into_iter().flatten().flatten() {
         let name = entry.file_name().to_string_lossy().into_owned();
-        if let Some(pid) = name.strip_prefix("run-")
+        if let Some(run) = name.strip_prefix("run-")
+            && let Some(pid) = run.split('-').next()
             && !Path::new("/proc").join(pid).exists()
         {
             let _ = fs::remove_dir_all(entry.path());
@@ -124,7 +139,12 @@ fn bootstrap_checkpoint(installed: &Path) -> Result<PathBuf, String> {
     Ok(cached)
 }
 
-fn start_node(installed: &Path, checkpoint: &Path, run: &Path) -> Result<Broker, String> {
+fn start_node(
+    installed: &Path,
+    checkpoint: &Path,
+    run: &Path,
+    further: &impl Fn(&str) -> String,
+) -> Result<Broker, String> {
     let _ = fs::remove_dir_all(run);
     let data = run.join("data");
     fs::create_dir_all(&data).map_err(|error| format!("{}: {error}", data.display()))?;
@@ -136,10 +156,11 @@ fn start_node(installed: &Path, checkpoint: &Path, run: &Path) -> Result<Broker,
     let (client_port, controller_port) =
         free_ports().map_err(|error| format!("no free port: {error}"))?;
     let properties = run.join("server.properties");
-    write(
-        &properties,
-        &server_properties(client_port, controller_port, &data),
-    )?;
+    let usual = server_properties(client_port, controller_port, &data);
+    let further = further(&format!(
+        "PLAINTEXT://127.0.0.1:{client_port},CONTROLLER://127.0.0.1:{controller_port}"
+    ));
+    write(&properties, &format!("{usual}{further}"))?;
     let logging = run.join("log4j2.properties");
     write(&logging, LOGGING)?;
     let log = run.join("broker.log");

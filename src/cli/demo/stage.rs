@@ -5,7 +5,7 @@
 
 use super::JOB;
 use crate::config::Job;
-use crate::config::service::{Kafka, Topics as TopicSettings};
+use crate::config::service::{Http, Kafka, Topics as TopicSettings};
 use crate::engine::result::DocumentKind;
 use crate::runtime::clock::SystemClock;
 use crate::runtime::embedded::Embedded;
@@ -121,7 +121,7 @@ fn open(input: &str, http: SocketAddr) -> anyhow::Result<(Arc<Job>, Arc<Telemetr
     let text = JOB.replace(&format!("[{INPUT}]"), &format!("[{input}]"));
     let job = Arc::new(Job::from_text(&text, "examples/web.yaml")?);
     let telemetry = Arc::new(Telemetry::new(Arc::new(SystemClock), &[Arc::clone(&job)]));
-    let server = HttpServer::start(http, Arc::clone(&telemetry)).context("--http")?;
+    let server = HttpServer::start(&Http::open(http), Arc::clone(&telemetry)).context("--http")?;
     Ok((job, telemetry, server))
 }
 
@@ -168,6 +168,7 @@ impl OnKafka {
         let kafka = Kafka {
             properties: [("bootstrap.servers".to_owned(), brokers.to_owned())].into(),
             secrets: BTreeMap::new(),
+            secret_files: BTreeMap::new(),
             group_id: prefix.to_owned(),
             instance_id: "demo".to_owned(),
         };

@@ -71,6 +71,11 @@ pub(super) fn job(raw: RawJob) -> Job {
             .as_ref()
             .map(|own| own.values)
             .unwrap_or_default(),
+        alerts: raw
+            .extensions
+            .as_ref()
+            .map(|own| own.alerts.clone())
+            .unwrap_or_default(),
         warnings: warnings(&span_text.text, span_seconds),
         datafeed: raw.datafeed.map(|datafeed| Datafeed {
             topics: datafeed.topics,

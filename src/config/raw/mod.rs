@@ -9,6 +9,7 @@
 //! of Elastic's request that creates a job (job-config.md 1.1 to 1.8), as JSON or YAML, plus our own `tidewatch` object.
 //! Holds: no input panics (property in `tests/config.rs`); a job's document, read again, is the same job.
 
+pub(super) mod alerts;
 mod analysis;
 mod build;
 mod categorization;

@@ -299,6 +299,7 @@ const HOMES: &[(&str, &str)] = &[
     ("shards", "tidewatch"),
     ("idle_timeout", "tidewatch"),
     ("interim_interval", "tidewatch"),
+    ("alerts", "tidewatch"),
 ];
 
 /// Properties of responses, which the server sets.

@@ -2,8 +2,10 @@
 //!
 //! Source: job-config.md 1.6 to 1.8; `tidewatch` is ours ([`Extensions`]). Checked: `tests/config.rs`.
 
+use super::alerts;
 use super::analysis::{Analysis, TIME_MS_MAX};
 use super::object::{Grain, Object, kind_of, shown};
+use crate::config::alerts::AlertWords;
 use crate::config::extensions::Extensions;
 use crate::config::{byte_size, time_pattern};
 use serde_json::{Value, json};
@@ -146,6 +148,7 @@ pub(super) fn read_model_plot(object: Object<'_>) -> Option<RawModelPlot> {
 /// `tidewatch`, with the words for responses.
 pub(super) struct RawExtensions {
     pub(super) values: Extensions,
+    pub(super) alerts: AlertWords,
     pub(super) document: Value,
 }
 
@@ -177,8 +180,16 @@ pub(super) fn read_extensions(object: Object<'_>, analysis: Option<&Analysis>) -
             document[key] = time.text.into();
         }
     }
+    let alerts = object.object("alerts").map(alerts::read);
+    if let Some(written) = object.value("alerts") {
+        document["alerts"] = written.clone();
+    }
     object.finish();
-    RawExtensions { values, document }
+    RawExtensions {
+        values,
+        alerts: alerts.unwrap_or_default(),
+        document,
+    }
 }
 
 /// A key decides for a whole event, so every detector must split by the same field.

@@ -5,14 +5,24 @@
 //! Every mistake is reported at once, with its path and what would have been right. A secret comes from a file and never leaves in a
 //! `Debug` text. Checked by: the tests below; `config/tidewatch.yaml` is loaded by one of them.
 
+mod alerts;
+mod http;
+mod kafka;
 mod reader;
+mod secret;
+mod snapshots;
+
+pub use snapshots::{CredentialSource, S3Settings};
 
 use super::ConfigErrors;
+pub use alerts::{Alerts, Credentials, Receiver, ReceiverKind};
+use http::read_http;
+pub use http::{Http, HttpAuth, HttpTls};
+use kafka::read_kafka;
+pub use kafka::{Kafka, TOKEN};
 use reader::Reader;
+pub use secret::{Secret, SecretError, SecretFile};
 use serde_json::Value;
-use std::collections::BTreeMap;
-use std::fmt;
-use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -27,42 +37,18 @@ pub struct Service {
     pub topics: Topics,
     /// Where snapshots are kept.
     pub snapshots: SnapshotStore,
+    /// How many snapshots of a task are kept, at least 2.
+    pub snapshots_kept: u16,
     /// The rhythm of the tasks.
     pub timing: Timing,
-    /// Where `/livez`, `/readyz` and `/metrics` are served.
-    pub http: SocketAddr,
+    /// Whether results become alerts, and who is told.
+    pub alerts: Alerts,
+    /// Where and to whom `/livez`, `/readyz`, `/healthz` and `/metrics` are served.
+    pub http: Http,
+    /// Whether `/metrics` has series of what jobs say.
+    pub scores: Scores,
     /// What is logged and how.
     pub log: Log,
-}
-
-/// The `kafka` section.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Kafka {
-    /// librdkafka's own properties, untouched.
-    pub properties: BTreeMap<String, String>,
-    /// Properties whose values came from files.
-    pub secrets: BTreeMap<String, Secret>,
-    /// What the name of each job's consumer group begins with, a dot and the job's id following.
-    pub group_id: String,
-    /// The name of this instance, stable over restarts and unique in its group.
-    pub instance_id: String,
-}
-
-/// A value that is not printed.
-#[derive(Clone, PartialEq, Eq)]
-pub struct Secret(String);
-
-impl Secret {
-    /// The value itself.
-    pub fn reveal(&self) -> &str {
-        &self.0
-    }
-}
-
-impl fmt::Debug for Secret {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("(secret)")
-    }
 }
 
 /// The `topics` section.
@@ -86,6 +72,8 @@ pub enum SnapshotStore {
     Topic,
     /// A directory that every instance sees.
     Directory(PathBuf),
+    /// A bucket of an object storage that speaks S3.
+    S3(S3Settings),
 }
 
 /// The `timing` section.
@@ -95,6 +83,21 @@ pub struct Timing {
     pub commit_interval: Duration,
     /// Between two snapshots of a task.
     pub snapshot_interval: Duration,
+}
+
+/// `metrics.scores`: series of what jobs say, beside those of how they work.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Scores {
+    /// None.
+    #[default]
+    Off,
+    /// One a detector.
+    Detectors,
+    /// One a series of a detector, by the values that it is split by.
+    Entities {
+        /// At most so many a job.
+        limit: usize,
+    },
 }
 
 /// The `log` section.
@@ -152,16 +155,18 @@ fn read_service(reader: &mut Reader, base: &Path) -> Option<Service> {
     let kafka = read_kafka(reader, base);
     let jobs = read_jobs(reader, base);
     let topics = read_topics(reader);
-    let snapshots = read_snapshots(reader, base);
+    let snapshots = snapshots::read(reader, base);
+    let snapshots_kept = reader.parsed("snapshots.keep", "3", "a number from 2 to 1000");
+    if let Some(kept) = snapshots_kept.filter(|kept| !(2..=1000).contains(kept)) {
+        reader.mistake("snapshots.keep", format!("{kept} is not in 2 to 1000"));
+    }
     let timing = Timing {
         commit_interval: reader.duration("timing.commit_interval", Duration::from_millis(200)),
         snapshot_interval: reader.duration("timing.snapshot_interval", Duration::from_secs(300)),
     };
-    let http = reader.parsed(
-        "http.bind",
-        "127.0.0.1:9600",
-        "an address and a port such as \"0.0.0.0:9600\"",
-    );
+    let alerts = alerts::read(reader, base);
+    let http = read_http(reader, base);
+    let scores = read_scores(reader);
     let log = Log {
         level: reader.text("log.level").unwrap_or_else(|| "info".into()),
         format: match reader.choice("log.format", &["text", "json"]) {
@@ -174,103 +179,32 @@ fn read_service(reader: &mut Reader, base: &Path) -> Option<Service> {
         jobs,
         topics,
         snapshots,
+        snapshots_kept: snapshots_kept?,
         timing,
+        alerts,
         http: http?,
+        scores,
         log,
     })
 }
 
-/// Properties that the service needs for its guarantee; another value would break it in silence.
-const OWNED_PROPERTIES: [(&str, &str); 9] = [
-    ("group.id", "say kafka.group_id"),
-    (
-        "transactional.id",
-        "it is made of the group and kafka.instance_id",
-    ),
-    (
-        "enable.auto.commit",
-        "offsets are committed with the results they led to",
-    ),
-    (
-        "enable.auto.offset.store",
-        "offsets are committed with the results they led to",
-    ),
-    ("isolation.level", "only committed messages may be read"),
-    ("enable.idempotence", "results are written exactly once"),
-    (
-        "enable.partition.eof",
-        "the service follows the end of each partition itself",
-    ),
-    (
-        "partition.assignment.strategy",
-        "partitions move one by one (cooperative-sticky)",
-    ),
-    (
-        "group.protocol",
-        "the group's classic protocol is the one in use",
-    ),
-];
-
-fn read_kafka(reader: &mut Reader, base: &Path) -> Option<Kafka> {
-    let mut properties = reader.strings("kafka.properties");
-    for (variable, value) in reader.environment.clone() {
-        if let Some(name) = variable.strip_prefix("TIDEWATCH_KAFKA_PROPERTIES_") {
-            properties.insert(name.to_ascii_lowercase().replace('_', "."), value);
-        }
+fn read_scores(reader: &mut Reader) -> Scores {
+    const LIMIT_MAX: usize = 1_000;
+    let limit = reader.parsed(
+        "metrics.scores_limit",
+        "100",
+        "a number of series, 1 to 1000",
+    );
+    let limit = limit.unwrap_or(1);
+    if !(1..=LIMIT_MAX).contains(&limit) {
+        let problem = format!("{limit} is not in 1 to {LIMIT_MAX}");
+        reader.mistake("metrics.scores_limit", problem);
     }
-    for (name, instead) in OWNED_PROPERTIES {
-        if properties.contains_key(name) {
-            reader.mistake(
-                &format!("kafka.properties.{name}"),
-                format!("is the service's own; {instead}"),
-            );
-        }
+    match reader.choice("metrics.scores", &["none", "detectors", "entities"]) {
+        Some("detectors") => Scores::Detectors,
+        Some("entities") => Scores::Entities { limit },
+        _ => Scores::Off,
     }
-    let mut secrets = BTreeMap::new();
-    for (name, path) in reader.strings("kafka.secret_files") {
-        let at = format!("kafka.secret_files.{name}");
-        if properties.contains_key(&name) {
-            reader.mistake(
-                &at,
-                format!("is also in kafka.properties; say \"{name}\" once"),
-            );
-        }
-        match std::fs::read_to_string(base.join(&path)) {
-            Ok(text) => {
-                secrets.insert(name, Secret(text.trim_end_matches(['\r', '\n']).into()));
-            }
-            Err(error) => reader.mistake(&at, format!("cannot read {path}: {error}")),
-        }
-    }
-    if !properties.contains_key("bootstrap.servers") && !secrets.contains_key("bootstrap.servers") {
-        reader.mistake(
-            "kafka.properties.bootstrap.servers",
-            "is missing; say host:port[,host:port...]".into(),
-        );
-    }
-    let group_id = reader
-        .text("kafka.group_id")
-        .unwrap_or_else(|| "tidewatch".into());
-    let instance_id = reader.text("kafka.instance_id").or_else(host_name);
-    if instance_id.is_none() {
-        reader.mistake(
-            "kafka.instance_id",
-            "is missing, and this host has no name to use instead".into(),
-        );
-    }
-    Some(Kafka {
-        properties,
-        secrets,
-        group_id,
-        instance_id: instance_id?,
-    })
-}
-
-fn host_name() -> Option<String> {
-    let name = std::fs::read_to_string("/proc/sys/kernel/hostname")
-        .or_else(|_| std::fs::read_to_string("/etc/hostname"))
-        .ok()?;
-    Some(name.trim().to_string()).filter(|name| !name.is_empty())
 }
 
 fn read_jobs(reader: &mut Reader, base: &Path) -> Vec<PathBuf> {
@@ -328,7 +262,7 @@ fn job_files(path: &Path) -> std::io::Result<Vec<PathBuf>> {
 }
 
 /// Whether `name` fits a pattern in which `*` stands for any text.
-fn fits(name: &str, pattern: &str) -> bool {
+pub(crate) fn fits(name: &str, pattern: &str) -> bool {
     match pattern.split_once('*') {
         None => name == pattern,
         Some((before, after)) => {
@@ -389,34 +323,6 @@ fn read_topics(reader: &mut Reader) -> Topics {
     }
 }
 
-fn read_snapshots(reader: &mut Reader, base: &Path) -> SnapshotStore {
-    match reader.text("snapshots.store").as_deref() {
-        None | Some("topic") => {
-            if reader.text("snapshots.path").is_some() {
-                reader.mistake(
-                    "snapshots.path",
-                    "means something only with snapshots.store: directory".into(),
-                );
-            }
-            SnapshotStore::Topic
-        }
-        Some("directory") => match reader.text("snapshots.path") {
-            Some(path) => SnapshotStore::Directory(base.join(path)),
-            None => {
-                reader.mistake("snapshots.path", "is missing; say the directory".into());
-                SnapshotStore::Topic
-            }
-        },
-        Some(other) => {
-            reader.mistake(
-                "snapshots.store",
-                format!("\"{other}\" is not a store; say \"topic\" or \"directory\""),
-            );
-            SnapshotStore::Topic
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -445,7 +351,7 @@ mod tests {
     fn brokers_and_jobs_are_all_that_must_be_said() {
         let service = parse(SMALL, &[]).unwrap();
         assert_eq!(service.kafka.group_id, "tidewatch");
-        assert_eq!(service.http, "127.0.0.1:9600".parse().unwrap());
+        assert_eq!(service.http, Http::open("127.0.0.1:9600".parse().unwrap()));
         assert_eq!(service.snapshots, SnapshotStore::Topic);
         assert_eq!(service.timing.commit_interval, Duration::from_millis(200));
     }
@@ -483,7 +389,7 @@ mod tests {
             "kafka.properties.bootstrap.servers: is missing; say host:port[,host:port...]",
             "jobs: is missing; list job files, directories of them, or patterns such as jobs/web-*.yaml",
             "topics.partitions: 0 is not in 1 to 1024",
-            "snapshots.store: \"tape\" is not a store; say \"topic\" or \"directory\"",
+            "snapshots.store: \"tape\" is not a store; say \"topic\", \"directory\" or \"s3\"",
             "timing.commit_interval: \"200\" has no unit; write \"200s\" or \"200m\"",
             "http.bind: \"nowhere\" is not an address and a port such as \"0.0.0.0:9600\"",
             "log.format: \"xml\" is none of text, json",

@@ -52,24 +52,39 @@ impl Reader {
         });
     }
 
-    /// Removes the value at `section.key` or `key`.
+    /// Removes the value at `key`, `section.key` or deeper.
     fn take(&mut self, path: &str) -> Option<Value> {
+        fn descend(map: &mut Map<String, Value>, path: &str) -> Option<Value> {
+            match path.split_once('.') {
+                None => map.remove(path),
+                Some((section, rest)) => match map.get_mut(section) {
+                    Some(Value::Object(inner)) => descend(inner, rest),
+                    _ => None,
+                },
+            }
+        }
         self.known.insert(path.into());
-        let taken = match path.split_once('.') {
-            None => self.written.remove(path),
-            Some((section, key)) => match self.written.get_mut(section) {
-                Some(Value::Object(map)) => map.remove(key),
-                _ => None,
-            },
-        };
-        taken.filter(|value| !value.is_null())
+        descend(&mut self.written, path).filter(|value| !value.is_null())
+    }
+
+    /// What was written, as it is: for what has a shape of its own.
+    pub(super) fn value(&mut self, path: &str) -> Option<Value> {
+        self.take(path)
+    }
+
+    /// Whether there is something at this path, in the document or the environment.
+    pub(super) fn is_said(&self, path: &str) -> bool {
+        let written = path.split_once('.').and_then(|(section, key)| {
+            let value = self.written.get(section)?.get(key)?;
+            (!value.is_null()).then_some(())
+        });
+        written.is_some() || self.environment.contains_key(&variable(path))
     }
 
     /// A scalar as text.
     pub(super) fn text(&mut self, path: &str) -> Option<String> {
         let written = self.take(path);
-        let variable = format!("TIDEWATCH_{}", path.to_ascii_uppercase().replace('.', "_"));
-        if let Some(value) = self.environment.get(&variable) {
+        if let Some(value) = self.environment.get(&variable(path)) {
             return Some(value.clone());
         }
         let value = written?;
@@ -142,9 +157,8 @@ impl Reader {
 
     /// A list of texts; a single text counts as a list of one, and a variable holds them with commas between.
     pub(super) fn list(&mut self, path: &str) -> Vec<String> {
-        let variable = format!("TIDEWATCH_{}", path.to_ascii_uppercase().replace('.', "_"));
         let written = self.take(path);
-        if let Some(value) = self.environment.get(&variable) {
+        if let Some(value) = self.environment.get(&variable(path)) {
             return value
                 .split(',')
                 .map(|item| item.trim().to_string())
@@ -201,27 +215,21 @@ impl Reader {
     /// What nobody took is not a key.
     pub(super) fn refuse_the_rest(&mut self) {
         let written = std::mem::take(&mut self.written);
-        for (section, value) in written {
-            let inside = format!("{section}.");
+        self.refuse_in("", written);
+    }
+
+    fn refuse_in(&mut self, above: &str, written: Map<String, Value>) {
+        for (key, value) in written {
+            let path = format!("{above}{key}");
+            let inside = format!("{path}.");
             let is_section = self.known.iter().any(|known| known.starts_with(&inside));
             match value {
-                Value::Object(map) if is_section => {
-                    for key in map
-                        .into_iter()
-                        .filter(|(_, value)| !value.is_null())
-                        .map(|(key, _)| key)
-                    {
-                        self.refuse(&format!("{section}.{key}"));
-                    }
-                }
-                Value::Null if is_section => {}
+                Value::Object(map) if is_section => self.refuse_in(&inside, map),
+                Value::Null if is_section || !above.is_empty() => {}
                 other if is_section => {
-                    self.mistake(
-                        &section,
-                        format!("is {}; a map would be right", kind(&other)),
-                    );
+                    self.mistake(&path, format!("is {}; a map would be right", kind(&other)));
                 }
-                _ => self.refuse(&section),
+                _ => self.refuse(&path),
             }
         }
     }
@@ -238,6 +246,11 @@ impl Reader {
         };
         self.mistake(path, format!("unknown key; {hint}"));
     }
+}
+
+/// The environment variable that stands for a path.
+fn variable(path: &str) -> String {
+    format!("TIDEWATCH_{}", path.to_ascii_uppercase().replace('.', "_"))
 }
 
 fn scalar(value: &Value) -> Option<String> {

@@ -5,13 +5,13 @@
 use super::entity::{self, Entities, Seat, entity_id};
 use super::rarity::{Rare, Rarity};
 use super::series::{Context, FeatureKind, Finding, Judged, Mode, Series};
-use super::{Judge, PartialBucket, VOLUME_GAIN, measurements};
+use super::shelves::{Held, Purpose};
+use super::{Judge, PartialBucket, SeriesShelves, VOLUME_GAIN, measurements};
 use crate::config::{Family, Side};
 use crate::engine::feature::Analysis;
 use crate::engine::wire::{ClosedBucket, SeriesBucket, SeriesKey};
 use crate::time::{BucketStart, EventTime, Finality};
 use std::cmp::Ordering;
-use std::collections::BTreeMap;
 
 /// What is being worked on, entity after entity: where there is nothing to tell, no memory is asked for.
 #[derive(Default)]
@@ -31,10 +31,7 @@ fn place(bucket: &SeriesBucket, group: u16, key: &SeriesKey) -> Ordering {
 }
 
 /// The series of a bucket that are not among the known ones; both are in order.
-fn strangers<'b>(
-    present: &'b [SeriesBucket],
-    known: &BTreeMap<(u16, SeriesKey), Series>,
-) -> Vec<&'b SeriesBucket> {
+fn strangers<'b>(present: &'b [SeriesBucket], known: &SeriesShelves) -> Vec<&'b SeriesBucket> {
     let mut known = known.keys().peekable();
     let is_stranger = |bucket: &&SeriesBucket| {
         while let Some((group, key)) = known.peek() {
@@ -159,7 +156,11 @@ impl Judge {
         let mut entities = std::mem::take(&mut self.state.entities);
         let mut present = present.iter().peekable();
         let (mut seats, mut desk): (Vec<Seat<'_>>, Desk) = Default::default();
-        for (id, series) in &mut series_of {
+        let purpose = match mode {
+            Mode::Learn => Purpose::Change,
+            Mode::Interim(_) => Purpose::Look,
+        };
+        for (id, series) in series_of.visit(purpose) {
             let (group, key) = (id.0, &id.1);
             let bucket = loop {
                 let Some(&next) = present.peek() else {
@@ -261,7 +262,7 @@ impl Judge {
             let context = context(rare.is_some());
             let frequent = series.is_frequent(start, span);
             series.findings(&context, key, bucket, own, blame, findings);
-            if learns {
+            if let Held::Change(series) = series {
                 let mut room = self.budget.room(&self.state.size);
                 let changes = &mut partial.changes;
                 series.learn(&context, (key, bucket), own, &mut room, changes);

@@ -6,6 +6,7 @@ use super::blame::Blame;
 use super::memory::map_bytes;
 use super::rarity::Rare;
 use super::series::{Judged, Series};
+use super::shelves::Held;
 use crate::engine::model::Room;
 use crate::engine::model::together::Together;
 use crate::engine::wire::{SeriesBucket, SeriesKey};
@@ -25,7 +26,7 @@ pub(super) type Entities = BTreeMap<EntityId, Entity>;
 pub(super) struct Seat<'s> {
     pub(super) group: u16,
     pub(super) key: &'s SeriesKey,
-    pub(super) series: &'s mut Series,
+    pub(super) series: Held<'s, Series>,
     pub(super) bucket: Option<&'s SeriesBucket>,
     pub(super) rare: Option<Rare>,
     /// Which of what was judged in the entity is this one's.

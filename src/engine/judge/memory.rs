@@ -167,7 +167,9 @@ impl Judge {
         series.retain(|_, one| stays(one.born, one.last_seen, one.bytes));
         let entities = &mut self.state.entities;
         entities.retain(|_, one| stays(one.born, one.last_seen, one.bytes));
-        self.state.series.len() < before || rare_went || members_went || customs_went
+        let pruned = before - self.state.series.len();
+        self.pruned += pruned as u64;
+        pruned > 0 || rare_went || members_went || customs_went
     }
 
     /// The bytes of all series, entities and tables of rare values, counted anew.

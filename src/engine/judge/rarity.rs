@@ -4,8 +4,9 @@
 //! the probability of a value is that of all values no more common than it. Source: Gelman et al., Bayesian Data Analysis, 3.4;
 //! modelling-notes.md 7. Silent until the partition has shown [`PRESENCES_MIN`] presences.
 
+use super::SeriesShelves;
 use super::partial::RecordDraft;
-use super::series::{Finding, LN_RECORD, Series};
+use super::series::{Finding, LN_RECORD};
 use crate::engine::feature::Statistic;
 use crate::engine::probability::Charge;
 use crate::engine::wire::{SeriesBucket, SeriesKey, Share};
@@ -45,7 +46,7 @@ impl Rarity {
     /// Before the bucket is learnt.
     pub(super) fn of(
         present: &[SeriesBucket],
-        series: &BTreeMap<(u16, SeriesKey), Series>,
+        series: &SeriesShelves,
         wanted: impl Fn(u16) -> bool,
     ) -> Rarity {
         let mut partitions = BTreeMap::new();
@@ -63,7 +64,7 @@ impl Rarity {
                 },
             );
             let known = series
-                .range(first..)
+                .range_from(first)
                 .take_while(|((group, key), _)| *group == id.0 && key.partition == id.1);
             let mut presences: Vec<u32> = known
                 .map(|(_, series)| series.present)

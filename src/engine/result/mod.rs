@@ -184,6 +184,25 @@ pub struct Record {
 }
 
 impl Record {
+    /// The value and what was expected, as the record says it; of a member of a population, those of its first cause.
+    pub fn told(&self) -> (&[f64], &[f64]) {
+        match self.causes.first() {
+            Some(cause) => (&cause.actual, &cause.typical),
+            None => (&self.actual, &self.typical),
+        }
+    }
+
+    /// Its partition, over and by field with their values, those that it has.
+    pub fn splits(&self) -> impl Iterator<Item = (&str, &str)> {
+        [
+            (&self.partition_field_name, &self.partition_field_value),
+            (&self.over_field_name, &self.over_field_value),
+            (&self.by_field_name, &self.by_field_value),
+        ]
+        .into_iter()
+        .filter_map(|(name, value)| Some((name.as_deref()?, value.as_deref()?)))
+    }
+
     /// Whether a field is the record's by, over or partition field.
     pub fn is_split_field(&self, name: &str) -> bool {
         [
@@ -425,6 +444,8 @@ pub struct BucketSummary {
     pub refused_series: u64,
     /// Likewise growth of known series.
     pub refused_growth: u64,
+    /// How near the memory limit is.
+    pub memory_status: MemoryStatus,
 }
 
 /// `data_counts` (results.md 3.9), additive.

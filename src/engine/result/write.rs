@@ -388,17 +388,11 @@ fn write_record<M: SerializeMap>(map: &mut M, record: &Record) -> Result<(), M::
 
 /// The record's values by field name, each once, in the order they appear.
 fn copies(record: &Record) -> BTreeMap<&str, Vec<&str>> {
-    let splits = [
-        (&record.by_field_name, &record.by_field_value),
-        (&record.over_field_name, &record.over_field_value),
-        (&record.partition_field_name, &record.partition_field_value),
-    ];
-    let causes = record.causes.iter();
-    let causes = causes.map(|cause| (&cause.by_field_name, &cause.by_field_value));
-    let splits = splits
-        .into_iter()
-        .chain(causes)
-        .filter_map(|(name, value)| Some((name.as_deref()?, value.as_deref()?)));
+    let causes = record.causes.iter().filter_map(|cause| {
+        let name = cause.by_field_name.as_deref()?;
+        Some((name, cause.by_field_value.as_deref()?))
+    });
+    let splits = record.splits().chain(causes);
     let influencers = record.influencers.iter().flat_map(|one| {
         one.influencer_field_values
             .iter()

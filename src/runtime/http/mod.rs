@@ -1,27 +1,45 @@
-//! `/livez`, `/readyz` and `/metrics`, on a thread of their own.
+//! `/livez`, `/readyz`, `/healthz` and `/metrics`, on a thread of their own.
 //!
 //! Answers: 200 when it is so, 503 when not, with the reasons as JSON. Holds: a request never waits for a job's loop, and no request can
-//! disturb one. Checked by: the tests below.
+//! disturb one, nor another request: heads are short and come soon, connections are counted and end. Who may ask is the guard's affair.
+//! Checked by: the tests below.
+
+mod connection;
+mod guard;
+mod tls;
 
 use super::telemetry::{Health, Telemetry};
-use axum::extract::State;
+use crate::config::service::Http;
+use axum::extract::{Request, State};
 use axum::http::{StatusCode, header};
-use axum::response::IntoResponse;
+use axum::middleware::{self, Next};
+use axum::response::{IntoResponse, Response};
 use axum::routing::get;
-use axum::{Json, Router};
+use axum::{Extension, Json, Router};
+use guard::{Certificate, Guard};
 use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;
 use std::thread::JoinHandle;
+use tls::Certificates;
+pub use tls::TlsError;
 use tokio::sync::oneshot;
 
 /// Why there is no server.
 #[derive(Debug, thiserror::Error)]
-#[error(
-    "http.bind: {address}: {error}; choose an address of this host and a port that nobody listens on"
-)]
-pub struct HttpError {
-    address: SocketAddr,
-    error: std::io::Error,
+pub enum HttpError {
+    /// The address cannot be listened on.
+    #[error(
+        "http.bind: {address}: {error}; choose an address of this host and a port that nobody listens on"
+    )]
+    Bind {
+        /// Which one.
+        address: SocketAddr,
+        /// What the system said.
+        error: std::io::Error,
+    },
+    /// TLS cannot be had.
+    #[error(transparent)]
+    Tls(#[from] TlsError),
 }
 
 /// A running server; it ends when dropped.
@@ -32,9 +50,16 @@ pub struct HttpServer {
 }
 
 impl HttpServer {
-    /// Listens on `address` (port 0: any free one) and answers from `telemetry`.
-    pub fn start(address: SocketAddr, telemetry: Arc<Telemetry>) -> Result<HttpServer, HttpError> {
-        let failed = |error| HttpError { address, error };
+    /// Listens as `http` says (port 0: any free one) and answers from `telemetry`.
+    pub fn start(http: &Http, telemetry: Arc<Telemetry>) -> Result<HttpServer, HttpError> {
+        let address = http.bind;
+        let failed = |error| HttpError::Bind { address, error };
+        let certificates = http.tls.as_ref().map(Certificates::load).transpose()?;
+        let wants_certificate = http
+            .tls
+            .as_ref()
+            .is_some_and(|tls| tls.client_ca_file.is_some());
+        let guard = Guard::of(&http.auth, wants_certificate);
         let listener = TcpListener::bind(address).map_err(failed)?;
         listener.set_nonblocking(true).map_err(failed)?;
         let bound = listener.local_addr().map_err(failed)?;
@@ -46,11 +71,12 @@ impl HttpServer {
         let (stop, stopped) = oneshot::channel();
         let serve = async move {
             let listener = tokio::net::TcpListener::from_std(listener)?;
-            let ended = async move { stopped.await.unwrap_or(()) };
+            let router = router(telemetry, guard);
             tokio::select! {
-                outcome = axum::serve(listener, router(telemetry)).into_future() => outcome,
-                () = ended => Ok(()),
+                () = connection::serve(listener, router, certificates) => {}
+                _ = stopped => {}
             }
+            Ok::<(), std::io::Error>(())
         };
         let run = move || {
             if let Err(error) = runtime.block_on(serve) {
@@ -85,12 +111,30 @@ impl Drop for HttpServer {
     }
 }
 
-fn router(telemetry: Arc<Telemetry>) -> Router {
+fn router(telemetry: Arc<Telemetry>, guard: Guard) -> Router {
     Router::new()
         .route("/livez", get(live))
         .route("/readyz", get(ready))
+        .route("/healthz", get(report))
         .route("/metrics", get(metrics))
+        .layer(middleware::from_fn_with_state(Arc::new(guard), admit))
         .with_state(telemetry)
+}
+
+/// Before anything else: also whether a path exists is only told to those who may ask.
+async fn admit(
+    State(guard): State<Arc<Guard>>,
+    Extension(certificate): Extension<Certificate>,
+    request: Request,
+    next: Next,
+) -> Response {
+    match guard.refusal(request.uri().path(), request.headers(), certificate) {
+        Some(refusal) => {
+            tracing::debug!(path = request.uri().path(), "request refused");
+            refusal
+        }
+        None => next.run(request).await,
+    }
 }
 
 async fn live(State(telemetry): State<Arc<Telemetry>>) -> impl IntoResponse {
@@ -110,6 +154,11 @@ fn answer(health: Health, holds: impl Fn(&Health) -> bool) -> (StatusCode, Json<
     (status, Json(health))
 }
 
+/// Always 200 when it can be had at all: whether all is well is in it, and the probes' affair.
+async fn report(State(telemetry): State<Arc<Telemetry>>) -> impl IntoResponse {
+    Json(telemetry.report())
+}
+
 async fn metrics(State(telemetry): State<Arc<Telemetry>>) -> impl IntoResponse {
     (
         [(
@@ -121,106 +170,4 @@ async fn metrics(State(telemetry): State<Arc<Telemetry>>) -> impl IntoResponse {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::config::Job;
-    use crate::runtime::clock::ManualClock;
-    use crate::runtime::log::TopicPartition;
-    use crate::runtime::observer::{Fact, Observer};
-    use std::io::{Read, Write};
-
-    const JOB: &str = r#"{"job_id": "web", "analysis_config": {"bucket_span": "5m", "detectors": [{"function": "count"}]}, "data_description": {"time_field": "t"}}"#;
-
-    fn ask(server: &HttpServer, path: &str) -> String {
-        let mut stream = std::net::TcpStream::connect(server.address()).unwrap();
-        write!(
-            stream,
-            "GET {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"
-        )
-        .unwrap();
-        let mut answer = String::new();
-        stream.read_to_string(&mut answer).unwrap();
-        answer
-    }
-
-    fn served() -> (ManualClock, Arc<Telemetry>, HttpServer) {
-        let job = Arc::new(Job::from_text(JOB, "web.json").unwrap());
-        let clock = ManualClock::at(1_000_000);
-        let telemetry = Arc::new(Telemetry::new(Arc::new(clock.clone()), &[job]));
-        let server = HttpServer::start("127.0.0.1:0".parse().unwrap(), telemetry.clone()).unwrap();
-        (clock, telemetry, server)
-    }
-
-    #[test]
-    fn the_probes_say_no_until_it_is_so_and_again_when_it_is_no_longer() {
-        let (clock, telemetry, server) = served();
-        assert!(ask(&server, "/livez").starts_with("HTTP/1.1 200"));
-        assert!(ask(&server, "/readyz").starts_with("HTTP/1.1 503"));
-        telemetry.observe(
-            "web",
-            &Fact::Breath {
-                ready: true,
-                at_end: false,
-            },
-        );
-        assert!(ask(&server, "/readyz").starts_with("HTTP/1.1 200"));
-        clock.advance(121_000);
-        let stuck = ask(&server, "/livez");
-        assert!(
-            stuck.starts_with("HTTP/1.1 503")
-                && stuck.contains(r#""seconds_since_last_turn":121.0"#),
-            "{stuck}"
-        );
-        assert!(ask(&server, "/nothing").starts_with("HTTP/1.1 404"));
-    }
-
-    #[test]
-    fn metrics_are_there_at_zero_before_anything_happens_and_count_what_does() {
-        let (_, telemetry, server) = served();
-        let before = ask(&server, "/metrics");
-        for line in [
-            r#"tidewatch_events_rejected_total{job_id="web",reason="late"} 0"#,
-            r#"tidewatch_records_total{detector="count",job_id="web",severity="critical"} 0"#,
-            r#"tidewatch_transactions_total{outcome="aborted"} 0"#,
-            r#"tidewatch_bucket_span_seconds{job_id="web"} 300"#,
-            "process_cpu_seconds_total",
-        ] {
-            assert!(before.contains(line), "{line}\nnot in {before}");
-        }
-        let at = TopicPartition::new("events", 3);
-        telemetry.observe(
-            "web",
-            &Fact::Assigned {
-                at: &at,
-                snapshot: None,
-                from: 0,
-                live_from: 0,
-                duration_ms: 0,
-            },
-        );
-        telemetry.observe(
-            "web",
-            &Fact::Consumed {
-                at: &at,
-                messages: 5,
-                bytes: 50,
-                lag: Some(1),
-            },
-        );
-        telemetry.observe(
-            "web",
-            &Fact::Breath {
-                ready: true,
-                at_end: true,
-            },
-        );
-        let after = ask(&server, "/metrics");
-        for line in [
-            r#"tidewatch_messages_consumed_total{topic="events"} 5"#,
-            r#"tidewatch_consumer_lag_messages{kafka_partition="3",topic="events"} 0"#,
-            r#"tidewatch_assigned_partitions{job_id="web"} 1"#,
-        ] {
-            assert!(after.contains(line), "{line}\nnot in {after}");
-        }
-    }
-}
+mod tests;

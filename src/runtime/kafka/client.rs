@@ -5,7 +5,9 @@
 //! Source of the figures: measurements on Apache Kafka 4.3, see docs/operating.md.
 
 use super::edge::Bell;
-use crate::config::service;
+use super::rights::Resource;
+use crate::config::service::{self, TOKEN};
+use crate::runtime::log::LogError;
 use rdkafka::client::ClientContext;
 use rdkafka::config::{ClientConfig, RDKafkaLogLevel};
 use rdkafka::consumer::{BaseConsumer, Consumer, ConsumerContext};
@@ -47,7 +49,8 @@ fn base(kafka: &service::Kafka) -> ClientConfig {
     for (name, value) in &kafka.properties {
         config.set(name, value);
     }
-    for (name, secret) in &kafka.secrets {
+    // A token is no property: `credentials` brings it.
+    for (name, secret) in kafka.secrets.iter().filter(|(name, _)| *name != TOKEN) {
         config.set(name, secret.reveal());
     }
     // Producer properties on a consumer, and the reverse, are not worth a line each: one map serves both.
@@ -119,7 +122,7 @@ impl Complaints {
             tracing::debug!(complaint, "kafka client");
             return;
         }
-        tracing::warn!(complaint, "kafka client");
+        tracing::warn!(complaint, look_at = look_at(error, reason), "kafka client");
         *last = Some(complaint);
     }
 
@@ -130,6 +133,42 @@ impl Complaints {
             None => what.to_string(),
         }
     }
+}
+
+/// Where the cause of a complaint is likely to be: the login, the certificates, or the address.
+fn look_at(error: &KafkaError, reason: &str) -> Option<&'static str> {
+    const CERTIFICATES: &str =
+        "the certificates: ssl.ca.location, ssl.certificate.location, ssl.key.location";
+    // A broker that wants to see a certificate of ours closes the connection with an alert.
+    if reason.contains("SSL routines") {
+        return Some(CERTIFICATES);
+    }
+    match error.rdkafka_error_code()? {
+        RDKafkaErrorCode::Authentication
+        | RDKafkaErrorCode::SaslAuthenticationFailed
+        | RDKafkaErrorCode::UnsupportedSASLMechanism
+        | RDKafkaErrorCode::IllegalSASLState => Some(
+            "the login: sasl.mechanism, sasl.username, and the password or token in kafka.secret_files",
+        ),
+        RDKafkaErrorCode::SSL => Some(CERTIFICATES),
+        RDKafkaErrorCode::Resolve
+        | RDKafkaErrorCode::BrokerTransportFailure
+        | RDKafkaErrorCode::AllBrokersDown => {
+            Some("the address and protocol: bootstrap.servers, security.protocol")
+        }
+        _ => None,
+    }
+}
+
+/// Why a client cannot be made of its properties; without the value of one that is secret.
+pub(super) fn unmakeable(kafka: &service::Kafka, error: KafkaError) -> LogError {
+    let why = match &error {
+        KafkaError::ClientConfig(_, why, name, _) if kafka.secrets.contains_key(name) => {
+            format!("{name}: {why}")
+        }
+        error => error.to_string(),
+    };
+    LogError::Fatal(format!("kafka.properties: {why}"))
 }
 
 /// librdkafka's log lines as ours.
@@ -251,12 +290,13 @@ impl ConsumerContext for Member {
 pub(super) struct Deliveries {
     pub(super) complaints: Complaints,
     failed: Arc<AtomicU64>,
-    last: Arc<Mutex<Option<KafkaError>>>,
+    last: Arc<Mutex<Option<(KafkaError, Resource)>>>,
+    denied: Arc<Mutex<Option<Resource>>>,
 }
 
 impl Deliveries {
-    /// The last error since the last call, when there was one.
-    pub(super) fn take_failure(&self) -> Option<KafkaError> {
+    /// The last error since the last call, when there was one, and the topic it speaks of.
+    pub(super) fn take_failure(&self) -> Option<(KafkaError, Resource)> {
         if self.failed.swap(0, Ordering::AcqRel) == 0 {
             return None;
         }
@@ -267,8 +307,30 @@ impl Deliveries {
     }
 }
 
+impl Deliveries {
+    /// The topic that a transaction was not allowed to write to, when that is why it failed since the last call.
+    pub(super) fn take_denied(&self) -> Option<Resource> {
+        self.denied
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .take()
+    }
+
+    /// A right that is missing fails a transaction before anything is sent: its messages are "purged", and only this line names the topic.
+    fn hear_of_denial(&self, facility: &str, line: &str) {
+        if facility == "ADDPARTS"
+            && line.contains("authorization failed")
+            && let Some(topic) = line.split('"').nth(1)
+        {
+            *self.denied.lock().unwrap_or_else(PoisonError::into_inner) =
+                Some(Resource::written(topic));
+        }
+    }
+}
+
 impl ClientContext for Deliveries {
     fn log(&self, level: RDKafkaLogLevel, facility: &str, line: &str) {
+        self.hear_of_denial(facility, line);
         log_line(level, facility, line);
     }
     fn error(&self, error: KafkaError, reason: &str) {
@@ -282,7 +344,9 @@ impl ProducerContext for Deliveries {
     fn delivery(&self, result: &DeliveryResult<'_>, (): ()) {
         if let Err((error, message)) = result {
             tracing::trace!(topic = message.topic(), %error, "not delivered");
-            *self.last.lock().unwrap_or_else(PoisonError::into_inner) = Some(error.clone());
+            let topic = Resource::written(message.topic());
+            *self.last.lock().unwrap_or_else(PoisonError::into_inner) =
+                Some((error.clone(), topic));
             self.failed.fetch_add(1, Ordering::AcqRel);
         }
     }

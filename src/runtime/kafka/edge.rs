@@ -1,15 +1,15 @@
-//! The doorway to librdkafka's batch reads: all `unsafe` of the runtime is here.
+//! The doorway to what the safe client lacks, batch reads and new credentials: all `unsafe` of the runtime is here.
 //!
 //! The safe client hands messages over one at a time; librdkafka can hand over a thousand of one partition in one call, at less than half the
 //! cost. That is sound on a partition's own queue only (on the consumer's queue it would answer a rebalance behind our back).
 //! Holds: a queue and its messages never outlive the client they came from, because both borrow or share it; nothing is copied.
 
 use crate::runtime::log::Message;
-use rdkafka::client::ClientContext;
+use rdkafka::client::{Client, ClientContext};
 use rdkafka::consumer::{BaseConsumer, Consumer, ConsumerContext};
 use rdkafka::error::RDKafkaErrorCode;
 use rdkafka_sys as sys;
-use std::ffi::{CString, c_void};
+use std::ffi::{CStr, CString, c_void};
 use std::ptr;
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::time::Duration;
@@ -102,6 +102,66 @@ impl<C: ConsumerContext> Drop for PartitionQueue<C> {
             sys::rd_kafka_queue_cb_event_enable(self.queue, None, ptr::null_mut());
             sys::rd_kafka_queue_destroy(self.queue);
             drop(Arc::from_raw(self.bell));
+        }
+    }
+}
+
+/// Gives a client a user and a password, for this and every later connection; one that waits to be tried again is tried at once.
+pub(super) fn set_password<C: ClientContext>(
+    client: &Client<C>,
+    user: &str,
+    password: &str,
+) -> Result<(), String> {
+    let no_zero = |_| "a zero byte in a user name or password".to_owned();
+    let (user, password) = (
+        CString::new(user).map_err(no_zero)?,
+        CString::new(password).map_err(no_zero)?,
+    );
+    // SAFETY: the client lives; librdkafka copies both texts. An error is ours to destroy, after its text was copied.
+    unsafe {
+        let error = sys::rd_kafka_sasl_set_credentials(
+            client.native_ptr(),
+            user.as_ptr(),
+            password.as_ptr(),
+        );
+        if error.is_null() {
+            return Ok(());
+        }
+        let why = CStr::from_ptr(sys::rd_kafka_error_string(error));
+        let why = why.to_string_lossy().into_owned();
+        sys::rd_kafka_error_destroy(error);
+        Err(why)
+    }
+}
+
+/// Gives a client an OAUTHBEARER token that serves until `expires_ms`, milliseconds since the epoch.
+pub(super) fn set_token<C: ClientContext>(
+    client: &Client<C>,
+    token: &str,
+    principal: &str,
+    expires_ms: i64,
+) -> Result<(), String> {
+    let no_zero = |_| "a zero byte in a token".to_owned();
+    let (token, principal) = (
+        CString::new(token).map_err(no_zero)?,
+        CString::new(principal).map_err(no_zero)?,
+    );
+    let mut why = [0; 256];
+    // SAFETY: the client lives; librdkafka copies the texts, and writes at most the given length of a text that ends in zero.
+    unsafe {
+        let code = sys::rd_kafka_oauthbearer_set_token(
+            client.native_ptr(),
+            token.as_ptr(),
+            expires_ms,
+            principal.as_ptr(),
+            ptr::null_mut(),
+            0,
+            why.as_mut_ptr(),
+            why.len(),
+        );
+        match code {
+            sys::rd_kafka_resp_err_t::RD_KAFKA_RESP_ERR_NO_ERROR => Ok(()),
+            _ => Err(CStr::from_ptr(why.as_ptr()).to_string_lossy().into_owned()),
         }
     }
 }

@@ -7,10 +7,11 @@
 //! Holds: `owned` is what the group has assigned and we have not let go; a partition with a `delivery` is what the client fetches.
 //! Checked by: tests/kafka.
 
-use super::client::{GroupEvent, Member, member};
+use super::client::{GroupEvent, Member, member, unmakeable};
+use super::credentials::Credentials;
 use super::edge::{Buffer, Entry, PartitionQueue, known_end};
+use super::rights::Resource;
 use super::topics::{REQUEST_TIMEOUT, only, watermarks};
-use crate::config::service;
 use crate::runtime::log::{Assignment, Handler, LogError, Position, Revocation, TopicPartition};
 use rdkafka::config::FromClientConfigAndContext;
 use rdkafka::consumer::{BaseConsumer, Consumer, ConsumerGroupMetadata};
@@ -37,6 +38,7 @@ pub(super) struct Membership {
     /// Where the next round begins, so that a busy partition does not starve those after it.
     next_turn: Option<TopicPartition>,
     buffer: Buffer,
+    group: Resource,
     /// After the queues, which belong to it.
     consumer: Arc<BaseConsumer<Member>>,
 }
@@ -56,10 +58,11 @@ struct Delivery {
 
 impl Membership {
     /// A member that has subscribed to nothing.
-    pub(super) fn new(kafka: &service::Kafka) -> Result<Membership, LogError> {
-        let broken = |error: KafkaError| LogError::Fatal(format!("kafka.properties: {error}"));
+    pub(super) fn new(credentials: &Credentials) -> Result<Membership, LogError> {
+        let kafka = credentials.kafka();
         let mut consumer = BaseConsumer::from_config_and_context(&member(kafka), Member::default())
-            .map_err(broken)?;
+            .map_err(|error| unmakeable(kafka, error))?;
+        credentials.bring(consumer.client());
         let bell = consumer.context().bell.clone();
         consumer.set_nonempty_callback(move || bell.ring());
         Ok(Membership {
@@ -68,8 +71,14 @@ impl Membership {
             releasing: Vec::new(),
             next_turn: None,
             buffer: Buffer::with_room_for(BATCH),
+            group: Resource::group(&kafka.group_id),
             consumer: Arc::new(consumer),
         })
+    }
+
+    /// Tells the client a new login.
+    pub(super) fn bring(&self, credentials: &Credentials) {
+        credentials.bring(self.consumer.client());
     }
 
     pub(super) fn subscribe(&self, topics: &[String]) -> Result<(), LogError> {
@@ -296,7 +305,7 @@ impl Membership {
     /// Hands over what has been fetched, a turn for each partition. Whether there was anything.
     fn serve_partitions(&mut self, handler: &mut dyn Handler) -> Result<bool, LogError> {
         let mut budget = POLL_MESSAGES;
-        let mut displaced = Vec::new();
+        let (mut displaced, mut denied) = (Vec::new(), None);
         let mut any = false;
         let first = self.next_turn.take();
         let (before, after): (Vec<_>, Vec<_>) = self
@@ -323,8 +332,14 @@ impl Membership {
                 Some(RDKafkaErrorCode::AutoOffsetReset | RDKafkaErrorCode::OffsetOutOfRange) => {
                     displaced.push((at.clone(), delivery.next_offset))
                 }
-                Some(code) => tracing::warn!(%at, %code, "while reading"),
+                Some(code) => match Resource::read(&at.topic).denied(code) {
+                    Some(why) => denied = Some(why),
+                    None => tracing::warn!(%at, %code, "while reading"),
+                },
             }
+        }
+        if let Some(why) = denied {
+            return Err(LogError::Fatal(why));
         }
         for (at, next_offset) in displaced {
             self.find_place(&at, next_offset)?;
@@ -353,10 +368,10 @@ impl Membership {
     fn judge(&self, error: &KafkaError) -> Result<(), LogError> {
         let is_fatal = matches!(error, KafkaError::MessageConsumptionFatal(_));
         match error.rdkafka_error_code() {
-            Some(
-                RDKafkaErrorCode::GroupAuthorizationFailed
-                | RDKafkaErrorCode::TopicAuthorizationFailed,
-            ) => Err(LogError::Fatal(
+            Some(code @ RDKafkaErrorCode::GroupAuthorizationFailed) => {
+                Err(LogError::Fatal(self.group.denied(code).unwrap_or_default()))
+            }
+            Some(RDKafkaErrorCode::TopicAuthorizationFailed) => Err(LogError::Fatal(
                 self.consumer.context().complaints.explain(error),
             )),
             _ if is_fatal => Err(LogError::Fatal(

@@ -6,6 +6,9 @@
 //!             └── topics       everything that needs no group
 //! ```
 //!
+//! Credentials are followed while we poll: a new login is told to the clients, new certificates take new clients. For these the partitions are released
+//! as in a rebalance (a last commit, a last snapshot, both by the old clients), and the group is joined anew in the next poll.
+//!
 //! Kafka's own rules that this relies on (KIP-98, KIP-447): a transactional id has one producer at a time; positions committed with stale
 //! group metadata are refused; positions are readable only when no open transaction holds them. librdkafka's names are in `client`, its
 //! pointers in `edge`, nowhere else. Checked by: tests/kafka, on a real broker.
@@ -15,8 +18,10 @@
 )]
 
 mod client;
+mod credentials;
 mod edge;
 mod membership;
+mod rights;
 mod topics;
 mod transaction;
 
@@ -25,6 +30,7 @@ use super::log::{
     Topics, Transaction,
 };
 use crate::config::service;
+use credentials::{Change, Credentials};
 use membership::Membership;
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -33,11 +39,13 @@ use transaction::TransactionalProducer;
 
 /// A member of a Kafka consumer group with a transactional producer.
 pub struct KafkaLog {
-    kafka: service::Kafka,
+    credentials: Credentials,
     transactional_id: String,
     subscription: Vec<String>,
     topics: KafkaTopics,
     session: Session,
+    /// Everything has been released; the next poll leaves the group and joins it with new clients.
+    renewing: bool,
 }
 
 /// What being fenced off ends.
@@ -59,26 +67,67 @@ impl KafkaLog {
     pub fn open(kafka: &service::Kafka, topics: &service::Topics) -> Result<KafkaLog, LogError> {
         let transactional_id = format!("{}-{}", kafka.group_id, kafka.instance_id);
         let topics = KafkaTopics::open(kafka, topics)?;
-        let session = Session::join(kafka, &transactional_id, &[])?;
+        let credentials = Credentials::of(kafka);
+        let session = Session::join(&credentials, &transactional_id, &[])?;
         Ok(KafkaLog {
-            kafka: kafka.clone(),
+            credentials,
             transactional_id,
             subscription: Vec::new(),
             topics,
             session,
+            renewing: false,
         })
+    }
+
+    /// What has become of our credentials; [`Change::Certificates`] only when new clients can be made with them.
+    fn follow_credentials(&mut self) -> Result<Change, LogError> {
+        self.topics.follow_credentials()?;
+        let change = self.credentials.look();
+        match (change, &self.session) {
+            (
+                Change::Login,
+                Session::Joined {
+                    membership,
+                    producer,
+                },
+            ) => {
+                membership.bring(&self.credentials);
+                producer.bring(&self.credentials);
+            }
+            (Change::Certificates, _) => {
+                if let Err(error) = Membership::new(&self.credentials) {
+                    tracing::warn!(%error, "the new certificates do not load; the old ones stay in use");
+                    return Ok(Change::None);
+                }
+            }
+            _ => {}
+        }
+        Ok(change)
+    }
+
+    /// Leaves with the old clients and joins with new ones. A failure leaves us outside, to join in a later poll.
+    fn renew(&mut self) -> Result<(), LogError> {
+        self.renewing = false;
+        self.session = Session::Fenced { lost: Vec::new() };
+        self.session = Session::join(
+            &self.credentials,
+            &self.transactional_id,
+            &self.subscription,
+        )?;
+        tracing::info!("joined again with new certificates");
+        Ok(())
     }
 }
 
 impl Session {
     /// The producer first: positions must not be read while a transaction of our id may still change them.
     fn join(
-        kafka: &service::Kafka,
+        credentials: &Credentials,
         transactional_id: &str,
         subscription: &[String],
     ) -> Result<Session, LogError> {
-        let producer = TransactionalProducer::take_over(kafka, transactional_id)?;
-        let membership = Membership::new(kafka)?;
+        let producer = TransactionalProducer::take_over(credentials, transactional_id)?;
+        let membership = Membership::new(credentials)?;
         if !subscription.is_empty() {
             membership.subscribe(subscription)?;
         }
@@ -126,15 +175,27 @@ impl Log for KafkaLog {
     }
 
     fn poll(&mut self, timeout: Duration, handler: &mut dyn Handler) -> Result<(), LogError> {
+        if self.renewing {
+            return self.renew();
+        }
+        let change = self.follow_credentials()?;
         match &mut self.session {
+            Session::Joined { membership, .. } if change == Change::Certificates => {
+                self.renewing = true;
+                handler.revoked(&membership.told(), Revocation::Released);
+                Ok(())
+            }
             Session::Joined { membership, .. } => membership.poll(timeout, handler),
             Session::Fenced { lost } => {
                 let lost = std::mem::take(lost);
                 if !lost.is_empty() {
                     handler.revoked(&lost, Revocation::Lost);
                 }
-                self.session =
-                    Session::join(&self.kafka, &self.transactional_id, &self.subscription)?;
+                self.session = Session::join(
+                    &self.credentials,
+                    &self.transactional_id,
+                    &self.subscription,
+                )?;
                 Ok(())
             }
             Session::Left => Err(LogError::Fatal("the group has been left".into())),

@@ -3,8 +3,10 @@
 //! Holds: a topic that exists is left as it is; `create` returns when every partition has a leader and can be written to.
 //! Checked by: tests/kafka.
 
-use super::client::{Complaints, Deliveries, Listener, admin, loose, reader};
+use super::client::{Complaints, Deliveries, Listener, admin, loose, reader, unmakeable};
+use super::credentials::{Change, Credentials};
 use super::edge::{Buffer, Entry, PartitionQueue};
+use super::rights::{Resource, is_denial};
 use super::transaction::{drain, send};
 use crate::config::service;
 use crate::runtime::log::{Cleanup, LogError, Message, NewTopic, Outgoing, TopicPartition, Topics};
@@ -13,7 +15,7 @@ use rdkafka::client::ClientContext;
 use rdkafka::config::FromClientConfigAndContext;
 use rdkafka::consumer::{BaseConsumer, Consumer, ConsumerContext};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
-use rdkafka::producer::BaseProducer;
+use rdkafka::producer::{BaseProducer, Producer};
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -37,6 +39,9 @@ pub struct KafkaTopics {
     loose: BaseProducer<Deliveries>,
     deliveries: Deliveries,
     complaints: Complaints,
+    credentials: Credentials,
+    /// The certificates have changed, and the clients were not made with the new ones yet.
+    stale: bool,
     settings: service::Topics,
     buffer: Buffer,
 }
@@ -47,10 +52,15 @@ impl KafkaTopics {
         kafka: &service::Kafka,
         settings: &service::Topics,
     ) -> Result<KafkaTopics, LogError> {
-        let broken = |error: KafkaError| LogError::Fatal(format!("kafka.properties: {error}"));
+        KafkaTopics::with(Credentials::of(kafka), settings)
+    }
+
+    fn with(credentials: Credentials, settings: &service::Topics) -> Result<KafkaTopics, LogError> {
+        let kafka = credentials.kafka();
+        let broken = |error: KafkaError| unmakeable(kafka, error);
         let listener = Listener::default();
         let deliveries = Deliveries::default();
-        Ok(KafkaTopics {
+        let topics = KafkaTopics {
             admin: AdminClient::from_config_and_context(&admin(kafka), listener.clone())
                 .map_err(broken)?,
             reader: Arc::new(
@@ -61,9 +71,41 @@ impl KafkaTopics {
                 .map_err(broken)?,
             deliveries,
             complaints: listener.complaints,
+            credentials,
+            stale: false,
             settings: settings.clone(),
             buffer: Buffer::with_room_for(BATCH),
-        })
+        };
+        topics.bring();
+        Ok(topics)
+    }
+
+    fn bring(&self) {
+        self.credentials.bring(self.admin.inner());
+        self.credentials.bring(self.reader.client());
+        self.credentials.bring(self.loose.client());
+    }
+
+    /// Follows the files that the credentials come from. Certificates take new clients: nothing is lost with the old ones, because whoever
+    /// publishes waits for the flush.
+    pub(super) fn follow_credentials(&mut self) -> Result<(), LogError> {
+        match self.credentials.look() {
+            Change::None => {}
+            Change::Login => self.bring(),
+            Change::Certificates => self.stale = true,
+        }
+        if self.stale {
+            // Should it fail, the next call tries again.
+            self.flush()?;
+            self.stale = false;
+            match KafkaTopics::with(Credentials::of(self.credentials.kafka()), &self.settings) {
+                Ok(renewed) => *self = renewed,
+                Err(error) => {
+                    tracing::warn!(%error, "the new certificates do not load; the old ones stay in use");
+                }
+            }
+        }
+        Ok(())
     }
 
     /// What keeps the brokers from answering, as far as a client has told.
@@ -120,6 +162,20 @@ impl KafkaTopics {
         }
     }
 
+    /// Brokers list only what we may describe. Asked for by name, they say whether a topic is hidden; one that is not there they take for
+    /// hidden, too, as long as we have no right to topics of its name.
+    fn refuse_if_hidden(&self, name: &str) -> Result<(), LogError> {
+        let answer = self
+            .reader
+            .fetch_metadata(Some(name), REQUEST_TIMEOUT)
+            .map_err(|error| self.unavailable(format!("the brokers do not answer: {error}")))?;
+        let denied = answer.topics().iter().find_map(|topic| {
+            let code = RDKafkaErrorCode::from(topic.error()?);
+            Resource::read(name).denied(code)
+        });
+        denied.map_or(Ok(()), |why| Err(LogError::Fatal(why)))
+    }
+
     fn metadata(&self) -> Result<rdkafka::metadata::Metadata, LogError> {
         self.reader
             .fetch_metadata(None, REQUEST_TIMEOUT)
@@ -129,6 +185,7 @@ impl KafkaTopics {
 
 impl Topics for KafkaTopics {
     fn partitions(&mut self, names: &[String]) -> Result<BTreeMap<String, i32>, LogError> {
+        self.follow_credentials()?;
         let patterns = compile(names)?;
         let metadata = self.metadata()?;
         let exists = |topic: &&rdkafka::metadata::MetadataTopic| {
@@ -144,9 +201,15 @@ impl Topics for KafkaTopics {
             .iter()
             .filter(exists)
             .filter(|topic| wanted(topic.name()));
-        Ok(found
+        let found: BTreeMap<String, i32> = found
             .map(|topic| (topic.name().to_string(), count(topic.partitions())))
-            .collect())
+            .collect();
+        for name in names.iter().filter(|name| !name.starts_with('^')) {
+            if !found.contains_key(name) {
+                self.refuse_if_hidden(name)?;
+            }
+        }
+        Ok(found)
     }
 
     fn create(&mut self, topics: &[NewTopic]) -> Result<(), LogError> {
@@ -179,8 +242,10 @@ impl Topics for KafkaTopics {
                 // Another instance was quicker.
                 Err((_, RDKafkaErrorCode::TopicAlreadyExists)) => {}
                 Err((name, code)) => {
+                    let denied = Resource::created(&name).denied(code);
+                    let why = denied.unwrap_or_else(|| code.to_string());
                     return Err(LogError::Fatal(format!(
-                        "topic \"{name}\" is missing and cannot be created: {code}"
+                        "topic \"{name}\" is missing and cannot be created: {why}"
                     )));
                 }
             }
@@ -189,6 +254,7 @@ impl Topics for KafkaTopics {
     }
 
     fn publish(&mut self, messages: &[Outgoing]) -> Result<(), LogError> {
+        self.follow_credentials()?;
         let deadline = Instant::now() + FLUSH_TIMEOUT;
         for message in messages {
             send(&self.loose, message, deadline).map_err(|error| self.unavailable(error))?;
@@ -201,9 +267,15 @@ impl Topics for KafkaTopics {
         drain(&self.loose, Instant::now() + FLUSH_TIMEOUT)
             .map_err(|error| self.unavailable(error))?;
         match self.deliveries.take_failure() {
-            Some(error) => Err(LogError::Unavailable(format!(
-                "not everything was written: {error}"
-            ))),
+            Some((error, topic)) => {
+                let denied = error
+                    .rdkafka_error_code()
+                    .and_then(|code| topic.denied(code));
+                Err(match denied {
+                    Some(why) => LogError::Fatal(why),
+                    None => LogError::Unavailable(format!("not everything was written: {error}")),
+                })
+            }
             None => Ok(()),
         }
     }
@@ -214,6 +286,7 @@ impl Topics for KafkaTopics {
         from: i64,
         sink: &mut dyn FnMut(&Message<'_>),
     ) -> Result<i64, LogError> {
+        self.follow_credentials()?;
         let (start, end) = watermarks(&self.reader, at)?;
         let from = from.max(start);
         if from >= end {
@@ -228,21 +301,39 @@ impl Topics for KafkaTopics {
         self.reader
             .assign(&only(at, Offset::Offset(from)).map_err(unavailable)?)
             .map_err(unavailable)?;
-        let outcome = read_to(&mut queue, &mut self.buffer, &self.reader, end, from, sink);
+        let resource = Resource::read(&at.topic);
+        let range = (from, end);
+        let outcome = read_to(
+            &mut queue,
+            &mut self.buffer,
+            &self.reader,
+            range,
+            &resource,
+            sink,
+        );
         self.reader.unassign().map_err(unavailable)?;
-        outcome.map_err(|error| self.unavailable(format!("{at}: {error}")))
+        outcome.map_err(|error| match error {
+            ReadError::Denied(why) => LogError::Fatal(why),
+            ReadError::Stalled(why) => self.unavailable(format!("{at}: {why}")),
+        })
     }
 }
 
-/// Reads until `end`, or until the client says that no more is readable.
+/// Why a partition was not read to its end.
+enum ReadError {
+    Denied(String),
+    Stalled(String),
+}
+
+/// Reads a range of offsets, or until the client says that no more is readable.
 fn read_to<C: ConsumerContext + ClientContext>(
     queue: &mut PartitionQueue<C>,
     buffer: &mut Buffer,
     consumer: &BaseConsumer<C>,
-    end: i64,
-    from: i64,
+    (from, end): (i64, i64),
+    resource: &Resource,
     sink: &mut dyn FnMut(&Message<'_>),
-) -> Result<i64, String> {
+) -> Result<i64, ReadError> {
     let mut next = from;
     let mut deadline = Instant::now() + READ_TIMEOUT;
     while next < end {
@@ -257,13 +348,17 @@ fn read_to<C: ConsumerContext + ClientContext>(
                     next = message.offset + 1;
                 }
                 Entry::End(offset) => return Ok(offset.min(end)),
+                Entry::Error(code) if is_denial(code) => {
+                    return Err(ReadError::Denied(resource.denied(code).unwrap_or_default()));
+                }
                 Entry::Error(error) => tracing::warn!(%error, "while reading a topic to its end"),
             }
         }
         if batch.len() > 0 {
             deadline = Instant::now() + READ_TIMEOUT;
         } else if Instant::now() > deadline {
-            return Err(format!("nothing came between offsets {next} and {end}"));
+            let why = format!("nothing came between offsets {next} and {end}");
+            return Err(ReadError::Stalled(why));
         } else {
             std::thread::sleep(Duration::from_millis(1));
         }
@@ -278,7 +373,13 @@ pub(super) fn watermarks<C: ConsumerContext>(
 ) -> Result<(i64, i64), LogError> {
     consumer
         .fetch_watermarks(&at.topic, at.partition, REQUEST_TIMEOUT)
-        .map_err(|error| LogError::Unavailable(format!("{at}: {error}")))
+        .map_err(|error| {
+            let code = error.rdkafka_error_code();
+            match code.and_then(|code| Resource::read(&at.topic).denied(code)) {
+                Some(why) => LogError::Fatal(why),
+                None => LogError::Unavailable(format!("{at}: {error}")),
+            }
+        })
 }
 
 /// A list of one partition.

@@ -10,10 +10,11 @@
 //! Whoever cannot know how a commit ended is [`CommitError::Fenced`]: a new producer of the same id settles it before positions are read.
 //! Checked by: tests/kafka.
 
-use super::client::{Deliveries, TRANSACTION_TIMEOUT, transactional};
-use crate::config::service;
+use super::client::{Deliveries, TRANSACTION_TIMEOUT, transactional, unmakeable};
+use super::credentials::Credentials;
+use super::rights::Resource;
 use crate::runtime::clock::{Clock, SystemClock};
-use crate::runtime::log::{CommitError, LogError, Outgoing, Position, Transaction};
+use crate::runtime::log::{CommitError, LogError, Outgoing, Position, TopicPartition, Transaction};
 use rdkafka::config::FromClientConfigAndContext;
 use rdkafka::consumer::ConsumerGroupMetadata;
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
@@ -38,18 +39,23 @@ const AGAIN_INTERVAL: Duration = Duration::from_millis(20);
 pub(super) struct TransactionalProducer {
     producer: BaseProducer<Deliveries>,
     deliveries: Deliveries,
+    group: Resource,
+    transactional_id: Resource,
 }
 
 impl TransactionalProducer {
     /// Takes over the id: whoever had it is fenced off, and what it left open is aborted.
     pub(super) fn take_over(
-        kafka: &service::Kafka,
+        credentials: &Credentials,
         transactional_id: &str,
     ) -> Result<TransactionalProducer, LogError> {
         let deliveries = Deliveries::default();
+        let kafka = credentials.kafka();
         let config = transactional(kafka, transactional_id);
         let producer = BaseProducer::from_config_and_context(&config, deliveries.clone())
-            .map_err(|error| LogError::Fatal(format!("the producer's properties: {error}")))?;
+            .map_err(|error| unmakeable(kafka, error))?;
+        credentials.bring(producer.client());
+        let resource = Resource::transactional_id(transactional_id);
         let deadline = Instant::now() + INIT_TIMEOUT;
         // In slices: only between them does the client tell what it has met with, such as a wrong password.
         while let Err(error) = producer.init_transactions(INIT_SLICE) {
@@ -64,13 +70,25 @@ impl TransactionalProducer {
                         return Err(LogError::Unavailable(explain()));
                     }
                 }
-                _ => return Err(LogError::Fatal(explain())),
+                _ => {
+                    let denied = error
+                        .rdkafka_error_code()
+                        .and_then(|code| resource.denied(code));
+                    return Err(LogError::Fatal(denied.unwrap_or_else(explain)));
+                }
             }
         }
         Ok(TransactionalProducer {
             producer,
             deliveries,
+            group: Resource::group(&kafka.group_id),
+            transactional_id: resource,
         })
+    }
+
+    /// Tells the client a new login.
+    pub(super) fn bring(&self, credentials: &Credentials) {
+        credentials.bring(self.producer.client());
     }
 
     /// Runs one transaction. After [`CommitError::Fenced`] this producer is of no more use.
@@ -80,7 +98,13 @@ impl TransactionalProducer {
         group: Option<ConsumerGroupMetadata>,
     ) -> Result<(), CommitError> {
         let deadline = Instant::now() + TOTAL_TIMEOUT;
-        match self.attempt(transaction, group, deadline) {
+        let _ = self.deliveries.take_denied();
+        let outcome = self.attempt(transaction, group, deadline);
+        if let (Err(_), Some(topic)) = (&outcome, self.deliveries.take_denied()) {
+            let code = RDKafkaErrorCode::TopicAuthorizationFailed;
+            return Err(CommitError::Fatal(topic.denied(code).unwrap_or_default()));
+        }
+        match outcome {
             Err(CommitError::Retry(why)) => match self.abort() {
                 Ok(()) => Err(CommitError::Retry(why)),
                 Err(error) => Err(CommitError::Fenced(format!(
@@ -99,7 +123,7 @@ impl TransactionalProducer {
     ) -> Result<(), CommitError> {
         self.producer
             .begin_transaction()
-            .map_err(|error| verdict("begin", &error))?;
+            .map_err(|error| verdict("begin", &error, &self.transactional_id))?;
         for message in transaction.messages {
             send(&self.producer, message, deadline).map_err(CommitError::Retry)?;
         }
@@ -108,19 +132,19 @@ impl TransactionalProducer {
                 group.ok_or_else(|| CommitError::Retry("the group has not been joined".into()))?;
             let offsets = offsets(transaction.positions)
                 .map_err(|error| CommitError::Fatal(error.to_string()))?;
-            persist("positions", deadline, || {
+            persist("positions", deadline, &self.group, || {
                 self.producer
                     .send_offsets_to_transaction(&offsets, &group, STEP_TIMEOUT)
             })
-            .map_err(Trouble::undone)?;
+            .map_err(|trouble| unreadable_topic(trouble.undone(), transaction.positions))?;
         }
         drain(&self.producer, deadline).map_err(CommitError::Retry)?;
-        if let Some(error) = self.deliveries.take_failure() {
-            return Err(verdict("delivery", &error));
+        if let Some((error, topic)) = self.deliveries.take_failure() {
+            return Err(verdict("delivery", &error, &topic));
         }
         // From here on nothing may be aborted because time ran out: the broker may have committed.
         let deadline = Instant::now() + TOTAL_TIMEOUT;
-        persist("commit", deadline, || {
+        persist("commit", deadline, &self.transactional_id, || {
             self.producer.commit_transaction(STEP_TIMEOUT)
         })
         .map_err(|trouble| match trouble {
@@ -136,7 +160,7 @@ impl TransactionalProducer {
         drain(&self.producer, Instant::now() + STEP_TIMEOUT)?;
         let _ = self.deliveries.take_failure();
         let deadline = Instant::now() + TOTAL_TIMEOUT;
-        persist("abort", deadline, || {
+        persist("abort", deadline, &self.transactional_id, || {
             self.producer.abort_transaction(STEP_TIMEOUT)
         })
         .map_err(|trouble| trouble.undone().to_string())
@@ -165,6 +189,7 @@ impl Trouble {
 fn persist(
     step: &str,
     deadline: Instant,
+    resource: &Resource,
     mut call: impl FnMut() -> Result<(), KafkaError>,
 ) -> Result<(), Trouble> {
     loop {
@@ -179,17 +204,33 @@ fn persist(
                 tracing::debug!(step, %error, "again");
                 std::thread::sleep(AGAIN_INTERVAL);
             }
-            Err(error) => return Err(Trouble::Refused(verdict(step, &error))),
+            Err(error) => return Err(Trouble::Refused(verdict(step, &error, resource))),
         }
     }
 }
 
-/// What an error means for the transaction and its producer.
-fn verdict(step: &str, error: &KafkaError) -> CommitError {
-    let what = format!("{step}: {error}");
+/// Positions are only taken from who may read their topic. The client's word has the names; ours is the sentence.
+fn unreadable_topic(error: CommitError, positions: &[(TopicPartition, Position)]) -> CommitError {
+    let code = RDKafkaErrorCode::TopicAuthorizationFailed;
+    let CommitError::Fatal(why) = &error else {
+        return error;
+    };
+    let topics = positions.iter().map(|(at, _)| &*at.topic);
+    let denied = topics
+        .filter(|topic| why.contains(topic) && why.contains("Topic authorization failed"))
+        .find_map(|topic| Resource::read(topic).denied(code));
+    denied.map_or(error, CommitError::Fatal)
+}
+
+/// What an error means for the transaction and its producer; `resource` is what the step works on.
+fn verdict(step: &str, error: &KafkaError, resource: &Resource) -> CommitError {
     let code = match error {
         KafkaError::Transaction(error) => Some(error.code()),
         other => other.rdkafka_error_code(),
+    };
+    let what = match code.and_then(|code| resource.denied(code)) {
+        Some(denied) => format!("{step}: {denied}"),
+        None => format!("{step}: {error}"),
     };
     let is_fatal = matches!(error, KafkaError::Transaction(error) if error.is_fatal());
     match code {
@@ -214,9 +255,7 @@ fn verdict(step: &str, error: &KafkaError) -> CommitError {
     }
 }
 
-fn offsets(
-    positions: &[(crate::runtime::log::TopicPartition, Position)],
-) -> Result<TopicPartitionList, KafkaError> {
+fn offsets(positions: &[(TopicPartition, Position)]) -> Result<TopicPartitionList, KafkaError> {
     let mut list = TopicPartitionList::with_capacity(positions.len());
     for (at, position) in positions {
         let mut element = list.add_partition(&at.topic, at.partition);

@@ -3,7 +3,7 @@
 use super::{CommitError, Service, ServiceError};
 use crate::runtime::log::{Log, Outgoing, Position, TopicPartition, Transaction};
 use crate::runtime::observer::Fact;
-use crate::runtime::store::{SnapshotKey, StoreError};
+use crate::runtime::store::{Done, Order};
 use crate::runtime::task::{Speech, Task};
 
 /// Bytes in the outboxes beyond which a transaction does not wait for its time.
@@ -82,8 +82,18 @@ impl<L: Log> Service<L> {
 
     fn made_public(&mut self, parts: Vec<Part>, messages: usize, duration_ms: i64) {
         for part in parts {
+            for document in &part.speech.remembered {
+                self.tell(&Fact::Result { document });
+            }
+            if part.speech.left_out > 0 {
+                let documents = part.speech.left_out;
+                self.tell(&Fact::LeftOut { documents });
+            }
             for summary in &part.speech.summaries {
                 self.tell(&Fact::Bucket { summary });
+            }
+            for notice in &part.speech.notices {
+                self.tell(&Fact::Alert { notice });
             }
             if let (Some(task), Some(position)) = (self.tasks.get_mut(&part.at), part.position) {
                 task.committed(position);
@@ -130,7 +140,7 @@ impl<L: Log> Service<L> {
     /// Partitions that leave: a last commit, a last snapshot for whoever comes, and they are forgotten.
     pub(super) fn hand_over(&mut self, leaving: &[TopicPartition]) -> Result<(), ServiceError> {
         if self.commit()? {
-            leaving.iter().for_each(|at| self.keep(at));
+            self.keep_and_wait(leaving);
         }
         self.tasks.retain(|at, _| !leaving.contains(at));
         Ok(())
@@ -149,44 +159,55 @@ impl<L: Log> Service<L> {
         due.iter().for_each(|at| self.keep(at));
     }
 
-    /// Stores a task's state, and forgets the snapshots that are no longer needed. A store that fails costs replay time, not results.
-    pub(super) fn keep(&mut self, at: &TopicPartition) {
+    /// Snapshots of these tasks, safe when this returns.
+    pub(super) fn keep_and_wait(&mut self, tasks: &[TopicPartition]) {
+        let names: Vec<String> = tasks.iter().map(|at| self.plan.task_name(at)).collect();
+        names.iter().for_each(|name| self.keeper.wait_for(name));
+        tasks.iter().for_each(|at| self.keep(at));
+        names.iter().for_each(|name| self.keeper.wait_for(name));
+        self.tell_kept();
+    }
+
+    /// Gives a task's state away to be stored, unless its last one still is being. A store that fails costs replay time, not results.
+    fn keep(&mut self, at: &TopicPartition) {
         let now_ms = self.clock.now_ms();
-        let Some(task) = self.tasks.get_mut(at).filter(|task| task.may_snapshot()) else {
-            return;
-        };
-        let (key, snapshot) = task.snapshot(now_ms);
-        let bytes = snapshot.as_bytes();
-        let stored = self
-            .store
-            .put(&key, bytes)
-            .and_then(|()| self.forget_old_snapshots(&key));
-        match stored {
-            Ok(()) => self.tell(&Fact::Snapshot {
-                key: &key,
-                bytes: bytes.len(),
-                duration_ms: self.clock.now_ms() - now_ms,
-            }),
-            Err(error) => self.tell(&Fact::SnapshotFailed {
-                key: &key,
-                error: error.to_string(),
-            }),
+        let is_busy = self.keeper.is_busy_with(&self.plan.task_name(at));
+        let task = self.tasks.get_mut(at).filter(|task| task.may_snapshot());
+        if let (Some(task), false) = (task, is_busy) {
+            let (key, state) = task.freeze(now_ms);
+            self.keeper.take(Order {
+                key,
+                state,
+                kept_max: self.settings.snapshots_kept.max(2),
+            });
         }
     }
 
-    /// Keeps the newest few. Those of another lineage serve nobody any more as soon as ours has that many.
-    fn forget_old_snapshots(&mut self, newest: &SnapshotKey) -> Result<(), StoreError> {
-        let kept_max = self.settings.snapshots_kept.max(2);
-        let (ours, foreign): (Vec<_>, Vec<_>) = self
-            .store
-            .list(&newest.task)?
-            .into_iter()
-            .partition(|key| key.lineage == newest.lineage);
-        let foreign = foreign.iter().filter(|_| ours.len() >= kept_max);
-        for key in ours.iter().skip(kept_max).chain(foreign) {
-            self.store.delete(key)?;
+    /// Tells what has become of snapshots.
+    pub(super) fn tell_kept(&mut self) {
+        for done in self.keeper.collect() {
+            let Done {
+                key,
+                duration_ms,
+                stored,
+                not_forgotten,
+            } = &done;
+            match stored {
+                Ok(bytes) => self.tell(&Fact::Snapshot {
+                    key,
+                    bytes: *bytes as usize,
+                    duration_ms: *duration_ms,
+                }),
+                Err(error) => self.tell(&Fact::SnapshotFailed {
+                    key,
+                    error: error.to_string(),
+                }),
+            }
+            if let Some(error) = not_forgotten {
+                let error = error.to_string();
+                self.tell(&Fact::SnapshotsNotForgotten { key, error });
+            }
         }
-        Ok(())
     }
 }
 

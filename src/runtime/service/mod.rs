@@ -8,19 +8,20 @@
 //!
 //! Holds: every transaction contains, for each of its partitions, exactly what the door said between the committed position and the new one;
 //! partitions that were lost are not in it, because the loss is told on this thread, in `poll`, and forgetting is immediate. A snapshot
-//! is only taken of a committed position.
+//! is only taken of a committed position; it is frozen here and written elsewhere ([`Keeper`]).
 
 mod commit;
 mod restore;
 
+use super::alerts::AlertSettings;
 use super::clock::Clock;
 use super::log::{
     Assignment, CommitError, Handler, Log, LogError, Message, Revocation, TopicPartition,
 };
 use super::observer::{Fact, Observer};
 use super::shutdown::Shutdown;
-use super::store::SnapshotStore;
-use super::task::{Plan, PlanError, Remarkable, Task, TopicNames};
+use super::store::{Keeper, SnapshotStore, Writing};
+use super::task::{BUILD, Plan, PlanError, Remarkable, Remembered, Task, TopicNames};
 use crate::config::Job;
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -39,6 +40,12 @@ pub struct Settings {
     pub snapshot_every_messages: Option<u64>,
     /// How many snapshots of a task are kept, at least 2.
     pub snapshots_kept: usize,
+    /// How much of the results is told to the observer.
+    pub remembers: Remembered,
+    /// How results become alerts; `None`: not at all.
+    pub alerts: Option<AlertSettings>,
+    /// Who writes them.
+    pub snapshot_writing: Writing,
 }
 
 impl Default for Settings {
@@ -49,6 +56,9 @@ impl Default for Settings {
             snapshot_interval_ms: 300_000,
             snapshot_every_messages: None,
             snapshots_kept: 3,
+            remembers: Remembered::default(),
+            alerts: None,
+            snapshot_writing: Writing::default(),
         }
     }
 }
@@ -62,6 +72,16 @@ pub enum ServiceError {
     /// The log cannot be worked with.
     #[error(transparent)]
     Log(#[from] LogError),
+    /// A later build has written what this one cannot go on from. Nothing of it is touched.
+    #[error("{what}. It was written by {build}: run that version or a later one, which takes up where it stopped. To stay with this one ({ours}), {instead}", ours = BUILD)]
+    Newer {
+        /// What, and where.
+        what: String,
+        /// The build, as far as it is known.
+        build: String,
+        /// How to do without.
+        instead: &'static str,
+    },
     /// A transaction can neither be made nor given up.
     #[error("commit: {0}")]
     Commit(String),
@@ -75,7 +95,7 @@ pub fn group_of(base: &str, job_id: &str) -> String {
 /// One job at work.
 pub struct Service<L> {
     log: L,
-    store: Box<dyn SnapshotStore + Send>,
+    keeper: Keeper,
     clock: Arc<dyn Clock>,
     observer: Arc<dyn Observer>,
     settings: Settings,
@@ -104,11 +124,15 @@ impl<L: Log> Service<L> {
         asked.push(settings.names.closed(&job.id));
         let found = log.partitions(&asked)?;
         let plan = Plan::new(job, settings.names.clone(), &found)?;
-        log.create(&plan.written())?;
+        let mut written = plan.written();
+        if let Some(alerts) = &settings.alerts {
+            written.extend(alerts.topics(&settings.names));
+        }
+        log.create(&written)?;
         log.subscribe(&plan.subscription())?;
         Ok(Service {
             log,
-            store,
+            keeper: Keeper::new(store, Arc::clone(&clock), settings.snapshot_writing),
             committed_ms: clock.now_ms(),
             clock,
             observer,
@@ -201,7 +225,8 @@ impl<L: Log> Service<L> {
             self.restore(assignment)?;
         }
         self.tell_consumed(&taken);
-        polled.map_err(ServiceError::from)
+        polled?;
+        self.refuse_what_is_newer()
     }
 
     /// The second half: what the clock has to say, then the transaction and snapshots that are due.
@@ -211,6 +236,7 @@ impl<L: Log> Service<L> {
         if self.commit_is_due(at_end) && self.commit()? {
             self.take_due_snapshots();
         }
+        self.tell_kept();
         let ready = self.is_ready();
         self.tell(&Fact::Breath { ready, at_end });
         Ok(())
@@ -224,11 +250,21 @@ impl<L: Log> Service<L> {
         Ok(())
     }
 
+    /// Writes the snapshot that has waited longest, where [`Settings::snapshot_writing`] leaves it to the caller. Whether there was one.
+    pub fn write_snapshot(&mut self) -> bool {
+        self.keeper.work()
+    }
+
+    /// How many snapshots have been taken and are not stored yet.
+    pub fn snapshots_in_the_making(&self) -> usize {
+        self.keeper.orders()
+    }
+
     /// The end: what is finished is committed, the state kept, the group left at once.
     pub fn finish(&mut self) -> Result<(), ServiceError> {
         if self.commit()? {
             let all: Vec<TopicPartition> = self.tasks.keys().cloned().collect();
-            all.iter().for_each(|at| self.keep(at));
+            self.keep_and_wait(&all);
         }
         self.tasks.clear();
         Ok(self.log.leave()?)
@@ -275,11 +311,29 @@ impl<L: Log> Service<L> {
                 lag,
             };
             self.observer.observe(&self.plan.job.id, &fact);
+            let measured = self.tasks.get_mut(at).map(Task::take_measured);
+            if let Some(measured) = measured.filter(|measured| !measured.is_empty()) {
+                let measured = &measured;
+                self.tell(&Fact::Measured { measured });
+            }
             if let Some(time) = self.tasks.get(at).and_then(Task::watermark) {
                 let event_time_ms = time.millis();
                 let fact = Fact::Watermark { at, event_time_ms };
                 self.observer.observe(&self.plan.job.id, &fact);
             }
+        }
+    }
+
+    /// Leaves what only a later build can read to an instance of that build.
+    fn refuse_what_is_newer(&self) -> Result<(), ServiceError> {
+        let barred = |task: &Task| Some(format!("{}, {}", task.at, task.barred()?));
+        match self.tasks.values().find_map(barred) {
+            None => Ok(()),
+            Some(what) => Err(ServiceError::Newer {
+                what,
+                build: "a later version".to_owned(),
+                instead: "stop all later instances and reset the job",
+            }),
         }
     }
 

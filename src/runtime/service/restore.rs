@@ -8,18 +8,23 @@
 //! | nothing | newest | S | its state | S |
 //! | nothing | none | the log's start | nothing | nothing |
 //!
+//! A snapshot or position that a later build has written is not begun over: the service ends with a sentence, and nothing is deleted.
+//! A snapshot of a format given up is passed over: the replay is longer, its end the same.
 //! If the log no longer reaches back that far, the task begins at its start and says so.
 
 use super::{Service, ServiceError};
-use crate::engine::snapshot::Snapshot;
+use crate::engine::snapshot::{RestoreError, Snapshot};
+use crate::runtime::alerts::{Desk, DeskPlace};
 use crate::runtime::log::{Assignment, Log, LogError, Position, TopicPartition};
 use crate::runtime::observer::Fact;
 use crate::runtime::store::SnapshotKey;
-use crate::runtime::task::{Beginning, Mark, StageKind, Task};
+use crate::runtime::task::{BUILD, Beginning, Mark, StageKind, Task};
 use std::sync::Arc;
 
 /// What is known of a partition's past.
 struct Past {
+    /// Which build has committed.
+    build: Option<String>,
     kind: StageKind,
     at: TopicPartition,
     log_start: i64,
@@ -29,6 +34,28 @@ struct Past {
     /// Another lineage has committed here, and published buckets up to this one.
     foreign: Option<Option<i64>>,
     began_ms: i64,
+    /// The version of the state of alerts at the committed position, of whatever lineage.
+    alerts: u64,
+}
+
+/// Why a snapshot is not begun with.
+enum Unusable {
+    /// The next older one may do.
+    Passed(String),
+    /// Of a later build.
+    Newer(RestoreError),
+}
+
+fn newer(past: &Past, key: &SnapshotKey, error: &RestoreError) -> ServiceError {
+    let build = past.build.as_deref();
+    let build = build.filter(|build| *build != BUILD);
+    ServiceError::Newer {
+        what: format!("{}: snapshot {key}: {error}", past.at),
+        build: build.map_or("a later version".to_owned(), |build| {
+            format!("version {build}")
+        }),
+        instead: "stop all later instances and delete the job's snapshots: it then replays from the log's beginning",
+    }
 }
 
 impl<L: Log> Service<L> {
@@ -36,8 +63,11 @@ impl<L: Log> Service<L> {
         let Some(kind) = self.plan.stage_of(&assignment.at) else {
             return Ok(()); // a partition that came with a pattern and is none of ours
         };
-        let past = self.past_of(kind, assignment);
-        let (task, snapshot, beginning) = self.begin(&past);
+        let past = self.past_of(kind, assignment)?;
+        let (mut task, snapshot, beginning) = self.begin(&past)?;
+        if let Some(desk) = self.open_desk(&past)? {
+            task.set_desk(desk);
+        }
         let at = past.at;
         self.tasks.insert(at.clone(), task);
         self.tell(&Fact::Assigned {
@@ -57,22 +87,57 @@ impl<L: Log> Service<L> {
         }
     }
 
-    fn past_of(&self, kind: StageKind, assignment: Assignment) -> Past {
+    /// The desk of whoever writes the results, as it stood at the committed position.
+    fn open_desk(&mut self, past: &Past) -> Result<Option<Desk>, ServiceError> {
+        let Some(settings) = self
+            .settings
+            .alerts
+            .as_ref()
+            .filter(|_| past.kind.writes_results())
+        else {
+            return Ok(None);
+        };
+        let published = past.mark.as_ref().and_then(|mark| mark.final_until_ms);
+        let heard = published.max(past.foreign.flatten());
+        let (job, names) = (&self.plan.job, &self.plan.names);
+        let at = DeskPlace {
+            version: past.alerts,
+            heard_until_ms: heard,
+        };
+        let opened = Desk::open(job, settings, names, &mut self.log, at);
+        // The assignment is not told twice: only a new start brings it back.
+        let (desk, error) = opened.map_err(|error| LogError::Fatal(error.to_string()))?;
+        if let Some(error) = error {
+            self.tell(&Fact::AlertStateUnusable { error });
+        }
+        Ok(Some(desk))
+    }
+
+    fn past_of(&self, kind: StageKind, assignment: Assignment) -> Result<Past, ServiceError> {
         let Assignment {
             at,
             committed,
             log_start,
         } = assignment;
-        let found = committed
-            .as_ref()
-            .and_then(|held| Mark::parse(&held.metadata));
+        let written = committed.as_ref().map_or("", |held| &held.metadata);
+        if let Some(version) = Mark::newer(written) {
+            return Err(ServiceError::Newer {
+                what: format!("{at}: the committed position is marked tidewatch/{version}"),
+                build: "a later version".to_owned(),
+                instead: "stop all later instances and delete the job's consumer group and snapshots: it then learns anew from the log's beginning",
+            });
+        }
+        let found = Mark::parse(written);
+        let found_build = found.as_ref().and_then(|mark| mark.build.clone());
         let published = found.as_ref().and_then(|mark| mark.final_until_ms);
+        let alerts = found.as_ref().map_or(0, |mark| mark.alerts);
         let mark = found.filter(|mark| mark.lineage == self.plan.lineage);
         let is_foreign = committed.is_some() && mark.is_none();
         if is_foreign {
             self.tell(&Fact::Reconfigured { at: &at });
         }
-        Past {
+        Ok(Past {
+            build: found_build,
             kind,
             at,
             log_start,
@@ -80,11 +145,15 @@ impl<L: Log> Service<L> {
             mark,
             foreign: is_foreign.then_some(published),
             began_ms: self.clock.now_ms(),
-        }
+            alerts,
+        })
     }
 
     /// The task, with the newest state that restores; the snapshot it came from; and where it begins.
-    fn begin(&mut self, past: &Past) -> (Task, Option<SnapshotKey>, Beginning) {
+    fn begin(
+        &mut self,
+        past: &Past,
+    ) -> Result<(Task, Option<SnapshotKey>, Beginning), ServiceError> {
         for key in self.usable(past) {
             match self.begin_with(past, &key) {
                 Ok((task, beginning)) => {
@@ -93,9 +162,12 @@ impl<L: Log> Service<L> {
                         let (at, from) = (&past.at, beginning.from);
                         self.tell(&Fact::PositionVanished { at, from });
                     }
-                    return (task, Some(key), beginning);
+                    return Ok((task, Some(key), beginning));
                 }
-                Err(error) => self.tell(&Fact::SnapshotUnusable { key: &key, error }),
+                Err(Unusable::Newer(error)) => return Err(newer(past, &key, &error)),
+                Err(Unusable::Passed(error)) => {
+                    self.tell(&Fact::SnapshotUnusable { key: &key, error });
+                }
             }
         }
         let began = past.mark.as_ref().map_or(past.log_start, |mark| mark.began);
@@ -103,14 +175,27 @@ impl<L: Log> Service<L> {
         self.tell_gap(past, began);
         let task = self.task(past, None, beginning.clone());
         let task = task.expect("only a snapshot can fail to restore");
-        (task, None, beginning)
+        Ok((task, None, beginning))
     }
 
-    fn begin_with(&mut self, past: &Past, key: &SnapshotKey) -> Result<(Task, Beginning), String> {
-        let bytes = self.store.get(key).map_err(|error| error.to_string())?;
-        let snapshot = Snapshot::from_bytes(bytes.ok_or("it is gone, or not whole")?);
+    fn begin_with(
+        &mut self,
+        past: &Past,
+        key: &SnapshotKey,
+    ) -> Result<(Task, Beginning), Unusable> {
+        let bytes = self
+            .keeper
+            .store()
+            .get(key)
+            .map_err(|error| Unusable::Passed(error.to_string()))?;
+        let bytes = bytes.ok_or_else(|| Unusable::Passed("it is gone, or not whole".to_owned()))?;
+        let snapshot = Snapshot::from_bytes(bytes);
         let beginning = self.beginning(past, key.offset);
-        let task = self.task(past, Some(&snapshot), beginning.clone())?;
+        let task = self.task(past, Some(&snapshot), beginning.clone());
+        let task = task.map_err(|error| match error {
+            RestoreError::Newer { .. } => Unusable::Newer(error),
+            _ => Unusable::Passed(error.to_string()),
+        })?;
         Ok((task, beginning))
     }
 
@@ -119,10 +204,9 @@ impl<L: Log> Service<L> {
         past: &Past,
         snapshot: Option<&Snapshot>,
         beginning: Beginning,
-    ) -> Result<Task, String> {
+    ) -> Result<Task, RestoreError> {
         let plan = Arc::clone(&self.plan);
         Task::begin(plan, past.kind, past.at.clone(), snapshot, beginning)
-            .map_err(|error| error.to_string())
     }
 
     /// Reading begins at `wanted`; so does speaking, when nothing of the lineage is committed.
@@ -137,6 +221,7 @@ impl<L: Log> Service<L> {
             committed: past.committed.clone(),
             now_ms: past.began_ms,
             snapshot_interval_ms: self.settings.snapshot_interval_ms,
+            remembers: self.settings.remembers,
         }
     }
 
@@ -157,7 +242,8 @@ impl<L: Log> Service<L> {
             .committed
             .as_ref()
             .map_or(i64::MAX, |held| held.next_offset);
-        match self.store.list(&task) {
+        let listed = self.keeper.store().list(&task);
+        match listed {
             Ok(mut keys) => {
                 keys.retain(|key| key.lineage == lineage && key.offset <= offset_max);
                 keys

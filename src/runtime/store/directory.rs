@@ -4,17 +4,18 @@
 //! that it is whole or absent; the zstd frame carries a checksum, so that a damaged one is seen. Fit for a shared file system: equal
 //! names mean equal bytes.
 
-use super::{SnapshotKey, SnapshotStore, StoreError, newest_first};
+use super::{Content, SnapshotKey, SnapshotStore, StoreError, compress, decompress, newest_first};
 use std::fs::{self, File};
-use std::io::{self, Write};
+use std::io;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 const SUFFIX: &str = ".snapshot";
-/// zstd's own default: half the size of level 1's gain, a third of the time of level 9.
-const LEVEL: i32 = 3;
+const DRAFT: &str = ".draft-";
+const DRAFT_AGE_MAX: Duration = Duration::from_secs(86_400);
 
 /// A store in a directory.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct DirectoryStore {
     root: PathBuf,
 }
@@ -33,8 +34,21 @@ impl DirectoryStore {
     }
 
     fn path(&self, key: &SnapshotKey) -> PathBuf {
-        self.folder(&key.task)
-            .join(format!("{:016x}-{}{SUFFIX}", key.lineage, key.offset))
+        self.folder(&key.task).join(file_name(key))
+    }
+}
+
+/// Removes what processes that were killed had begun to write: nobody writes on one for a day.
+fn clear_drafts(folder: &Path) {
+    let is_left = |entry: &fs::DirEntry| {
+        let name = entry.file_name();
+        let age = entry.metadata().and_then(|metadata| metadata.modified());
+        let age = age.map(|written| written.elapsed().unwrap_or_default());
+        name.to_string_lossy().contains(DRAFT) && age.is_ok_and(|age| age > DRAFT_AGE_MAX)
+    };
+    let entries = fs::read_dir(folder).into_iter().flatten().flatten();
+    for entry in entries.filter(is_left) {
+        let _ = fs::remove_file(entry.path());
     }
 }
 
@@ -45,7 +59,13 @@ fn at(path: &Path, error: &io::Error) -> StoreError {
     }
 }
 
-fn parse(task: &str, file_name: &str) -> Option<SnapshotKey> {
+/// The name of a snapshot among those of its task.
+pub(super) fn file_name(key: &SnapshotKey) -> String {
+    format!("{:016x}-{}{SUFFIX}", key.lineage, key.offset)
+}
+
+/// The reverse of it.
+pub(super) fn parse(task: &str, file_name: &str) -> Option<SnapshotKey> {
     let (lineage, offset) = file_name.strip_suffix(SUFFIX)?.split_once('-')?;
     Some(SnapshotKey {
         task: task.to_owned(),
@@ -54,28 +74,27 @@ fn parse(task: &str, file_name: &str) -> Option<SnapshotKey> {
     })
 }
 
-fn compress(bytes: &[u8]) -> io::Result<Vec<u8>> {
-    let mut encoder = zstd::Encoder::new(Vec::new(), LEVEL)?;
-    encoder.include_checksum(true)?;
-    encoder.write_all(bytes)?;
-    encoder.finish()
-}
-
 impl SnapshotStore for DirectoryStore {
-    fn put(&mut self, key: &SnapshotKey, bytes: &[u8]) -> Result<(), StoreError> {
+    fn put(&mut self, key: &SnapshotKey, content: &dyn Content) -> Result<u64, StoreError> {
         let folder = self.folder(&key.task);
         fs::create_dir_all(&folder).map_err(|error| at(&folder, &error))?;
         let path = self.path(key);
         // The process's number keeps two writers of one name apart.
-        let draft = path.with_extension(format!("draft-{}", std::process::id()));
-        let write = || -> io::Result<()> {
-            let mut file = File::create(&draft)?;
-            file.write_all(&compress(bytes)?)?;
+        let draft = path.with_extension(format!("{}{}", &DRAFT[1..], std::process::id()));
+        let write = || -> io::Result<u64> {
+            let file = compress(content, File::create(&draft)?)?;
             file.sync_all()?;
+            let size = file.metadata()?.len();
             fs::rename(&draft, &path)?;
-            File::open(&folder)?.sync_all()
+            File::open(&folder)?.sync_all()?;
+            Ok(size)
         };
-        write().map_err(|error| at(&path, &error))
+        clear_drafts(&folder);
+        write().map_err(|error| {
+            // On a full disk it would stand in the way of the next one.
+            let _ = fs::remove_file(&draft);
+            at(&path, &error)
+        })
     }
 
     fn list(&mut self, task: &str) -> Result<Vec<SnapshotKey>, StoreError> {
@@ -101,9 +120,7 @@ impl SnapshotStore for DirectoryStore {
     fn get(&mut self, key: &SnapshotKey) -> Result<Option<Vec<u8>>, StoreError> {
         let path = self.path(key);
         match fs::read(&path) {
-            // No bytes at all would decode to no bytes at all.
-            Ok(bytes) if bytes.is_empty() => Ok(None),
-            Ok(bytes) => Ok(zstd::decode_all(bytes.as_slice()).ok()),
+            Ok(bytes) => Ok(decompress(&bytes)),
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
             Err(error) => Err(at(&path, &error)),
         }

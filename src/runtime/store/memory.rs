@@ -1,6 +1,6 @@
 //! Snapshots in memory: for tests and the demo. Clones share one store.
 
-use super::{SnapshotKey, SnapshotStore, StoreError, newest_first};
+use super::{Content, SnapshotKey, SnapshotStore, StoreError, newest_first};
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard};
 
@@ -24,9 +24,14 @@ impl MemoryStore {
 }
 
 impl SnapshotStore for MemoryStore {
-    fn put(&mut self, key: &SnapshotKey, bytes: &[u8]) -> Result<(), StoreError> {
-        self.lock().insert(key.clone(), bytes.to_vec());
-        Ok(())
+    fn put(&mut self, key: &SnapshotKey, content: &dyn Content) -> Result<u64, StoreError> {
+        let mut bytes = Vec::new();
+        content
+            .write_to(&mut bytes)
+            .expect("memory takes what is written");
+        let size = bytes.len() as u64;
+        self.lock().insert(key.clone(), bytes);
+        Ok(size)
     }
 
     fn list(&mut self, task: &str) -> Result<Vec<SnapshotKey>, StoreError> {

@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::runtime::log::memory::Cluster;
+use std::io::{self, Write};
 
 fn key(task: &str, offset: i64) -> SnapshotKey {
     SnapshotKey {
@@ -25,16 +26,18 @@ fn noise(bytes: usize) -> Vec<u8> {
 
 fn keeps_what_it_is_given(store: &mut dyn SnapshotStore) {
     let large = noise(2_000_000);
-    store.put(&key("job/in/0", 10), b"ten").unwrap();
+    store.put(&key("job/in/0", 10), &b"ten".to_vec()).unwrap();
     store.put(&key("job/in/0", 200), &large).unwrap();
-    store.put(&key("job/in/1", 30), b"of another").unwrap();
+    store
+        .put(&key("job/in/1", 30), &b"of another".to_vec())
+        .unwrap();
     assert_eq!(
         store.list("job/in/0").unwrap(),
         [key("job/in/0", 200), key("job/in/0", 10)]
     );
     assert_eq!(store.get(&key("job/in/0", 200)).unwrap(), Some(large));
     assert_eq!(store.get(&key("job/in/0", 11)).unwrap(), None);
-    store.put(&key("job/in/0", 10), b"ten").unwrap();
+    store.put(&key("job/in/0", 10), &b"ten".to_vec()).unwrap();
     store.delete(&key("job/in/0", 200)).unwrap();
     store.delete(&key("job/in/0", 200)).unwrap();
     assert_eq!(store.list("job/in/0").unwrap(), [key("job/in/0", 10)]);
@@ -51,6 +54,58 @@ fn every_store_keeps_what_it_is_given_and_forgets_what_it_is_told_to() {
     keeps_what_it_is_given(&mut DirectoryStore::open(folder.path()).unwrap());
     let cluster = Cluster::new();
     keeps_what_it_is_given(&mut TopicStore::open(cluster.open("", ""), "snapshots").unwrap());
+}
+
+/// Content of which the disk takes only the beginning.
+struct TooMuch;
+
+impl Content for TooMuch {
+    fn write_to(&self, out: &mut dyn Write) -> io::Result<()> {
+        out.write_all(&noise(3_000_000))?;
+        Err(io::ErrorKind::StorageFull.into())
+    }
+}
+
+#[test]
+fn what_does_not_fit_is_told_and_leaves_what_was_there() {
+    let folder = tempfile::tempdir().unwrap();
+    let cluster = Cluster::new();
+    let stores: [Box<dyn SnapshotStore>; 2] = [
+        Box::new(DirectoryStore::open(folder.path()).unwrap()),
+        Box::new(TopicStore::open(cluster.open("", ""), "snapshots").unwrap()),
+    ];
+    for mut store in stores {
+        store.put(&key("job/in/0", 10), &b"ten".to_vec()).unwrap();
+        for offset in [10, 20] {
+            let error = store.put(&key("job/in/0", offset), &TooMuch).unwrap_err();
+            assert!(error.to_string().contains("no storage space"), "{error}");
+        }
+        assert_eq!(store.list("job/in/0").unwrap(), [key("job/in/0", 10)]);
+        let kept = store.get(&key("job/in/0", 10)).unwrap();
+        assert_eq!(kept, Some(b"ten".to_vec()));
+    }
+    let files = std::fs::read_dir(folder.path().join("job%2Fin%2F0")).unwrap();
+    assert_eq!(files.count(), 1, "no half-written file stays");
+}
+
+#[test]
+fn what_a_killed_process_had_begun_is_cleared_away_and_what_a_living_one_writes_is_not() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut store = DirectoryStore::open(folder.path()).unwrap();
+    store.put(&key("job/in/0", 10), &b"ten".to_vec()).unwrap();
+    let draft = |name: &str| folder.path().join("job%2Fin%2F0").join(name);
+    let (old, young) = (
+        draft("0000000000000007-20.draft-1"),
+        draft("0000000000000007-30.draft-2"),
+    );
+    std::fs::write(&old, "half").unwrap();
+    std::fs::write(&young, "half").unwrap();
+    let day = std::time::Duration::from_secs(86_400);
+    let written = std::fs::metadata(&old).unwrap().modified().unwrap() - 2 * day;
+    let file = std::fs::File::options().write(true).open(&old).unwrap();
+    file.set_modified(written).unwrap();
+    store.put(&key("job/in/0", 40), &b"x".to_vec()).unwrap();
+    assert!(!old.exists() && young.exists());
 }
 
 #[test]

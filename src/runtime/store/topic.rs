@@ -5,20 +5,22 @@
 //! manifest's first. Readers go through a partition from where they stopped last time and keep the manifests only; chunks are read
 //! again when a snapshot is wanted.
 
-use super::{SnapshotKey, SnapshotStore, StoreError, newest_first};
+use super::{Content, SnapshotKey, SnapshotStore, StoreError, compress, decompress, newest_first};
 use crate::runtime::log::{Cleanup, LogError, Message, NewTopic, Outgoing, TopicPartition, Topics};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
+use std::io::{self, Write};
 use std::sync::Arc;
 
 /// Below the usual limit of 1 MB a message, with room for the batch around it.
 const CHUNK_BYTES_MAX: usize = 900_000;
+/// Chunks that are under way at the same time: what a snapshot being written takes of memory.
+const CHUNKS_UNDER_WAY: usize = 8;
 /// Partitions of the topic when this build creates it.
 const PARTITIONS: i32 = 8;
-const LEVEL: i32 = 3;
 const MANIFEST: &str = "manifest";
 
-#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, Serialize, Deserialize)]
 struct Manifest {
     chunks: u32,
     bytes: u64,
@@ -100,6 +102,71 @@ impl<T: Topics> TopicStore<T> {
     }
 }
 
+/// Cuts what is written into chunks, and publishes them a few at a time.
+struct Chunks<'s, T> {
+    store: &'s mut TopicStore<T>,
+    key: &'s SnapshotKey,
+    chunk: Vec<u8>,
+    waiting: Vec<Outgoing>,
+    written: Manifest,
+    checksum: crc32fast::Hasher,
+    failed: Option<StoreError>,
+}
+
+impl<T: Topics> Chunks<'_, T> {
+    fn cut(&mut self) {
+        let chunk = std::mem::replace(&mut self.chunk, Vec::with_capacity(CHUNK_BYTES_MAX));
+        self.written.bytes += chunk.len() as u64;
+        self.checksum.update(&chunk);
+        let part = self.written.chunks.to_string();
+        self.waiting
+            .push(self.store.message(self.key, &part, Some(chunk)));
+        self.written.chunks += 1;
+    }
+
+    fn publish(&mut self) -> io::Result<()> {
+        let published = self.store.publish(&self.waiting);
+        self.waiting.clear();
+        published.map_err(|error| {
+            let told = io::Error::other(error.to_string());
+            self.failed = Some(error);
+            told
+        })
+    }
+
+    fn finish(&mut self) -> io::Result<()> {
+        if !self.chunk.is_empty() {
+            self.cut();
+        }
+        self.publish()
+    }
+
+    fn manifest(self) -> Manifest {
+        Manifest {
+            checksum: self.checksum.finalize(),
+            ..self.written
+        }
+    }
+}
+
+impl<T: Topics> Write for Chunks<'_, T> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let taken = bytes.len().min(CHUNK_BYTES_MAX - self.chunk.len());
+        self.chunk.extend_from_slice(&bytes[..taken]);
+        if self.chunk.len() == CHUNK_BYTES_MAX {
+            self.cut();
+            if self.waiting.len() == CHUNKS_UNDER_WAY {
+                self.publish()?;
+            }
+        }
+        Ok(taken)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
 impl Index {
     fn learn(&mut self, message: &Message<'_>) {
         let Some((key, part)) = parts(message) else {
@@ -138,24 +205,33 @@ fn at(topic: &str, error: &LogError) -> StoreError {
 }
 
 impl<T: Topics> SnapshotStore for TopicStore<T> {
-    fn put(&mut self, key: &SnapshotKey, bytes: &[u8]) -> Result<(), StoreError> {
-        let compressed = zstd::encode_all(bytes, LEVEL).map_err(|error| StoreError {
-            place: key.to_string(),
-            cause: error.to_string(),
-        })?;
-        let chunks: Vec<Outgoing> = compressed
-            .chunks(CHUNK_BYTES_MAX)
-            .enumerate()
-            .map(|(number, chunk)| self.message(key, &number.to_string(), Some(chunk.to_vec())))
-            .collect();
-        let manifest = Manifest {
-            chunks: chunks.len() as u32,
-            bytes: compressed.len() as u64,
-            checksum: crc32fast::hash(&compressed),
+    fn put(&mut self, key: &SnapshotKey, content: &dyn Content) -> Result<u64, StoreError> {
+        let mut chunks = Chunks {
+            store: self,
+            key,
+            chunk: Vec::with_capacity(CHUNK_BYTES_MAX),
+            waiting: Vec::new(),
+            written: Manifest::default(),
+            checksum: crc32fast::Hasher::new(),
+            failed: None,
         };
-        self.publish(&chunks)?;
-        let manifest = postcard::to_stdvec(&manifest).expect("three numbers can be written");
-        self.publish(&[self.message(key, MANIFEST, Some(manifest))])
+        let written = compress(content, &mut chunks).map(drop);
+        let written = written.and_then(|()| chunks.finish());
+        let (written, failed) = (written, chunks.failed.take());
+        let manifest = chunks.manifest();
+        match (written, failed) {
+            (_, Some(error)) => return Err(error),
+            (Err(error), None) => {
+                return Err(StoreError {
+                    place: key.to_string(),
+                    cause: error.to_string(),
+                });
+            }
+            (Ok(()), None) => {}
+        }
+        let bytes = postcard::to_stdvec(&manifest).expect("three numbers can be written");
+        self.publish(&[self.message(key, MANIFEST, Some(bytes))])?;
+        Ok(manifest.bytes)
     }
 
     fn list(&mut self, task: &str) -> Result<Vec<SnapshotKey>, StoreError> {
@@ -189,7 +265,7 @@ impl<T: Topics> SnapshotStore for TopicStore<T> {
         let whole = compressed.len() as u64 == manifest.bytes
             && crc32fast::hash(&compressed) == manifest.checksum;
         Ok(match whole {
-            true => zstd::decode_all(compressed.as_slice()).ok(),
+            true => decompress(&compressed),
             false => None,
         })
     }

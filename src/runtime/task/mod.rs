@@ -13,21 +13,27 @@
 //! therefore part of the position's [`Mark`], and interim results change no state.
 
 mod mark;
+mod meter;
 mod plan;
 mod stage;
 mod voice;
 
+pub(crate) use mark::BUILD;
 pub use mark::Mark;
+pub use meter::{LATENESS_BOUNDS_MS, Measured};
 pub use plan::{Placement, Plan, PlanError, StageKind, TopicNames};
 pub(crate) use voice::Speech;
+pub use voice::{Plots, Remembered};
 
 use crate::engine::event::Rejection;
 use crate::engine::result::BucketSummary;
-use crate::engine::snapshot::{RestoreError, Snapshot};
+use crate::engine::snapshot::{Frozen, RestoreError, Snapshot};
 use crate::engine::wire::InputId;
+use crate::runtime::alerts::Desk;
 use crate::runtime::log::{METADATA_BYTES_MAX, Message, Outgoing, Position, TopicPartition};
 use crate::runtime::store::SnapshotKey;
 use crate::time::EventTime;
+use meter::Meter;
 use stage::{Note, Stage};
 use std::sync::Arc;
 use voice::Voice;
@@ -61,6 +67,7 @@ pub(crate) struct Beginning {
     pub(crate) committed: Option<Position>,
     pub(crate) now_ms: i64,
     pub(crate) snapshot_interval_ms: i64,
+    pub(crate) remembers: Remembered,
 }
 
 /// The work on one topic partition.
@@ -70,6 +77,7 @@ pub(crate) struct Task {
     kind: StageKind,
     stage: Stage,
     voice: Voice,
+    meter: Meter,
     position: i64,
     live_from: i64,
     mark: Mark,
@@ -83,6 +91,8 @@ pub(crate) struct Task {
     snapshot_interval_ms: i64,
     messages_since_snapshot: u64,
     replay: Option<Replay>,
+    /// What a later build has written where the task stands; it goes no further.
+    barred: Option<String>,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -101,15 +111,20 @@ impl Task {
         beginning: Beginning,
     ) -> Result<Task, RestoreError> {
         let fresh = Mark {
+            build: None,
             lineage: plan.lineage,
             began: beginning.from,
             // Unknown when there is a past without a mark: a needless word of being awake does no harm.
             idle: beginning.committed.is_some(),
             final_until_ms: beginning.silent_until_ms,
             silent_until_ms: beginning.silent_until_ms,
+            alerts: 0,
             inputs: plan.inputs.clone(),
         };
-        let mark = beginning.mark.unwrap_or(fresh);
+        let mark = Mark {
+            build: Some(BUILD.to_owned()),
+            ..beginning.mark.unwrap_or(fresh)
+        };
         let stage = match snapshot {
             Some(snapshot) => Stage::restore(kind, &plan, snapshot)?,
             None => Stage::fresh(kind, &plan, &at, plan.speakers_to(kind, &mark.inputs)),
@@ -119,6 +134,7 @@ impl Task {
             _ => InputId(at.to_string()),
         };
         let mut voice = Voice::new(Arc::clone(&plan), at.clone(), &speaker);
+        voice.remembers = beginning.remembers;
         voice.muted = beginning.from < beginning.live_from;
         voice.silent_until_ms = mark.silent_until_ms;
         voice.final_until_ms = mark.final_until_ms;
@@ -128,6 +144,7 @@ impl Task {
         });
         Ok(Task {
             at,
+            meter: Meter::of(&plan.job),
             plan,
             kind,
             stage,
@@ -143,7 +160,13 @@ impl Task {
             snapshot_interval_ms: beginning.snapshot_interval_ms,
             messages_since_snapshot: 0,
             replay,
+            barred: None,
         })
+    }
+
+    /// From now on results become alerts.
+    pub(crate) fn set_desk(&mut self, desk: Desk) {
+        self.voice.desk = Some(desk);
     }
 
     /// Takes messages in; returns how many, and the bytes of their values.
@@ -155,21 +178,36 @@ impl Task {
         let (mut count, mut bytes) = (0, 0);
         for message in messages {
             let offset = message.offset;
+            if self.barred.is_some() {
+                break;
+            }
             if offset < self.position {
                 continue; // a client may deliver again what it had fetched before a seek
             }
             self.voice.muted = offset < self.live_from;
+            let barred = &mut self.barred;
             let mut note = |note: Note| {
                 let what = match note {
+                    Note::Newer(error) => {
+                        *barred = Some(format!("offset {offset}: {error}"));
+                        return;
+                    }
                     Note::Rejected(rejection) => Remarkable::Rejected(rejection),
                     Note::Unreadable(error) => Remarkable::Unreadable(error),
                     Note::Late { events } => Remarkable::Late { events },
                 };
                 remark(Remark { offset, what });
             };
-            self.news |= self
-                .stage
-                .message(&self.plan, &message, &mut self.voice, &mut note);
+            self.news |= self.stage.message(
+                &self.plan,
+                &message,
+                &mut self.voice,
+                &mut self.meter,
+                &mut note,
+            );
+            if self.barred.is_some() {
+                break;
+            }
             self.position = offset + 1;
             count += 1;
             bytes += message.payload.map_or(0, <[u8]>::len) as u64;
@@ -188,6 +226,11 @@ impl Task {
         (count, bytes)
     }
 
+    /// What was measured since the last call.
+    pub(crate) fn take_measured(&mut self) -> Measured {
+        self.meter.take(self.stage.pruned_series())
+    }
+
     /// Whether the replay has just ended; tells its messages and its length in milliseconds, once.
     pub(crate) fn finished_replay(&mut self, now_ms: i64, at_end: bool) -> Option<(u64, i64)> {
         // At the end of the partition nothing is left to replay, even if what lay before the committed position has been compacted away.
@@ -198,6 +241,11 @@ impl Task {
         self.voice.muted = false;
         let replay = self.replay.take()?;
         Some((replay.messages, now_ms - replay.began_ms))
+    }
+
+    /// What a later build has written, and this one cannot go on from.
+    pub(crate) fn barred(&self) -> Option<&str> {
+        self.barred.as_deref()
     }
 
     /// Whether everything that was said before is behind us. From this very message on, what is said belongs to the next transaction together with the
@@ -237,6 +285,7 @@ impl Task {
             return None;
         }
         self.mark.final_until_ms = self.voice.final_until_ms;
+        self.mark.alerts = self.voice.desk.as_ref().map_or(0, Desk::version);
         let position = Position {
             next_offset: self.position,
             metadata: self.mark.write(METADATA_BYTES_MAX),
@@ -297,7 +346,7 @@ impl Task {
     }
 
     /// The state, and the name to keep it under.
-    pub(crate) fn snapshot(&mut self, now_ms: i64) -> (SnapshotKey, Snapshot) {
+    pub(crate) fn freeze(&mut self, now_ms: i64) -> (SnapshotKey, Frozen) {
         self.snapshot_due_ms = now_ms + self.snapshot_interval_ms;
         self.messages_since_snapshot = 0;
         let key = SnapshotKey {
@@ -305,6 +354,6 @@ impl Task {
             lineage: self.plan.lineage,
             offset: self.position,
         };
-        (key, self.stage.snapshot())
+        (key, self.stage.freeze())
     }
 }

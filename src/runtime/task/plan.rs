@@ -97,6 +97,21 @@ impl TopicNames {
         format!("{}.snapshots", self.prefix)
     }
 
+    /// Incidents of all jobs, when alerts are on: `tidewatch.alerts`.
+    pub fn alerts(&self) -> String {
+        format!("{}.alerts", self.prefix)
+    }
+
+    /// The same as OCSF findings: `tidewatch.alerts.ocsf`.
+    pub fn alerts_ocsf(&self) -> String {
+        format!("{}.alerts.ocsf", self.prefix)
+    }
+
+    /// What goes on, job by job: `tidewatch.alerts.state`.
+    pub fn alert_state(&self) -> String {
+        format!("{}.alerts.state", self.prefix)
+    }
+
     /// From gatherers to judges: `tidewatch.<job>.closed`.
     pub fn closed(&self, job_id: &str) -> String {
         format!("{}.{job_id}.closed", self.prefix)

@@ -1,5 +1,10 @@
 //! The doors of the engine behind one interface: a message in, the door's answers to the voice.
+#![allow(
+    clippy::disallowed_methods,
+    reason = "how long judging took is told to a person only"
+)]
 
+use super::meter::Meter;
 use super::plan::{Plan, StageKind};
 use super::voice::{Next, Voice};
 use crate::decode::Decoder;
@@ -8,18 +13,23 @@ use crate::engine::gatherer::{self, Gatherer};
 use crate::engine::judge::{self, Judge};
 use crate::engine::pipeline::{self, Keyed, KeyedOutput, Pipeline};
 use crate::engine::rollup::{self, Rollup};
-use crate::engine::snapshot::{RestoreError, Snapshot};
-use crate::engine::wire::{InputId, StageMessage};
+use crate::engine::snapshot::{Frozen, RestoreError, Snapshot};
+use crate::engine::wire::{InputId, StageMessage, WireError};
 use crate::runtime::log::{Message, TopicPartition};
 use crate::time::{EventTime, Finality};
 use std::sync::Arc;
+use std::time::Instant;
 
 /// What the shell has to hear of a message beyond the door's answers.
 #[derive(Debug)]
 pub(super) enum Note {
     Rejected(Rejection),
     Unreadable(String),
-    Late { events: u64 },
+    /// A message of a later build: not to be passed over.
+    Newer(String),
+    Late {
+        events: u64,
+    },
 }
 
 /// A door, with the decoder where it reads events.
@@ -85,13 +95,13 @@ impl Stage {
         })
     }
 
-    pub(super) fn snapshot(&self) -> Snapshot {
+    pub(super) fn freeze(&self) -> Frozen {
         match self {
-            Stage::Fused(_, pipeline) => pipeline.snapshot(),
-            Stage::Keyed(_, keyed) => keyed.snapshot(),
-            Stage::Gather(_, gatherer) => gatherer.snapshot(),
-            Stage::Judge(judge) => judge.snapshot(),
-            Stage::Rollup(rollup) => rollup.snapshot(),
+            Stage::Fused(_, pipeline) => pipeline.freeze(),
+            Stage::Keyed(_, keyed) => keyed.freeze(),
+            Stage::Gather(_, gatherer) => gatherer.freeze(),
+            Stage::Judge(judge) => judge.freeze(),
+            Stage::Rollup(rollup) => rollup.freeze(),
         }
     }
 
@@ -105,26 +115,54 @@ impl Stage {
         }
     }
 
+    /// Series that its judge has let go so far.
+    pub(super) fn pruned_series(&self) -> u64 {
+        match self {
+            Stage::Fused(_, pipeline) => pipeline.pruned_series(),
+            Stage::Keyed(_, keyed) => keyed.pruned_series(),
+            Stage::Judge(judge) => judge.pruned_series(),
+            Stage::Gather(..) | Stage::Rollup(_) => 0,
+        }
+    }
+
     /// Hands a message over. Returns whether there may be something new to say of an open bucket.
     pub(super) fn message(
         &mut self,
         plan: &Plan,
         message: &Message<'_>,
         voice: &mut Voice,
+        meter: &mut Meter,
         note: &mut dyn FnMut(Note),
     ) -> bool {
         match self {
             Stage::Fused(decoder, pipeline) => decode(decoder, message, &mut |decoded| {
+                let began = begin(meter, &decoded, pipeline.watermark());
                 let outputs = pipeline.handle(offer(&decoded));
+                meter.closed(
+                    began,
+                    outputs
+                        .iter()
+                        .filter(|output| matches!(output, pipeline::Output::Closed(_)))
+                        .count(),
+                );
                 refuse(decoded.err(), message, voice, note);
                 answer_fused(outputs, Some(message), voice, note);
             }),
             Stage::Keyed(decoder, keyed) => decode(decoder, message, &mut |decoded| {
+                let began = begin(meter, &decoded, keyed.watermark());
                 let outputs = keyed.handle(offer(&decoded));
+                meter.closed(
+                    began,
+                    outputs
+                        .iter()
+                        .filter(|output| matches!(output, KeyedOutput::Partial(_)))
+                        .count(),
+                );
                 refuse(decoded.err(), message, voice, note);
                 answer_keyed(outputs, Some(message), voice, note);
             }),
             Stage::Gather(decoder, gatherer) => decode(decoder, message, &mut |decoded| {
+                begin(meter, &decoded, gatherer.watermark());
                 let outputs = gatherer.handle(offer(&decoded));
                 refuse(decoded.err(), message, voice, note);
                 answer_gather(outputs, Some(message), voice, note);
@@ -136,9 +174,10 @@ impl Stage {
                 match StageMessage::decode(message.payload.unwrap_or_default()) {
                     Ok(word) => {
                         let is_interim = is_interim(&word);
-                        self.heard(from, word, voice, note);
+                        self.heard(from, word, voice, meter, note);
                         return is_interim;
                     }
+                    Err(error @ WireError::Newer { .. }) => note(Note::Newer(error.to_string())),
                     Err(error) => note(Note::Unreadable(error.to_string())),
                 }
                 return false;
@@ -152,6 +191,7 @@ impl Stage {
         from: InputId,
         word: StageMessage,
         voice: &mut Voice,
+        meter: &mut Meter,
         note: &mut dyn FnMut(Note),
     ) {
         match self {
@@ -164,7 +204,16 @@ impl Stage {
                         return note(Note::Unreadable("a partial bucket, for a judge".to_owned()));
                     }
                 };
-                answer_judge(judge.handle(input), voice, note);
+                let began = Some(Instant::now());
+                let outputs = judge.handle(input);
+                meter.closed(
+                    began,
+                    outputs
+                        .iter()
+                        .filter(|output| matches!(output, judge::Output::Partial(_)))
+                        .count(),
+                );
+                answer_judge(outputs, voice, note);
             }
             Stage::Rollup(rollup) => {
                 let input = match word {
@@ -258,6 +307,15 @@ fn decode(decoder: &mut Decoder, message: &Message<'_>, sink: &mut dyn FnMut(Dec
     let time = message.timestamp_ms.map(EventTime);
     let payload = message.payload.unwrap_or_default();
     decoder.payload(payload, time, sink);
+}
+
+fn begin(
+    meter: &mut Meter,
+    decoded: &Decoded<'_, '_>,
+    watermark: Option<EventTime>,
+) -> Option<Instant> {
+    let event = decoded.as_ref().ok()?;
+    meter.event(event.time, watermark)
 }
 
 fn offer<'a>(decoded: &'a Decoded<'_, '_>) -> gatherer::Input<'a> {

@@ -7,14 +7,59 @@
 //! watermark that follows another to the same partition replaces it: only the last one says anything.
 
 use super::plan::Plan;
+use crate::alert::Notice;
 use crate::engine::event::Rejection;
 use crate::engine::judge::PartialBucket;
-use crate::engine::result::{BucketSummary, Document, DocumentId, DocumentKind};
+use crate::engine::result::{Body, BucketSummary, Document, DocumentId, DocumentKind};
 use crate::engine::wire::{ClosedBucket, InputId, StageMessage};
+use crate::runtime::alerts::Desk;
 use crate::runtime::log::{Message, Outgoing, TopicPartition};
 use crate::time::{BucketStart, Finality};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
+
+/// How much of a bucket's results is remembered, for people to look at, until its transaction is over.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Remembered {
+    /// Records, the strongest.
+    pub records: usize,
+    /// Which model plots.
+    pub plots: Plots,
+}
+
+/// Model plots to remember of a bucket.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Plots {
+    /// None.
+    None,
+    /// Those of detectors without a split: one each.
+    Unsplit,
+    /// So many, the first.
+    First(usize),
+}
+
+impl Plots {
+    fn room(self, document: &Document) -> usize {
+        match (self, &document.body) {
+            (Plots::First(room), _) => room,
+            (Plots::Unsplit, Body::ModelPlot(plot))
+                if plot.by_field_value.is_none() && plot.partition_field_value.is_none() =>
+            {
+                usize::MAX
+            }
+            _ => 0,
+        }
+    }
+}
+
+impl Default for Remembered {
+    fn default() -> Remembered {
+        Remembered {
+            records: 10,
+            plots: Plots::None,
+        }
+    }
+}
 
 /// A task's voice and outbox.
 #[derive(Debug)]
@@ -32,6 +77,10 @@ pub(super) struct Voice {
     outbox_bytes: usize,
     /// Buckets that become public with the outbox.
     summaries: Vec<BucketSummary>,
+    /// What is remembered of those buckets' results, and how many of them were not.
+    remembered: Vec<Document>,
+    left_out: u64,
+    pub(super) remembers: Remembered,
     loose: Vec<Outgoing>,
     interim_summaries: Vec<BucketSummary>,
     /// Where in the outbox the last word to a partition of the next stage is, if that word is a watermark.
@@ -40,6 +89,8 @@ pub(super) struct Voice {
     interim: BTreeSet<(DocumentKind, String)>,
     /// So many of the next final buckets may have interim documents of an earlier life.
     uncertain_buckets: i64,
+    /// Where results become alerts.
+    pub(super) desk: Option<Desk>,
 }
 
 /// Who hears what a task says.
@@ -55,6 +106,10 @@ pub(super) enum Next {
 pub(crate) struct Speech {
     pub(crate) messages: Vec<Outgoing>,
     pub(crate) summaries: Vec<BucketSummary>,
+    pub(crate) remembered: Vec<Document>,
+    /// Records, and plots where any are wanted, that are not among them.
+    pub(crate) left_out: u64,
+    pub(crate) notices: Vec<Notice>,
 }
 
 impl Voice {
@@ -72,10 +127,14 @@ impl Voice {
             outbox: Vec::new(),
             outbox_bytes: 0,
             summaries: Vec::new(),
+            remembered: Vec::new(),
+            left_out: 0,
+            remembers: Remembered::default(),
             loose: Vec::new(),
             interim_summaries: Vec::new(),
             watermarks: BTreeMap::new(),
             interim: BTreeSet::new(),
+            desk: None,
         }
     }
 
@@ -150,6 +209,9 @@ impl Voice {
         if self.muted || self.silent_until_ms.is_some_and(is_old) {
             return;
         }
+        if let Some(desk) = &mut self.desk {
+            desk.document(document);
+        }
         let identity = (document.kind, document.id.clone());
         match document.finality {
             Finality::Interim => {
@@ -162,6 +224,7 @@ impl Voice {
                 let topic = Arc::clone(self.plan.names.results(document.kind));
                 let message = self.document(topic, document);
                 self.add(message);
+                self.remember(document);
                 let may_stand = self.interim.remove(&identity) || self.uncertain_buckets > 0;
                 if may_stand && self.plan.job.extensions.interim_interval_ms > 0 {
                     self.remove_interim(document.kind, document.id.clone(), document.time);
@@ -185,12 +248,25 @@ impl Voice {
         if self.muted {
             return;
         }
+        self.alert(&summary);
         match summary.finality {
             Finality::Final => {
                 self.uncertain_buckets -= 1;
                 self.summaries.push(summary);
             }
             Finality::Interim => self.interim_summaries.push(summary),
+        }
+    }
+
+    /// What a bucket's results mean to whoever is to be told.
+    fn alert(&mut self, summary: &BucketSummary) {
+        let is_old = |until: i64| summary.start.millis() <= until;
+        if self.silent_until_ms.is_some_and(is_old) {
+            return;
+        }
+        if let Some(desk) = &mut self.desk {
+            let messages = desk.closed(summary.start, summary.finality);
+            messages.into_iter().for_each(|message| self.add(message));
         }
     }
 
@@ -229,9 +305,18 @@ impl Voice {
     pub(super) fn take(&mut self) -> Speech {
         self.watermarks.clear();
         self.outbox_bytes = 0;
+        let mut messages = std::mem::take(&mut self.outbox);
+        messages.extend(self.desk.as_mut().and_then(Desk::take_state));
         Speech {
-            messages: std::mem::take(&mut self.outbox),
+            messages,
+            notices: self
+                .desk
+                .as_mut()
+                .map(Desk::take_notices)
+                .unwrap_or_default(),
             summaries: std::mem::take(&mut self.summaries),
+            remembered: std::mem::take(&mut self.remembered),
+            left_out: std::mem::take(&mut self.left_out),
         }
     }
 
@@ -241,6 +326,11 @@ impl Voice {
         self.outbox_bytes = speech.messages.iter().map(Outgoing::bytes).sum();
         self.outbox = speech.messages;
         self.summaries = speech.summaries;
+        self.remembered = speech.remembered;
+        self.left_out = speech.left_out;
+        if let Some(desk) = &mut self.desk {
+            desk.put_back(speech.notices);
+        }
     }
 
     /// Interim results, for sending at once.
@@ -249,6 +339,40 @@ impl Voice {
             std::mem::take(&mut self.loose),
             std::mem::take(&mut self.interim_summaries),
         )
+    }
+
+    /// Keeps a record if it is among the strongest of its bucket, and a plot if it is among the first: a person asks what is hot, and nobody
+    /// for ten thousand of them.
+    fn remember(&mut self, document: &Document) {
+        let room = match document.kind {
+            DocumentKind::Record => self.remembers.records,
+            DocumentKind::ModelPlot => self.remembers.plots.room(document),
+            _ => 0,
+        };
+        if room == 0 {
+            return;
+        }
+        let same_bucket = |held: &&mut Document| held.time == document.time;
+        let (mut held, mut weakest) = (0, None::<&mut Document>);
+        let bucket = self.remembered.iter_mut().rev().take_while(same_bucket);
+        for one in bucket.filter(|held| held.kind == document.kind) {
+            held += 1;
+            let is_weaker = weakest
+                .as_ref()
+                .is_none_or(|weakest| one.score() < weakest.score());
+            if is_weaker {
+                weakest = Some(one);
+            }
+        }
+        match weakest {
+            Some(weakest) if held >= room => {
+                self.left_out += 1;
+                if document.score() > weakest.score() {
+                    *weakest = document.clone();
+                }
+            }
+            _ => self.remembered.push(document.clone()),
+        }
     }
 
     fn tell(&mut self, topic: &Arc<str>, partition: i32, word: &StageMessage) {

@@ -4,6 +4,7 @@
 //! sets: a value of a by, over or partition field is never one.
 //! Source of the manners: Prometheus, "Metric and label naming" and "Instrumentation". Checked by: the test below, which keeps the page.
 
+use super::counted::CountedHistogram;
 use prometheus::{GaugeVec, HistogramOpts, HistogramVec, IntCounterVec, Opts, Registry};
 
 /// What a metric is.
@@ -33,6 +34,11 @@ const SLOW: &[f64] = &[
     0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 120.0, 300.0, 600.0, 1800.0, 3600.0,
 ];
 
+/// The bounds that tasks count lateness by.
+const LATENESS: &[f64] = &[
+    0.0, 0.1, 1.0, 5.0, 15.0, 60.0, 300.0, 900.0, 3600.0, 86400.0,
+];
+
 macro_rules! catalogue {
     ($($constant:ident = $kind:expr, $name:literal, [$($label:literal),*], $help:literal;)*) => {
         $(pub(super) const $constant: Spec = Spec { name: $name, kind: $kind, labels: &[$($label),*], help: $help };)*
@@ -43,25 +49,28 @@ macro_rules! catalogue {
 }
 
 catalogue! {
-    BUILD_INFO = Kind::Gauge, "tidewatch_build_info", ["version"], "1; the label says which build runs.";
+    BUILD_INFO = Kind::Gauge, "tidewatch_build_info", ["version", "revision"], "1; the labels say which build runs; the revision is what TIDEWATCH_REVISION was when it was compiled.";
     MESSAGES_CONSUMED = Kind::Counter, "tidewatch_messages_consumed_total", ["topic"], "Messages read, those of internal topics and those replayed after a start included.";
     CONSUMED_BYTES = Kind::Counter, "tidewatch_consumed_bytes_total", ["topic"], "Bytes of their values.";
     CONSUMER_LAG = Kind::Gauge, "tidewatch_consumer_lag_messages", ["topic", "kafka_partition"], "Messages of an assigned partition that lie ahead; 0 when everything readable has been read.";
     UNREADABLE = Kind::Counter, "tidewatch_messages_unreadable_total", ["topic"], "Internal messages that no stage of this build can read; they are passed over.";
     EVENTS_REJECTED = Kind::Counter, "tidewatch_events_rejected_total", ["job_id", "reason"], "Events refused and sent to the dead letters, by reason.";
     EVENTS_LATE_FOR_JUDGE = Kind::Counter, "tidewatch_events_late_for_judge_total", ["job_id"], "Events that reached a judge after it had judged their bucket: their partition had been taken for idle.";
+    EVENT_LATENESS = Kind::Histogram(LATENESS), "tidewatch_event_lateness_seconds", ["job_id"], "How far events lie behind the newest event of their partition, in event time; 0 when they are in order. Replayed ones count again.";
     WATERMARK = Kind::Gauge, "tidewatch_watermark_timestamp_seconds", ["job_id"], "Event time up to which this instance's part of the job is done: the least watermark of its input partitions.";
     BUCKET_SPAN = Kind::Gauge, "tidewatch_bucket_span_seconds", ["job_id"], "The job's bucket span, so that alerts can scale themselves.";
     ASSIGNED_PARTITIONS = Kind::Gauge, "tidewatch_assigned_partitions", ["job_id"], "Partitions, of input and internal topics, that this instance works on.";
     REBALANCES = Kind::Counter, "tidewatch_rebalances_total", ["kind"], "Changes of assignment: assigned, released (handed over) or lost (the group went on without us).";
     INPUTS_IDLE = Kind::Counter, "tidewatch_inputs_idle_total", ["job_id"], "Times that a silent input partition was no longer waited for.";
     BUCKETS_CLOSED = Kind::Counter, "tidewatch_buckets_closed_total", ["job_id", "finality"], "Buckets whose results were published: final once each, interim as often as they were said.";
+    BUCKET_CLOSE_DURATION = Kind::Histogram(QUICK), "tidewatch_bucket_close_duration_seconds", ["job_id"], "How long judging a closed bucket took, learning included; once a bucket and judge.";
     RECORDS = Kind::Counter, "tidewatch_records_total", ["job_id", "detector", "severity"], "Final anomaly records published. The detector is its description; severities begin at scores of 0, 3, 25, 50 and 75.";
     DETECTION_DELAY = Kind::Histogram(SLOW), "tidewatch_detection_delay_seconds", ["job_id"], "From a bucket's end, in event time, until its final results were visible. The one number to page on; large while history is caught up with.";
     MODELS = Kind::Gauge, "tidewatch_models", ["job_id"], "Series that the job keeps a model of.";
     MODEL_MEMORY = Kind::Gauge, "tidewatch_model_memory_bytes", ["job_id"], "Memory of the job's models.";
     MODEL_MEMORY_LIMIT = Kind::Gauge, "tidewatch_model_memory_limit_bytes", ["job_id"], "The job's model_memory_limit.";
     MODEL_REFUSALS = Kind::Gauge, "tidewatch_model_refusals", ["job_id", "what"], "What the limit has refused since the job began: new series (once for each bucket that they came in), or growth of known ones.";
+    MODELS_PRUNED = Kind::Counter, "tidewatch_models_pruned_total", ["job_id"], "Series let go because they were not seen for the prune window, or, near the memory limit, for longer than they had lived.";
     SNAPSHOTS = Kind::Counter, "tidewatch_snapshots_total", ["job_id", "outcome"], "Snapshots: stored, failed to be stored, or unusable when they were wanted.";
     SNAPSHOT_LAST = Kind::Gauge, "tidewatch_snapshot_last_success_timestamp_seconds", ["job_id"], "When a snapshot of the job was stored last.";
     SNAPSHOT_DURATION = Kind::Histogram(QUICK), "tidewatch_snapshot_duration_seconds", ["job_id"], "How long storing a snapshot took.";
@@ -71,6 +80,16 @@ catalogue! {
     RESTORE_DURATION = Kind::Histogram(SLOW), "tidewatch_restore_duration_seconds", ["job_id"], "From the assignment of a partition until its task was live, replay included.";
     REPLAYED = Kind::Counter, "tidewatch_replayed_messages_total", ["job_id"], "Messages read again, with nothing said, to reach the committed position.";
     REPLAY_GAPS = Kind::Counter, "tidewatch_replay_gaps_total", ["job_id"], "Times that messages to be replayed were gone from the log, or positions had vanished: results may differ from those of an unbroken run.";
+    ANOMALY_SCORE = Kind::Gauge, "tidewatch_anomaly_score", ["job_id", "detector", "entity"], "With metrics.scores: the record score, 0 to 100, in the last final bucket; 0 without a record. The one family with an entity as a label, and that only with metrics.scores: entities.";
+    Y = Kind::Gauge, "tidewatch_y", ["job_id", "detector", "entity"], "With metrics.scores: the value in the last final bucket that had a model plot or a record of it.";
+    YHAT = Kind::Gauge, "tidewatch_yhat", ["job_id", "detector", "entity"], "The value that was expected.";
+    YHAT_LOWER = Kind::Gauge, "tidewatch_yhat_lower", ["job_id", "detector", "entity"], "The lower bound of what was expected.";
+    YHAT_UPPER = Kind::Gauge, "tidewatch_yhat_upper", ["job_id", "detector", "entity"], "The upper bound of what was expected.";
+    SCORES_LEFT_OUT = Kind::Counter, "tidewatch_scores_left_out_total", ["job_id"], "With metrics.scores: records and plots that metrics.scores_limit kept out of the series.";
+    ALERTS = Kind::Counter, "tidewatch_alerts_total", ["job_id", "event"], "Notices written to the alerts topic: an incident opened, updated or resolved, held back or not.";
+    ALERTS_HELD_BACK = Kind::Counter, "tidewatch_alerts_held_back_total", ["job_id", "reason"], "Incidents that nobody was told of when they began: covered by a silence, or beyond the rate limit (those are announced together).";
+    ALERT_STATES_LOST = Kind::Counter, "tidewatch_alert_states_lost_total", ["job_id"], "Times that the state of a job's alerts could not be read: the incidents that went on are forgotten.";
+    NOTIFICATIONS = Kind::Counter, "tidewatch_notifications_total", ["receiver", "outcome"], "Notices of incidents by receiver: delivered, refused (passed over), stale (older than max_age, not delivered); failed counts attempts, which are repeated.";
     LOG_UNAVAILABLE = Kind::Counter, "tidewatch_log_unavailable_total", ["job_id"], "Times that the brokers did not answer; they are asked again.";
 }
 
@@ -99,6 +118,15 @@ impl Spec {
         self.register(registry, HistogramVec::new(options, self.labels))
     }
 
+    /// A histogram whose observations come counted.
+    pub(super) fn counted(&self, registry: &Registry) -> CountedHistogram {
+        let Kind::Histogram(bounds) = self.kind else {
+            unreachable!("{} is a {:?}", self.name, self.kind)
+        };
+        let histogram = CountedHistogram::new(self.name, self.help, self.labels[0], bounds);
+        self.register(registry, Ok(histogram))
+    }
+
     fn register<M: prometheus::core::Collector + Clone + 'static>(
         &self,
         registry: &Registry,
@@ -120,7 +148,9 @@ mod tests {
     fn page() -> String {
         let mut page = String::from(
             "# Metrics\n\nEverything at `/metrics`, beside the usual `process_*`. This page is generated: `UPDATE_EXPECT=1 cargo test --lib catalogue` writes it.\n\
-             Labels never hold a value of a by, over or partition field. `job` belongs to Prometheus, so a job is a `job_id`.\n\n\
+             Labels never hold a value of a by, over or partition field, but for the opt-in series of scores. `job` belongs to Prometheus, so a job is a `job_id`.\n\n\
+             The series of scores exist with `metrics.scores` only. Their names are those of vmanomaly and Prophet, after our prefix; a dashboard that knows the bare names gets them by\n\
+             `metric_relabel_configs: [{source_labels: [__name__], regex: 'tidewatch_(anomaly_score|y|yhat.*)', target_label: __name__, replacement: '$1'}]`.\n\n\
              | metric | type | labels | meaning |\n|---|---|---|---|\n",
         );
         for spec in ALL {
@@ -156,6 +186,12 @@ mod tests {
             page(),
             "docs/metrics.md is stale: UPDATE_EXPECT=1 cargo test --lib catalogue"
         );
+    }
+
+    #[test]
+    fn tasks_count_lateness_by_the_bounds_that_are_exported() {
+        let counted = crate::runtime::task::LATENESS_BOUNDS_MS.map(|ms| ms as f64 / 1000.0);
+        assert_eq!(LATENESS, counted);
     }
 
     #[test]

@@ -3,13 +3,24 @@
 //! *Live* is about us, never about Kafka: a probe that fails while brokers are away restarts everyone in an outage. *Ready* is that every
 //! job has joined its group and caught up with what was committed. Times are milliseconds.
 
+use super::report::{
+    Bucket, HOTTEST_BUCKETS, HOTTEST_MAX, Hot, JobReport, Memory, Partition, Report, SCHEMA,
+    Snapshot, State,
+};
+use super::{REVISION, VERSION};
+use crate::config::Job;
+use crate::engine::result::{BucketSummary, MemoryStatus};
 use crate::runtime::log::TopicPartition;
 use serde::Serialize;
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 /// A loop that has not turned for so long is stuck. Longer than the longest wait for a broker that has a deadline (a transaction, its abort
 /// and an attempt to take the id over again).
 const STUCK_AFTER_MS: i64 = 120_000;
+
+/// A job that has had everything read so recently is live, however busy it is at this moment.
+const LIVE_FOR_MS: i64 = 10_000;
 
 /// How everybody is.
 #[derive(Clone, Debug, Serialize)]
@@ -47,6 +58,16 @@ struct Entry {
     turned_ms: i64,
     ready: bool,
     at_end: bool,
+    at_end_ms: Option<i64>,
+    error: Option<String>,
+    span_ms: i64,
+    limit_bytes: u64,
+    lags: BTreeMap<TopicPartition, u64>,
+    last_bucket: Option<Bucket>,
+    memory: Option<Memory>,
+    last_snapshot: Option<Snapshot>,
+    /// Those of the last buckets, in no order.
+    hot: Vec<Hot>,
     assigned: BTreeSet<TopicPartition>,
     /// With the time that restoring the snapshot took.
     restoring: BTreeMap<TopicPartition, i64>,
@@ -54,19 +75,18 @@ struct Entry {
 }
 
 impl Ledger {
-    pub(super) fn of(jobs: impl Iterator<Item = String>, now_ms: i64) -> Ledger {
+    pub(super) fn of(jobs: &[Arc<Job>], now_ms: i64) -> Ledger {
+        let entry = |job: &Arc<Job>| {
+            let entry = Entry {
+                turned_ms: now_ms,
+                span_ms: job.bucket_span.millis(),
+                limit_bytes: job.model_memory_limit_bytes,
+                ..Entry::default()
+            };
+            (job.id.clone(), entry)
+        };
         Ledger {
-            jobs: jobs
-                .map(|id| {
-                    (
-                        id,
-                        Entry {
-                            turned_ms: now_ms,
-                            ..Entry::default()
-                        },
-                    )
-                })
-                .collect(),
+            jobs: jobs.iter().map(entry).collect(),
         }
     }
 
@@ -90,12 +110,22 @@ impl Ledger {
         let entry = self.entry(job_id);
         let arrived = at_end && !entry.at_end;
         (entry.turned_ms, entry.ready, entry.at_end) = (now_ms, ready, at_end);
+        if at_end {
+            entry.at_end_ms = Some(now_ms);
+        }
+        if ready && !entry.assigned.is_empty() {
+            entry.error = None;
+        }
+        if arrived {
+            entry.lags.values_mut().for_each(|lag| *lag = 0);
+        }
         arrived.then_some(&entry.assigned)
     }
 
     /// How many are assigned now.
     pub(super) fn assigned(&mut self, job_id: &str, at: &TopicPartition) -> usize {
         let entry = self.entry(job_id);
+        entry.error = None;
         entry.assigned.insert(at.clone());
         entry.assigned.len()
     }
@@ -107,6 +137,7 @@ impl Ledger {
             entry.assigned.remove(at);
             entry.restoring.remove(at);
             entry.watermarks.remove(at);
+            entry.lags.remove(at);
         }
         entry.assigned.len()
     }
@@ -135,6 +166,74 @@ impl Ledger {
         watermarks.values().copied().min().unwrap_or(event_time_ms)
     }
 
+    /// The same of those that are still here.
+    pub(super) fn least_watermark(&self, job_id: &str) -> Option<i64> {
+        self.jobs.get(job_id)?.watermarks.values().copied().min()
+    }
+
+    /// The job is not at work.
+    pub(super) fn failed(&mut self, job_id: &str, error: &str) {
+        self.entry(job_id).error = Some(error.to_owned());
+    }
+
+    pub(super) fn lag(&mut self, job_id: &str, at: &TopicPartition, messages: u64) {
+        let lags = &mut self.entry(job_id).lags;
+        match lags.get_mut(at) {
+            Some(held) => *held = messages,
+            None => drop(lags.insert(at.clone(), messages)),
+        }
+    }
+
+    pub(super) fn snapshot(&mut self, job_id: &str, now_ms: i64) {
+        let timestamp_ms = now_ms;
+        self.entry(job_id).last_snapshot = Some(Snapshot { timestamp_ms });
+    }
+
+    /// A final bucket is published.
+    pub(super) fn bucket(&mut self, job_id: &str, summary: &BucketSummary, now_ms: i64) {
+        let entry = self.entry(job_id);
+        entry.last_bucket = Some(Bucket::of(summary, now_ms));
+        entry.memory = Some(Memory {
+            model_bytes: summary.model_bytes,
+            limit_bytes: entry.limit_bytes,
+            status: summary.memory_status,
+            series: summary.series,
+            refused_series: summary.refused_series,
+        });
+        let since_ms = summary.start.millis() - (HOTTEST_BUCKETS - 1) * entry.span_ms;
+        entry.hot.retain(|hot| hot.timestamp_ms >= since_ms);
+    }
+
+    /// A strong record; one of the same id is replaced.
+    pub(super) fn hot(&mut self, job_id: &str, hot: Hot) {
+        let held = &mut self.entry(job_id).hot;
+        held.retain(|one| one.id != hot.id);
+        held.push(hot);
+        // What is hot now may be all that is left when the older ones have gone: room for the strongest of every bucket in view.
+        let room = HOTTEST_MAX * HOTTEST_BUCKETS as usize;
+        let weakest = (0..held.len()).min_by(|&a, &b| {
+            let (a, b) = (&held[a], &held[b]);
+            a.record_score.total_cmp(&b.record_score)
+        });
+        if let Some(weakest) = weakest.filter(|_| held.len() > room) {
+            held.swap_remove(weakest);
+        }
+    }
+
+    pub(super) fn report(&self, now_ms: i64) -> Report {
+        let Health { live, ready, .. } = self.health(now_ms);
+        let report = |(id, entry): (&String, &Entry)| (id.clone(), entry.report(now_ms));
+        Report {
+            schema: SCHEMA,
+            version: VERSION,
+            revision: REVISION,
+            timestamp_ms: now_ms,
+            live,
+            ready,
+            jobs: self.jobs.iter().map(report).collect(),
+        }
+    }
+
     pub(super) fn health(&self, now_ms: i64) -> Health {
         let jobs: BTreeMap<String, JobHealth> = self
             .jobs
@@ -150,6 +249,57 @@ impl Ledger {
 }
 
 impl Entry {
+    fn state(&self, now_ms: i64) -> State {
+        let was_at_end = self.at_end_ms.is_some_and(|at| now_ms - at <= LIVE_FOR_MS);
+        match () {
+            () if self.error.is_some() => State::Failed,
+            () if !self.restoring.is_empty() => State::Restoring,
+            () if !self.ready || self.assigned.is_empty() => State::Starting,
+            () if was_at_end => State::Live,
+            () => State::CatchingUp,
+        }
+    }
+
+    fn report(&self, now_ms: i64) -> JobReport {
+        let health = self.health(now_ms);
+        let partition = |at: &TopicPartition| Partition {
+            topic: at.topic.to_string(),
+            kafka_partition: at.partition,
+            lag_messages: self.lags.get(at).copied(),
+            watermark_timestamp_ms: self.watermarks.get(at).copied(),
+            replaying: self.restoring.contains_key(at),
+        };
+        let partitions: Vec<Partition> = self.assigned.iter().map(partition).collect();
+        let mut hottest = self.hot.clone();
+        hottest.sort_by(|a, b| {
+            let by_score = b.record_score.total_cmp(&a.record_score);
+            let by_time = b.timestamp_ms.cmp(&a.timestamp_ms);
+            by_score.then(by_time).then_with(|| a.id.cmp(&b.id))
+        });
+        hottest.truncate(HOTTEST_MAX);
+        JobReport {
+            state: self.state(now_ms),
+            error: self.error.clone(),
+            live: health.live,
+            ready: health.ready,
+            seconds_since_last_turn: health.seconds_since_last_turn,
+            bucket_span_ms: self.span_ms,
+            lag_messages: partitions.iter().map(|one| one.lag_messages).sum(),
+            watermark_timestamp_ms: self.watermarks.values().copied().min(),
+            partitions,
+            last_bucket: self.last_bucket.clone(),
+            memory: self.memory.unwrap_or(Memory {
+                model_bytes: 0,
+                limit_bytes: self.limit_bytes,
+                status: MemoryStatus::Ok,
+                series: 0,
+                refused_series: 0,
+            }),
+            last_snapshot: self.last_snapshot,
+            hottest,
+        }
+    }
+
     fn health(&self, now_ms: i64) -> JobHealth {
         let since_ms = (now_ms - self.turned_ms).max(0);
         JobHealth {

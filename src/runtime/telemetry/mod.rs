@@ -4,24 +4,40 @@
 //! Times are the clock's, in seconds outside and milliseconds inside. Holds: every label value that is known beforehand is exported from the
 //! start, at 0; nothing here waits. Checked by: the tests below, and tests/kafka, which scrapes a running service.
 
+mod alerts;
 mod catalogue;
+mod counted;
 mod health;
+mod report;
+mod scores;
 
 pub use health::{Health, JobHealth};
+pub use report::{Bucket, Hot, JobReport, Memory, Partition, Report, Snapshot, State};
 
 use super::clock::Clock;
 use super::log::{Revocation, TopicPartition};
 use super::observer::{Fact, Observer};
+use super::task::Measured;
 use crate::config::Job;
+use crate::config::service::Scores;
 use crate::engine::event::Reason;
-use crate::engine::result::{BucketSummary, Severity};
+use crate::engine::result::{BucketSummary, Document, Severity};
 use crate::time::Finality;
+use alerts::AlertMetrics;
 use catalogue as metric;
+use counted::CountedHistogram;
 use health::Ledger;
 use prometheus::process_collector::ProcessCollector;
 use prometheus::{GaugeVec, HistogramVec, IntCounterVec, Registry, TextEncoder};
+use scores::ScoreSeries;
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
+
+const VERSION: &str = env!("CARGO_PKG_VERSION");
+const REVISION: &str = match option_env!("TIDEWATCH_REVISION") {
+    Some(revision) => revision,
+    None => "unknown",
+};
 
 /// Counts, logs and remembers how everybody is.
 pub struct Telemetry {
@@ -35,16 +51,19 @@ pub struct Telemetry {
     unreadable: IntCounterVec,
     rejected: IntCounterVec,
     late_for_judge: IntCounterVec,
+    lateness: CountedHistogram,
     watermark: GaugeVec,
     assigned: GaugeVec,
     rebalances: IntCounterVec,
     idle: IntCounterVec,
     buckets: IntCounterVec,
+    close_duration: HistogramVec,
     records: IntCounterVec,
     delay: HistogramVec,
     models: GaugeVec,
     model_bytes: GaugeVec,
     model_refusals: GaugeVec,
+    pruned: IntCounterVec,
     snapshots: IntCounterVec,
     snapshot_last: GaugeVec,
     snapshot_duration: HistogramVec,
@@ -55,11 +74,18 @@ pub struct Telemetry {
     replayed: IntCounterVec,
     gaps: IntCounterVec,
     unavailable: IntCounterVec,
+    scores: Option<ScoreSeries>,
+    alerts: AlertMetrics,
 }
 
 impl Telemetry {
     /// Telemetry of these jobs, all at nothing.
     pub fn new(clock: Arc<dyn Clock>, jobs: &[Arc<Job>]) -> Telemetry {
+        Telemetry::with_scores(clock, jobs, Scores::Off)
+    }
+
+    /// The same, with series of what the jobs say.
+    pub fn with_scores(clock: Arc<dyn Clock>, jobs: &[Arc<Job>], scores: Scores) -> Telemetry {
         let registry = Registry::new();
         let to = &registry;
         registry
@@ -67,7 +93,7 @@ impl Telemetry {
             .expect("no other metric is called process_*");
         metric::BUILD_INFO
             .gauge(to)
-            .with_label_values(&[env!("CARGO_PKG_VERSION")])
+            .with_label_values(&[VERSION, REVISION])
             .set(1.0);
         let (spans, limits) = (
             metric::BUCKET_SPAN.gauge(to),
@@ -88,16 +114,19 @@ impl Telemetry {
             unreadable: metric::UNREADABLE.counter(to),
             rejected: metric::EVENTS_REJECTED.counter(to),
             late_for_judge: metric::EVENTS_LATE_FOR_JUDGE.counter(to),
+            lateness: metric::EVENT_LATENESS.counted(to),
             watermark: metric::WATERMARK.gauge(to),
             assigned: metric::ASSIGNED_PARTITIONS.gauge(to),
             rebalances: metric::REBALANCES.counter(to),
             idle: metric::INPUTS_IDLE.counter(to),
             buckets: metric::BUCKETS_CLOSED.counter(to),
+            close_duration: metric::BUCKET_CLOSE_DURATION.histogram(to),
             records: metric::RECORDS.counter(to),
             delay: metric::DETECTION_DELAY.histogram(to),
             models: metric::MODELS.gauge(to),
             model_bytes: metric::MODEL_MEMORY.gauge(to),
             model_refusals: metric::MODEL_REFUSALS.gauge(to),
+            pruned: metric::MODELS_PRUNED.counter(to),
             snapshots: metric::SNAPSHOTS.counter(to),
             snapshot_last: metric::SNAPSHOT_LAST.gauge(to),
             snapshot_duration: metric::SNAPSHOT_DURATION.histogram(to),
@@ -108,10 +137,9 @@ impl Telemetry {
             replayed: metric::REPLAYED.counter(to),
             gaps: metric::REPLAY_GAPS.counter(to),
             unavailable: metric::LOG_UNAVAILABLE.counter(to),
-            ledger: Mutex::new(Ledger::of(
-                jobs.iter().map(|job| job.id.clone()),
-                clock.now_ms(),
-            )),
+            alerts: AlertMetrics::new(to),
+            scores: ScoreSeries::of(scores, to),
+            ledger: Mutex::new(Ledger::of(jobs, clock.now_ms())),
             jobs: jobs
                 .iter()
                 .map(|job| (job.id.clone(), job.clone()))
@@ -151,23 +179,39 @@ impl Telemetry {
                     severity.label(),
                 ]);
             }
+            self.alerts.begin_at_zero(id);
             for outcome in ["stored", "failed", "unusable"] {
                 self.snapshots.with_label_values(&[id, outcome]);
             }
             for counter in [
                 &self.late_for_judge,
                 &self.idle,
+                &self.pruned,
                 &self.replayed,
                 &self.gaps,
                 &self.unavailable,
             ] {
                 counter.with_label_values(&[id]);
             }
-            for histogram in [&self.delay, &self.snapshot_duration, &self.restore_duration] {
+            for histogram in [
+                &self.close_duration,
+                &self.delay,
+                &self.snapshot_duration,
+                &self.restore_duration,
+            ] {
                 histogram.with_label_values(&[id]);
+            }
+            self.lateness.begin_at_zero(id);
+            if let Some(scores) = &self.scores {
+                scores.begin_at_zero(job);
             }
             self.assigned.with_label_values(&[id]);
         }
+    }
+
+    /// These receivers will be told of alerts.
+    pub fn expect_receivers<'r>(&self, names: impl Iterator<Item = &'r str>) {
+        names.for_each(|name| self.alerts.expect_receiver(name));
     }
 
     /// Everything in Prometheus's text format.
@@ -177,9 +221,23 @@ impl Telemetry {
             .unwrap_or_else(|error| format!("# {error}\n"))
     }
 
-    /// How everybody is now.
+    /// Whether everybody is at work now.
     pub fn health(&self) -> Health {
         self.ledger().health(self.clock.now_ms())
+    }
+
+    /// How everybody is now, in detail.
+    pub fn report(&self) -> Report {
+        self.ledger().report(self.clock.now_ms())
+    }
+
+    fn result(&self, job_id: &str, document: &Document) {
+        if let (Some(scores), Some(job)) = (&self.scores, self.jobs.get(job_id)) {
+            scores.hear(job, document);
+        }
+        if let Some(strong) = Hot::of(document) {
+            self.ledger().hot(job_id, strong);
+        }
     }
 
     fn ledger(&self) -> std::sync::MutexGuard<'_, Ledger> {
@@ -200,7 +258,7 @@ impl Telemetry {
             .with_label_values(&[&*at.topic, &at.partition.to_string()])
     }
 
-    fn consumed(&self, at: &TopicPartition, fact: &Fact<'_>) {
+    fn consumed(&self, job_id: &str, at: &TopicPartition, fact: &Fact<'_>) {
         let Fact::Consumed {
             messages,
             bytes,
@@ -218,6 +276,7 @@ impl Telemetry {
             .inc_by(*bytes);
         if let Some(lag) = lag {
             self.lag_of(at).set(*lag as f64);
+            self.ledger().lag(job_id, at, *lag);
         }
     }
 
@@ -260,6 +319,22 @@ impl Telemetry {
             .observe(seconds(whole_ms));
     }
 
+    fn measured(&self, job_id: &str, measured: &Measured) {
+        self.lateness.add(
+            job_id,
+            &measured.lateness,
+            measured.lateness_ms as f64 / 1000.0,
+        );
+        let closed = self.close_duration.with_label_values(&[job_id]);
+        measured
+            .closings
+            .iter()
+            .for_each(|closing| closed.observe(closing.as_secs_f64()));
+        self.pruned
+            .with_label_values(&[job_id])
+            .inc_by(measured.pruned);
+    }
+
     fn snapshot(&self, job_id: &str, fact: &Fact<'_>) {
         let Fact::Snapshot {
             bytes, duration_ms, ..
@@ -267,6 +342,7 @@ impl Telemetry {
         else {
             return;
         };
+        self.ledger().snapshot(job_id, self.clock.now_ms());
         self.snapshots.with_label_values(&[job_id, "stored"]).inc();
         self.snapshot_last
             .with_label_values(&[job_id])
@@ -304,7 +380,10 @@ impl Telemetry {
             Fact::Gap { .. } | Fact::PositionVanished { .. } => {
                 self.gaps.with_label_values(job).inc()
             }
-            Fact::Unavailable { .. } => self.unavailable.with_label_values(job).inc(),
+            Fact::Unavailable { error } => {
+                self.ledger().failed(job_id, error);
+                self.unavailable.with_label_values(job).inc();
+            }
             _ => {}
         }
     }
@@ -327,6 +406,14 @@ impl Telemetry {
                 .lag
                 .remove_label_values(&[&*at.topic, &at.partition.to_string()]);
         }
+        match self.ledger().least_watermark(job_id) {
+            Some(least) => self
+                .watermark
+                .with_label_values(&[job_id])
+                .set(seconds(least)),
+            // Somebody else's event time; left here, it would look like a job that is stuck.
+            None => drop(self.watermark.remove_label_values(&[job_id])),
+        }
     }
 
     fn bucket(&self, job_id: &str, summary: &BucketSummary) {
@@ -336,6 +423,7 @@ impl Telemetry {
         if summary.finality == Finality::Interim {
             return;
         }
+        self.ledger().bucket(job_id, summary, self.clock.now_ms());
         self.models
             .with_label_values(&[job_id])
             .set(summary.series as f64);
@@ -353,6 +441,9 @@ impl Telemetry {
         let Some(job) = self.jobs.get(job_id) else {
             return;
         };
+        if let Some(scores) = &self.scores {
+            scores.bucket(job, summary.start.millis());
+        }
         let end_ms = job.bucket_span.end_of(summary.start).millis();
         self.delay
             .with_label_values(&[job_id])
@@ -376,7 +467,7 @@ impl Observer for Telemetry {
     fn observe(&self, job_id: &str, fact: &Fact<'_>) {
         match fact {
             Fact::Breath { ready, at_end } => self.breath(job_id, *ready, *at_end),
-            Fact::Consumed { at, .. } => self.consumed(at, fact),
+            Fact::Consumed { at, .. } => self.consumed(job_id, at, fact),
             Fact::Watermark { at, event_time_ms } => {
                 let least = self.ledger().watermark(job_id, at, *event_time_ms);
                 self.watermark
@@ -393,6 +484,16 @@ impl Observer for Telemetry {
                 duration.observe(seconds(*duration_ms));
             }
             Fact::Snapshot { .. } => self.snapshot(job_id, fact),
+            Fact::Measured { measured } => self.measured(job_id, measured),
+            Fact::Result { document } => self.result(job_id, document),
+            Fact::LeftOut { documents } => {
+                if let Some(scores) = &self.scores {
+                    scores.left_out(job_id, *documents);
+                }
+            }
+            Fact::Alert { .. } | Fact::AlertStateUnusable { .. } | Fact::Notified { .. } => {
+                self.alerts.observe(job_id, fact);
+            }
             trouble => self.trouble(job_id, trouble),
         }
         say(job_id, fact);
@@ -426,6 +527,9 @@ fn say(job_id: &str, fact: &Fact<'_>) {
         }
         Fact::SnapshotFailed { key, error } => {
             tracing::error!(job_id, snapshot = %key, error, "snapshot not stored; tried again in its time");
+        }
+        Fact::SnapshotsNotForgotten { key, error } => {
+            tracing::warn!(job_id, newest = %key, error, "old snapshots not deleted; tried again with the next one");
         }
         Fact::SnapshotUnusable { key, error } => {
             tracing::warn!(job_id, snapshot = %key, error, "snapshot passed over; an older one, or the log's beginning, stands in");
@@ -481,3 +585,6 @@ fn list(partitions: &[TopicPartition]) -> String {
     let names: Vec<String> = partitions.iter().map(ToString::to_string).collect();
     names.join(" ")
 }
+
+#[cfg(test)]
+mod tests;

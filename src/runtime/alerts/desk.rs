@@ -1,0 +1,240 @@
+//! Where results become notices: at the task that writes them, in the same transaction.
+//!
+//! Holds: the state message in `PREFIX.alerts.state` (key: the job's id) and the notices of one transaction tell the same story, and the position's mark says which
+//! version of the state belongs to it. A successor reads that version and is exactly where the committed position is: no replay, whatever the policy was before. A
+//! version is written only when something has changed; how far it has heard is in the mark.
+//!
+//! Layout of the state: version (u64 LE), then the tracker's own bytes.
+
+use super::document::AlertDocument;
+use super::ocsf;
+use crate::alert::{Notice, Tracker};
+use crate::config::{AlertPolicy, Job};
+use crate::engine::result::Document;
+use crate::runtime::log::{Cleanup, LogError, NewTopic, Outgoing, TopicPartition, Topics};
+use crate::runtime::task::TopicNames;
+use crate::time::{BucketStart, EventTime, Finality};
+use std::sync::Arc;
+use std::time::Duration;
+
+/// What the tasks of a service are to know of alerts.
+#[derive(Clone, Debug)]
+pub struct AlertSettings {
+    /// For every job that does not say otherwise.
+    pub defaults: AlertPolicy,
+    /// Whether notices are written as OCSF findings too.
+    pub ocsf: bool,
+    /// News older than this is not delivered, milliseconds.
+    pub max_age_ms: i64,
+}
+
+impl Default for AlertSettings {
+    fn default() -> AlertSettings {
+        AlertSettings {
+            defaults: AlertPolicy::default(),
+            ocsf: false,
+            max_age_ms: 6 * 3_600_000,
+        }
+    }
+}
+
+impl AlertSettings {
+    /// When `job`'s anomalies become alerts. What goes on is told again before receivers forget it.
+    pub fn policy_of(&self, job: &Job) -> AlertPolicy {
+        let mut policy = job.alerts.over(&self.defaults);
+        policy.repeat_interval_ms = policy.repeat_interval_ms.min(self.max_age_ms / 2).max(1);
+        policy
+    }
+
+    /// The topics that have to exist before the first notice.
+    pub fn topics(&self, names: &TopicNames) -> Vec<NewTopic> {
+        let topic = |name: String, partitions: Option<i32>, cleanup: Cleanup| NewTopic {
+            name,
+            partitions,
+            cleanup,
+        };
+        let mut topics = vec![
+            topic(names.alerts(), None, Cleanup::CompactDelete),
+            topic(names.alert_state(), Some(1), Cleanup::Compact),
+        ];
+        if self.ocsf {
+            topics.push(topic(names.alerts_ocsf(), None, Cleanup::Delete));
+        }
+        topics
+    }
+}
+
+/// How often a version that is not there yet is looked for: a transaction that holds readers up ends within its timeout of 15 s.
+const LOOKS_MAX: u32 = 400;
+const LOOK_INTERVAL: Duration = Duration::from_millis(50);
+const VERSION_BYTES: usize = 8;
+
+/// Where a desk goes on.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct DeskPlace {
+    /// The version of the state that belongs to the committed position; 0: none.
+    pub version: u64,
+    /// The last bucket that was published, milliseconds since the epoch.
+    pub heard_until_ms: Option<i64>,
+}
+
+/// One job's desk.
+#[derive(Debug)]
+pub struct Desk {
+    job: Arc<Job>,
+    tracker: Tracker,
+    alerts: Arc<str>,
+    ocsf: Option<Arc<str>>,
+    state: Arc<str>,
+    version: u64,
+    is_changed: bool,
+    notices: Vec<Notice>,
+}
+
+impl Desk {
+    /// The desk of `job`, as its last owner left it. A state that does not read, or is gone, is told beside a desk that has to do without.
+    pub fn open(
+        job: &Arc<Job>,
+        settings: &AlertSettings,
+        names: &TopicNames,
+        log: &mut dyn Topics,
+        place: DeskPlace,
+    ) -> Result<(Desk, Option<String>), LogError> {
+        let policy = Arc::new(settings.policy_of(job));
+        let state: Arc<str> = names.alert_state().into();
+        let (version, bytes) = last_state(log, &state, &job.id, place.version)?;
+        let gone = (version < place.version)
+            .then(|| format!("version {} is gone, {version} stands in", place.version));
+        let restored =
+            bytes.map(|bytes| Tracker::restore(&job.id, job.bucket_span, policy.clone(), &bytes));
+        let (tracker, error) = match restored {
+            Some(Ok(tracker)) => (Some(tracker), gone),
+            Some(Err(error)) => (None, Some(error.to_string())),
+            None => (None, gone),
+        };
+        let mut tracker = tracker.unwrap_or_else(|| Tracker::new(&job.id, job.bucket_span, policy));
+        if let Some(until) = place.heard_until_ms {
+            tracker.skip_until(until);
+        }
+        let desk = Desk {
+            job: Arc::clone(job),
+            tracker,
+            alerts: names.alerts().into(),
+            ocsf: settings.ocsf.then(|| names.alerts_ocsf().into()),
+            state,
+            version: version.max(place.version),
+            is_changed: false,
+            notices: Vec::new(),
+        };
+        Ok((desk, error))
+    }
+
+    /// The version that belongs to what the next transaction holds.
+    pub fn version(&self) -> u64 {
+        self.version + u64::from(self.is_changed)
+    }
+
+    /// Hears a result.
+    pub fn document(&mut self, document: &Document) {
+        self.tracker.document(document);
+    }
+
+    /// A bucket has been told whole; returns what is to leave with it.
+    pub fn closed(&mut self, start: BucketStart, finality: Finality) -> Vec<Outgoing> {
+        let went_on = self.tracker.open().next().is_some();
+        let notices = self.tracker.closed(start, finality);
+        self.is_changed |= !notices.is_empty() || (went_on && finality == Finality::Final);
+        let messages = notices.iter().flat_map(|notice| self.messages(notice));
+        let messages = messages.collect();
+        self.notices.extend(notices);
+        messages
+    }
+
+    /// The state, if it has changed since it was last asked for.
+    pub fn take_state(&mut self) -> Option<Outgoing> {
+        self.version = self.version();
+        std::mem::take(&mut self.is_changed).then(|| {
+            let mut payload = self.version.to_le_bytes().to_vec();
+            payload.extend(self.tracker.snapshot());
+            Outgoing {
+                topic: Arc::clone(&self.state),
+                partition: Some(0),
+                key: Some(self.job.id.clone().into_bytes()),
+                payload: Some(payload),
+                headers: Vec::new(),
+                timestamp_ms: None,
+            }
+        })
+    }
+
+    /// What has been told since the last call.
+    pub fn take_notices(&mut self) -> Vec<Notice> {
+        std::mem::take(&mut self.notices)
+    }
+
+    /// They were not told after all: they wait for the next transaction.
+    pub fn put_back(&mut self, mut notices: Vec<Notice>) {
+        notices.append(&mut self.notices);
+        self.notices = notices;
+    }
+
+    /// Stamped with the time of writing, as internal messages are: by its bucket's time, what history brings would outlive the topic's retention before it is read.
+    fn messages(&self, notice: &Notice) -> Vec<Outgoing> {
+        let document = AlertDocument::of(notice, &self.job);
+        let message = |topic: &Arc<str>, kind: &str, payload: Vec<u8>| Outgoing {
+            topic: Arc::clone(topic),
+            partition: None,
+            key: Some(document.incident_id.clone().into_bytes()),
+            payload: Some(payload),
+            headers: vec![
+                ("ce_specversion", "1.0".to_owned()),
+                (
+                    "ce_id",
+                    format!("{}_{}", document.incident_id, document.sequence),
+                ),
+                ("ce_type", format!("io.tidewatch.{kind}.v1")),
+                ("ce_source", format!("/jobs/{}", self.job.id)),
+                ("ce_time", EventTime(document.timestamp).to_string()),
+                ("content-type", "application/json".to_owned()),
+            ],
+            timestamp_ms: None,
+        };
+        let own = message(&self.alerts, "alert", document.write());
+        let finding = self.ocsf.as_ref().map(|topic| {
+            let finding = ocsf::finding(&document).to_string();
+            message(topic, "detection_finding", finding.into_bytes())
+        });
+        std::iter::once(own).chain(finding).collect()
+    }
+}
+
+/// The last version of a job's state, at least `wanted` if it comes to be readable: a transaction is decided a moment before all of it can be read, and
+/// another job's, in the same partition, may hold readers up.
+fn last_state(
+    log: &mut dyn Topics,
+    topic: &Arc<str>,
+    job_id: &str,
+    wanted: u64,
+) -> Result<(u64, Option<Vec<u8>>), LogError> {
+    let at = TopicPartition::new(Arc::clone(topic), 0);
+    let (mut from, mut version, mut bytes) = (0, 0, None);
+    for look in 0..LOOKS_MAX {
+        if look > 0 {
+            std::thread::sleep(LOOK_INTERVAL);
+        }
+        from = log.read(&at, from, &mut |message| {
+            let payload = message
+                .payload
+                .filter(|_| message.key == Some(job_id.as_bytes()));
+            if let Some((head, rest)) = payload.and_then(<[u8]>::split_first_chunk::<VERSION_BYTES>)
+            {
+                version = u64::from_le_bytes(*head);
+                bytes = Some(rest.to_vec());
+            }
+        })?;
+        if version >= wanted {
+            break;
+        }
+    }
+    Ok((version, bytes))
+}

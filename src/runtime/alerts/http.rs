@@ -1,0 +1,137 @@
+//! Posting to a receiver.
+//!
+//! Credentials, and an address that is a secret, are read from their files each time. An error names the receiver's host at the most: what
+//! follows it may be a secret too.
+
+use crate::config::service::{Credentials, Receiver};
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use std::path::Path;
+use ureq::tls::{Certificate, PemItem, RootCerts, TlsConfig, parse_pem};
+
+/// The part of an answer that is quoted, bytes.
+const QUOTED_BYTES_MAX: u64 = 300;
+
+/// Why something was not delivered.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum PostError {
+    /// Trying again may help.
+    #[error("{0}")]
+    Failed(String),
+    /// The receiver will never take this message.
+    #[error("refused: {0}")]
+    Refused(String),
+}
+
+/// Delivers a body of JSON.
+pub trait Post: Send {
+    /// Posts it to `url`; of a receiver with a secret address `url` is empty.
+    fn post(&mut self, url: &str, body: &[u8]) -> Result<(), PostError>;
+}
+
+/// Over HTTP or HTTPS.
+pub struct HttpPost {
+    receiver: Receiver,
+    agent: ureq::Agent,
+}
+
+impl HttpPost {
+    /// For one receiver.
+    pub fn new(receiver: &Receiver) -> Result<HttpPost, PostError> {
+        let mut builder = ureq::Agent::config_builder()
+            .timeout_global(Some(receiver.timeout))
+            .http_status_as_error(false)
+            // A credential goes nowhere else.
+            .max_redirects(0)
+            .user_agent(concat!("tidewatch/", env!("CARGO_PKG_VERSION")));
+        if let Some(file) = &receiver.ca_file {
+            let roots = authorities(file)?;
+            builder = builder.tls_config(TlsConfig::builder().root_certs(roots).build());
+        }
+        Ok(HttpPost {
+            receiver: receiver.clone(),
+            agent: builder.build().new_agent(),
+        })
+    }
+
+    fn authorization(&self) -> Result<Option<String>, PostError> {
+        Ok(match &self.receiver.credentials {
+            Credentials::None => None,
+            Credentials::Bearer(file) => Some(format!("Bearer {}", secret(file)?)),
+            Credentials::Basic {
+                username,
+                password_file,
+            } => {
+                let pair = format!("{username}:{}", secret(password_file)?);
+                Some(format!("Basic {}", STANDARD.encode(pair)))
+            }
+        })
+    }
+}
+
+impl Post for HttpPost {
+    fn post(&mut self, url: &str, body: &[u8]) -> Result<(), PostError> {
+        let url = match &self.receiver.url_file {
+            Some(file) => secret(file)?,
+            None => url.to_owned(),
+        };
+        let mut request = self
+            .agent
+            .post(&url)
+            .header("content-type", "application/json");
+        if let Some(value) = self.authorization()? {
+            request = request.header("authorization", &value);
+        }
+        let mut answer = request.send(body).map_err(|error| match error {
+            // These quote the address.
+            ureq::Error::BadUri(_) | ureq::Error::Http(_) => {
+                PostError::Failed("the address is not a URL that can be asked".to_owned())
+            }
+            other => PostError::Failed(other.to_string()),
+        })?;
+        let status = answer.status();
+        if status.is_success() {
+            return Ok(());
+        }
+        let said = answer
+            .body_mut()
+            .with_config()
+            .limit(QUOTED_BYTES_MAX)
+            .lossy_utf8(true)
+            .read_to_string()
+            .unwrap_or_default();
+        let what = format!("{status}: {}", said.trim().replace('\n', " "));
+        match status.as_u16() {
+            // About the message; everything else is about the moment, or the configuration.
+            400 | 413 | 422 => Err(PostError::Refused(what)),
+            _ => Err(PostError::Failed(what)),
+        }
+    }
+}
+
+fn secret(file: &Path) -> Result<String, PostError> {
+    match std::fs::read_to_string(file) {
+        Ok(text) => Ok(text.trim().to_owned()),
+        Err(error) => Err(PostError::Failed(format!(
+            "cannot read {}: {error}",
+            file.display()
+        ))),
+    }
+}
+
+fn authorities(file: &Path) -> Result<RootCerts, PostError> {
+    let failed = |why: String| PostError::Failed(format!("ca_file {}: {why}", file.display()));
+    let pem = std::fs::read(file).map_err(|error| failed(error.to_string()))?;
+    let mut certificates: Vec<Certificate<'static>> = Vec::new();
+    for item in parse_pem(&pem) {
+        if let PemItem::Certificate(certificate) =
+            item.map_err(|error| failed(error.to_string()))?
+        {
+            certificates.push(certificate);
+        }
+    }
+    match certificates.is_empty() {
+        true => Err(failed("holds no certificate".to_owned())),
+        false => Ok(RootCerts::new_with_certs(&certificates)),
+    }
+}

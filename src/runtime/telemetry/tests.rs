@@ -1,0 +1,243 @@
+//! What telemetry makes of facts: the states of a job, its report, its measurements.
+
+use super::*;
+use crate::engine::result::MemoryStatus;
+use crate::runtime::clock::ManualClock;
+use crate::runtime::task::LATENESS_BOUNDS_MS;
+use crate::time::{BucketSpan, EventTime};
+use std::time::Duration;
+
+const JOB: &str = r#"{"job_id": "web", "analysis_config": {"bucket_span": "5m", "detectors": [{"function": "mean", "field_name": "ms", "partition_field_name": "host"}]}, "data_description": {"time_field": "t"}}"#;
+const SPAN_MS: i64 = 300_000;
+
+fn at_work() -> (ManualClock, Telemetry) {
+    let job = Arc::new(Job::from_text(JOB, "web.json").unwrap());
+    let clock = ManualClock::at(1_000_000);
+    let telemetry = Telemetry::new(Arc::new(clock.clone()), &[job]);
+    (clock, telemetry)
+}
+
+fn breath(telemetry: &Telemetry, ready: bool, at_end: bool) {
+    telemetry.observe("web", &Fact::Breath { ready, at_end });
+}
+
+fn state(telemetry: &Telemetry) -> State {
+    telemetry.report().jobs["web"].state
+}
+
+fn assign(telemetry: &Telemetry, at: &TopicPartition, live_from: i64) {
+    telemetry.observe(
+        "web",
+        &Fact::Assigned {
+            at,
+            snapshot: None,
+            from: 0,
+            live_from,
+            duration_ms: 5,
+        },
+    );
+}
+
+fn summary(start_ms: i64) -> BucketSummary {
+    BucketSummary {
+        start: BucketSpan::from_seconds(300)
+            .unwrap()
+            .bucket_of(EventTime(start_ms)),
+        finality: Finality::Final,
+        event_count: 7,
+        anomaly_score: 41.5,
+        records: vec![(0, Severity::Minor)],
+        model_bytes: 1234,
+        series: 3,
+        refused_series: 0,
+        refused_growth: 0,
+        memory_status: MemoryStatus::SoftLimit,
+    }
+}
+
+fn hot(id: &str, timestamp_ms: i64, record_score: f64) -> Hot {
+    Hot {
+        id: id.into(),
+        timestamp_ms,
+        record_score,
+        severity: Severity::of(record_score).label(),
+        detector_index: 0,
+        function: "mean",
+        entity: BTreeMap::new(),
+        influencers: BTreeMap::new(),
+        actual: vec![],
+        typical: vec![],
+        description: String::new(),
+    }
+}
+
+#[test]
+fn a_job_starts_restores_catches_up_is_live_and_says_why_it_is_not() {
+    let (clock, telemetry) = at_work();
+    assert_eq!(state(&telemetry), State::Starting);
+    let at = TopicPartition::new("events", 0);
+    assign(&telemetry, &at, 10);
+    breath(&telemetry, false, false);
+    assert_eq!(state(&telemetry), State::Restoring);
+    assert!(telemetry.report().jobs["web"].partitions[0].replaying);
+    telemetry.observe(
+        "web",
+        &Fact::Replayed {
+            at: &at,
+            messages: 10,
+            duration_ms: 3,
+        },
+    );
+    breath(&telemetry, true, false);
+    assert_eq!(state(&telemetry), State::CatchingUp);
+    breath(&telemetry, true, true);
+    assert_eq!(state(&telemetry), State::Live);
+    clock.advance(9_000);
+    breath(&telemetry, true, false);
+    assert_eq!(
+        state(&telemetry),
+        State::Live,
+        "it was at the end a moment ago"
+    );
+    clock.advance(2_000);
+    breath(&telemetry, true, false);
+    assert_eq!(state(&telemetry), State::CatchingUp);
+    let error = "not allowed: Read on topic \"x\"".to_owned();
+    telemetry.observe(
+        "web",
+        &Fact::Unavailable {
+            error: error.clone(),
+        },
+    );
+    breath(&telemetry, false, false);
+    let report = telemetry.report();
+    assert_eq!(report.jobs["web"].state, State::Failed);
+    assert_eq!(report.jobs["web"].error, Some(error));
+    breath(&telemetry, true, true);
+    assert_eq!(state(&telemetry), State::Live);
+}
+
+#[test]
+fn the_report_tells_lag_watermark_last_bucket_memory_and_snapshot() {
+    let (clock, telemetry) = at_work();
+    for partition in 0..2 {
+        let at = TopicPartition::new("events", partition);
+        assign(&telemetry, &at, 0);
+        telemetry.observe(
+            "web",
+            &Fact::Consumed {
+                at: &at,
+                messages: 5,
+                bytes: 50,
+                lag: Some(3),
+            },
+        );
+        let event_time_ms = 7_000 + i64::from(partition);
+        telemetry.observe(
+            "web",
+            &Fact::Watermark {
+                at: &at,
+                event_time_ms,
+            },
+        );
+    }
+    let before = telemetry.report().jobs["web"].clone();
+    assert_eq!(before.lag_messages, Some(6));
+    assert_eq!(before.watermark_timestamp_ms, Some(7_000));
+    assert_eq!((before.last_bucket, before.last_snapshot), (None, None));
+    let summary = summary(SPAN_MS);
+    telemetry.observe("web", &Fact::Bucket { summary: &summary });
+    clock.advance(5);
+    breath(&telemetry, true, true);
+    let report = telemetry.report();
+    let job = &report.jobs["web"];
+    assert_eq!(job.lag_messages, Some(0), "everything is read");
+    let bucket = job.last_bucket.as_ref().unwrap();
+    assert_eq!(
+        (
+            bucket.timestamp_ms,
+            bucket.published_timestamp_ms,
+            bucket.records
+        ),
+        (SPAN_MS, 1_000_000, 1)
+    );
+    assert_eq!(
+        (job.memory.model_bytes, job.memory.status, job.memory.series),
+        (1234, MemoryStatus::SoftLimit, 3)
+    );
+    let text = serde_json::to_string(&report).unwrap();
+    for part in [
+        r#"{"schema":"tidewatch.health/1","version":"#,
+        r#""state":"live","error":null"#,
+        r#""status":"soft_limit""#,
+        r#"{"topic":"events","kafka_partition":1,"lag_messages":0,"watermark_timestamp_ms":7001,"replaying":false}"#,
+    ] {
+        assert!(text.contains(part), "{part}\nnot in {text}");
+    }
+}
+
+#[test]
+fn the_hottest_are_the_strongest_of_the_last_buckets_each_once_and_never_many() {
+    let (_, telemetry) = at_work();
+    let hot = |bucket: i64, id: &str, score| {
+        telemetry
+            .ledger()
+            .hot("web", hot(id, bucket * SPAN_MS, score));
+    };
+    let closed = |bucket: i64| {
+        let summary = summary(bucket * SPAN_MS);
+        telemetry.observe("web", &Fact::Bucket { summary: &summary });
+    };
+    let shown = || -> Vec<(String, f64)> {
+        let hottest = &telemetry.report().jobs["web"].hottest;
+        hottest
+            .iter()
+            .map(|hot| (hot.id.clone(), hot.record_score))
+            .collect()
+    };
+    hot(0, "old", 99.0);
+    closed(0);
+    hot(1, "a", 30.0);
+    hot(1, "b", 60.0);
+    closed(1);
+    hot(1, "a", 80.0);
+    let expected = [("old", 99.0), ("a", 80.0), ("b", 60.0)];
+    assert_eq!(shown(), expected.map(|(id, score)| (id.to_owned(), score)));
+    closed(12);
+    assert_eq!(shown().len(), 2, "the first bucket is out of view");
+    for n in 0..10_000 {
+        hot(12, &format!("n{n}"), 1.0);
+    }
+    assert_eq!(shown().len(), 10);
+    assert!(telemetry.ledger().report(0).jobs["web"].hottest.len() <= 10);
+}
+
+#[test]
+fn what_tasks_measure_is_exported() {
+    let (_, telemetry) = at_work();
+    let mut measured = Measured {
+        closings: vec![Duration::from_millis(3); 2],
+        lateness_ms: 1_500,
+        pruned: 4,
+        ..Measured::default()
+    };
+    measured.lateness[0] = 8;
+    measured.lateness[LATENESS_BOUNDS_MS.len()] = 1;
+    telemetry.observe(
+        "web",
+        &Fact::Measured {
+            measured: &measured,
+        },
+    );
+    let exposition = telemetry.exposition();
+    for line in [
+        r#"tidewatch_event_lateness_seconds_bucket{job_id="web",le="0"} 8"#,
+        r#"tidewatch_event_lateness_seconds_bucket{job_id="web",le="+Inf"} 9"#,
+        r#"tidewatch_event_lateness_seconds_sum{job_id="web"} 1.5"#,
+        r#"tidewatch_bucket_close_duration_seconds_count{job_id="web"} 2"#,
+        r#"tidewatch_models_pruned_total{job_id="web"} 4"#,
+        r#"tidewatch_build_info{revision=""#,
+    ] {
+        assert!(exposition.contains(line), "{line}\nnot in {exposition}");
+    }
+}

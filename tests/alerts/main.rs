@@ -1,0 +1,8 @@
+//! Results to incidents: the laws of the pure core, scenarios as text, and deliveries to receivers that fail, by dispatchers that die.
+//!
+//! That the alerts topic is exactly once under crashes and rebalances is shown in tests/simulation.rs, on a real Kafka in tests/kafka.
+
+mod delivery;
+mod laws;
+mod results;
+mod scenarios;
