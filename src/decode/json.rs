@@ -2,7 +2,7 @@
 //!
 //! Wanted values are materialised (text borrowed when it holds no escape), everything else is skipped. Of a path that occurs twice the last
 //! value counts. Arrays become lists of their plain elements; what is nested in them, and nulls, are left out, and a list of
-//! nothing is missing. Checked: tests/decode.rs against serde_json.
+//! nothing is missing. The slot of a presence holds `true` when something that is not null stands at its path or below. Checked: tests/decode.rs against serde_json.
 
 use super::paths::{NodeId, Paths};
 use super::scan::{DEPTH_MAX, Flaw, Number, Scanner};
@@ -71,8 +71,9 @@ impl<'p> Walk<'_, 'p> {
             let key = self.scanner.key()?;
             let first = self.scanner.colon()?;
             match self.paths.step(node, &key) {
-                None => self.scanner.skip_value(first, depth)?,
                 Some(child) => self.wanted(child, first, depth)?,
+                None if self.paths.watches(node) => self.watched(node, &key, first, depth)?,
+                None => self.scanner.skip_value(first, depth)?,
             }
             if !self.scanner.more(b'}', Flaw::ObjectGoesOn)? {
                 return Ok(());
@@ -93,6 +94,9 @@ impl<'p> Walk<'_, 'p> {
                 false => self.scanner.skip_value(first, depth),
             };
         }
+        if !self.paths.shows(node).is_empty() {
+            return self.present(node, first, depth);
+        }
         let Some(slot) = self.paths.slot(node) else {
             return self.scanner.skip_value(first, depth);
         };
@@ -100,6 +104,34 @@ impl<'p> Walk<'_, 'p> {
             b'[' => self.list(depth + 1)?,
             _ => plain(&mut self.scanner, first)?,
         };
+        Ok(())
+    }
+
+    /// The same where the value shows presences, and is no object.
+    fn present(&mut self, node: NodeId, first: u8, depth: u32) -> Result<(), Flaw> {
+        let start = self.scanner.position();
+        match (self.paths.slot(node), first) {
+            (None, _) => self.scanner.skip_value(first, depth)?,
+            (Some(slot), b'[') => self.values[slot] = self.list(depth + 1)?,
+            (Some(slot), _) => self.values[slot] = plain(&mut self.scanner, first)?,
+        }
+        if self.scanner.holds_something(start) {
+            for &slot in self.paths.shows(node) {
+                self.values[slot] = Value::Bool(true);
+            }
+        }
+        Ok(())
+    }
+
+    /// The value under a key that nobody names, where it may show presences.
+    fn watched(&mut self, node: NodeId, key: &str, first: u8, depth: u32) -> Result<(), Flaw> {
+        let start = self.scanner.position();
+        self.scanner.skip_value(first, depth)?;
+        for slot in self.paths.shown_by_key(node, key) {
+            if self.values[slot] == Value::Missing && self.scanner.holds_something(start) {
+                self.values[slot] = Value::Bool(true);
+            }
+        }
         Ok(())
     }
 

@@ -123,6 +123,11 @@ impl Keyed {
         self.gatherer.watermark()
     }
 
+    /// How many events the job's query has passed over since this pair was made or restored.
+    pub fn passed_over(&self) -> u64 {
+        self.gatherer.passed_over()
+    }
+
     /// The state, also in mid-bucket.
     pub fn snapshot(&self) -> Snapshot {
         let body = (
@@ -210,6 +215,11 @@ impl Pipeline {
     /// The gatherer's watermark.
     pub fn watermark(&self) -> Option<EventTime> {
         self.keyed.watermark()
+    }
+
+    /// How many events the job's query has passed over since this pipeline was made or restored.
+    pub fn passed_over(&self) -> u64 {
+        self.keyed.passed_over()
     }
 
     /// The state, also in mid-bucket.

@@ -9,17 +9,23 @@
 //! of Elastic's request that creates a job (job-config.md 1.1 to 1.8), as JSON or YAML, plus our own `tidewatch` object.
 //! Holds: no input panics (property in `tests/config.rs`); a job's document, read again, is the same job.
 
+mod aggregations;
 mod analysis;
 mod build;
 mod categorization;
+mod computed;
 mod datafeed;
 mod detector;
 mod document;
+mod feed;
 mod object;
+mod query;
 mod rules;
 mod sections;
 pub(super) mod suggest;
 mod text;
+
+pub(crate) use feed::MULTI_FIELDS;
 
 use super::error::{ConfigErrors, Mistake};
 use super::id;
@@ -117,9 +123,10 @@ fn read(object: Object<'_>, stem: Option<&str>) -> Option<RawJob> {
     let model_plot = object
         .object("model_plot_config")
         .and_then(sections::read_model_plot);
-    let datafeed = object
-        .object("datafeed_config")
-        .and_then(|datafeed| datafeed::read(datafeed, id.as_deref(), analysis.as_ref()));
+    let time_field = data_description.as_ref().map(|data| &*data.time_field);
+    let datafeed = object.object("datafeed_config").and_then(|datafeed| {
+        datafeed::read(datafeed, id.as_deref(), analysis.as_ref(), time_field)
+    });
     let extensions = object
         .object("tidewatch")
         .map(|own| sections::read_extensions(own, analysis.as_ref()));
