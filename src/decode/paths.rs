@@ -15,10 +15,12 @@ pub(super) struct NodeId(usize);
 
 #[derive(Debug, Default)]
 struct Node {
-    /// The keys that lead on, and where to.
+    /// The keys that lead on, and where to, shorter ones first.
     edges: Vec<(Box<str>, NodeId)>,
     /// Bit `n`: some edge's key has `n` bytes (63: or more).
     lengths: u64,
+    /// For each bit of `lengths`, from the lowest: where the edges of that length begin; then how many edges there are.
+    starts: Vec<u32>,
     /// The slot of the path that ends here.
     slot: Option<usize>,
     /// Slots of the presences that end here or before.
@@ -67,6 +69,7 @@ impl Paths {
                 }
             }
         }
+        nodes.iter_mut().for_each(Node::sort);
         Paths { nodes }
     }
 
@@ -74,10 +77,13 @@ impl Paths {
     #[inline]
     pub(super) fn step(&self, node: NodeId, key: &str) -> Option<NodeId> {
         let node = &self.nodes[node.0];
-        if node.lengths >> key.len().min(63) & 1 == 0 {
+        let length = key.len().min(63);
+        if node.lengths >> length & 1 == 0 {
             return None;
         }
-        node.edges
+        let shorter = (node.lengths & ((1 << length) - 1)).count_ones() as usize;
+        let same = node.starts[shorter] as usize..node.starts[shorter + 1] as usize;
+        node.edges[same]
             .iter()
             .find(|(edge, _)| **edge == *key)
             .map(|(_, to)| *to)
@@ -150,6 +156,20 @@ impl Node {
     fn lead(&mut self, key: &str, to: NodeId) {
         self.lengths |= 1 << key.len().min(63);
         self.edges.push((key.into(), to));
+    }
+
+    fn sort(&mut self) {
+        let length = |edge: &(Box<str>, NodeId)| edge.0.len().min(63);
+        self.edges.sort_by_key(length);
+        let mut last = None;
+        for (at, edge) in (0..).zip(&self.edges) {
+            if last.replace(length(edge)) != Some(length(edge)) {
+                self.starts.push(at);
+            }
+        }
+        let all = u32::try_from(self.edges.len());
+        self.starts
+            .push(all.expect("a job names fewer paths"));
     }
 }
 

@@ -58,7 +58,10 @@ fn shown(series: &SeriesBucket) -> String {
     let cells: Vec<String> = series
         .cells
         .iter()
-        .map(|cell: &Accumulator| cell.value().map_or("none".into(), |value| value.to_string()))
+        .map(|cell: &Accumulator| {
+            cell.value()
+                .map_or("none".into(), |value| value.to_string())
+        })
         .collect();
     let part = |part: &Option<Arc<str>>| part.as_deref().unwrap_or("").to_owned();
     let key = format!("{}{}", part(&series.key.partition), part(&series.key.by));
@@ -79,22 +82,34 @@ fn events_that_the_query_passes_over_move_the_watermark_and_nothing_else() {
         json!({"bucket_span": "15m", "detectors": [{"function": "count"}], "influencers": ["host"]}),
         json!({"query": {"term": {"event.action": "login"}}}),
     );
-    let login = |minutes| json!({"@timestamp": at(minutes), "event": {"action": "login"}, "host": "a"});
-    let other = |minutes| json!({"@timestamp": at(minutes), "event": {"action": "read"}, "host": "b"});
+    let login =
+        |minutes| json!({"@timestamp": at(minutes), "event": {"action": "login"}, "host": "a"});
+    let other =
+        |minutes| json!({"@timestamp": at(minutes), "event": {"action": "read"}, "host": "b"});
     let mut gatherer = Gatherer::new(Arc::clone(&job));
     let closed = feed(&mut gatherer, &job, &[login(1.0), other(2.0), login(3.0)]);
     assert_eq!((closed.len(), gatherer.passed_over()), (0, 1));
     let closed = feed(&mut gatherer, &job, &[other(15.0), other(3.0)]);
-    assert_eq!(closed.len(), 1, "an event passed over has closed the bucket");
+    assert_eq!(
+        closed.len(),
+        1,
+        "an event passed over has closed the bucket"
+    );
     assert_eq!((closed[0].event_count, gatherer.passed_over()), (2, 3));
     let counts = &closed[0].counts;
-    assert_eq!(counts.processed_record_count, 2, "only what the job sees is counted");
+    assert_eq!(
+        counts.processed_record_count, 2,
+        "only what the job sees is counted"
+    );
     assert_eq!(
         (counts.processed_field_count, counts.missing_field_count),
         (2, 0),
         "fields of the query are none of the analysis"
     );
-    assert!(counts.rejected.iter().all(|count| *count == 0), "nor is one passed over late");
+    assert!(
+        counts.rejected.iter().all(|count| *count == 0),
+        "nor is one passed over late"
+    );
 }
 
 #[test]
@@ -144,7 +159,10 @@ fn a_plain_aggregation_is_its_events() {
         aggregated,
     );
     let event = |name: &str, ms: i64| json!({"@timestamp": at(1.0), "airline": {"name": name}, "responsetime": ms});
-    let closed = gather(&job, &[event("AAL", 100), event("AAL", 300), event("KLM", 7)]);
+    let closed = gather(
+        &job,
+        &[event("AAL", 100), event("AAL", 300), event("KLM", 7)],
+    );
     assert_eq!(closed[0].event_count, 3);
     assert_eq!(series(&closed[0]), ["=3", "AAL=200", "KLM=7"]);
 }
@@ -167,9 +185,18 @@ fn a_cardinality_as_summary_count_counts_distinct_values_in_each_interval() {
         )
     };
     let visit = |minutes, who: &str| json!({"@timestamp": at(minutes), "source": {"address": who}});
-    let visits = [visit(1.0, "a"), visit(2.0, "a"), visit(6.0, "a"), visit(7.0, "b")];
+    let visits = [
+        visit(1.0, "a"),
+        visit(2.0, "a"),
+        visit(6.0, "a"),
+        visit(7.0, "b"),
+    ];
     assert_eq!(series(&gather(&visitors("15m"), &visits)[0]), ["=2"]);
-    assert_eq!(series(&gather(&visitors("5m"), &visits)[0]), ["=3"], "a in two intervals, b in one");
+    assert_eq!(
+        series(&gather(&visitors("5m"), &visits)[0]),
+        ["=3"],
+        "a in two intervals, b in one"
+    );
 }
 
 /// As the module metrics_ui_hosts has it.
@@ -254,7 +281,11 @@ fn what_the_query_selects_is_part_of_what_a_job_computes() {
         job(analysis, json!({"query": query})).fingerprint
     };
     let all = of(json!({"match_all": {}}));
-    assert_eq!(all, of(json!({"bool": {"filter": []}})), "said otherwise, the same");
+    assert_eq!(
+        all,
+        of(json!({"bool": {"filter": []}})),
+        "said otherwise, the same"
+    );
     let (one, two) = (of(json!({"term": {"a": 1}})), of(json!({"term": {"a": 2}})));
     assert!(all != one && one != two);
 }

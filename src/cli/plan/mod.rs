@@ -45,6 +45,9 @@ pub struct Args {
     /// The job: the body of Elastic's create-job request, YAML or JSON.
     #[arg(value_name = "JOB")]
     job: PathBuf,
+    /// The job's datafeed, if it stands in a file of its own [default: datafeed_JOB beside the job, if the job has none].
+    #[arg(long, value_name = "FILE")]
+    datafeed: Option<PathBuf>,
     /// A sample of its events: NDJSON, JSON or CSV, plain, gzip or zstd; `-` is stdin.
     #[arg(value_name = "FILE")]
     files: Vec<PathBuf>,
@@ -83,7 +86,7 @@ fn cardinality(text: &str) -> Result<(String, u64), String> {
 
 /// Reads the sample if there is one, says what is to be expected.
 pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
-    let job = Arc::new(Job::from_file(&args.job)?);
+    let job = Arc::new(Job::from_files(&args.job, args.datafeed.as_deref())?);
     if let Some(out) = &args.out {
         let mut inputs = std::iter::once(&args.job).chain(&args.files);
         if let Some(input) = inputs.find(|input| output::same(input, out)) {

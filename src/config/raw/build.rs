@@ -79,9 +79,12 @@ pub(super) fn job(raw: RawJob) -> Job {
             .map(|own| own.values)
             .unwrap_or_default(),
         warnings: warnings(&span_text.text, span_seconds),
-        datafeed: raw.datafeed.map(|datafeed| Datafeed {
-            topics: datafeed.topics,
-        }),
+        datafeed: raw
+            .datafeed
+            .filter(|datafeed| !datafeed.topics.is_empty())
+            .map(|datafeed| Datafeed {
+                topics: datafeed.topics,
+            }),
         feed,
         document,
         fingerprint: 0,

@@ -15,13 +15,17 @@ use crate::config::query::Query;
 use serde_json::{Map, Value, json};
 use std::collections::BTreeSet;
 
+/// What Kibana's modules write where a set-up puts the index pattern, and the job's id.
+const PLACEHOLDER_TOPIC: &str = "INDEX_PATTERN_NAME";
+pub(super) const PLACEHOLDER_JOB: &str = "JOB_ID";
+
 const DAY_MS: i64 = 86_400_000;
 /// Elastic's default limit of an index's fields.
 const QUERY_FIELDS_MAX: usize = 1000;
 
 /// `datafeed_config` as written, defaults filled in.
 pub(super) struct RawDatafeed {
-    /// Topic names and `^` patterns, without repeats.
+    /// Topic names and `^` patterns, without repeats. None if a module's placeholder is all there was.
     pub(super) topics: Vec<String>,
     /// Which events are wanted.
     pub(super) query: Query<String>,
@@ -33,7 +37,7 @@ pub(super) struct RawDatafeed {
     pub(super) document: Value,
 }
 
-/// Reads a job's datafeed. `None` when it has no topic (which is noted).
+/// Reads a job's datafeed.
 pub(super) fn read(
     object: Object<'_>,
     job_id: Option<&str>,
@@ -49,6 +53,7 @@ pub(super) fn read(
     }
     if let (Some(own), Some(job_id)) = (object.text("job_id"), job_id)
         && own != job_id
+        && own != PLACEHOLDER_JOB
     {
         let message = format!("{} differs from the job's id, {job_id:?}", shown(own));
         object.wrong("job_id", message);
@@ -62,7 +67,12 @@ pub(super) fn read(
         }
     }
     let topics = read_topics(&object);
-    document.insert("indices".into(), json!(topics));
+    let indices = if topics.is_empty() {
+        vec![PLACEHOLDER_TOPIC.to_owned()]
+    } else {
+        topics.clone()
+    };
+    document.insert("indices".into(), json!(indices));
     let query = read_query(&object, &mut document);
     let aggregated = read_aggregations(&object, analysis, time_field, &mut document);
     let computed = computed::read(&object);
@@ -79,7 +89,7 @@ pub(super) fn read(
         document.insert("project_routing".into(), routing.into());
     }
     object.finish();
-    (!topics.is_empty()).then_some(RawDatafeed {
+    Some(RawDatafeed {
         topics,
         query,
         computed,
@@ -108,6 +118,7 @@ fn read_topics(object: &Object<'_>) -> Vec<String> {
     for (path, topic) in written.unwrap_or_default() {
         match invalid_topic(topic) {
             Some(message) => object.wrong_at(path, message),
+            None if topic == PLACEHOLDER_TOPIC => {}
             None if seen.insert(topic) => topics.push(topic.to_owned()),
             None => {}
         }

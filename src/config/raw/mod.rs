@@ -19,6 +19,7 @@ mod detector;
 mod document;
 mod feed;
 mod object;
+mod package;
 mod query;
 mod rules;
 mod sections;
@@ -77,20 +78,36 @@ impl Job {
         let report = Report::default();
         let stem = Path::new(name).file_stem().and_then(|stem| stem.to_str());
         let job = match text::parse(text, &report) {
-            Some(value) => read_value(&value, stem, report),
+            Some(value) => match package::unpacked(value, None, &report) {
+                Some(body) => read_value(&body, stem, report),
+                None => Err(report.into_mistakes()),
+            },
             None => Err(report.into_mistakes()),
         };
         job.map_err(|mistakes| ConfigErrors::new(Some(name.to_owned()), mistakes))
     }
 
-    /// The job that a JSON or YAML file means.
+    /// The job that a JSON or YAML file means; `FILE#ID` is one of several. If it has no datafeed and there is a file `datafeed_FILE` beside it, that
+    /// is its datafeed.
     pub fn from_file(path: impl AsRef<Path>) -> Result<Job, ConfigErrors> {
+        Job::from_files(path, None)
+    }
+
+    /// The same with a datafeed from a file of its own, if one is given.
+    pub fn from_files(
+        path: impl AsRef<Path>,
+        datafeed: Option<&Path>,
+    ) -> Result<Job, ConfigErrors> {
         let path = path.as_ref();
-        let name = path.display().to_string();
-        match std::fs::read_to_string(path) {
-            Ok(text) => Job::from_text(&text, &name),
+        let report = Report::default();
+        match package::read(path, datafeed, &report) {
+            Ok(package) => match package.body {
+                Some(body) => read_value(&body, package.stem.as_deref(), report),
+                None => Err(report.into_mistakes()),
+            }
+            .map_err(|mistakes| ConfigErrors::new(Some(package.name), mistakes)),
             Err(error) => Err(ConfigErrors::one(
-                &name,
+                &path.display().to_string(),
                 "",
                 format!("cannot be read: {error}"),
             )),

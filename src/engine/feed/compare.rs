@@ -53,7 +53,10 @@ impl Matcher {
             },
             Test::Prefix(text, Case::Sensitive) => Matcher::Prefix(text.clone(), Case::Sensitive),
             Test::Prefix(text, case) => Matcher::Prefix(text.to_lowercase(), *case),
-            Test::Wildcard(globs, case) => Matcher::Wildcard(globs.clone(), *case),
+            Test::Wildcard(globs, case) => match beginning(globs) {
+                Some(start) if *case == Case::Sensitive => Matcher::Prefix(start, *case),
+                _ => Matcher::Wildcard(globs.clone(), *case),
+            },
             Test::Regexp(pattern) => Matcher::Regexp(
                 regex::Regex::new(pattern).expect("the configuration has compiled it before"),
             ),
@@ -99,6 +102,18 @@ impl Matcher {
     }
 }
 
+/// The text that a pattern says a value must begin with, if it says no more.
+fn beginning(globs: &[Glob]) -> Option<String> {
+    let (Glob::Any, start) = globs.split_last()? else {
+        return None;
+    };
+    let chars = start.iter().map(|glob| match glob {
+        Glob::Char(c) => Some(*c),
+        Glob::One | Glob::Any => None,
+    });
+    chars.collect()
+}
+
 fn literal_text(literal: &Literal) -> String {
     match literal {
         Literal::Text(text) => text.clone(),
@@ -123,8 +138,8 @@ pub(super) struct Equal {
 struct Network {
     bits: u128,
     mask: u128,
-    /// A single IPv4 address: then only texts with a colon write it otherwise.
-    is_plain_v4: bool,
+    /// Only a text with a colon can mean the same without being the same: of a single IPv4 address, and of what lies outside of IPv4.
+    needs_colon: bool,
 }
 
 impl Equal {
@@ -188,10 +203,12 @@ impl Network {
             return None;
         }
         let mask = u128::MAX.checked_shl(128 - length - before).unwrap_or(0);
+        let (bits, v4) = (bits_of(address) & mask, bits_of(IpAddr::from([0, 0, 0, 0])));
+        let meets_v4 = (bits ^ v4) & mask & !0xffff_ffff == 0;
         Some(Network {
-            bits: bits_of(address) & mask,
+            bits,
             mask,
-            is_plain_v4: address.is_ipv4() && length == most,
+            needs_colon: !meets_v4 || mask == u128::MAX,
         })
     }
 
@@ -200,7 +217,7 @@ impl Network {
             .as_bytes()
             .first()
             .is_some_and(|byte| byte.is_ascii_hexdigit() || *byte == b':');
-        if !begins_like_one || self.is_plain_v4 && !text.contains(':') {
+        if !begins_like_one || self.needs_colon && !text.as_bytes().contains(&b':') {
             return false;
         }
         let address = text.parse().ok().map(bits_of);
@@ -474,6 +491,9 @@ mod tests {
             ("2001:DB8::1", "2001:db8:0::1"),
             ("10.0.0.1", "::ffff:10.0.0.1"),
             ("10.0.0.0/8", "10.200.3.4"),
+            ("::ffff:10.0.0.1", "10.0.0.1"),
+            ("::/0", "10.0.0.1"),
+            ("::ffff:0:0/90", "10.0.0.1"),
             ("0.0.0.0/0", "255.1.2.3"),
             ("2001:db8::/32", "2001:db8:ffff::"),
         ] {
