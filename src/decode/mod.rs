@@ -13,11 +13,13 @@ mod json;
 mod paths;
 mod scan;
 mod source;
+mod survey;
 mod time_format;
 mod time_pattern;
 mod window;
 
 pub use input::{Format, Item, Options, Reader};
+pub use survey::{Fields, Surveyed, instant_in, survey};
 pub use time_pattern::{Pattern, PatternError};
 pub use window::Origin;
 

@@ -168,8 +168,7 @@ impl Node {
             }
         }
         let all = u32::try_from(self.edges.len());
-        self.starts
-            .push(all.expect("a job names fewer paths"));
+        self.starts.push(all.expect("a job names fewer paths"));
     }
 }
 

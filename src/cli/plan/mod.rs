@@ -134,6 +134,26 @@ impl Args {
     }
 }
 
+/// The `model_memory_limit` that is enough for the series of a sample after 30 days, MB; `None` if it has no event that can be analysed.
+pub(super) fn recommended_mb(
+    job: &Arc<Job>,
+    readers: impl Iterator<Item = Reader>,
+) -> anyhow::Result<Option<u64>> {
+    let mut sample = Sample::new(Arc::clone(job));
+    for mut reader in readers {
+        let _ = reader.run(&mut |item| {
+            sample.take(item);
+            ControlFlow::Continue(())
+        })?;
+    }
+    sample.finish();
+    if sample.events() == 0 {
+        return Ok(None);
+    }
+    let plan = Plan::from_sample(job, &sample)?;
+    Ok(Some(plan.recommended_limit_bytes >> 20))
+}
+
 fn read(job: &Arc<Job>, args: &Args) -> anyhow::Result<Sample> {
     let options = Options {
         format: args.input.map(|input| match input {
