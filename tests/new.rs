@@ -85,10 +85,11 @@ fn shop() -> String {
         let draw = |salt: u64| mix(n * 131 + salt);
         let host = (draw(1) % 6) as usize;
         sent[host] += 500 + draw(2) % 5000;
+        let service = ["shop", "search", "pay"][(draw(4) % 3) as usize];
         let event = json!({
             "@timestamp": tidewatch::time::EventTime(1_706_702_400_000 + (n * 5000 + draw(3) % 5000) as i64).to_string(),
             "ecs": {"version": "8.0"},
-            "service": {"name": ["shop", "search", "pay"][(draw(4) % 3) as usize]},
+            "service": {"name": service},
             "host": {"name": format!("web-{host}"), "id": format!("{:x}", mix(host as u64))},
             "user": {"name": format!("user{}", draw(5) % 400)},
             "trace": {"id": format!("{:016x}", draw(6))},

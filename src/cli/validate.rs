@@ -3,6 +3,7 @@
 //! One line a good file, one line a mistake, in the order of the files. The exit code is 1 as soon as one file is bad, so that a
 //! pipeline can stop on it.
 
+use crate::config::query::Query;
 use crate::config::{Detector, Job};
 use std::io::{self, Write};
 use std::path::PathBuf;
@@ -58,6 +59,9 @@ fn summary(job: &Job) -> String {
     match &job.datafeed {
         Some(datafeed) => text.push_str(&format!(", topics {}", datafeed.topics.join(" "))),
         None => text.push_str(", no topics"),
+    }
+    if job.feed.query != Query::All {
+        text.push_str(", selected by a query");
     }
     text
 }

@@ -85,7 +85,7 @@ impl Paths {
         let same = node.starts[shorter] as usize..node.starts[shorter + 1] as usize;
         node.edges[same]
             .iter()
-            .find(|(edge, _)| **edge == *key)
+            .find(|(edge, _)| is_same(edge.as_bytes(), key.as_bytes()))
             .map(|(_, to)| *to)
     }
 
@@ -172,6 +172,26 @@ impl Node {
     }
 }
 
+/// Whether two keys are the same. Keys are short: up to sixteen bytes are compared as two words that may overlap, without a call.
+#[inline(always)]
+fn is_same(a: &[u8], b: &[u8]) -> bool {
+    let word = |bytes: &[u8; 8]| u64::from_le_bytes(*bytes);
+    if a.len() != b.len() || a.len() > 16 {
+        return a == b;
+    }
+    if let (Some(a_first), Some(b_first)) = (a.first_chunk(), b.first_chunk())
+        && let (Some(a_last), Some(b_last)) = (a.last_chunk(), b.last_chunk())
+    {
+        return word(a_first) == word(b_first) && word(a_last) == word(b_last);
+    }
+    if let (Some(a_first), Some(b_first)) = (a.first_chunk::<4>(), b.first_chunk::<4>())
+        && let (Some(a_last), Some(b_last)) = (a.last_chunk::<4>(), b.last_chunk::<4>())
+    {
+        return a_first == b_first && a_last == b_last;
+    }
+    a.iter().eq(b)
+}
+
 /// The slot of a path, or of the multi-field that goes by its name.
 fn slot_of(spelled: &str, slots: &BTreeMap<&str, usize>) -> Option<usize> {
     let own = slots.get(spelled).copied();
@@ -212,6 +232,20 @@ mod tests {
         );
         for keys in [&["b"][..], &["a", "c"], &["ab"], &["a.b.c", "d"], &[""]] {
             assert_eq!(walk(keys), None, "{keys:?}");
+        }
+    }
+
+    #[test]
+    fn keys_are_the_same_when_all_their_bytes_are() {
+        for length in 0..40 {
+            let key: Vec<u8> = (0..length).collect();
+            assert!(is_same(&key, &key.clone()));
+            for at in 0..key.len() {
+                let mut other = key.clone();
+                other[at] ^= 0x80;
+                assert!(!is_same(&key, &other), "{length} bytes, byte {at}");
+            }
+            assert!(!is_same(&key, &key[..key.len().saturating_sub(1)]) || length == 0);
         }
     }
 

@@ -5,7 +5,6 @@
 
 use super::rhythm::Rhythm;
 use super::stats::{Sample, hash_of};
-use std::collections::BTreeMap;
 
 /// At most so many of each are proposed.
 const DETECTORS_MAX: usize = 4;
@@ -94,7 +93,7 @@ fn role(sample: &Sample, at: usize) -> Role {
     let is_measure =
         field.is_number() && (distinct >= MEASURE_VALUES_MIN || !field.is_whole() && distinct > 3);
     match () {
-        () if distinct < 2 || sample.presence(at) < 0.05 => Role::Idle,
+        () if distinct < 2 || sample.presence(at) < 0.05 || !field.is_nameable() => Role::Idle,
         () if field.is_prose() => Role::Prose,
         () if is_measure && !(field.is_whole() && names_a_code(&field.path)) => Role::Measure,
         () if field.is_unique() => Role::Id,
@@ -230,13 +229,19 @@ fn best(sample: &Sample, mut fields: Vec<usize>, score: fn(&Sample, usize) -> f6
 
 /// The job that a sample asks for.
 pub(super) fn propose(sample: &Sample, roles: &[Role], rhythm: &Rhythm) -> Proposal {
-    let frequent = |at: &usize| sample.presence(*at) >= 0.9;
-    let splits: Vec<usize> = best(sample, of_role(roles, &[Role::Split]), splitting)
-        .into_iter()
-        .filter(frequent)
-        .filter(|at| sample.fields[*at].effective() >= 1.5)
-        .collect();
+    let splits = best(sample, of_role(roles, &[Role::Split]), splitting);
     let entities = best(sample, of_role(roles, &[Role::Entity]), splitting);
+    let categories = apart(sample, splits.iter().chain(&entities).copied());
+    let useful = |at: &usize| {
+        categories.contains(at)
+            && sample.presence(*at) >= 0.9
+            && sample.fields[*at].effective() >= 1.5
+    };
+    let splits: Vec<usize> = splits.into_iter().filter(useful).collect();
+    let entities: Vec<usize> = entities
+        .into_iter()
+        .filter(|at| categories.contains(at))
+        .collect();
     let measures = best(sample, of_role(roles, &[Role::Measure]), measuring);
     let (split, second) = (splits.first().copied(), splits.get(1).copied());
     let path = |at: usize| &sample.fields[at].path;
@@ -262,7 +267,12 @@ pub(super) fn propose(sample: &Sample, roles: &[Role], rhythm: &Rhythm) -> Propo
         };
         add("count", None, None, split, reason);
     }
-    for &measure in measures.iter().take(2) {
+    let most = if rhythm.interval_ms.is_some() {
+        DETECTORS_MAX
+    } else {
+        2
+    };
+    for &measure in measures.iter().take(most) {
         let one_sided = sample.fields[measure].low >= 0.0 && rhythm.interval_ms.is_none();
         let function = if one_sided { "high_mean" } else { "mean" };
         let of = split.map_or(String::new(), |split| format!(" of each {}", path(split)));
@@ -299,24 +309,24 @@ pub(super) fn propose(sample: &Sample, roles: &[Role], rhythm: &Rhythm) -> Propo
         .chain(entities.iter().take(2))
         .chain(splits.iter().skip(2));
     Proposal {
-        influencers: apart(sample, named.copied()),
+        influencers: named.copied().take(INFLUENCERS_MAX).collect(),
         detectors,
     }
 }
 
-/// The first few, none the dotted beginning of another.
+/// The fields of which none is the dotted beginning of one before it, nor the other way round.
 fn apart(sample: &Sample, fields: impl Iterator<Item = usize>) -> Vec<usize> {
-    let mut chosen: BTreeMap<usize, usize> = BTreeMap::new();
-    for (order, field) in fields.enumerate() {
+    let begins = |a: &str, b: &str| b.strip_prefix(a).is_some_and(|rest| rest.starts_with('.'));
+    let mut chosen: Vec<usize> = Vec::new();
+    for field in fields {
         let path = &sample.fields[field].path;
-        let begins = |a: &str, b: &str| b.strip_prefix(a).is_some_and(|rest| rest.starts_with('.'));
-        let clashes = chosen.values().any(|other| {
+        let clashes = chosen.iter().any(|other| {
             let other = &sample.fields[*other].path;
             begins(path, other) || begins(other, path)
         });
-        if !clashes && chosen.len() < INFLUENCERS_MAX {
-            chosen.insert(order, field);
+        if !clashes {
+            chosen.push(field);
         }
     }
-    chosen.into_values().collect()
+    chosen
 }

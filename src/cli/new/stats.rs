@@ -128,6 +128,13 @@ impl Field {
         }
     }
 
+    /// Whether a job may name it.
+    pub(super) fn is_nameable(&self) -> bool {
+        let bad = |c: char| c == '"' || c == '\\' || c.is_control();
+        let reserved = ["", ".", "count", "by", "over"];
+        !self.path.contains(bad) && !reserved.contains(&&*self.path) && self.path.len() <= 1024
+    }
+
     /// How many different values it has, up to a limit.
     pub(super) fn distinct(&self) -> usize {
         self.counts.len()

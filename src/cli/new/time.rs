@@ -63,7 +63,9 @@ const READABLE_MIN: f64 = 0.99;
 /// The time of a sample's events, if a field says it.
 pub(super) fn find(sample: &Sample) -> Option<Time> {
     let all = 0..sample.fields.len();
-    let likely = all.filter(|&field| sample.presence(field) >= READABLE_MIN);
+    let likely = all
+        .filter(|&field| sample.presence(field) >= READABLE_MIN)
+        .filter(|&field| sample.fields[field].is_nameable());
     let times = likely.filter_map(|field| best_of(sample, field));
     let mut best: Option<(Time, (i64, i64))> = None;
     for time in times {

@@ -105,7 +105,7 @@ impl Draft<'_> {
         for prose in of_role(self.roles, &[Role::Prose]) {
             let _ = writeln!(
                 text,
-                "  # {} holds messages: categorization_field_name groups them, for builds that can.",
+                "  # {} is text of many words; if it is messages, categorization_field_name groups them, in builds that can.",
                 one_line(&self.path(prose))
             );
         }

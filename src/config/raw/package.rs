@@ -78,7 +78,9 @@ fn beside(path: &Path) -> Option<PathBuf> {
 /// The body of a request in whatever it is wrapped.
 pub(super) fn unpacked(value: Value, wanted: Option<&str>, report: &Report) -> Option<Value> {
     let mut jobs = match value {
-        Value::Array(list) => list.into_iter().map(one).collect(),
+        Value::Array(list) if !list.is_empty() && list.iter().all(Value::is_object) => {
+            list.into_iter().map(one).collect()
+        }
         Value::Object(mut module) if module.get("jobs").is_some_and(Value::is_array) => {
             let datafeeds = module.remove("datafeeds");
             of_module(module.remove("jobs"), datafeeds)
