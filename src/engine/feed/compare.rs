@@ -208,7 +208,7 @@ impl Network {
         Some(Network {
             bits,
             mask,
-            needs_colon: !meets_v4 || mask == u128::MAX,
+            needs_colon: !meets_v4 || address.is_ipv4() && length == most,
         })
     }
 
