@@ -100,11 +100,11 @@ impl<'p> Walk<'_, 'p> {
         let Some(slot) = self.paths.slot(node) else {
             return self.scanner.skip_value(first, depth);
         };
-        self.values[slot] = match first {
-            b'[' => self.list(depth + 1)?,
-            _ => plain(&mut self.scanner, first)?,
-        };
-        Ok(())
+        if first == b'[' {
+            self.values[slot] = self.list(depth + 1)?;
+            return Ok(());
+        }
+        plain(&mut self.scanner, first, &mut self.values[slot])
     }
 
     /// The same where the value shows presences, and is no object.
@@ -113,7 +113,7 @@ impl<'p> Walk<'_, 'p> {
         match (self.paths.slot(node), first) {
             (None, _) => self.scanner.skip_value(first, depth)?,
             (Some(slot), b'[') => self.values[slot] = self.list(depth + 1)?,
-            (Some(slot), _) => self.values[slot] = plain(&mut self.scanner, first)?,
+            (Some(slot), _) => plain(&mut self.scanner, first, &mut self.values[slot])?,
         }
         if self.scanner.holds_something(start) {
             for &slot in self.paths.shows(node) {
@@ -150,10 +150,13 @@ impl<'p> Walk<'_, 'p> {
         loop {
             match self.scanner.peek()? {
                 first @ (b'{' | b'[') => self.scanner.skip_value(first, depth)?,
-                first => match plain(&mut self.scanner, first)? {
-                    Value::Missing => {}
-                    value => list.push(value),
-                },
+                first => {
+                    let mut value = Value::Missing;
+                    plain(&mut self.scanner, first, &mut value)?;
+                    if !matches!(value, Value::Missing) {
+                        list.push(value);
+                    }
+                }
             }
             if !self.scanner.more(b']', Flaw::ArrayGoesOn)? {
                 break;
@@ -167,18 +170,32 @@ impl<'p> Walk<'_, 'p> {
     }
 }
 
-/// The value here, which begins with `first` and is neither object nor array.
+/// Puts the value here, which begins with `first` and is neither object nor array, into `to`. (Handed back, it would be copied twice, each time
+/// in other pieces than it was written in, which costs more than reading it.)
 #[inline]
-fn plain<'p>(scanner: &mut Scanner<'p>, first: u8) -> Result<Value<'p>, Flaw> {
-    Ok(match first {
-        b'"' => Value::Text(scanner.string()?),
-        b't' => scanner.word("true").map(|()| Value::Bool(true))?,
-        b'f' => scanner.word("false").map(|()| Value::Bool(false))?,
-        b'n' => scanner.word("null").map(|()| Value::Missing)?,
-        _ => match scanner.number()? {
-            Number::Int(i) => Value::Int(i),
-            Number::Float(x) => Value::Float(x),
-            Number::Big(digits) => Value::Text(Cow::Borrowed(digits)),
+fn plain<'p>(scanner: &mut Scanner<'p>, first: u8, to: &mut Value<'p>) -> Result<(), Flaw> {
+    match first {
+        b'"' => match scanner.string()? {
+            Cow::Borrowed(text) => *to = Value::Text(Cow::Borrowed(text)),
+            owned => *to = Value::Text(owned),
         },
-    })
+        b't' => {
+            scanner.word("true")?;
+            *to = Value::Bool(true);
+        }
+        b'f' => {
+            scanner.word("false")?;
+            *to = Value::Bool(false);
+        }
+        b'n' => {
+            scanner.word("null")?;
+            *to = Value::Missing;
+        }
+        _ => match scanner.number()? {
+            Number::Int(i) => *to = Value::Int(i),
+            Number::Float(x) => *to = Value::Float(x),
+            Number::Big(digits) => *to = Value::Text(Cow::Borrowed(digits)),
+        },
+    }
+    Ok(())
 }

@@ -19,7 +19,7 @@ struct Node {
     edges: Vec<(Box<str>, NodeId)>,
     /// Bit `n`: some edge's key has `n` bytes (63: or more).
     lengths: u64,
-    /// For each bit of `lengths`, from the lowest: where the edges of that length begin; then how many edges there are.
+    /// Where the edges whose key has `n` bytes begin (63: or more); those of the next length begin where they end.
     starts: Vec<u32>,
     /// The slot of the path that ends here.
     slot: Option<usize>,
@@ -74,19 +74,13 @@ impl Paths {
     }
 
     /// Where `key` leads from `node`.
-    #[inline]
+    #[inline(always)]
     pub(super) fn step(&self, node: NodeId, key: &str) -> Option<NodeId> {
         let node = &self.nodes[node.0];
-        let length = key.len().min(63);
-        if node.lengths >> length & 1 == 0 {
-            return None;
+        match node.lengths >> key.len().min(63) & 1 {
+            0 => None,
+            _ => node.follow(key),
         }
-        let shorter = (node.lengths & ((1 << length) - 1)).count_ones() as usize;
-        let same = node.starts[shorter] as usize..node.starts[shorter + 1] as usize;
-        node.edges[same]
-            .iter()
-            .find(|(edge, _)| is_same(edge.as_bytes(), key.as_bytes()))
-            .map(|(_, to)| *to)
     }
 
     /// The slot of the path that ends at `node`.
@@ -158,17 +152,23 @@ impl Node {
         self.edges.push((key.into(), to));
     }
 
+    /// Where a key leads whose length some edge has.
+    #[inline]
+    fn follow(&self, key: &str) -> Option<NodeId> {
+        let length = key.len().min(63);
+        let same = self.starts[length] as usize..self.starts[length + 1] as usize;
+        self.edges[same]
+            .iter()
+            .find(|(edge, _)| is_same(edge.as_bytes(), key.as_bytes()))
+            .map(|(_, to)| *to)
+    }
+
     fn sort(&mut self) {
         let length = |edge: &(Box<str>, NodeId)| edge.0.len().min(63);
         self.edges.sort_by_key(length);
-        let mut last = None;
-        for (at, edge) in (0..).zip(&self.edges) {
-            if last.replace(length(edge)) != Some(length(edge)) {
-                self.starts.push(at);
-            }
-        }
-        let all = u32::try_from(self.edges.len());
-        self.starts.push(all.expect("a job names fewer paths"));
+        let ends = (0..=64).map(|n| self.edges.partition_point(|edge| length(edge) < n));
+        let ends = ends.map(|at| u32::try_from(at).expect("a job names fewer paths"));
+        self.starts = ends.collect();
     }
 }
 
