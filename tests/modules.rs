@@ -197,7 +197,7 @@ fn host_modules() -> Vec<Module> {
             rate: spike,
             event: Box::new(|n, bucket| {
                 let one = bucket == PLANTED && n >= 20;
-                json!({"agent": {"type": "auditbeat"}, "container": {"name": if one { "db" } else if n % 2 == 0 { "db" } else { "web" }, "runtime": "docker"}, "process": {"name": format!("p{}", n % 5), "executable": format!("/bin/p{}", n % 5)}})
+                json!({"agent": {"type": "auditbeat"}, "container": {"name": if one || n % 2 == 0 { "db" } else { "web" }, "runtime": "docker"}, "process": {"name": format!("p{}", n % 5), "executable": format!("/bin/p{}", n % 5)}})
             }),
             unwanted: json!({"process": {"name": ["x", "kworker"]}}),
             expected: json!({"partition_field_value": "db", "function": "high_count"}),

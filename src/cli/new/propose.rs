@@ -78,9 +78,9 @@ pub(super) fn roles(sample: &Sample, time: usize, instants: &[Option<i64>]) -> V
         roles.push(if doubles { Role::Double } else { role });
     }
     let splits: Vec<usize> = of_role(&roles, &[Role::Split, Role::Entity]);
-    for at in 0..roles.len() {
-        if roles[at] == Role::Measure && is_counter(sample, at, instants, &splits) {
-            roles[at] = Role::Counter;
+    for (at, role) in roles.iter_mut().enumerate() {
+        if *role == Role::Measure && is_counter(sample, at, instants, &splits) {
+            *role = Role::Counter;
         }
     }
     roles
@@ -144,7 +144,7 @@ fn grows(sample: &Sample, at: usize, instants: &[Option<i64>], entity: Option<us
         .zip(instants)
         .filter_map(|((key, value), time)| Some((key, (*time)?, value?.number()?)))
         .collect();
-    rows.sort_by(|a, b| (a.0, a.1).cmp(&(b.0, b.1)));
+    rows.sort_by_key(|(key, time, _)| (*key, *time));
     let steps = rows.windows(2).filter(|two| two[0].0 == two[1].0);
     let (mut all, mut back, mut forward) = (0, 0, 0);
     for two in steps {

@@ -256,7 +256,9 @@ impl<'s> Script<'s> {
 
     fn statement(&mut self) -> Result<Vec<Part<String>>, String> {
         let emits = self.eat("emit(");
-        let returns = !emits && self.eat("return ");
+        if !emits {
+            self.eat("return ");
+        }
         let mut parts = vec![self.term()?];
         while self.eat("+") {
             parts.push(self.term()?);
@@ -264,7 +266,6 @@ impl<'s> Script<'s> {
         if emits {
             self.need(")")?;
         }
-        let _ = returns;
         self.eat(";");
         Ok(parts)
     }

@@ -251,13 +251,13 @@ impl<'t> Parser<'t> {
                 return self.of_field(&word, depth);
             }
             if self.rest().starts_with(['<', '>']) && field.is_none() {
-                return self.value(&[word.text], depth);
+                return self.value(&[word.text]);
             }
             self.at = start;
         }
         match field {
-            Some(field) => self.value(&[field.to_owned()], depth),
-            None => self.value(&self.default_fields.clone(), depth),
+            Some(field) => self.value(&[field.to_owned()]),
+            None => self.value(&self.default_fields.clone()),
         }
     }
 
@@ -288,11 +288,11 @@ impl<'t> Parser<'t> {
             let inner = self.or(Some(&name.text), depth + 1)?;
             return self.closed(inner);
         }
-        self.value(std::slice::from_ref(&name.text), depth)
+        self.value(std::slice::from_ref(&name.text))
     }
 
     /// One value, of any of these fields.
-    fn value(&mut self, fields: &[String], _depth: usize) -> Parsed {
+    fn value(&mut self, fields: &[String]) -> Parsed {
         let start = self.at;
         let Some(test) = self.test(fields.first().map_or("", String::as_str))? else {
             return Ok(match fields {
@@ -520,7 +520,7 @@ impl<'t> Parser<'t> {
         }
         let fields = self.default_fields.clone();
         if self.peek() == Some('"') {
-            return self.value(&fields, depth);
+            return self.value(&fields);
         }
         let rest = self.rest();
         let end =
