@@ -72,7 +72,7 @@ impl<'p> Walk<'_, 'p> {
             let first = self.scanner.colon()?;
             match self.paths.step(node, &key) {
                 Some(child) => self.wanted(child, first, depth)?,
-                None if self.paths.watches(node) => self.watched(node, &key, first, depth)?,
+                None if self.paths.watches(node, &key) => self.watched(node, &key, first, depth)?,
                 None => self.scanner.skip_value(first, depth)?,
             }
             if !self.scanner.more(b'}', Flaw::ObjectGoesOn)? {

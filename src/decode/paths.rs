@@ -27,6 +27,8 @@ struct Node {
     shows: Box<[usize]>,
     /// Presences that are longer: what a key must begin with to lie below one, and its slot.
     heads: Box<[(Box<str>, usize)]>,
+    /// A key must have at least so many bytes to show a presence without leading anywhere.
+    showing_bytes_min: usize,
 }
 
 /// The trie.
@@ -103,10 +105,9 @@ impl Paths {
     }
 
     /// Whether a key that leads nowhere from `node` may still show a presence.
-    #[inline]
-    pub(super) fn watches(&self, node: NodeId) -> bool {
-        let node = &self.nodes[node.0];
-        !node.shows.is_empty() || !node.heads.is_empty()
+    #[inline(always)]
+    pub(super) fn watches(&self, node: NodeId, key: &str) -> bool {
+        key.len() >= self.nodes[node.0].showing_bytes_min
     }
 
     /// The presences that a value under such a key shows.
@@ -139,10 +140,17 @@ impl Node {
             };
             Some((format!("{rest}.").into(), *slot))
         });
+        let shows: Box<[usize]> = shown.map(|(_, slot)| *slot).collect();
+        let heads: Box<[(Box<str>, usize)]> = heads.collect();
+        let shortest = heads.iter().map(|(head, _)| head.len()).min();
         Node {
             slot,
-            shows: shown.map(|(_, slot)| *slot).collect(),
-            heads: heads.collect(),
+            showing_bytes_min: match shows.is_empty() {
+                true => shortest.unwrap_or(usize::MAX),
+                false => 0,
+            },
+            shows,
+            heads,
             ..Node::default()
         }
     }

@@ -1,8 +1,8 @@
 //! Whether a job wants an event: its query, compiled once, asked of every event.
 //!
 //! Holds: a clause over a missing field is false; of an array any element will do; nothing allocates, unless a number or boolean is matched
-//! by its text. Clauses are asked in the order written and no further than needed. Checked: tests/query.rs against an interpreter that
-//! works on the JSON itself; tests/decode_allocations.rs.
+//! by its text. Clauses are asked in the order written and no further than needed. Checked: tests/query against an interpreter that works on the
+//! JSON itself.
 
 use super::compare::{Matcher, Span};
 use crate::config::query::{Bound, Edge, Query, Test};
