@@ -3,6 +3,8 @@
 //! Holds: `BucketSpan` is at least one second and a whole number of them; `BucketStart` is a multiple of its span
 //! (floor division, so times before 1970 fall into the bucket that begins before them). No clock is read here.
 
+pub(crate) mod civil;
+
 use serde::{Deserialize, Serialize};
 use std::fmt;
 

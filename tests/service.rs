@@ -367,3 +367,54 @@ fn a_partition_that_falls_silent_in_mid_bucket_neither_holds_the_job_back_nor_lo
         assert_eq!(u64::from(house.diary.has("LateForJudge")), late);
     }
 }
+
+#[test]
+fn a_query_selects_in_every_placement_and_what_it_passes_over_closes_buckets() {
+    for (partitions, extensions) in [
+        (1, r#"{"interim_interval":"0s"}"#),
+        (2, r#"{"interim_interval":"0s","shards":2}"#),
+        (
+            2,
+            r#"{"interim_interval":"0s","keyed_by_partition_field":true}"#,
+        ),
+    ] {
+        let house = House::new(partitions);
+        let mut body = job("1m", extensions).document.clone();
+        body["datafeed_config"]["query"] = serde_json::json!({"term": {"kind": "wanted"}});
+        let mut service = house.start(Arc::new(Job::from_value(&body).expect("a valid job")));
+        for minute in 0..10 {
+            for partition in 0..partitions {
+                let of_kind = |kind: &str| {
+                    format!(
+                        r#"{{"time":{},"host":"h{partition}","kind":"{kind}"}}"#,
+                        minute * MINUTE_MS
+                    )
+                };
+                // From the sixth minute on nothing is wanted any more.
+                if minute < 6 {
+                    house.send(partition, &of_kind("wanted"));
+                }
+                house.send(partition, &of_kind("other"));
+            }
+        }
+        house.settle(&mut service);
+        let counts: Vec<u64> = house
+            .results(DocumentKind::Bucket)
+            .iter()
+            .map(|message| {
+                let json: serde_json::Value =
+                    serde_json::from_slice(message.payload.as_deref().unwrap()).unwrap();
+                json["event_count"].as_u64().unwrap()
+            })
+            .collect();
+        let (wanted, none) = (vec![partitions as u64; 6], vec![0; 3]);
+        assert_eq!(counts, [wanted, none].concat(), "{partitions} {extensions}");
+        let entries = house.diary.0.lock().unwrap().clone();
+        let passed_over = entries.iter().filter_map(|entry| {
+            let events = entry.strip_prefix("PassedOver")?.split("events: ").nth(1)?;
+            events.trim_end_matches([' ', '}']).parse::<i32>().ok()
+        });
+        assert_eq!(passed_over.sum::<i32>(), 10 * partitions, "{entries:?}");
+        assert!(!house.diary.has("Rejected"), "no dead letter");
+    }
+}

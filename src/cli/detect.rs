@@ -59,6 +59,9 @@ pub struct Args {
     /// The job: the body of Elastic's create-job request, YAML or JSON.
     #[arg(value_name = "JOB")]
     job: PathBuf,
+    /// The job's datafeed, if it stands in a file of its own [default: datafeed_JOB beside the job, if the job has none].
+    #[arg(long, value_name = "FILE")]
+    datafeed: Option<PathBuf>,
     #[command(flatten)]
     source: Source,
     /// How results are written [default: table on a terminal, ndjson otherwise].
@@ -119,7 +122,7 @@ fn score(text: &str) -> Result<f64, String> {
 
 /// Reads everything, says what was unusual.
 pub fn run(args: &Args, color: Color) -> anyhow::Result<ExitCode> {
-    let job = Arc::new(Job::from_file(&args.job)?);
+    let job = Arc::new(Job::from_files(&args.job, args.datafeed.as_deref())?);
     args.refuse_to_overwrite()?;
     let interrupt = Interrupt::listen()?;
     let reader = args.source.open(&job)?;
@@ -312,6 +315,7 @@ impl Session {
         if let Some(rejected) = &mut self.rejected {
             rejected.flush().context("--rejected")?;
         }
+        self.tally.pass_over(self.pipeline.passed_over());
         let summary = self.tally.summary(progress);
         let for_people = matches!(self.sink, Sink::Table { .. });
         let worth_a_line = io::stderr().is_terminal() || !self.tally.rejected.is_empty();

@@ -139,6 +139,8 @@ impl Source {
 pub(super) struct Tally {
     pub(super) events: u64,
     pub(super) buckets: u64,
+    /// Events that the job's query did not select; they are none of the events above.
+    pub(super) passed_over: u64,
     pub(super) rejected: BTreeMap<Reason, u64>,
 }
 
@@ -149,7 +151,13 @@ pub(super) fn counted(number: u64, what: &str) -> String {
 }
 
 impl Tally {
-    /// `2,200 events, 181 buckets, 3 rejected (late 1, malformed 2) in 0.1 s (22,000 events/s)`.
+    /// Takes out of the events those that the job's query has passed over, so many in all.
+    pub(super) fn pass_over(&mut self, events: u64) {
+        self.passed_over = events;
+        self.events = self.events.saturating_sub(events);
+    }
+
+    /// `2,200 events, 181 buckets, 3 rejected (late 1, malformed 2) in 0.1 s (22,000 events/s)`; behind the events, how many the query passed over.
     pub(super) fn summary(&self, progress: &Progress) -> String {
         let rejected: u64 = self.rejected.values().sum();
         let reasons: Vec<String> = self
@@ -161,13 +169,17 @@ impl Tally {
             0 => "none rejected".to_owned(),
             some => format!("{} rejected ({})", grouped(some), reasons.join(", ")),
         };
-        let rate = progress.rate(self.events);
+        let rate = progress.rate(self.events + self.passed_over);
         let (events, buckets) = (
             counted(self.events, "event"),
             counted(self.buckets, "bucket"),
         );
+        let passed_over = match self.passed_over {
+            0 => String::new(),
+            some => format!(" ({} more not selected by the query)", grouped(some)),
+        };
         format!(
-            "{events}, {buckets}, {rejected} in {:.1} s ({rate})",
+            "{events}{passed_over}, {buckets}, {rejected} in {:.1} s ({rate})",
             progress.seconds()
         )
     }

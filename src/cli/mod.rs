@@ -11,6 +11,7 @@ pub mod detect;
 mod feed;
 mod findings;
 mod interrupt;
+pub mod new;
 mod output;
 pub mod plan;
 mod progress;
@@ -33,6 +34,7 @@ const EXAMPLES: &str = "\
 Examples:
   tidewatch demo                                        watch the service find known incidents
   tidewatch simulate web --days 14 -o web.ndjson        two weeks of events to try it on
+  tidewatch new web.ndjson -o job.yaml                  a job for what a file holds
   tidewatch detect job.yaml web.ndjson                  what was unusual in a file
   tail -F access.ndjson | tidewatch detect job.yaml -   the same, live
   tidewatch backtest job.yaml web.ndjson --labels L     what of known incidents a job finds, how fast, at what price
@@ -116,6 +118,9 @@ enum Command {
     /// Watch the service find known incidents in a simulated feed, with a verdict at the end.
     #[command(after_help = demo::EXAMPLES)]
     Demo(demo::Args),
+    /// Look at a sample and propose a job: time, bucket span, detectors, influencers, memory.
+    #[command(after_help = new::EXAMPLES)]
+    New(new::Args),
     /// How many series a job will have and how much memory they take, from a sample or from what is known of its fields.
     #[command(after_help = plan::EXAMPLES)]
     Plan(plan::Args),
@@ -195,6 +200,7 @@ fn dispatch(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Backtest(args) => backtest::run(&args, color),
         Command::Detect(args) => detect::run(&args, color),
         Command::Demo(args) => demo::run(&args, color),
+        Command::New(args) => new::run(&args),
         Command::Plan(args) => plan::run(&args),
         Command::Run { config } => run::run(&config, &cli.common),
         Command::Simulate(args) => simulate::run(&args),

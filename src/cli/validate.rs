@@ -4,6 +4,7 @@
 //! pipeline can stop on it. No broker is asked. Checked by: the tests below; tests/chart.rs, with what the Helm chart renders.
 
 use super::run::{environment, load_jobs};
+use crate::config::query::Query;
 use crate::config::service::Service;
 use crate::config::{Detector, Job};
 use std::io::{self, Write};
@@ -99,6 +100,9 @@ fn summary(job: &Job) -> String {
     match &job.datafeed {
         Some(datafeed) => text.push_str(&format!(", topics {}", datafeed.topics.join(" "))),
         None => text.push_str(", no topics"),
+    }
+    if job.feed.query != Query::All {
+        text.push_str(", selected by a query");
     }
     text
 }

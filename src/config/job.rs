@@ -4,13 +4,14 @@
 //! [`Job::fields`], and events carry their values in that order.
 
 use super::alerts::AlertWords;
-use super::datafeed::Datafeed;
+use super::datafeed::{Datafeed, Feed};
 use super::extensions::Extensions;
 use super::function::Function;
 use crate::time::{BucketSpan, Lateness};
+use serde::Serialize;
 
 /// A field that the job names; index into [`Job::fields`].
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
 pub struct FieldId(pub u16);
 
 /// A validated anomaly detection job.
@@ -32,7 +33,8 @@ pub struct Job {
     pub influencers: Vec<FieldId>,
     /// `analysis_config.summary_count_field_name`.
     pub summary_count_field: Option<FieldId>,
-    /// Every field that the analysis reads (time excluded), without repeats; dotted paths as written. `FieldId` indexes it.
+    /// Every field that the analysis reads (time excluded), then those that only its feed reads; without repeats, dotted paths as
+    /// written. `FieldId` indexes it.
     pub fields: Vec<String>,
     /// `data_description.time_field`.
     pub time_field: String,
@@ -48,8 +50,10 @@ pub struct Job {
     pub annotations: bool,
     /// `renormalization_window_days` as a number of buckets (default: the larger of 30 days and 100 spans; 0 = never).
     pub renormalization_window_buckets: u32,
-    /// Where the events come from and which of them are wanted.
+    /// Where the events come from.
     pub datafeed: Option<Datafeed>,
+    /// What is made of an event before it is analysed.
+    pub feed: Feed,
     /// `tidewatch`: placement and patience on Kafka.
     pub extensions: Extensions,
     /// `tidewatch.alerts`: when its anomalies become alerts, as far as the job says.

@@ -10,14 +10,16 @@ mod extensions;
 mod function;
 mod id;
 mod job;
+pub mod query;
 mod raw;
 pub mod service;
 mod time_pattern;
 mod time_text;
 
 pub use alerts::{AlertPolicy, AlertSubject, AlertWords, GroupBy, Silence};
-pub use datafeed::Datafeed;
+pub use datafeed::{Computed, Counter, Counters, Datafeed, Feed, Intervals, Part};
 pub use error::{ConfigErrors, Mistake, MistakeKind};
 pub use extensions::Extensions;
 pub use function::{Family, Function, Side};
 pub use job::{Detector, FieldId, Job, ModelPlot, TimeFormat};
+pub(crate) use raw::MULTI_FIELDS;

@@ -5,6 +5,7 @@
 //! rules (a quote that is never closed, or closed where no cell ends) costs its first line only; reading goes on with the second.
 //! Memory: one row; nothing is allocated for a row once the buffers have grown.
 
+use super::paths::Paths;
 use crate::engine::event::Value;
 use csv_core::ReadRecordResult;
 use memchr::memchr;
@@ -205,17 +206,27 @@ impl<'c> Cells<'c> {
 pub(super) struct Header {
     /// Column and slot.
     wanted: Vec<(usize, usize)>,
+    /// Column and the slot of a presence that it shows.
+    shows: Vec<(usize, usize)>,
     width: usize,
 }
 
 impl Header {
-    /// The columns of `names` that `slot_of` knows.
-    pub(super) fn new(names: &Cells<'_>, slot_of: impl Fn(&str) -> Option<usize>) -> Header {
-        let wanted = names.iter().enumerate();
+    /// The columns of `names` that are a path of `paths`, or show a presence.
+    pub(super) fn new(names: &Cells<'_>, paths: &Paths) -> Header {
+        let named = || names.iter().map(str::trim).enumerate();
+        let node = |name| paths.step(Paths::ROOT, name);
+        let wanted = named().filter_map(|(column, name)| Some((column, paths.slot(node(name)?)?)));
+        let shows = named().flat_map(|(column, name)| {
+            let shown: Vec<usize> = match node(name) {
+                Some(node) => paths.shows(node).to_vec(),
+                None => paths.shown_by_key(Paths::ROOT, name).collect(),
+            };
+            shown.into_iter().map(move |slot| (column, slot))
+        });
         Header {
-            wanted: wanted
-                .filter_map(|(column, name)| Some((column, slot_of(name.trim())?)))
-                .collect(),
+            wanted: wanted.collect(),
+            shows: shows.collect(),
             width: names.len(),
         }
     }
@@ -235,6 +246,11 @@ impl Header {
                 "" => Value::Missing,
                 text => Value::Text(Cow::Borrowed(text)),
             };
+        }
+        for (column, slot) in &self.shows {
+            if !cells.get(*column).is_empty() {
+                values[*slot] = Value::Bool(true);
+            }
         }
     }
 }

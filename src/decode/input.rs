@@ -438,7 +438,7 @@ impl Decoder {
         let invalid = |why: String| io::Error::new(ErrorKind::InvalidData, why);
         let cells =
             cells.ok_or_else(|| invalid("neither JSON nor a CSV header in UTF-8".into()))?;
-        let header = Header::new(&cells, |name| self.slot_of(name));
+        let header = Header::new(&cells, &self.paths);
         if header.has(self.time_slot) {
             return Ok(header);
         }

@@ -2,7 +2,7 @@
 //!
 //! Wanted values are materialised (text borrowed when it holds no escape), everything else is skipped. Of a path that occurs twice the last
 //! value counts. Arrays become lists of their plain elements; what is nested in them, and nulls, are left out, and a list of
-//! nothing is missing. Checked: tests/decode.rs against serde_json.
+//! nothing is missing. The slot of a presence holds `true` when something that is not null stands at its path or below. Checked: tests/decode.rs against serde_json.
 
 use super::paths::{NodeId, Paths};
 use super::scan::{DEPTH_MAX, Flaw, Number, Scanner};
@@ -71,8 +71,9 @@ impl<'p> Walk<'_, 'p> {
             let key = self.scanner.key()?;
             let first = self.scanner.colon()?;
             match self.paths.step(node, &key) {
-                None => self.scanner.skip_value(first, depth)?,
                 Some(child) => self.wanted(child, first, depth)?,
+                None if self.paths.watches(node, &key) => self.watched(node, &key, first, depth)?,
+                None => self.scanner.skip_value(first, depth)?,
             }
             if !self.scanner.more(b'}', Flaw::ObjectGoesOn)? {
                 return Ok(());
@@ -93,13 +94,44 @@ impl<'p> Walk<'_, 'p> {
                 false => self.scanner.skip_value(first, depth),
             };
         }
+        if !self.paths.shows(node).is_empty() {
+            return self.present(node, first, depth);
+        }
         let Some(slot) = self.paths.slot(node) else {
             return self.scanner.skip_value(first, depth);
         };
-        self.values[slot] = match first {
-            b'[' => self.list(depth + 1)?,
-            _ => plain(&mut self.scanner, first)?,
-        };
+        if first == b'[' {
+            self.values[slot] = self.list(depth + 1)?;
+            return Ok(());
+        }
+        plain(&mut self.scanner, first, &mut self.values[slot])
+    }
+
+    /// The same where the value shows presences, and is no object.
+    fn present(&mut self, node: NodeId, first: u8, depth: u32) -> Result<(), Flaw> {
+        let start = self.scanner.position();
+        match (self.paths.slot(node), first) {
+            (None, _) => self.scanner.skip_value(first, depth)?,
+            (Some(slot), b'[') => self.values[slot] = self.list(depth + 1)?,
+            (Some(slot), _) => plain(&mut self.scanner, first, &mut self.values[slot])?,
+        }
+        if self.scanner.holds_something(start) {
+            for &slot in self.paths.shows(node) {
+                self.values[slot] = Value::Bool(true);
+            }
+        }
+        Ok(())
+    }
+
+    /// The value under a key that nobody names, where it may show presences.
+    fn watched(&mut self, node: NodeId, key: &str, first: u8, depth: u32) -> Result<(), Flaw> {
+        let start = self.scanner.position();
+        self.scanner.skip_value(first, depth)?;
+        for slot in self.paths.shown_by_key(node, key) {
+            if self.values[slot] == Value::Missing && self.scanner.holds_something(start) {
+                self.values[slot] = Value::Bool(true);
+            }
+        }
         Ok(())
     }
 
@@ -118,10 +150,13 @@ impl<'p> Walk<'_, 'p> {
         loop {
             match self.scanner.peek()? {
                 first @ (b'{' | b'[') => self.scanner.skip_value(first, depth)?,
-                first => match plain(&mut self.scanner, first)? {
-                    Value::Missing => {}
-                    value => list.push(value),
-                },
+                first => {
+                    let mut value = Value::Missing;
+                    plain(&mut self.scanner, first, &mut value)?;
+                    if !matches!(value, Value::Missing) {
+                        list.push(value);
+                    }
+                }
             }
             if !self.scanner.more(b']', Flaw::ArrayGoesOn)? {
                 break;
@@ -135,18 +170,32 @@ impl<'p> Walk<'_, 'p> {
     }
 }
 
-/// The value here, which begins with `first` and is neither object nor array.
+/// Puts the value here, which begins with `first` and is neither object nor array, into `to`. (Handed back, it would be copied twice, each time
+/// in other pieces than it was written in, which costs more than reading it.)
 #[inline]
-fn plain<'p>(scanner: &mut Scanner<'p>, first: u8) -> Result<Value<'p>, Flaw> {
-    Ok(match first {
-        b'"' => Value::Text(scanner.string()?),
-        b't' => scanner.word("true").map(|()| Value::Bool(true))?,
-        b'f' => scanner.word("false").map(|()| Value::Bool(false))?,
-        b'n' => scanner.word("null").map(|()| Value::Missing)?,
-        _ => match scanner.number()? {
-            Number::Int(i) => Value::Int(i),
-            Number::Float(x) => Value::Float(x),
-            Number::Big(digits) => Value::Text(Cow::Borrowed(digits)),
+fn plain<'p>(scanner: &mut Scanner<'p>, first: u8, to: &mut Value<'p>) -> Result<(), Flaw> {
+    match first {
+        b'"' => match scanner.string()? {
+            Cow::Borrowed(text) => *to = Value::Text(Cow::Borrowed(text)),
+            owned => *to = Value::Text(owned),
         },
-    })
+        b't' => {
+            scanner.word("true")?;
+            *to = Value::Bool(true);
+        }
+        b'f' => {
+            scanner.word("false")?;
+            *to = Value::Bool(false);
+        }
+        b'n' => {
+            scanner.word("null")?;
+            *to = Value::Missing;
+        }
+        _ => match scanner.number()? {
+            Number::Int(i) => *to = Value::Int(i),
+            Number::Float(x) => *to = Value::Float(x),
+            Number::Big(digits) => *to = Value::Text(Cow::Borrowed(digits)),
+        },
+    }
+    Ok(())
 }

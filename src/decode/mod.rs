@@ -13,11 +13,13 @@ mod json;
 mod paths;
 mod scan;
 mod source;
+mod survey;
 mod time_format;
 mod time_pattern;
 mod window;
 
 pub use input::{Format, Item, Options, Reader};
+pub use survey::{Fields, Surveyed, instant_in, survey};
 pub use time_pattern::{Pattern, PatternError};
 pub use window::Origin;
 
@@ -73,7 +75,7 @@ const SHOWN_CHARS_MAX: usize = 120;
 #[derive(Debug)]
 pub struct Decoder {
     paths: Paths,
-    /// How many fields an event has; `time_slot` may lie behind them.
+    /// How many values an event has, fields and presences; `time_slot` may lie behind them.
     field_count: usize,
     time_slot: usize,
     time_field: String,
@@ -108,22 +110,26 @@ enum Step {
 impl Decoder {
     /// A decoder that materialises the job's fields and nothing else.
     pub fn new(job: &Job) -> Decoder {
-        let mut slots = job.fields.clone();
+        let names = job.fields.iter().map(String::as_str);
+        let mut paths: Vec<(&str, usize)> = names.zip(0..).collect();
+        let presences = job.feed.presences.iter().map(String::as_str);
+        let presences: Vec<(&str, usize)> = presences.zip(paths.len()..).collect();
+        let field_count = paths.len() + presences.len();
         let time_slot = job
             .field_id(&job.time_field)
-            .map_or(slots.len(), |id| id.0 as usize);
-        if time_slot == slots.len() {
-            slots.push(job.time_field.clone());
+            .map_or(field_count, |id| id.0 as usize);
+        if time_slot == field_count {
+            paths.push((&job.time_field, time_slot));
         }
         Decoder {
-            paths: Paths::new(&slots),
-            field_count: job.fields.len(),
+            paths: Paths::new(&paths, &presences),
+            field_count,
             time_slot,
             time_field: job.time_field.clone(),
             time: TimeReader::new(&job.time_format),
             future_skew_ms_max: job.extensions.max_future_skew_ms,
             bytes_max: BYTES_MAX,
-            values: vec![Value::Missing; slots.len()],
+            values: vec![Value::Missing; field_count.max(time_slot + 1)],
         }
     }
 
@@ -237,11 +243,6 @@ impl Decoder {
         });
         self.values = recycled(values);
         length
-    }
-
-    /// The slot of a CSV column's name.
-    fn slot_of(&self, name: &str) -> Option<usize> {
-        self.paths.slot(self.paths.step(Paths::ROOT, name)?)
     }
 
     /// Decodes the cells of a CSV row.

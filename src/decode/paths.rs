@@ -2,7 +2,12 @@
 //!
 //! A path `host.os.name` is found as nested objects, as one literal dotted key, and as any mixture (`{"host.os": {"name": ...}}`):
 //! a node is what has been spelled so far (`host.os`), and from it an edge leads to every longer beginning of a path that ends
-//! before a dot. Built once a job; looking up a key touches a mask of key lengths first, which turns most keys away.
+//! before a dot. A *presence* is a path of which only matters whether something stands at it or below it: a node knows which presences a value
+//! there shows, and which keys begin one. The path `a.keyword` is also found as `a`, if nobody names that: so Elastic calls a field that is indexed
+//! another way. Built once a job; looking up a key touches a mask of key lengths first, which turns most keys away.
+
+use crate::config::MULTI_FIELDS;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// A place in the trie: a beginning of some path.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -10,12 +15,20 @@ pub(super) struct NodeId(usize);
 
 #[derive(Debug, Default)]
 struct Node {
-    /// The keys that lead on, and where to.
+    /// The keys that lead on, and where to, shorter ones first.
     edges: Vec<(Box<str>, NodeId)>,
     /// Bit `n`: some edge's key has `n` bytes (63: or more).
     lengths: u64,
+    /// Where the edges whose key has `n` bytes begin (63: or more); those of the next length begin where they end.
+    starts: Vec<u32>,
     /// The slot of the path that ends here.
     slot: Option<usize>,
+    /// Slots of the presences that end here or before.
+    shows: Box<[usize]>,
+    /// Presences that are longer: what a key must begin with to lie below one, and its slot.
+    heads: Box<[(Box<str>, usize)]>,
+    /// A key must have at least so many bytes to show a presence without leading anywhere.
+    showing_bytes_min: usize,
 }
 
 /// The trie.
@@ -28,39 +41,48 @@ impl Paths {
     /// Nothing spelled yet.
     pub(super) const ROOT: NodeId = NodeId(0);
 
-    /// A trie of `paths`; a path's slot is its position.
-    pub(super) fn new(paths: &[String]) -> Paths {
+    /// A trie of paths and of presences, each with its slot.
+    pub(super) fn new(paths: &[(&str, usize)], presences: &[(&str, usize)]) -> Paths {
         let mut beginnings = vec![""];
-        for path in paths {
+        let mut known = BTreeSet::new();
+        for (path, _) in paths.iter().chain(presences) {
             for end in path
                 .match_indices('.')
                 .map(|(at, _)| at)
                 .chain([path.len()])
             {
-                if end > 0 && !beginnings.contains(&&path[..end]) {
+                if end > 0 && known.insert(&path[..end]) {
                     beginnings.push(&path[..end]);
                 }
             }
         }
-        let nodes = beginnings
+        let slots: BTreeMap<&str, usize> = paths.iter().rev().copied().collect();
+        let mut nodes: Vec<Node> = beginnings
             .iter()
-            .map(|spelled| Node::new(spelled, &beginnings, paths));
-        Paths {
-            nodes: nodes.collect(),
+            .map(|spelled| Node::new(slot_of(spelled, &slots), spelled, presences))
+            .collect();
+        let places: BTreeMap<&str, usize> =
+            (0..).zip(&beginnings).map(|(at, b)| (*b, at)).collect();
+        for (at, longer) in beginnings.iter().enumerate().skip(1) {
+            nodes[0].lead(longer, NodeId(at));
+            for (dot, _) in longer.match_indices('.') {
+                if let Some(&from) = places.get(&longer[..dot]).filter(|_| dot > 0) {
+                    nodes[from].lead(&longer[dot + 1..], NodeId(at));
+                }
+            }
         }
+        nodes.iter_mut().for_each(Node::sort);
+        Paths { nodes }
     }
 
     /// Where `key` leads from `node`.
-    #[inline]
+    #[inline(always)]
     pub(super) fn step(&self, node: NodeId, key: &str) -> Option<NodeId> {
         let node = &self.nodes[node.0];
-        if node.lengths >> key.len().min(63) & 1 == 0 {
-            return None;
+        match node.lengths >> key.len().min(63) & 1 {
+            0 => None,
+            _ => node.follow(key),
         }
-        node.edges
-            .iter()
-            .find(|(edge, _)| **edge == *key)
-            .map(|(_, to)| *to)
     }
 
     /// The slot of the path that ends at `node`.
@@ -69,33 +91,125 @@ impl Paths {
         self.nodes[node.0].slot
     }
 
-    /// Whether longer paths go through `node`.
+    /// Whether longer paths go through `node`, or anything below it shows a presence.
     #[inline]
     pub(super) fn leads_on(&self, node: NodeId) -> bool {
-        self.nodes[node.0].lengths != 0
+        let node = &self.nodes[node.0];
+        node.lengths != 0 || !node.shows.is_empty()
+    }
+
+    /// The presences that a value at `node` shows.
+    #[inline]
+    pub(super) fn shows(&self, node: NodeId) -> &[usize] {
+        &self.nodes[node.0].shows
+    }
+
+    /// Whether a key that leads nowhere from `node` may still show a presence.
+    #[inline(always)]
+    pub(super) fn watches(&self, node: NodeId, key: &str) -> bool {
+        key.len() >= self.nodes[node.0].showing_bytes_min
+    }
+
+    /// The presences that a value under such a key shows.
+    pub(super) fn shown_by_key<'p>(
+        &'p self,
+        node: NodeId,
+        key: &'p str,
+    ) -> impl Iterator<Item = usize> + 'p {
+        let node = &self.nodes[node.0];
+        let heads = node.heads.iter();
+        let begun = heads.filter(move |(head, _)| key.starts_with(&**head));
+        node.shows
+            .iter()
+            .copied()
+            .chain(begun.map(|(_, slot)| *slot))
     }
 }
 
 impl Node {
-    fn new(spelled: &str, beginnings: &[&str], paths: &[String]) -> Node {
-        let mut node = Node {
-            slot: paths.iter().position(|path| path == spelled),
-            ..Node::default()
+    fn new(slot: Option<usize>, spelled: &str, presences: &[(&str, usize)]) -> Node {
+        let begins = |path: &str, longer: &str| match longer.strip_prefix(path) {
+            Some(rest) => rest.is_empty() || rest.starts_with('.'),
+            None => false,
         };
-        for (at, longer) in beginnings.iter().enumerate().skip(1) {
-            let key = match spelled {
-                "" => Some(*longer),
-                _ => longer
-                    .strip_prefix(spelled)
-                    .and_then(|rest| rest.strip_prefix('.')),
+        let shown = presences.iter().filter(|(path, _)| begins(path, spelled));
+        let heads = presences.iter().filter_map(|(path, slot)| {
+            let rest = match spelled {
+                "" => path,
+                _ => path.strip_prefix(spelled)?.strip_prefix('.')?,
             };
-            if let Some(key) = key {
-                node.lengths |= 1 << key.len().min(63);
-                node.edges.push((key.into(), NodeId(at)));
-            }
+            Some((format!("{rest}.").into(), *slot))
+        });
+        let shows: Box<[usize]> = shown.map(|(_, slot)| *slot).collect();
+        let heads: Box<[(Box<str>, usize)]> = heads.collect();
+        let shortest = heads.iter().map(|(head, _)| head.len()).min();
+        Node {
+            slot,
+            showing_bytes_min: match shows.is_empty() {
+                true => shortest.unwrap_or(usize::MAX),
+                false => 0,
+            },
+            shows,
+            heads,
+            ..Node::default()
         }
-        node
     }
+
+    fn lead(&mut self, key: &str, to: NodeId) {
+        self.lengths |= 1 << key.len().min(63);
+        self.edges.push((key.into(), to));
+    }
+
+    /// Where a key leads whose length some edge has.
+    #[inline]
+    fn follow(&self, key: &str) -> Option<NodeId> {
+        let length = key.len().min(63);
+        let same = self.starts[length] as usize..self.starts[length + 1] as usize;
+        self.edges[same]
+            .iter()
+            .find(|(edge, _)| is_same(edge.as_bytes(), key.as_bytes()))
+            .map(|(_, to)| *to)
+    }
+
+    fn sort(&mut self) {
+        let length = |edge: &(Box<str>, NodeId)| edge.0.len().min(63);
+        self.edges.sort_by_key(length);
+        let ends = (0..=64).map(|n| self.edges.partition_point(|edge| length(edge) < n));
+        let ends = ends.map(|at| u32::try_from(at).expect("a job names fewer paths"));
+        self.starts = ends.collect();
+    }
+}
+
+/// Whether two keys are the same. Keys are short: up to sixteen bytes are compared as two words that may overlap, without a call.
+#[inline(always)]
+fn is_same(a: &[u8], b: &[u8]) -> bool {
+    let word = |bytes: &[u8; 8]| u64::from_le_bytes(*bytes);
+    if a.len() != b.len() || a.len() > 16 {
+        return a == b;
+    }
+    if let (Some(a_first), Some(b_first)) = (a.first_chunk(), b.first_chunk())
+        && let (Some(a_last), Some(b_last)) = (a.last_chunk(), b.last_chunk())
+    {
+        return word(a_first) == word(b_first) && word(a_last) == word(b_last);
+    }
+    if let (Some(a_first), Some(b_first)) = (a.first_chunk::<4>(), b.first_chunk::<4>())
+        && let (Some(a_last), Some(b_last)) = (a.last_chunk::<4>(), b.last_chunk::<4>())
+    {
+        return a_first == b_first && a_last == b_last;
+    }
+    a.iter().eq(b)
+}
+
+/// The slot of a path, or of the multi-field that goes by its name.
+fn slot_of(spelled: &str, slots: &BTreeMap<&str, usize>) -> Option<usize> {
+    let own = slots.get(spelled).copied();
+    let read_otherwise = || {
+        let mut names = MULTI_FIELDS
+            .iter()
+            .map(|suffix| format!("{spelled}{suffix}"));
+        names.find_map(|name| slots.get(&*name).copied())
+    };
+    own.or_else(read_otherwise)
 }
 
 #[cfg(test)]
@@ -104,7 +218,7 @@ mod tests {
 
     #[test]
     fn every_way_of_spelling_a_path_leads_to_its_slot() {
-        let paths = Paths::new(&["a.b.c".into(), "a".into(), "a.b".into(), "x..y".into()]);
+        let paths = Paths::new(&[("a.b.c", 0), ("a", 1), ("a.b", 2), ("x..y", 3)], &[]);
         let walk = |keys: &[&str]| {
             let end = keys
                 .iter()
@@ -127,5 +241,31 @@ mod tests {
         for keys in [&["b"][..], &["a", "c"], &["ab"], &["a.b.c", "d"], &[""]] {
             assert_eq!(walk(keys), None, "{keys:?}");
         }
+    }
+
+    #[test]
+    fn keys_are_the_same_when_all_their_bytes_are() {
+        for length in 0..40 {
+            let key: Vec<u8> = (0..length).collect();
+            assert!(is_same(&key, &key.clone()));
+            for at in 0..key.len() {
+                let mut other = key.clone();
+                other[at] ^= 0x80;
+                assert!(!is_same(&key, &other), "{length} bytes, byte {at}");
+            }
+            assert!(!is_same(&key, &key[..key.len().saturating_sub(1)]) || length == 0);
+        }
+    }
+
+    #[test]
+    fn a_field_indexed_as_keyword_is_found_by_its_own_name_too() {
+        let paths = Paths::new(&[("a.keyword", 0), ("b.keyword", 1), ("b", 2)], &[]);
+        let slot = |key| {
+            paths
+                .step(Paths::ROOT, key)
+                .and_then(|node| paths.slot(node))
+        };
+        assert_eq!((slot("a"), slot("a.keyword")), (Some(0), Some(0)));
+        assert_eq!((slot("b"), slot("b.keyword")), (Some(2), Some(1)));
     }
 }

@@ -362,6 +362,31 @@ impl<'p> Scanner<'p> {
         }
     }
 
+    /// Whether the value that has just been passed, from `start` on, is or holds anything but null.
+    pub(super) fn holds_something(&self, start: usize) -> bool {
+        let value = &self.text.as_bytes()[start..self.at];
+        if !matches!(value[0], b'{' | b'[') {
+            return value[0] != b'n';
+        }
+        // It is well-formed. A text that no colon follows, a number and a boolean are something; keys, nulls and brackets are not.
+        let mut at = 0;
+        while at < value.len() {
+            match value[at] {
+                b'"' => {
+                    at = end_of_text(value, at);
+                    let after = value[at..].trim_ascii_start();
+                    if after.first() != Some(&b':') {
+                        return true;
+                    }
+                }
+                b'0'..=b'9' | b'-' | b't' | b'f' => return true,
+                b'n' => at += 4,
+                _ => at += 1,
+            }
+        }
+        false
+    }
+
     /// Moves past the object or array here, which begins with `byte`. `open` has a bit a container that is open, 1 for an object,
     /// the innermost lowest: a stack that cannot overflow, since it holds just [`DEPTH_MAX`].
     fn skip_container(&mut self, mut byte: u8, depth: u32) -> Result<(), Flaw> {
@@ -484,6 +509,15 @@ fn plain_until(bytes: &[u8], mut at: usize) -> usize {
         at += 1;
     }
     at
+}
+
+/// Where the text that begins at `at` has ended; it is well-formed.
+fn end_of_text(value: &[u8], at: usize) -> usize {
+    let mut at = at + 1;
+    while value[at] != b'"' {
+        at += if value[at] == b'\\' { 2 } else { 1 };
+    }
+    at + 1
 }
 
 #[cfg(test)]

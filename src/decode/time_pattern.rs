@@ -6,7 +6,7 @@
 //! change with the machine's tables, and a replay must give the same times.
 //! Source: the letters of java.time.format.DateTimeFormatter. Checked: tests/decode.rs against chrono.
 
-use super::time_format::{Civil, Why, millis_of, zone_prefix};
+use crate::time::civil::{Civil, Why, millis_of, zone_prefix};
 
 /// A compiled pattern.
 #[derive(Clone, Debug, PartialEq, Eq)]

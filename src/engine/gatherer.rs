@@ -16,12 +16,16 @@
 //! but for being counted as processed. Missing, null or empty: likewise, and it missed a field, but time goes on. Anything
 //! else (text, negative, above 2^53): as 0, and it missed a field.
 //!
+//! A feed comes first: its query passes events over. Those are no part of the analysis and none of the counts, but they came from the same
+//! stream, so their time moves the watermark: a query that selects one event of a thousand does not hold its buckets open.
+//!
 //! A series appears in a bucket when an event had its split values, though none had a number: its mean then has no value.
 //! Checked: tests/gatherer.rs, tests/allocation.rs.
 
 use super::bucket::{Frontier, OpenBuckets};
 use super::event::{Event, Reason, Rejection, Value};
 use super::feature::{Cells, Entities, Layout, Reader, Source};
+use super::feed::{self, Computer, Differences, Selector};
 use super::result::DataCounts;
 use super::snapshot::{self, Door, Frozen, RestoreError, Snapshot};
 use super::wire::{ClosedBucket, SeriesBucket};
@@ -59,6 +63,11 @@ pub struct Gatherer {
     job: Arc<Job>,
     layout: Layout,
     frontier: Frontier,
+    computer: Option<Computer>,
+    selector: Option<Selector>,
+    differences: Option<Differences>,
+    /// Events that the query did not want, since this gatherer was made.
+    passed_over: u64,
     reader: Reader,
     /// By group.
     entities: Vec<Entities>,
@@ -110,6 +119,10 @@ impl Gatherer {
         let layout = Layout::of(&job);
         Gatherer {
             frontier: Frontier::new(job.bucket_span, job.lateness),
+            computer: Computer::of(&job),
+            selector: Selector::of(&job),
+            differences: Differences::of(&job),
+            passed_over: 0,
             reader: Reader::new(&job, &layout),
             entities: layout.groups.iter().map(Entities::new).collect(),
             open: OpenBuckets::new(job.bucket_span),
@@ -150,7 +163,50 @@ impl Gatherer {
         self.frontier.watermark()
     }
 
+    /// How many events the job's query has passed over since this gatherer was made or restored.
+    pub fn passed_over(&self) -> u64 {
+        self.passed_over
+    }
+
+    #[inline]
     fn event(&mut self, event: &Event<'_>) -> Vec<Output> {
+        let Some(computer) = &mut self.computer else {
+            return self.fed(event);
+        };
+        let values = computer.values(event);
+        let outputs = self.fed(&Event {
+            values: &values,
+            ..*event
+        });
+        if let Some(computer) = &mut self.computer {
+            computer.recycle(values);
+        }
+        outputs
+    }
+
+    /// An event with all its fields.
+    #[inline]
+    fn fed(&mut self, event: &Event<'_>) -> Vec<Output> {
+        match &self.selector {
+            Some(selector) if !selector.wants(event) => self.pass_over(event),
+            _ => self.take(event),
+        }
+    }
+
+    fn pass_over(&mut self, event: &Event<'_>) -> Vec<Output> {
+        self.passed_over += 1;
+        let mut outputs = Vec::new();
+        let in_calendar = (EventTime::MIN..=EventTime::MAX).contains(&event.time);
+        if in_calendar
+            && !self.frontier.is_late(event.time)
+            && let Some(until) = self.frontier.observe(event.time)
+        {
+            self.close_before(until, &mut outputs);
+        }
+        outputs
+    }
+
+    fn take(&mut self, event: &Event<'_>) -> Vec<Output> {
         let mut outputs = Vec::new();
         let weight = self.weight(event);
         let timed = matches!(weight, Weight::Events(_) | Weight::Null);
@@ -169,11 +225,15 @@ impl Gatherer {
         }
         match weight {
             Weight::Events(weight) => self.gather(event, weight),
-            Weight::Null => count(&mut self.unplaced, event, 0, Some(event.time)),
-            Weight::Zero => count(&mut self.unplaced, event, 0, None),
-            Weight::Unreadable => count(&mut self.unplaced, event, 1, None),
+            Weight::Null => self.count_unplaced(event, 0, Some(event.time)),
+            Weight::Zero => self.count_unplaced(event, 0, None),
+            Weight::Unreadable => self.count_unplaced(event, 1, None),
         }
         outputs
+    }
+
+    fn count_unplaced(&mut self, event: &Event<'_>, missed: u64, time: Option<EventTime>) {
+        count(&mut self.unplaced, &self.job, event, missed, time);
     }
 
     #[inline]
@@ -233,18 +293,45 @@ impl Gatherer {
     }
 
     fn gather(&mut self, event: &Event<'_>, weight: u64) {
-        self.reader.read(event, self.epoch);
         let (epoch, groups, spare) = (self.epoch, self.layout.groups.len(), &mut self.spare);
         let contents = self
             .open
             .at(event.time, || Contents::open(epoch, groups, spare));
-        contents.event_count = contents.event_count.saturating_add(weight);
-        count(&mut contents.counts, event, 0, Some(event.time));
-        let groups = self.layout.groups.iter().zip(&mut self.entities);
-        for ((group, entities), cells) in groups.zip(&mut contents.groups) {
-            if let Some(slot) = entities.slot(self.reader.readings(), epoch) {
-                cells.add(group, slot, &self.reader, weight);
+        count(&mut contents.counts, &self.job, event, 0, Some(event.time));
+        match &mut self.differences {
+            Some(differences) => differences.take(event),
+            None => {
+                self.reader.read(event, epoch);
+                contents.event_count = contents.event_count.saturating_add(weight);
+                contents.add(
+                    &self.layout,
+                    &mut self.entities,
+                    &self.reader,
+                    weight,
+                    epoch,
+                );
             }
+        }
+    }
+
+    /// Adds what the counters of a bucket that closes have to tell.
+    fn gather_differences(&mut self, start: BucketStart, contents: &mut Contents) {
+        let Some(differences) = &mut self.differences else {
+            return;
+        };
+        let end = self.job.bucket_span.end_of(start).time();
+        for reading in differences.close_before(end) {
+            let event = Event {
+                time: reading.time,
+                values: &reading.values,
+                raw_bytes: 0,
+                raw_fields: 0,
+            };
+            self.reader.read(&event, self.epoch);
+            let weight = reading.events;
+            contents.event_count = contents.event_count.saturating_add(weight);
+            let (entities, reader) = (&mut self.entities, &self.reader);
+            contents.add(&self.layout, entities, reader, weight, self.epoch);
         }
     }
 
@@ -253,6 +340,7 @@ impl Gatherer {
         while let Some((start, mut contents)) = self.open.pop_before(until) {
             let mut counts = mem::take(&mut self.unplaced);
             counts.add(&contents.counts);
+            self.gather_differences(start, &mut contents);
             self.reader.rank();
             let series = self.series(&mut contents.groups, |cells, source| cells.take(source));
             outputs.push(Output::Closed(ClosedBucket {
@@ -368,7 +456,13 @@ impl Gatherer {
             unplaced: self.unplaced.clone(),
             open: self.copies(Finality::Interim).collect(),
         };
-        Frozen::new(Door::Gatherer, self.job.fingerprint, state)
+        match &self.differences {
+            None => Frozen::new(Door::Gatherer, self.job.fingerprint, state),
+            Some(differences) => {
+                let state = (state, differences.state());
+                Frozen::new(Door::Gatherer, self.job.fingerprint, state)
+            }
+        }
     }
 
     /// The state as bytes.
@@ -382,8 +476,20 @@ impl Gatherer {
     }
 
     pub(super) fn restore_from(job: Arc<Job>, bytes: &[u8]) -> Result<Gatherer, RestoreError> {
-        let state: State = snapshot::open(bytes, Door::Gatherer, job.fingerprint)?;
+        let fingerprint = job.fingerprint;
         let mut gatherer = Gatherer::new(job);
+        let state = match &mut gatherer.differences {
+            None => snapshot::open(bytes, Door::Gatherer, fingerprint)?,
+            Some(differences) => {
+                let (state, counters): (State, feed::State) =
+                    snapshot::open(bytes, Door::Gatherer, fingerprint)?;
+                if !differences.resume(counters) {
+                    return Err(RestoreError::Damaged("counters do not fit the job"));
+                }
+                state
+            }
+        };
+        let state: State = state;
         gatherer.unplaced = state.unplaced;
         gatherer.frontier = gatherer.frontier.resume(state.watermark);
         for bucket in state.open {
@@ -420,6 +526,24 @@ impl Gatherer {
 }
 
 impl Contents {
+    /// Adds what the reader has read.
+    #[inline]
+    fn add(
+        &mut self,
+        layout: &Layout,
+        entities: &mut [Entities],
+        reader: &Reader,
+        weight: u64,
+        epoch: u64,
+    ) {
+        let groups = layout.groups.iter().zip(entities);
+        for ((group, entities), cells) in groups.zip(&mut self.groups) {
+            if let Some(slot) = entities.slot(reader.readings(), epoch) {
+                cells.add(group, slot, reader, weight);
+            }
+        }
+    }
+
     fn open(epoch: u64, groups: usize, spare: &mut Vec<Contents>) -> Contents {
         let groups = match spare.pop() {
             Some(emptied) => emptied.groups,
@@ -436,14 +560,22 @@ impl Contents {
 
 /// Counts an accepted event, which missed so many fields more than it lacks.
 #[inline]
-fn count(counts: &mut DataCounts, event: &Event<'_>, missed: u64, time: Option<EventTime>) {
-    let missing = event
-        .values
+fn count(
+    counts: &mut DataCounts,
+    job: &Job,
+    event: &Event<'_>,
+    missed: u64,
+    time: Option<EventTime>,
+) {
+    // What only the feed reads is no part of the analysis.
+    let own = job.feed.own_fields + job.feed.presences.len();
+    let analysed = &event.values[..event.values.len().saturating_sub(own)];
+    let missing = analysed
         .iter()
         .filter(|value| matches!(value, Value::Missing));
     let missing = missing.count() as u64 + missed;
     counts.processed_record_count += 1;
-    counts.processed_field_count += (event.values.len() as u64).saturating_sub(missing);
+    counts.processed_field_count += (analysed.len() as u64).saturating_sub(missing);
     counts.missing_field_count += missing;
     counts.input_bytes += u64::from(event.raw_bytes);
     counts.input_field_count += u64::from(event.raw_fields);

@@ -11,6 +11,7 @@
 mod bucket;
 pub mod event;
 pub mod feature;
+mod feed;
 pub mod frontier;
 pub mod gatherer;
 pub mod influence;

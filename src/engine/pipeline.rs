@@ -123,6 +123,11 @@ impl Keyed {
         self.gatherer.watermark()
     }
 
+    /// How many events the job's query has passed over since this pair was made or restored.
+    pub fn passed_over(&self) -> u64 {
+        self.gatherer.passed_over()
+    }
+
     /// As [`Judge::pruned_series`].
     pub fn pruned_series(&self) -> u64 {
         self.judge.pruned_series()
@@ -220,6 +225,11 @@ impl Pipeline {
     /// The gatherer's watermark.
     pub fn watermark(&self) -> Option<EventTime> {
         self.keyed.watermark()
+    }
+
+    /// How many events the job's query has passed over since this pipeline was made or restored.
+    pub fn passed_over(&self) -> u64 {
+        self.keyed.passed_over()
     }
 
     /// As [`Judge::pruned_series`].

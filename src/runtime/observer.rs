@@ -40,6 +40,13 @@ pub enum Fact<'a> {
         /// Why.
         rejection: &'a Rejection,
     },
+    /// So many events of a batch were none that the job's query selects. They are no dead letters.
+    PassedOver {
+        /// From where.
+        at: &'a TopicPartition,
+        /// Events.
+        events: u64,
+    },
     /// An internal message that no stage of this build can read was passed over.
     Unreadable {
         /// From where.

@@ -2,6 +2,7 @@
 //!
 //! Source of the rules: Elastic's reference, restated in docs/job-configuration.md. The rules' own table is `rules.txt`.
 
+mod packages;
 mod properties;
 mod rules;
 

@@ -1,6 +1,6 @@
 //! Jobs for the decoder's tests, and events that outlive their bytes.
 
-use tidewatch::config::{AlertWords, Extensions, Job, TimeFormat};
+use tidewatch::config::{AlertWords, Extensions, Feed, Job, TimeFormat};
 use tidewatch::decode::Decoder;
 use tidewatch::engine::event::{Event, Reason, Rejection, Value};
 use tidewatch::time::{BucketSpan, EventTime, Lateness};
@@ -25,6 +25,7 @@ pub(crate) fn job(time_field: &str, time_format: TimeFormat, fields: &[&str]) ->
         annotations: true,
         renormalization_window_buckets: 100,
         datafeed: None,
+        feed: Feed::default(),
         extensions: Extensions::default(),
         alerts: AlertWords::default(),
         warnings: Vec::new(),

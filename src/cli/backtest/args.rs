@@ -49,6 +49,9 @@ pub struct Args {
     /// The job: the body of Elastic's create-job request, YAML or JSON.
     #[arg(value_name = "JOB")]
     pub(super) job: PathBuf,
+    /// The job's datafeed, if it stands in a file of its own [default: datafeed_JOB beside the job, if the job has none].
+    #[arg(long, value_name = "FILE")]
+    pub(super) datafeed: Option<PathBuf>,
     #[command(flatten)]
     pub(super) source: Source,
     /// What should have been found: CSV, JSON or NDJSON; without it alerts are counted.

@@ -143,6 +143,7 @@ pub(super) fn run_job(
         // Half a history measured would pass for a whole one.
         Ending::Broken(error) => return Err(error.into()),
     }
+    listener.tally.pass_over(listener.pipeline.passed_over());
     if io::stderr().is_terminal() || !listener.tally.rejected.is_empty() {
         eprintln!("tidewatch: {}", listener.tally.summary(&progress));
     }

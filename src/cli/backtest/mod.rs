@@ -33,7 +33,7 @@ use std::sync::Arc;
 
 /// Runs everything, measures it, tells it.
 pub fn run(args: &Args, color: Color) -> anyhow::Result<ExitCode> {
-    let job = Arc::new(Job::from_file(&args.job)?);
+    let job = Arc::new(Job::from_files(&args.job, args.datafeed.as_deref())?);
     args.refuse_what_cannot_be()?;
     let settings = args.settings(&job)?;
     let windows = args.windows(&job)?;

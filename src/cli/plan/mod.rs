@@ -45,6 +45,9 @@ pub struct Args {
     /// The job: the body of Elastic's create-job request, YAML or JSON.
     #[arg(value_name = "JOB")]
     job: PathBuf,
+    /// The job's datafeed, if it stands in a file of its own [default: datafeed_JOB beside the job, if the job has none].
+    #[arg(long, value_name = "FILE")]
+    datafeed: Option<PathBuf>,
     /// A sample of its events: NDJSON, JSON or CSV, plain, gzip or zstd; `-` is stdin.
     #[arg(value_name = "FILE")]
     files: Vec<PathBuf>,
@@ -83,7 +86,7 @@ fn cardinality(text: &str) -> Result<(String, u64), String> {
 
 /// Reads the sample if there is one, says what is to be expected.
 pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
-    let job = Arc::new(Job::from_file(&args.job)?);
+    let job = Arc::new(Job::from_files(&args.job, args.datafeed.as_deref())?);
     if let Some(out) = &args.out {
         let mut inputs = std::iter::once(&args.job).chain(&args.files);
         if let Some(input) = inputs.find(|input| output::same(input, out)) {
@@ -129,6 +132,26 @@ impl Args {
         }
         Ok(known)
     }
+}
+
+/// The `model_memory_limit` that is enough for the series of a sample after 30 days, MB; `None` if it has no event that can be analysed.
+pub(super) fn recommended_mb(
+    job: &Arc<Job>,
+    readers: impl Iterator<Item = Reader>,
+) -> anyhow::Result<Option<u64>> {
+    let mut sample = Sample::new(Arc::clone(job));
+    for mut reader in readers {
+        let _ = reader.run(&mut |item| {
+            sample.take(item);
+            ControlFlow::Continue(())
+        })?;
+    }
+    sample.finish();
+    if sample.events() == 0 {
+        return Ok(None);
+    }
+    let plan = Plan::from_sample(job, &sample)?;
+    Ok(Some(plan.recommended_limit_bytes >> 20))
 }
 
 fn read(job: &Arc<Job>, args: &Args) -> anyhow::Result<Sample> {

@@ -32,6 +32,8 @@ pub(super) struct Field {
 pub(super) struct SampleFacts {
     pub(super) events: u64,
     pub(super) rejected: u64,
+    /// Not selected by the job's query.
+    pub(super) passed_over: u64,
     pub(super) from_ms: i64,
     pub(super) until_ms: i64,
     /// What the fullest bucket held until it was closed: outside of the limit, in gatherers and in judges.
@@ -193,6 +195,7 @@ impl SampleFacts {
         SampleFacts {
             events: sample.events(),
             rejected: sample.rejected(),
+            passed_over: sample.passed_over(),
             from_ms,
             until_ms: from_ms + sample.length_ms(),
             open_bucket_series: sample.fullest.series,

@@ -88,7 +88,12 @@ impl Sample {
 
     /// Events analysed.
     pub(super) fn events(&self) -> u64 {
-        self.events
+        self.events - self.gatherer.passed_over()
+    }
+
+    /// Events that the job's query does not select.
+    pub(super) fn passed_over(&self) -> u64 {
+        self.gatherer.passed_over()
     }
 
     /// Events refused.

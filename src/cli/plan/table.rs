@@ -42,8 +42,12 @@ fn sample_line(sample: &SampleFacts) -> String {
         0 => "none rejected".to_owned(),
         some => format!("{} rejected", grouped(some)),
     };
+    let passed_over = match sample.passed_over {
+        0 => String::new(),
+        some => format!(", {} not selected by the query", grouped(some)),
+    };
     format!(
-        "sample: {} events in {}, from {}; {rejected}\n",
+        "sample: {} events in {}, from {}; {rejected}{passed_over}\n",
         grouped(sample.events),
         length(sample.until_ms - sample.from_ms),
         EventTime(sample.from_ms),

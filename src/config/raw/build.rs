@@ -4,8 +4,8 @@
 //! configurations number them alike. The fingerprint hashes a JSON rendering of everything that changes what the models learn or
 //! what results say of events, in one fixed order; it is the same in every build.
 
-use super::{RawJob, document};
-use crate::config::datafeed::Datafeed;
+use super::{RawJob, document, feed};
+use crate::config::datafeed::{Datafeed, Feed};
 use crate::config::job::{Detector, FieldId, Job, ModelPlot, TimeFormat};
 use crate::time::{BucketSpan, Lateness};
 use serde_json::json;
@@ -29,10 +29,17 @@ pub(super) fn job(raw: RawJob) -> Job {
             influencers.push(id);
         }
     }
+    // What an aggregation sums up is here given event by event.
+    let aggregated = raw
+        .datafeed
+        .as_ref()
+        .and_then(|feed| feed.aggregated.as_ref());
     let summary_count_field = analysis
         .summary_count_field
         .as_deref()
+        .filter(|_| aggregated.is_none())
         .map(|name| fields.id(name));
+    let feed = feed::build(raw.datafeed.as_ref(), &mut fields);
     let lateness_seconds = analysis
         .latency
         .as_ref()
@@ -77,9 +84,13 @@ pub(super) fn job(raw: RawJob) -> Job {
             .map(|own| own.alerts.clone())
             .unwrap_or_default(),
         warnings: warnings(&span_text.text, span_seconds),
-        datafeed: raw.datafeed.map(|datafeed| Datafeed {
-            topics: datafeed.topics,
-        }),
+        datafeed: raw
+            .datafeed
+            .filter(|datafeed| !datafeed.topics.is_empty())
+            .map(|datafeed| Datafeed {
+                topics: datafeed.topics,
+            }),
+        feed,
         document,
         fingerprint: 0,
         id: raw.id,
@@ -96,17 +107,24 @@ fn checked<T>(value: &Option<T>) -> &T {
 
 /// Field names as they are met.
 #[derive(Default)]
-struct Fields {
-    names: Vec<String>,
+pub(super) struct Fields {
+    pub(super) names: Vec<String>,
     ids: std::collections::BTreeMap<String, FieldId>,
 }
 
 impl Fields {
-    fn id(&mut self, name: &str) -> FieldId {
+    pub(super) fn has(&self, name: &str) -> bool {
+        self.ids.contains_key(name)
+    }
+
+    pub(super) fn id(&mut self, name: &str) -> FieldId {
         if let Some(id) = self.ids.get(name) {
             return *id;
         }
-        let id = FieldId(u16::try_from(self.names.len()).expect("detectors are limited in number"));
+        let id = FieldId(
+            u16::try_from(self.names.len())
+                .expect("detectors and the fields of a query are limited in number"),
+        );
         self.names.push(name.to_owned());
         self.ids.insert(name.to_owned(), id);
         id
@@ -228,6 +246,11 @@ fn fingerprint(job: &Job) -> u64 {
         && let Some(parts) = canonical.as_array_mut()
     {
         parts.push(json!(populations));
+    }
+    if let Some(parts) = canonical.as_array_mut()
+        && job.feed != Feed::default()
+    {
+        parts.push(json!(job.feed));
     }
     xxh3_64(canonical.to_string().as_bytes())
 }

@@ -1,31 +1,48 @@
-//! `datafeed_config`: which topics, and what Elastic's searches need and topics do not.
+//! `datafeed_config`: which topics, what is made of their events, and what Elastic's searches need and topics do not.
 //!
 //! Source: rest-api.md 4.7, datafeed-usage.md 5.4. Everything is checked; what pulls from an index (scrolling, chunks, delays) is
-//! kept for responses and has no effect, as reading a topic is not a search. What would select or compute (query, aggregations,
-//! scripts) is refused until it is built. Differs from Elastic: `latency` may be set beside a datafeed, for it is the allowed
+//! kept for responses and has no effect, as reading a topic is not a search. What selects and computes is read by `query`, `computed` and
+//! `aggregations`. Differs from Elastic: `latency` may be set beside a datafeed, for it is the allowed
 //! lateness of the topic's events.
 
+use super::aggregations::{self, Aggregated};
 use super::analysis::{Analysis, TIME_MS_MAX};
+use super::computed::{self, ComputedFields};
 use super::object::{Grain, Object, shown};
+use super::query;
 use crate::config::id;
+use crate::config::query::Query;
 use serde_json::{Map, Value, json};
 use std::collections::BTreeSet;
 
+/// What Kibana's modules write where a set-up puts the index pattern, and the job's id.
+const PLACEHOLDER_TOPIC: &str = "INDEX_PATTERN_NAME";
+pub(super) const PLACEHOLDER_JOB: &str = "JOB_ID";
+
 const DAY_MS: i64 = 86_400_000;
+/// Elastic's default limit of an index's fields.
+const QUERY_FIELDS_MAX: usize = 1000;
 
 /// `datafeed_config` as written, defaults filled in.
 pub(super) struct RawDatafeed {
-    /// Topic names and `^` patterns, without repeats.
+    /// Topic names and `^` patterns, without repeats. None if a module's placeholder is all there was.
     pub(super) topics: Vec<String>,
+    /// Which events are wanted.
+    pub(super) query: Query<String>,
+    /// Fields that are made of others.
+    pub(super) computed: ComputedFields,
+    /// What events are summed up to.
+    pub(super) aggregated: Option<Aggregated>,
     /// The configuration as a response shows it.
     pub(super) document: Value,
 }
 
-/// Reads a job's datafeed. `None` when it has no topic (which is noted).
+/// Reads a job's datafeed.
 pub(super) fn read(
     object: Object<'_>,
     job_id: Option<&str>,
     analysis: Option<&Analysis>,
+    time_field: Option<&str>,
 ) -> Option<RawDatafeed> {
     let mut document = Map::new();
     let datafeed_id = object.text("datafeed_id").or(job_id).unwrap_or_default();
@@ -36,6 +53,7 @@ pub(super) fn read(
     }
     if let (Some(own), Some(job_id)) = (object.text("job_id"), job_id)
         && own != job_id
+        && own != PLACEHOLDER_JOB
     {
         let message = format!("{} differs from the job's id, {job_id:?}", shown(own));
         object.wrong("job_id", message);
@@ -49,22 +67,33 @@ pub(super) fn read(
         }
     }
     let topics = read_topics(&object);
-    document.insert("indices".into(), json!(topics));
-    let query = read_query(&object);
-    document.insert("query".into(), query);
-    check_computed(&object, analysis);
+    let indices = if topics.is_empty() {
+        vec![PLACEHOLDER_TOPIC.to_owned()]
+    } else {
+        topics.clone()
+    };
+    document.insert("indices".into(), json!(indices));
+    let query = read_query(&object, &mut document);
+    let aggregated = read_aggregations(&object, analysis, time_field, &mut document);
+    let computed = computed::read(&object);
+    if object.value("headers").is_some() {
+        object.wrong("headers", "is not allowed in a configuration; leave it out");
+    }
     read_pulling(&object, analysis, &mut document);
     for key in ["script_fields", "runtime_mappings"] {
-        if object.has(key) {
-            document.insert(key.into(), json!({}));
+        if let Some(written) = object.value(key) {
+            document.insert(key.into(), written.clone());
         }
     }
     if let Some(routing) = object.text("project_routing") {
         document.insert("project_routing".into(), routing.into());
     }
     object.finish();
-    (!topics.is_empty()).then_some(RawDatafeed {
+    Some(RawDatafeed {
         topics,
+        query,
+        computed,
+        aggregated,
         document: document.into(),
     })
 }
@@ -89,6 +118,7 @@ fn read_topics(object: &Object<'_>) -> Vec<String> {
     for (path, topic) in written.unwrap_or_default() {
         match invalid_topic(topic) {
             Some(message) => object.wrong_at(path, message),
+            None if topic == PLACEHOLDER_TOPIC => {}
             None if seen.insert(topic) => topics.push(topic.to_owned()),
             None => {}
         }
@@ -130,76 +160,51 @@ fn invalid_topic(topic: &str) -> Option<String> {
     }
 }
 
-/// The query, which may only be one that selects everything.
-fn read_query(object: &Object<'_>) -> Value {
-    let all = json!({"match_all": {}});
-    let Some(query) = object.free("query") else {
-        return all;
+/// The query, which may name so many fields that each has a number.
+fn read_query(object: &Object<'_>, document: &mut Map<String, Value>) -> Query<String> {
+    const KEY: &str = "query";
+    let Some(written) = object.value(KEY) else {
+        document.insert(KEY.into(), json!({"match_all": {}}));
+        return Query::All;
     };
-    if !selects_everything(query, 0) {
-        let what = "queries other than match_all; select before the topic, or by its choice";
-        object.unsupported("query", what);
-    }
-    Value::Object(query.clone())
-}
-
-/// `match_all`, or a `bool` that demands nothing else.
-fn selects_everything(query: &Map<String, Value>, depth: usize) -> bool {
-    let Some((kind, body)) = query.iter().next().filter(|_| query.len() == 1) else {
-        return false;
-    };
-    let Value::Object(body) = body else {
-        return false;
-    };
-    let is_all = |clause: &Value| matches!(clause, Value::Object(query) if depth < 8 && selects_everything(query, depth + 1));
-    match kind.as_str() {
-        "match_all" => body.keys().all(|key| key == "boost"),
-        "bool" => body.iter().all(|(key, clauses)| match clauses {
-            Value::Array(clauses) if ["must", "filter"].contains(&key.as_str()) => {
-                clauses.iter().all(is_all)
-            }
-            Value::Array(clauses) => key == "must_not" && clauses.is_empty(),
-            one => ["must", "filter"].contains(&key.as_str()) && is_all(one),
-        }),
-        _ => false,
-    }
-}
-
-/// What computes fields or buckets before the analysis sees them.
-fn check_computed(object: &Object<'_>, analysis: Option<&Analysis>) {
-    let filled = |key| object.free(key).is_some_and(|body| !body.is_empty());
-    let mut aggregated = None;
-    for key in ["aggregations", "aggs"] {
-        if filled(key) {
-            aggregated = Some(key);
-            object.unsupported(
-                key,
-                "aggregations; give the topic's events themselves to the job",
-            );
-        }
-    }
-    if let Some(key) = aggregated
-        && analysis.is_some_and(|analysis| analysis.summary_count_field.is_none())
-    {
-        object.wrong(
-            key,
-            "needs analysis_config.summary_count_field_name, usually \"doc_count\"",
+    document.insert(KEY.into(), written.clone());
+    let query = query::read(object.path_of(KEY), written, object.report());
+    let mut fields = BTreeSet::new();
+    query.each_field(&mut |field, _| {
+        fields.insert(field);
+    });
+    if fields.len() > QUERY_FIELDS_MAX {
+        let message = format!(
+            "names {} fields; at most {QUERY_FIELDS_MAX} are allowed",
+            fields.len()
         );
+        object.wrong(KEY, message);
     }
-    for (key, what) in [
-        ("script_fields", "fields computed by scripts"),
-        ("runtime_mappings", "runtime fields"),
-    ] {
-        if filled(key) {
-            object.unsupported(key, what);
-            if key == "script_fields" && aggregated.is_some() {
-                object.wrong(key, "cannot be used with aggregations");
-            }
-        }
+    query
+}
+
+/// What sums events up before the analysis sees them.
+fn read_aggregations(
+    object: &Object<'_>,
+    analysis: Option<&Analysis>,
+    time_field: Option<&str>,
+    document: &mut Map<String, Value>,
+) -> Option<Aggregated> {
+    let filled = |key| {
+        let body = object.free(key)?;
+        (!body.is_empty()).then_some((key, body))
+    };
+    let (first, second) = (filled("aggregations"), filled("aggs"));
+    if first.is_some() && second.is_some() {
+        object.wrong("aggs", "is the same as aggregations; keep one of the two");
     }
-    if object.value("headers").is_some() {
-        object.wrong("headers", "is not allowed in a configuration; leave it out");
+    let (key, body) = first.or(second)?;
+    document.insert("aggregations".into(), Value::Object(body.clone()));
+    let scripts = object.free("script_fields");
+    if scripts.is_some_and(|scripts| !scripts.is_empty()) {
+        object.wrong("script_fields", "cannot be used with aggregations");
     }
+    aggregations::read(object, key, analysis?, time_field.unwrap_or_default())
 }
 
 /// What steers searches: checked, shown, and without effect on topics.

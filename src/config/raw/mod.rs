@@ -9,18 +9,25 @@
 //! of Elastic's request that creates a job (job-config.md 1.1 to 1.8), as JSON or YAML, plus our own `tidewatch` object.
 //! Holds: no input panics (property in `tests/config.rs`); a job's document, read again, is the same job.
 
+mod aggregations;
 pub(super) mod alerts;
 mod analysis;
 mod build;
 mod categorization;
+mod computed;
 mod datafeed;
 mod detector;
 mod document;
+mod feed;
 mod object;
+mod package;
+mod query;
 mod rules;
 mod sections;
 pub(super) mod suggest;
 mod text;
+
+pub(crate) use feed::MULTI_FIELDS;
 
 use super::error::{ConfigErrors, Mistake};
 use super::id;
@@ -72,20 +79,36 @@ impl Job {
         let report = Report::default();
         let stem = Path::new(name).file_stem().and_then(|stem| stem.to_str());
         let job = match text::parse(text, &report) {
-            Some(value) => read_value(&value, stem, report),
+            Some(value) => match package::unpacked(value, None, &report) {
+                Some(body) => read_value(&body, stem, report),
+                None => Err(report.into_mistakes()),
+            },
             None => Err(report.into_mistakes()),
         };
         job.map_err(|mistakes| ConfigErrors::new(Some(name.to_owned()), mistakes))
     }
 
-    /// The job that a JSON or YAML file means.
+    /// The job that a JSON or YAML file means; `FILE#ID` is one of several. If it has no datafeed and there is a file `datafeed_FILE` beside it, that
+    /// is its datafeed.
     pub fn from_file(path: impl AsRef<Path>) -> Result<Job, ConfigErrors> {
+        Job::from_files(path, None)
+    }
+
+    /// The same with a datafeed from a file of its own, if one is given.
+    pub fn from_files(
+        path: impl AsRef<Path>,
+        datafeed: Option<&Path>,
+    ) -> Result<Job, ConfigErrors> {
         let path = path.as_ref();
-        let name = path.display().to_string();
-        match std::fs::read_to_string(path) {
-            Ok(text) => Job::from_text(&text, &name),
+        let report = Report::default();
+        match package::read(path, datafeed, &report) {
+            Ok(package) => match package.body {
+                Some(body) => read_value(&body, package.stem.as_deref(), report),
+                None => Err(report.into_mistakes()),
+            }
+            .map_err(|mistakes| ConfigErrors::new(Some(package.name), mistakes)),
             Err(error) => Err(ConfigErrors::one(
-                &name,
+                &path.display().to_string(),
                 "",
                 format!("cannot be read: {error}"),
             )),
@@ -118,9 +141,10 @@ fn read(object: Object<'_>, stem: Option<&str>) -> Option<RawJob> {
     let model_plot = object
         .object("model_plot_config")
         .and_then(sections::read_model_plot);
-    let datafeed = object
-        .object("datafeed_config")
-        .and_then(|datafeed| datafeed::read(datafeed, id.as_deref(), analysis.as_ref()));
+    let time_field = data_description.as_ref().map(|data| &*data.time_field);
+    let datafeed = object.object("datafeed_config").and_then(|datafeed| {
+        datafeed::read(datafeed, id.as_deref(), analysis.as_ref(), time_field)
+    });
     let extensions = object
         .object("tidewatch")
         .map(|own| sections::read_extensions(own, analysis.as_ref()));

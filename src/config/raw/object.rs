@@ -82,6 +82,17 @@ impl<'a> Object<'a> {
         &self.path
     }
 
+    /// Where mistakes are noted.
+    pub(super) fn report(&self) -> &'a Report {
+        self.report
+    }
+
+    /// Its properties, where their names are free: each with where it stands.
+    pub(super) fn entries(&self) -> impl Iterator<Item = (String, &'a str, &'a Value)> {
+        let entries = self.properties.iter();
+        entries.map(|(key, value)| (self.path_of(key), key.as_str(), value))
+    }
+
     /// Where its property `key` stands.
     pub(super) fn path_of(&self, key: &str) -> String {
         join(&self.path, key)

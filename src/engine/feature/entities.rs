@@ -50,7 +50,7 @@ impl Split {
         readings[usize::from(self.field.0)].symbol.or(missing)
     }
 
-    fn text<'k>(self, key: &'k SeriesKey) -> Option<&'k Arc<str>> {
+    fn text(self, key: &SeriesKey) -> Option<&Arc<str>> {
         match self.role {
             Role::Partition => key.partition.as_ref(),
             Role::Over => key.over.as_ref(),

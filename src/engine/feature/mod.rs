@@ -146,13 +146,19 @@ impl Layout {
                 groups.len() - 1
             });
             let statistics = Statistic::of(detector.function.family);
-            groups[at]
-                .features
-                .extend(statistics.iter().map(|&statistic| FeatureSpec {
+            let features = statistics.iter().map(|&statistic| {
+                let (statistic, field) = match (statistic, job.feed.counted_by) {
+                    (Statistic::Count, None) => (statistic, None),
+                    (Statistic::Count, distinct) => (Statistic::Distinct, distinct),
+                    (statistic, _) => (statistic, detector.field),
+                };
+                FeatureSpec {
                     detector: detector.index,
                     statistic,
-                    field: detector.field.filter(|_| statistic != Statistic::Count),
-                }));
+                    field,
+                }
+            });
+            groups[at].features.extend(features);
         }
         groups.sort_by_key(|group| group.analysis);
         Layout { groups }

@@ -391,6 +391,7 @@ impl Handler for Intake<'_> {
                     error: error.clone(),
                 },
                 Remarkable::Late { events } => Fact::LateForJudge { at, events },
+                Remarkable::PassedOver { events } => Fact::PassedOver { at, events },
             };
             observer.observe(job_id, &fact);
         });

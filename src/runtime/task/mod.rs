@@ -50,6 +50,7 @@ pub(crate) enum Remarkable {
     Rejected(Rejection),
     Unreadable(String),
     Late { events: u64 },
+    PassedOver { events: u64 },
 }
 
 /// Where a task begins.
@@ -176,6 +177,7 @@ impl Task {
         remark: &mut dyn FnMut(Remark),
     ) -> (u64, u64) {
         let (mut count, mut bytes) = (0, 0);
+        let passed_over = self.stage.passed_over();
         for message in messages {
             let offset = message.offset;
             if self.barred.is_some() {
@@ -215,6 +217,11 @@ impl Task {
                 self.mark.idle = false;
                 self.stage.say_awake(&self.plan, &mut self.voice);
             }
+        }
+        let events = self.stage.passed_over() - passed_over;
+        if events > 0 {
+            let (offset, what) = (self.position - 1, Remarkable::PassedOver { events });
+            remark(Remark { offset, what });
         }
         if count > 0 {
             self.silent_since_ms = None;

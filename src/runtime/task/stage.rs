@@ -125,6 +125,16 @@ impl Stage {
         }
     }
 
+    /// How many events the job's query has passed over since this door was made.
+    pub(super) fn passed_over(&self) -> u64 {
+        match self {
+            Stage::Fused(_, pipeline) => pipeline.passed_over(),
+            Stage::Keyed(_, keyed) => keyed.passed_over(),
+            Stage::Gather(_, gatherer) => gatherer.passed_over(),
+            Stage::Judge(_) | Stage::Rollup(_) => 0,
+        }
+    }
+
     /// Hands a message over. Returns whether there may be something new to say of an open bucket.
     pub(super) fn message(
         &mut self,

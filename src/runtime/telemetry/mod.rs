@@ -50,6 +50,7 @@ pub struct Telemetry {
     lag: GaugeVec,
     unreadable: IntCounterVec,
     rejected: IntCounterVec,
+    filtered: IntCounterVec,
     late_for_judge: IntCounterVec,
     lateness: CountedHistogram,
     watermark: GaugeVec,
@@ -113,6 +114,7 @@ impl Telemetry {
             lag: metric::CONSUMER_LAG.gauge(to),
             unreadable: metric::UNREADABLE.counter(to),
             rejected: metric::EVENTS_REJECTED.counter(to),
+            filtered: metric::EVENTS_FILTERED.counter(to),
             late_for_judge: metric::EVENTS_LATE_FOR_JUDGE.counter(to),
             lateness: metric::EVENT_LATENESS.counted(to),
             watermark: metric::WATERMARK.gauge(to),
@@ -184,6 +186,7 @@ impl Telemetry {
                 self.snapshots.with_label_values(&[id, outcome]);
             }
             for counter in [
+                &self.filtered,
                 &self.late_for_judge,
                 &self.idle,
                 &self.pruned,
@@ -365,6 +368,9 @@ impl Telemetry {
                     .inc();
             }
             Fact::Unreadable { at, .. } => self.unreadable.with_label_values(&[&*at.topic]).inc(),
+            Fact::PassedOver { events, .. } => {
+                self.filtered.with_label_values(job).inc_by(*events);
+            }
             Fact::LateForJudge { events, .. } => {
                 self.late_for_judge.with_label_values(job).inc_by(*events)
             }

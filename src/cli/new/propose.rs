@@ -1,0 +1,332 @@
+//! From what a sample shows to a job: which fields split, which are measured, who may be to blame.
+//!
+//! Rules of thumb, each told as a reason in the proposal. A field splits if few values share its events out; an entity has more of them; a measure is a
+//! number with many values that is no code, no id and no counter. Names only break ties: a field is what its values are.
+
+use super::rhythm::Rhythm;
+use super::stats::{Sample, hash_of};
+
+/// At most so many of each are proposed.
+const DETECTORS_MAX: usize = 4;
+const INFLUENCERS_MAX: usize = 4;
+/// A split has at most so many values, an entity so many.
+const SPLIT_MAX: usize = 50;
+const ENTITY_MAX: usize = 20_000;
+/// A number of fewer values than this is a code.
+const MEASURE_VALUES_MIN: usize = 20;
+
+/// What a field is good for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Role {
+    Time,
+    /// One value, or hardly ever there.
+    Idle,
+    /// Another value in nearly every event.
+    Id,
+    /// Sentences.
+    Prose,
+    /// The same as another field.
+    Double,
+    Split,
+    Entity,
+    Measure,
+    Counter,
+}
+
+impl Role {
+    pub(super) fn name(self) -> &'static str {
+        match self {
+            Role::Time => "time",
+            Role::Idle => "-",
+            Role::Id => "id, of no use to split",
+            Role::Prose => "messages",
+            Role::Double => "says what another field says",
+            Role::Split => "splits",
+            Role::Entity => "entity",
+            Role::Measure => "measure",
+            Role::Counter => "counter",
+        }
+    }
+}
+
+/// A detector and why.
+pub(super) struct Proposed {
+    pub(super) function: &'static str,
+    pub(super) field: Option<usize>,
+    pub(super) by: Option<usize>,
+    pub(super) partition: Option<usize>,
+    pub(super) reason: String,
+}
+
+/// Which detectors and influencers.
+pub(super) struct Proposal {
+    pub(super) detectors: Vec<Proposed>,
+    pub(super) influencers: Vec<usize>,
+}
+
+/// What each field is good for.
+pub(super) fn roles(sample: &Sample, time: usize, instants: &[Option<i64>]) -> Vec<Role> {
+    let mut roles: Vec<Role> = Vec::new();
+    for at in 0..sample.fields.len() {
+        let role = match at == time {
+            true => Role::Time,
+            false => role(sample, at),
+        };
+        let is_category = |role: Role| matches!(role, Role::Split | Role::Entity);
+        let doubles = is_category(role)
+            && (0..at).any(|other| is_category(roles[other]) && sample.says_the_same(other, at));
+        roles.push(if doubles { Role::Double } else { role });
+    }
+    let splits: Vec<usize> = of_role(&roles, &[Role::Split, Role::Entity]);
+    for (at, role) in roles.iter_mut().enumerate() {
+        if *role == Role::Measure && is_counter(sample, at, instants, &splits) {
+            *role = Role::Counter;
+        }
+    }
+    roles
+}
+
+fn role(sample: &Sample, at: usize) -> Role {
+    let field = &sample.fields[at];
+    let distinct = field.distinct();
+    // A few events are not enough to tell an id from anything else.
+    let is_measure =
+        field.is_number() && (distinct >= MEASURE_VALUES_MIN || !field.is_whole() && distinct > 3);
+    match () {
+        () if distinct < 2 || sample.presence(at) < 0.05 || !field.is_nameable() => Role::Idle,
+        () if field.is_prose() => Role::Prose,
+        () if is_measure && !(field.is_whole() && names_a_code(&field.path)) => Role::Measure,
+        () if field.is_unique() => Role::Id,
+        () if distinct <= SPLIT_MAX => Role::Split,
+        () if distinct <= ENTITY_MAX && distinct * 2 < field.present => Role::Entity,
+        () => Role::Id,
+    }
+}
+
+/// Numbers by name that are not to be added up.
+fn names_a_code(path: &str) -> bool {
+    let last = path
+        .rsplit('.')
+        .next()
+        .unwrap_or_default()
+        .to_ascii_lowercase();
+    let parts = last.split(['_', '-']).map(str::to_owned);
+    let codes = [
+        "id", "pid", "ppid", "port", "code", "status", "version", "zip", "year", "line", "uid",
+        "gid",
+    ];
+    parts.into_iter().any(|part| codes.contains(&part.as_str()))
+}
+
+/// Whether a number of each entity only grows, but for a restart now and then.
+fn is_counter(sample: &Sample, at: usize, instants: &[Option<i64>], splits: &[usize]) -> bool {
+    let field = &sample.fields[at];
+    if !field.is_whole() || field.low < 0.0 {
+        return false;
+    }
+    let entities = std::iter::once(None).chain(splits.iter().copied().map(Some));
+    entities
+        .into_iter()
+        .any(|entity| grows(sample, at, instants, entity))
+}
+
+fn grows(sample: &Sample, at: usize, instants: &[Option<i64>], entity: Option<usize>) -> bool {
+    let keys: Vec<u64> = match entity {
+        None => vec![0; sample.events.len()],
+        Some(entity) => sample
+            .column(entity)
+            .map(|value| value.map_or(0, hash_of))
+            .collect(),
+    };
+    let mut rows: Vec<(u64, i64, f64)> = keys
+        .into_iter()
+        .zip(sample.column(at))
+        .zip(instants)
+        .filter_map(|((key, value), time)| Some((key, (*time)?, value?.number()?)))
+        .collect();
+    rows.sort_by_key(|(key, time, _)| (*key, *time));
+    let steps = rows.windows(2).filter(|two| two[0].0 == two[1].0);
+    let (mut all, mut back, mut forward) = (0, 0, 0);
+    for two in steps {
+        all += 1;
+        back += usize::from(two[1].2 < two[0].2);
+        forward += usize::from(two[1].2 > two[0].2);
+    }
+    all >= 20 && back * 50 <= all && forward * 2 > all
+}
+
+/// The fields of these roles.
+pub(super) fn of_role(roles: &[Role], wanted: &[Role]) -> Vec<usize> {
+    (0..roles.len())
+        .filter(|&at| wanted.contains(&roles[at]))
+        .collect()
+}
+
+/// How well a field shares events out: evenly over some ten values, and named like what people split by.
+fn splitting(sample: &Sample, at: usize) -> f64 {
+    const NAMES: [&str; 16] = [
+        "service",
+        "host",
+        "dataset",
+        "instance",
+        "region",
+        "cluster",
+        "namespace",
+        "pod",
+        "container",
+        "app",
+        "site",
+        "device",
+        "airline",
+        "machine",
+        "tenant",
+        "component",
+    ];
+    let field = &sample.fields[at];
+    let path = field.path.to_ascii_lowercase();
+    let named = NAMES.iter().any(|name| path.contains(name));
+    let evenness = field.effective().min(30.0).ln().max(0.0);
+    sample.presence(at) * (evenness + if named { 2.0 } else { 0.0 })
+}
+
+/// How much a number looks like something that is measured.
+fn measuring(sample: &Sample, at: usize) -> f64 {
+    const NAMES: [&str; 22] = [
+        "latency",
+        "duration",
+        "elapsed",
+        "response",
+        "_ms",
+        "took",
+        "bytes",
+        "size",
+        "amount",
+        "price",
+        "total",
+        "value",
+        "usage",
+        "pct",
+        "percent",
+        "cpu",
+        "memory",
+        "temperature",
+        "load",
+        "rate",
+        "count",
+        "delay",
+    ];
+    let path = sample.fields[at].path.to_ascii_lowercase();
+    let named = NAMES.iter().position(|name| path.contains(name));
+    let name = named.map_or(0.0, |rank| 3.0 - rank as f64 / 10.0);
+    sample.presence(at) * (1.0 + name + (sample.fields[at].effective().ln() / 20.0))
+}
+
+fn best(sample: &Sample, mut fields: Vec<usize>, score: fn(&Sample, usize) -> f64) -> Vec<usize> {
+    // Sorting is stable: of equals the first one met stays first.
+    fields.sort_by(|a, b| score(sample, *b).total_cmp(&score(sample, *a)));
+    fields
+}
+
+/// The job that a sample asks for.
+pub(super) fn propose(sample: &Sample, roles: &[Role], rhythm: &Rhythm) -> Proposal {
+    let splits = best(sample, of_role(roles, &[Role::Split]), splitting);
+    let entities = best(sample, of_role(roles, &[Role::Entity]), splitting);
+    let categories = apart(sample, splits.iter().chain(&entities).copied());
+    let useful = |at: &usize| {
+        categories.contains(at)
+            && sample.presence(*at) >= 0.9
+            && sample.fields[*at].effective() >= 1.5
+    };
+    let splits: Vec<usize> = splits.into_iter().filter(useful).collect();
+    let entities: Vec<usize> = entities
+        .into_iter()
+        .filter(|at| categories.contains(at))
+        .collect();
+    let measures = best(sample, of_role(roles, &[Role::Measure]), measuring);
+    let (split, second) = (splits.first().copied(), splits.get(1).copied());
+    let path = |at: usize| &sample.fields[at].path;
+    let mut detectors = Vec::new();
+    let mut add = |function, field, by, partition, reason: String| {
+        if detectors.len() < DETECTORS_MAX {
+            detectors.push(Proposed {
+                function,
+                field,
+                by,
+                partition,
+                reason,
+            });
+        }
+    };
+    if rhythm.interval_ms.is_none() {
+        let reason = match split {
+            Some(split) => format!(
+                "how many events of each {}: rushes, and silence",
+                path(split)
+            ),
+            None => "how many events: rushes, and silence".to_owned(),
+        };
+        add("count", None, None, split, reason);
+    }
+    let most = if rhythm.interval_ms.is_some() {
+        DETECTORS_MAX
+    } else {
+        2
+    };
+    for &measure in measures.iter().take(most) {
+        let one_sided = sample.fields[measure].low >= 0.0 && rhythm.interval_ms.is_none();
+        let function = if one_sided { "high_mean" } else { "mean" };
+        let of = split.map_or(String::new(), |split| format!(" of each {}", path(split)));
+        let reason = format!("{}{of}, by its mean", path(measure));
+        add(function, Some(measure), None, split, reason);
+    }
+    if rhythm.interval_ms.is_none() {
+        if let Some(second) = second {
+            let reason = format!(
+                "how the {} values of {} are shared out",
+                sample.fields[second].distinct(),
+                path(second)
+            );
+            add("count", None, Some(second), None, reason);
+        }
+        if let Some(&entity) = entities.first() {
+            let reason = format!("unusually many different values of {}", path(entity));
+            add("high_distinct_count", Some(entity), None, None, reason);
+        }
+    }
+    if detectors.is_empty() {
+        let reason = "how many events of each; nothing else in the sample is measured".to_owned();
+        detectors.push(Proposed {
+            function: "count",
+            field: None,
+            by: None,
+            partition: split,
+            reason,
+        });
+    }
+    let named = splits
+        .iter()
+        .take(2)
+        .chain(entities.iter().take(2))
+        .chain(splits.iter().skip(2));
+    Proposal {
+        influencers: named.copied().take(INFLUENCERS_MAX).collect(),
+        detectors,
+    }
+}
+
+/// The fields of which none is the dotted beginning of one before it, nor the other way round.
+fn apart(sample: &Sample, fields: impl Iterator<Item = usize>) -> Vec<usize> {
+    let begins = |a: &str, b: &str| b.strip_prefix(a).is_some_and(|rest| rest.starts_with('.'));
+    let mut chosen: Vec<usize> = Vec::new();
+    for field in fields {
+        let path = &sample.fields[field].path;
+        let clashes = chosen.iter().any(|other| {
+            let other = &sample.fields[*other].path;
+            begins(path, other) || begins(other, path)
+        });
+        if !clashes {
+            chosen.push(field);
+        }
+    }
+    chosen
+}

@@ -1,0 +1,311 @@
+//! `tidewatch new` on samples of its own: what it proposes is a job that runs, and is about what the sample holds.
+
+use serde_json::{Value, json};
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+use tidewatch::config::Job;
+
+fn tidewatch(arguments: &[&str]) -> Output {
+    Command::new(env!("CARGO_BIN_EXE_tidewatch"))
+        .args(arguments)
+        .output()
+        .expect("the program starts")
+}
+
+struct Proposed {
+    job: Job,
+    file: PathBuf,
+    sample: PathBuf,
+    table: String,
+    _folder: tempfile::TempDir,
+}
+
+/// What is proposed for a sample, which must be a job that `validate` and `detect` take.
+fn propose(name: &str, sample: &str) -> Proposed {
+    let folder = tempfile::tempdir().expect("a folder");
+    let (file, path) = (folder.path().join("job.yaml"), folder.path().join(name));
+    std::fs::write(&path, sample).expect("the sample can be written");
+    let proposed = tidewatch(&["new", text(&path), "-o", text(&file)]);
+    let table = String::from_utf8_lossy(&proposed.stderr).into_owned();
+    assert!(proposed.status.success(), "{table}");
+    let valid = tidewatch(&["validate", text(&file)]);
+    assert!(
+        valid.status.success(),
+        "{}",
+        String::from_utf8_lossy(&valid.stdout)
+    );
+    let detected = tidewatch(&["detect", text(&file), text(&path), "--format", "table"]);
+    let said = String::from_utf8_lossy(&detected.stderr);
+    assert!(detected.status.success(), "{said}");
+    let job = Job::from_file(&file).unwrap_or_else(|errors| panic!("{errors}"));
+    Proposed {
+        job,
+        file,
+        sample: path,
+        table,
+        _folder: folder,
+    }
+}
+
+fn text(path: &Path) -> &str {
+    path.to_str().expect("a readable path")
+}
+
+impl Proposed {
+    fn detectors(&self) -> Vec<&str> {
+        self.job
+            .detectors
+            .iter()
+            .map(|one| one.description.as_str())
+            .collect()
+    }
+
+    fn influencers(&self) -> Vec<&str> {
+        let names = self.job.influencers.iter();
+        names.map(|id| self.job.field_name(*id)).collect()
+    }
+
+    fn time(&self) -> (&str, Option<&str>) {
+        let format = self.job.document["data_description"]["time_format"].as_str();
+        (&self.job.time_field, format)
+    }
+}
+
+/// Spreads whole numbers as a hash does.
+fn mix(n: u64) -> u64 {
+    let n = (n ^ (n >> 31)).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+    n ^ (n >> 29)
+}
+
+/// A web shop: services, hosts with an id beside the name, users, latencies, request ids, a message, a byte counter.
+fn shop() -> String {
+    let mut lines = String::new();
+    let mut sent = [0u64; 6];
+    for n in 0..12_000u64 {
+        let draw = |salt: u64| mix(n * 131 + salt);
+        let host = (draw(1) % 6) as usize;
+        sent[host] += 500 + draw(2) % 5000;
+        let service = ["shop", "search", "pay"][(draw(4) % 3) as usize];
+        let event = json!({
+            "@timestamp": tidewatch::time::EventTime(1_706_702_400_000 + (n * 5000 + draw(3) % 5000) as i64).to_string(),
+            "ecs": {"version": "8.0"},
+            "service": {"name": service},
+            "host": {"name": format!("web-{host}"), "id": format!("{:x}", mix(host as u64))},
+            "user": {"name": format!("user{}", draw(5) % 400)},
+            "trace": {"id": format!("{:016x}", draw(6))},
+            "http": {"response": {"status_code": if draw(7) % 5 == 0 { 404 } else { 200 }}},
+            "latency_ms": (draw(8) % 1000) as f64 / 10.0,
+            "sent_bytes_total": sent[host],
+            "message": format!("request {n} of a customer was answered in due time"),
+        });
+        lines.push_str(&event.to_string());
+        lines.push('\n');
+    }
+    lines
+}
+
+#[test]
+fn a_web_shop_is_looked_at_from_its_sides() {
+    let proposed = propose("shop.ndjson", &shop());
+    assert_eq!(proposed.time(), ("@timestamp", None));
+    assert_eq!(proposed.job.bucket_span.seconds(), 300);
+    let detectors = proposed.detectors();
+    assert!((1..=4).contains(&detectors.len()));
+    assert!(
+        detectors.iter().any(|one| one.starts_with("count ")),
+        "{detectors:?}"
+    );
+    assert!(
+        detectors.iter().any(|one| one.contains("mean(latency_ms)")),
+        "{detectors:?}"
+    );
+    let all = detectors.join(" ") + &proposed.influencers().join(" ");
+    for useless in [
+        "trace.id",
+        "host.id",
+        "ecs.version",
+        "message",
+        "sent_bytes_total",
+    ] {
+        assert!(!all.contains(useless), "{useless} in {all}");
+    }
+    let influencers = proposed.influencers();
+    assert!(influencers.len() <= 4);
+    for useful in ["host.name", "service.name", "user.name"] {
+        assert!(influencers.contains(&useful), "{useful} in {influencers:?}");
+    }
+    let yaml = std::fs::read_to_string(&proposed.file).unwrap();
+    assert!(yaml.contains("sent_bytes_total is a counter"), "{yaml}");
+    assert!(yaml.contains("message is text of many words"), "{yaml}");
+    for line in ["trace.id", "12,000 events", "web-"] {
+        assert!(
+            proposed.table.contains(line),
+            "{line} in {}",
+            proposed.table
+        );
+    }
+    let plan = tidewatch(&[
+        "plan",
+        text(&proposed.file),
+        text(&proposed.sample),
+        "--format",
+        "json",
+    ]);
+    let plan: Value = serde_json::from_slice(&plan.stdout).unwrap();
+    let (limit, needed) = (
+        &plan["model_memory_limit_bytes"],
+        &plan["recommended_limit_bytes"],
+    );
+    assert!(limit.as_u64() >= needed.as_u64(), "{limit} {needed}");
+}
+
+#[test]
+fn measurements_at_even_intervals_are_measured_and_not_counted() {
+    let mut csv = String::from("when;sensor;temperature;serial\n");
+    for n in 0..2000u64 {
+        for sensor in ["north", "south"] {
+            let seconds = 1_706_702_400 + n * 60;
+            let value = (mix(n + sensor.len() as u64) % 1000) as f64 / 50.0 - 5.0;
+            csv.push_str(&format!("{seconds};{sensor};{value};{n}\n"));
+        }
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let (file, path) = (
+        folder.path().join("job.yaml"),
+        folder.path().join("sensors.csv"),
+    );
+    std::fs::write(&path, csv).unwrap();
+    let proposed = tidewatch(&[
+        "new",
+        text(&path),
+        "--delimiter",
+        ";",
+        "-q",
+        "-o",
+        text(&file),
+    ]);
+    assert!(
+        proposed.status.success() && proposed.stderr.is_empty(),
+        "{proposed:?}"
+    );
+    let job = Job::from_file(&file).unwrap_or_else(|errors| panic!("{errors}"));
+    assert_eq!(job.document["data_description"]["time_format"], "epoch");
+    assert_eq!(
+        job.bucket_span.seconds(),
+        300,
+        "two or more of a minute's values"
+    );
+    assert_eq!(
+        job.detectors[0].description,
+        "mean(temperature) partitionfield=sensor"
+    );
+    assert!(
+        job.detectors
+            .iter()
+            .all(|one| one.function.name() != "count")
+    );
+}
+
+#[test]
+fn times_are_known_however_they_are_written() {
+    for (first, second, format) in [
+        (
+            "2024-01-31T12:00:00.123+01:00",
+            "2024-01-31T12:01:00.123+01:00",
+            None,
+        ),
+        ("2024-01-31 12:00:00", "2024-01-31 12:01:00", None),
+        (
+            "31/Jan/2024:12:00:00 +0100",
+            "31/Jan/2024:12:01:00 +0100",
+            Some("dd/MMM/yyyy:HH:mm:ss Z"),
+        ),
+        (
+            "01/31/2024 12:00:00",
+            "01/31/2024 12:01:00",
+            Some("MM/dd/yyyy HH:mm:ss"),
+        ),
+        (
+            "31.01.2024 12:00:00",
+            "31.01.2024 12:01:00",
+            Some("dd.MM.yyyy HH:mm:ss"),
+        ),
+        ("20240131120000", "20240131120100", Some("yyyyMMddHHmmss")),
+        ("1706702400", "1706702460", Some("epoch")),
+        ("1706702400000", "1706702460000", Some("epoch_ms")),
+        (
+            "Wed Jan 31 12:00:00 2024",
+            "Wed Jan 31 12:01:00 2024",
+            Some("EEE MMM d HH:mm:ss yyyy"),
+        ),
+    ] {
+        let rows: String = (0..40)
+            .map(|n| format!("{n},{}\n", if n < 20 { first } else { second }))
+            .collect();
+        let proposed = propose("times.csv", &format!("n,when\n{rows}"));
+        assert_eq!(proposed.time(), ("when", format), "{first}");
+    }
+}
+
+#[test]
+fn what_is_no_sample_is_refused_with_its_reason() {
+    for (sample, reason) in [
+        ("", "the sample holds no event"),
+        ("\u{0}\u{1}\u{2}", "the sample holds no event"),
+        (
+            "{\"a\": 1}\n{\"a\": 2}\n",
+            "no field reads as a time in 99 of 100 events; the fields are: a",
+        ),
+    ] {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("sample");
+        std::fs::write(&path, sample).unwrap();
+        let proposed = tidewatch(&["new", "-q", text(&path)]);
+        let said = String::from_utf8_lossy(&proposed.stderr);
+        assert_eq!(proposed.status.code(), Some(1), "{said}");
+        assert!(said.contains(reason), "{said}");
+        assert!(proposed.stdout.is_empty());
+    }
+    let absent = tidewatch(&["new", "-q", "no/such/file"]);
+    assert!(String::from_utf8_lossy(&absent.stderr).contains("no/such/file: cannot be read"));
+}
+
+#[test]
+fn names_and_values_cannot_write_into_the_job() {
+    let evil = "x: y\n  - function: count # \"\\";
+    let mut lines = String::new();
+    for n in 0..400u64 {
+        let mut event = json!({
+            "time": 1_706_702_400_000 + n * 1000,
+            "yes": mix(n) % 3,
+            "- a: [b]": format!("v{}", mix(n + 7) % 4),
+            "count": format!("c{}", mix(n + 9) % 4),
+            "#": {"": mix(n + 3) % 2},
+        });
+        event[evil] = json!(mix(n + 5) % 5);
+        lines.push_str(&event.to_string());
+        lines.push('\n');
+    }
+    let proposed = propose("evil: name #.ndjson", &lines);
+    assert!(proposed.detectors().len() <= 4);
+    assert_eq!(proposed.job.id, "evil--name");
+}
+
+#[test]
+fn a_topic_without_times_in_its_events_has_those_of_its_messages() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("sample.ndjson");
+    let lines: String = (0..100)
+        .map(|n| format!("{{\"kind\":\"k{}\"}}\n", n % 4))
+        .collect();
+    std::fs::write(&path, lines).unwrap();
+    let proposed = tidewatch(&["new", "-q", text(&path), "--topic", "Shop.Orders"]);
+    let yaml = String::from_utf8_lossy(&proposed.stdout).into_owned();
+    assert!(proposed.status.success(), "{proposed:?}");
+    let job = Job::from_text(&yaml, "x.yaml").unwrap_or_else(|errors| panic!("{errors}"));
+    assert_eq!(
+        (job.time_field.as_str(), job.id.as_str()),
+        ("@kafka_timestamp", "shop.orders")
+    );
+    assert_eq!(job.datafeed.expect("a datafeed").topics, ["Shop.Orders"]);
+}
