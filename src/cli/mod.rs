@@ -5,6 +5,7 @@
 //! Checked by: tests/cli.rs, tests/readme.rs.
 
 pub mod backtest;
+pub mod categorize;
 pub mod demo;
 pub mod detect;
 mod feed;
@@ -35,6 +36,7 @@ Examples:
   tidewatch detect job.yaml web.ndjson                  what was unusual in a file
   tail -F access.ndjson | tidewatch detect job.yaml -   the same, live
   tidewatch backtest job.yaml web.ndjson --labels L     what of known incidents a job finds, how fast, at what price
+  tidewatch categorize app.log --table                  what kinds of messages a log has
   tidewatch plan job.yaml web.ndjson                    how many series, how much memory
   tidewatch validate job.yaml                           every mistake in a job, with its cure
   tidewatch run --config tidewatch.yaml                 Kafka in, Kafka out
@@ -104,6 +106,9 @@ enum Command {
     /// Run a job over history and measure it against labels: found, how fast, false alarms.
     #[command(after_help = backtest::EXAMPLES)]
     Backtest(backtest::Args),
+    /// Which kind of message is each line of a log, and what kinds are there.
+    #[command(after_help = categorize::EXAMPLES)]
+    Categorize(categorize::Args),
     /// Analyse files or a pipe: what was unusual, when, who caused it.
     #[command(after_help = detect::EXAMPLES)]
     Detect(detect::Args),
@@ -183,6 +188,7 @@ fn dispatch(cli: Cli) -> anyhow::Result<ExitCode> {
     }
     match cli.command {
         Command::Backtest(args) => backtest::run(&args, color),
+        Command::Categorize(args) => categorize::run(&args, color),
         Command::Detect(args) => detect::run(&args, color),
         Command::Demo(args) => demo::run(&args, color),
         Command::Plan(args) => plan::run(&args),

@@ -3,6 +3,7 @@
 //! The language is Elastic's create-job request; `docs/job-configuration.md` explains it key by key.
 
 mod byte_size;
+mod categorization;
 mod datafeed;
 mod error;
 mod extensions;
@@ -14,6 +15,9 @@ pub mod service;
 mod time_pattern;
 mod time_text;
 
+pub use categorization::{
+    Analyzer, Categorization, CharFilter, MLCATEGORY, PerPartition, TokenFilter, Tokenizer,
+};
 pub use datafeed::Datafeed;
 pub use error::{ConfigErrors, Mistake, MistakeKind};
 pub use extensions::Extensions;
