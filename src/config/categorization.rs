@@ -85,7 +85,7 @@ pub enum TokenFilter {
     /// Stop words are no words of the message.
     Stop {
         /// The words; in lower case when case is ignored.
-        words: BTreeSet<String>,
+        words: StopWords,
         /// Whether case matters.
         ignore_case: bool,
     },
@@ -157,7 +157,7 @@ impl Default for Analyzer {
             tokenizer: Tokenizer::MlStandard,
             token_filters: vec![
                 TokenFilter::Stop {
-                    words: date_words(),
+                    words: StopWords::new(DATE_WORDS.map(str::to_owned)),
                     ignore_case: false,
                 },
                 TokenFilter::Limit(TOKENS_MAX),
@@ -166,7 +166,38 @@ impl Default for Analyzer {
     }
 }
 
-/// [`DATE_WORDS`] as a set.
-fn date_words() -> BTreeSet<String> {
-    DATE_WORDS.iter().map(|word| (*word).to_owned()).collect()
+/// Words that are looked for in every message: most words are seen not to be among them by their first byte or their length.
+#[derive(Clone, Debug)]
+pub struct StopWords {
+    words: BTreeSet<String>,
+    /// By first byte, the length of the longest word.
+    longest: Box<[u32; 256]>,
+}
+
+impl StopWords {
+    /// These words.
+    pub fn new(words: impl IntoIterator<Item = String>) -> StopWords {
+        let words: BTreeSet<String> = words.into_iter().collect();
+        let mut longest = Box::new([0; 256]);
+        for word in &words {
+            let first = word.bytes().next().unwrap_or_default();
+            let of_first: &mut u32 = &mut longest[usize::from(first)];
+            *of_first = (*of_first).max(word.len() as u32);
+        }
+        StopWords { words, longest }
+    }
+
+    /// In order.
+    pub fn words(&self) -> impl Iterator<Item = &str> {
+        self.words.iter().map(String::as_str)
+    }
+
+    /// Whether a word is one of them.
+    #[inline]
+    pub fn contains(&self, word: &str) -> bool {
+        let Some(&first) = word.as_bytes().first() else {
+            return false;
+        };
+        word.len() <= self.longest[usize::from(first)] as usize && self.words.contains(word)
+    }
 }

@@ -16,7 +16,8 @@ mod time_pattern;
 mod time_text;
 
 pub use categorization::{
-    Analyzer, Categorization, CharFilter, MLCATEGORY, PerPartition, TokenFilter, Tokenizer,
+    Analyzer, Categorization, CharFilter, MLCATEGORY, PerPartition, StopWords, TokenFilter,
+    Tokenizer,
 };
 pub use datafeed::Datafeed;
 pub use error::{ConfigErrors, Mistake, MistakeKind};

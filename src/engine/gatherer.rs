@@ -19,14 +19,18 @@
 //! A series appears in a bucket when an event had its split values, though none had a number: its mean then has no value.
 //! Checked: tests/gatherer.rs, tests/allocation.rs.
 
+mod categories;
+
 use super::bucket::{Frontier, OpenBuckets};
+use super::categorize::{CategorizersState, CategoryNews, Word};
 use super::event::{Event, Reason, Rejection, Value};
 use super::feature::{Cells, Entities, Layout, Reader, Source};
 use super::result::DataCounts;
 use super::snapshot::{Door, RestoreError, Snapshot};
 use super::wire::{ClosedBucket, SeriesBucket};
-use crate::config::Job;
+use crate::config::{FieldId, Job};
 use crate::time::{BucketStart, EventTime, Finality};
+use categories::{Categories, Category};
 use serde::{Deserialize, Serialize};
 use std::mem;
 use std::sync::Arc;
@@ -60,6 +64,8 @@ pub struct Gatherer {
     layout: Layout,
     frontier: Frontier,
     reader: Reader,
+    /// Of messages, if the job has such.
+    categories: Option<Categories>,
     /// By group.
     entities: Vec<Entities>,
     open: OpenBuckets<Contents>,
@@ -111,6 +117,7 @@ impl Gatherer {
         Gatherer {
             frontier: Frontier::new(job.bucket_span, job.lateness),
             reader: Reader::new(&job, &layout),
+            categories: Categories::of(&job),
             entities: layout.groups.iter().map(Entities::new).collect(),
             open: OpenBuckets::new(job.bucket_span),
             spare: Vec::new(),
@@ -168,12 +175,35 @@ impl Gatherer {
             }
         }
         match weight {
-            Weight::Events(weight) => self.gather(event, weight),
-            Weight::Null => count(&mut self.unplaced, event, 0, Some(event.time)),
-            Weight::Zero => count(&mut self.unplaced, event, 0, None),
-            Weight::Unreadable => count(&mut self.unplaced, event, 1, None),
+            Weight::Events(weight) => match self.category(event) {
+                Category::NotAnalysed => self.count(event, 0, Some(event.time)),
+                Category::Is(category) => self.gather(event, &category, weight),
+            },
+            Weight::Null => self.count(event, 0, Some(event.time)),
+            Weight::Zero => self.count(event, 0, None),
+            Weight::Unreadable => self.count(event, 1, None),
         }
         outputs
+    }
+
+    /// The category of the event's message.
+    #[inline]
+    fn category(&mut self, event: &Event<'_>) -> Category {
+        match &mut self.categories {
+            Some(categories) => categories.of_event(event),
+            None => Category::Is(Value::Missing),
+        }
+    }
+
+    /// Counts an event that is in no bucket.
+    fn count(&mut self, event: &Event<'_>, missed: u64, time: Option<EventTime>) {
+        let made_up = self.categories.as_ref().map(Categories::field);
+        count(&mut self.unplaced, event, made_up, missed, time);
+    }
+
+    /// Definitions and statistics of categories that are new since the last call; `None` for a job without messages.
+    pub(crate) fn category_news(&mut self, word: Word) -> Option<CategoryNews> {
+        Some(self.categories.as_mut()?.news(word))
     }
 
     #[inline]
@@ -232,14 +262,15 @@ impl Gatherer {
         }
     }
 
-    fn gather(&mut self, event: &Event<'_>, weight: u64) {
-        self.reader.read(event, self.epoch);
+    fn gather(&mut self, event: &Event<'_>, category: &Value<'static>, weight: u64) {
+        self.reader.read(event, category, self.epoch);
+        let made_up = self.categories.as_ref().map(Categories::field);
         let (epoch, groups, spare) = (self.epoch, self.layout.groups.len(), &mut self.spare);
         let contents = self
             .open
             .at(event.time, || Contents::open(epoch, groups, spare));
         contents.event_count = contents.event_count.saturating_add(weight);
-        count(&mut contents.counts, event, 0, Some(event.time));
+        count(&mut contents.counts, event, made_up, 0, Some(event.time));
         let groups = self.layout.groups.iter().zip(&mut self.entities);
         for ((group, entities), cells) in groups.zip(&mut contents.groups) {
             if let Some(slot) = entities.slot(self.reader.readings(), epoch) {
@@ -367,6 +398,7 @@ impl Gatherer {
             watermark: self.frontier.watermark(),
             unplaced: self.unplaced.clone(),
             open: self.copies(Finality::Interim).collect(),
+            categories: self.categories.as_ref().map(Categories::state),
         };
         Snapshot::seal(Door::Gatherer, self.job.fingerprint, &state)
     }
@@ -375,6 +407,9 @@ impl Gatherer {
     pub fn restore(job: Arc<Job>, snapshot: &Snapshot) -> Result<Gatherer, RestoreError> {
         let state: State = snapshot.open(Door::Gatherer, job.fingerprint)?;
         let mut gatherer = Gatherer::new(job);
+        if let (Some(categories), Some(state)) = (&mut gatherer.categories, state.categories) {
+            categories.resume(state);
+        }
         gatherer.unplaced = state.unplaced;
         gatherer.frontier = gatherer.frontier.resume(state.watermark);
         for bucket in state.open {
@@ -425,16 +460,27 @@ impl Contents {
     }
 }
 
-/// Counts an accepted event, which missed so many fields more than it lacks.
+/// Counts an accepted event, which missed so many fields more than it lacks. `made_up` is a field that no event has to have.
 #[inline]
-fn count(counts: &mut DataCounts, event: &Event<'_>, missed: u64, time: Option<EventTime>) {
+fn count(
+    counts: &mut DataCounts,
+    event: &Event<'_>,
+    made_up: Option<FieldId>,
+    missed: u64,
+    time: Option<EventTime>,
+) {
     let missing = event
         .values
         .iter()
         .filter(|value| matches!(value, Value::Missing));
-    let missing = missing.count() as u64 + missed;
+    let mut missing = missing.count() as u64 + missed;
+    let mut fields = event.values.len() as u64;
+    if let Some(field) = made_up {
+        fields -= 1;
+        missing -= u64::from(matches!(event.value(field), Value::Missing));
+    }
     counts.processed_record_count += 1;
-    counts.processed_field_count += (event.values.len() as u64).saturating_sub(missing);
+    counts.processed_field_count += fields.saturating_sub(missing);
     counts.missing_field_count += missing;
     counts.input_bytes += u64::from(event.raw_bytes);
     counts.input_field_count += u64::from(event.raw_fields);
@@ -450,6 +496,7 @@ struct State {
     watermark: Option<EventTime>,
     unplaced: DataCounts,
     open: Vec<ClosedBucket>,
+    categories: Option<CategorizersState>,
 }
 
 #[cfg(test)]

@@ -4,7 +4,8 @@
 //! configurations number them alike. The fingerprint hashes a JSON rendering of everything that changes what the models learn or
 //! what results say of events, in one fixed order; it is the same in every build.
 
-use super::{RawJob, document};
+use super::{RawJob, analyzer, document};
+use crate::config::categorization::{Categorization, MLCATEGORY, PerPartition};
 use crate::config::datafeed::Datafeed;
 use crate::config::job::{Detector, FieldId, Job, ModelPlot, TimeFormat};
 use crate::time::{BucketSpan, Lateness};
@@ -33,6 +34,7 @@ pub(super) fn job(raw: RawJob) -> Job {
         .summary_count_field
         .as_deref()
         .map(|name| fields.id(name));
+    let categorization = categorization(&raw, &mut fields);
     let lateness_seconds = analysis
         .latency
         .as_ref()
@@ -46,6 +48,7 @@ pub(super) fn job(raw: RawJob) -> Job {
         detectors,
         influencers,
         summary_count_field,
+        categorization,
         fields: fields.names,
         time_field: raw.data_description.time_field.clone(),
         time_format: time_format(&raw),
@@ -81,6 +84,24 @@ pub(super) fn job(raw: RawJob) -> Job {
     };
     job.fingerprint = fingerprint(&job);
     job
+}
+
+fn categorization(raw: &RawJob, fields: &mut Fields) -> Option<Categorization> {
+    let written = raw.analysis.categorization.as_ref()?;
+    let examples_max = raw.limits.categorization_examples;
+    Some(Categorization {
+        field: fields.id(&written.field),
+        category_field: fields.id(MLCATEGORY),
+        analyzer: written.analyzer.clone(),
+        per_partition: written
+            .per_partition
+            .as_ref()
+            .map(|(name, stop_on_warn)| PerPartition {
+                field: fields.id(name),
+                stop_on_warn: *stop_on_warn,
+            }),
+        examples_max: usize::try_from(examples_max).unwrap_or(usize::MAX),
+    })
 }
 
 fn checked<T>(value: &Option<T>) -> &T {
@@ -186,7 +207,16 @@ fn fingerprint(job: &Job) -> u64 {
         TimeFormat::EpochMillis => json!(["epoch_ms"]),
         TimeFormat::Pattern(pattern) => json!(["pattern", pattern]),
     };
-    let canonical = json!([
+    let categorization = job.categorization.as_ref().map(|one| {
+        let per_partition = one.per_partition.map(|per| per.stop_on_warn);
+        json!([
+            job.field_name(one.field),
+            analyzer::render(&one.analyzer),
+            per_partition,
+            one.examples_max,
+        ])
+    });
+    let mut canonical = json!([
         "tidewatch job 1",
         job.id,
         job.bucket_span.millis(),
@@ -204,5 +234,8 @@ fn fingerprint(job: &Job) -> u64 {
         job.extensions.max_future_skew_ms,
         job.extensions.shards,
     ]);
+    if let (Some(one), Some(all)) = (categorization, canonical.as_array_mut()) {
+        all.push(one);
+    }
     xxh3_64(canonical.to_string().as_bytes())
 }

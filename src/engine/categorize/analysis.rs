@@ -8,7 +8,6 @@ use super::tokens::{REPLACED, Token, tokenize};
 use crate::config::{Analyzer, CharFilter, TokenFilter};
 use regex::Regex;
 use std::borrow::Cow;
-use std::collections::BTreeSet;
 
 /// Characters of a message that are analysed.
 pub const CHARS_MAX: usize = 1001;
@@ -101,7 +100,11 @@ fn filter_tokens(filter: &TokenFilter, text: &str, tokens: &mut Vec<Token>) {
     match filter {
         TokenFilter::Stop { words, ignore_case } => {
             for token in tokens.iter_mut().filter(|token| !token.is_value) {
-                token.is_value = is_stop_word(words, *ignore_case, text_of(token));
+                let word = text_of(token);
+                token.is_value = match ignore_case {
+                    true => words.contains(&word.to_lowercase()),
+                    false => words.contains(word),
+                };
             }
         }
         TokenFilter::Limit(most) => tokens.truncate(*most),
@@ -110,13 +113,6 @@ fn filter_tokens(filter: &TokenFilter, text: &str, tokens: &mut Vec<Token>) {
         }
         // Words are compared in lower case; nothing is left out.
         TokenFilter::Lowercase => {}
-    }
-}
-
-fn is_stop_word(words: &BTreeSet<String>, ignore_case: bool, word: &str) -> bool {
-    match ignore_case {
-        true => words.contains(&word.to_lowercase()),
-        false => words.contains(word),
     }
 }
 

@@ -36,6 +36,8 @@ const LOOK_EVERY: u64 = 100;
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub(super) struct Account {
     pub(super) next_id: u32,
+    /// Messages of streams that there was no room to begin.
+    pub(super) refused: u64,
     /// Bytes of all categories.
     pub(super) bytes: u64,
 }
@@ -66,8 +68,24 @@ pub(super) struct Categorizer {
     index: Index,
     /// Tells its answers from those of other streams.
     salt: u64,
-    /// Grows whenever an answer may differ from what it was.
-    generation: u64,
+    generations: Generations,
+}
+
+/// Grow whenever an answer may differ from what it was.
+#[derive(Clone, Copy)]
+struct Generations {
+    /// Of an answer for a message whose words are exactly those of its category: nothing can fit better, unless some template loses words.
+    whole: u64,
+    /// Of any other answer: a category that begins, allows more, or is fixed may change it.
+    other: u64,
+}
+
+/// Where the category of a message is.
+#[derive(Clone, Copy)]
+struct Place {
+    at: u32,
+    /// Whether the message has the words of the template and no others.
+    whole: bool,
 }
 
 /// What is kept of a stream.
@@ -86,7 +104,7 @@ pub(super) struct State {
 /// Room to work in, for all streams of a job.
 #[derive(Default)]
 pub(super) struct Bench {
-    tokens: Vec<Token>,
+    pub(super) tokens: Vec<Token>,
     message: Message,
     aligner: Aligner,
     /// Alignment of the best fit so far.
@@ -117,7 +135,7 @@ impl Categorizer {
             state,
             index,
             salt: xxh3_64(partition.as_bytes()),
-            generation: 1,
+            generations: Generations { whole: 1, other: 1 },
         }
     }
 
@@ -142,16 +160,16 @@ impl Categorizer {
         let ignore_case = ignores_case(rules.analyzer);
         bench.message.read(&text, &bench.tokens, ignore_case);
         let key = bench.message.key ^ self.salt;
-        let at = match bench.memory.look_up(key, self.generation) {
+        let at = match bench.memory.look_up(key, self.generations) {
             Some(at) => at,
             None => {
                 bench.message.weigh(&text);
-                let Some(at) = self.place(rules, account, bench, &text) else {
+                let Some(place) = self.place(rules, account, bench, &text) else {
                     self.state.failed += 1;
                     return Verdict::NoRoom;
                 };
-                bench.memory.put(key, self.generation, at);
-                at
+                bench.memory.put(key, self.generations, place);
+                place.at
             }
         };
         let category = &mut self.state.categories[at as usize];
@@ -159,7 +177,7 @@ impl Categorizer {
         let examples_max = if has_room { rules.examples_max } else { 0 };
         account.bytes += category.count(message, examples_max);
         if category.matches == MATURE {
-            self.generation += 1;
+            self.generations.other += 1;
         }
         let id = category.id;
         self.state.messages += 1;
@@ -176,17 +194,22 @@ impl Categorizer {
         account: &mut Account,
         bench: &mut Bench,
         text: &str,
-    ) -> Option<u32> {
+    ) -> Option<Place> {
+        let whole = |at| Place { at, whole: true };
         if bench.message.words.is_empty() {
             if self.state.wordless.is_none() {
                 let template = Template::of(&bench.message, |_| "".into());
                 self.state.wordless = self.begin(rules, account, template);
             }
-            return self.state.wordless;
+            return self.state.wordless.map(whole);
         }
-        if let Some(at) = self.best_fit(bench) {
+        if let Some((fit, at)) = self.best_fit(bench) {
             self.join(account, at, bench);
-            return Some(at);
+            let matched = bench.best.pairs.len() == bench.message.words.len();
+            return Some(Place {
+                at,
+                whole: matched && fit.apart == 0,
+            });
         }
         let ignore_case = ignores_case(rules.analyzer);
         let template = Template::of(&bench.message, |word: &Word| {
@@ -195,12 +218,14 @@ impl Categorizer {
             canonical(word, ignore_case, &mut canonical_text);
             canonical_text.into()
         });
-        self.generalise(account, &template)
-            .or_else(|| self.begin(rules, account, template))
+        if let Some(at) = self.generalise(account, &template) {
+            return Some(Place { at, whole: false });
+        }
+        self.begin(rules, account, template).map(whole)
     }
 
     /// The category that the message fits best; its alignment is then in `bench.best`.
-    fn best_fit(&self, bench: &mut Bench) -> Option<u32> {
+    fn best_fit(&self, bench: &mut Bench) -> Option<(Fit, u32)> {
         self.find_candidates(bench);
         let mut best: Option<(Fit, u32)> = None;
         bench.aligner.budget = CELLS_MAX;
@@ -223,7 +248,7 @@ impl Categorizer {
                 std::mem::swap(&mut bench.aligner.pairs, &mut bench.best.pairs);
             }
         }
-        best.map(|(_, at)| at)
+        best
     }
 
     /// Those that share a listed word, the ones that share most first.
@@ -235,9 +260,14 @@ impl Categorizer {
             let listed = self.index.of_word(word.hash).iter().take(left);
             bench.listed.extend(listed);
         }
+        let all_seen = bench.listed.len() < LISTED_MAX;
         bench.listed.sort_unstable();
         for run in bench.listed.chunk_by(|a, b| a == b) {
-            bench.candidates.push((run.len(), run[0]));
+            // Of a mature category a message has every word.
+            let mature = self.state.categories[run[0] as usize].matches >= MATURE;
+            if !mature || !all_seen || run.len() >= self.index.listed(run[0]) {
+                bench.candidates.push((run.len(), run[0]));
+            }
         }
         if bench.candidates.len() > CANDIDATES_MAX {
             bench
@@ -256,7 +286,8 @@ impl Categorizer {
         let before = category.bytes();
         if category.template.join(&bench.message, &bench.best) {
             category.changed();
-            self.generation += 1;
+            self.generations.other += 1;
+            self.generations.whole += u64::from(loses_words);
         }
         account.bytes = account.bytes - before + category.bytes();
         if loses_words {
@@ -278,7 +309,7 @@ impl Categorizer {
         let at = self.state.categories.len() as u32;
         self.index.add(at, &category.template);
         self.state.categories.push(category);
-        self.generation += 1;
+        self.generations.other += 1;
         account.next_id += 1;
         account.bytes = bytes;
         Some(at)
@@ -316,7 +347,8 @@ impl Categorizer {
         oldest.changed();
         account.bytes += oldest.bytes();
         self.index.add(siblings[0], &oldest.template);
-        self.generation += 1;
+        self.generations.other += 1;
+        self.generations.whole += 1;
         Some(siblings[0])
     }
 
@@ -378,25 +410,28 @@ struct Memory(Vec<Answer>);
 #[derive(Clone, Copy, Default)]
 struct Answer {
     key: u64,
-    /// Of the stream when it was given; from 1.
+    /// When it was given; from 1.
     generation: u64,
     category: u32,
+    whole: bool,
 }
 
 impl Memory {
     #[inline]
-    fn look_up(&self, key: u64, generation: u64) -> Option<u32> {
+    fn look_up(&self, key: u64, now: Generations) -> Option<u32> {
         let answer = self.0.get(place_of(key))?;
+        let generation = if answer.whole { now.whole } else { now.other };
         let known = answer.key == key && answer.generation == generation;
         known.then_some(answer.category)
     }
 
-    fn put(&mut self, key: u64, generation: u64, category: u32) {
+    fn put(&mut self, key: u64, now: Generations, place: Place) {
         self.0.resize(1 << MEMORY_BITS, Answer::default());
         self.0[place_of(key)] = Answer {
             key,
-            generation,
-            category,
+            generation: if place.whole { now.whole } else { now.other },
+            category: place.at,
+            whole: place.whole,
         };
     }
 }

@@ -38,6 +38,8 @@ const SIBLING_WORDS_MAX: usize = 32;
 #[derive(Default)]
 pub(super) struct Index {
     by_word: Lists,
+    /// By category: under how many words it is listed.
+    listed: Vec<u32>,
     /// By the template without one word.
     siblings: Lists,
 }
@@ -45,7 +47,15 @@ pub(super) struct Index {
 impl Index {
     /// Lists a category.
     pub(super) fn add(&mut self, at: u32, template: &Template) {
-        for_rarest(template, |word| add(&mut self.by_word, word, at));
+        let mut listed = 0;
+        for_rarest(template, |word| {
+            listed += 1;
+            add(&mut self.by_word, word, at);
+        });
+        if self.listed.len() <= at as usize {
+            self.listed.resize(at as usize + 1, 0);
+        }
+        self.listed[at as usize] = listed;
         for_blanks(template, |blank| add(&mut self.siblings, blank, at));
     }
 
@@ -58,6 +68,11 @@ impl Index {
     /// The categories listed under a word.
     pub(super) fn of_word(&self, hash: u64) -> &[u32] {
         self.by_word.get(&hash).map_or(&[], |ids| ids)
+    }
+
+    /// Under how many words a category is listed (one that a template has twice counts twice).
+    pub(super) fn listed(&self, at: u32) -> usize {
+        self.listed[at as usize] as usize
     }
 
     /// The first word of `template` in which at least `least` categories differ and in nothing else, with those categories.

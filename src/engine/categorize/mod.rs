@@ -94,6 +94,7 @@ impl Categorizers {
             streams: BTreeMap::new(),
             account: Account {
                 next_id: 1,
+                refused: 0,
                 bytes: 0,
             },
             bench: Bench::default(),
@@ -112,6 +113,7 @@ impl Categorizers {
         if !self.streams.contains_key(key) {
             let bytes = STREAM_BYTES + key.len() as u64;
             if self.account.bytes + bytes > rules.bounds.bytes {
+                self.account.refused += 1;
                 return Verdict::NoRoom;
             }
             self.account.bytes += bytes;
@@ -123,6 +125,13 @@ impl Categorizers {
             .get_mut(key)
             .expect("it is there, or was just put there");
         stream.categorize(&rules, &mut self.account, &mut self.bench, message)
+    }
+
+    /// How many tokens a message has: what its analyzer does alone, for measuring the rest by.
+    pub fn tokens(&mut self, message: &str) -> usize {
+        let message = analysis::head(message);
+        analysis::analyse(&self.settings.analyzer, message, &mut self.bench.tokens);
+        self.bench.tokens.len()
     }
 
     /// Bytes of all categories, by their contents.
@@ -140,7 +149,10 @@ impl Categorizers {
 
     /// The statistics of all streams together.
     pub fn totals(&self) -> CategorizerStats {
-        let mut totals = CategorizerStats::default();
+        let mut totals = CategorizerStats {
+            failed_category_count: self.account.refused,
+            ..CategorizerStats::default()
+        };
         self.streams
             .values()
             .for_each(|stream| totals.add(&stream.stats()));

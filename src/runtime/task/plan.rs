@@ -123,6 +123,16 @@ pub enum PlanError {
         "job {0}: datafeed_config.indices names no topic; name the topics (or ^patterns) that its events come from"
     )]
     NoDatafeed(String),
+    /// Categories of messages are decided in one order.
+    #[error(
+        "job {job}: categorization_field_name needs all messages in one order, but the job's topics have {partitions} partitions; give it one topic of one partition"
+    )]
+    CategoriesOfSeveral {
+        /// The job.
+        job: String,
+        /// Partitions of all its topics.
+        partitions: i32,
+    },
     /// Topics that do not exist.
     #[error(
         "job {job}: none of its topics exist ({topics}); create them, or correct datafeed_config.indices"
@@ -175,10 +185,14 @@ impl Plan {
                 topics: Plan::asked(&job)?.join(", "),
             });
         }
-        let placement = match (
-            inputs.values().sum::<i32>(),
-            job.extensions.keyed_by_partition_field,
-        ) {
+        let partitions = inputs.values().sum::<i32>();
+        if job.categorization.is_some() && partitions > 1 {
+            return Err(PlanError::CategoriesOfSeveral {
+                job: job.id.clone(),
+                partitions,
+            });
+        }
+        let placement = match (partitions, job.extensions.keyed_by_partition_field) {
             (1, _) => Placement::Fused,
             (_, true) => Placement::Keyed,
             (_, false) => Placement::Staged,
