@@ -261,3 +261,22 @@ fn an_event_without_a_message_is_analysed_by_what_needs_none() {
         "a literal mlcategory is no category"
     );
 }
+
+#[test]
+fn what_a_response_shows_of_an_analyzer_is_the_same_analyzer() {
+    for given in [
+        r#""categorization_filters": ["[0-9]+", "x"]"#,
+        r#""categorization_analyzer": {"tokenizer": "ml_classic", "char_filter": ["first_non_blank_line"]}"#,
+        r#""categorization_analyzer": {"tokenizer": "lowercase", "filter": [{"type": "length", "min": 2}, "limit"]}"#,
+        r#""categorization_analyzer": "pattern""#,
+        r#""categorization_analyzer": {"tokenizer": "standard", "filter": [{"type": "stop", "stopwords": ["The", "a"], "ignore_case": true}]}"#,
+    ] {
+        let detectors = r#"{"function": "count", "by_field_name": "mlcategory"}"#;
+        let first = job(detectors, &format!(", {given}"));
+        let again = Job::from_text(&first.document.to_string(), "logs").expect("a job");
+        assert_eq!(again.document, first.document, "{given}");
+        assert_eq!(again.fingerprint, first.fingerprint, "{given}");
+        let other = job(detectors, "");
+        assert_ne!(other.fingerprint, first.fingerprint, "{given}");
+    }
+}

@@ -579,3 +579,26 @@ fn a_partition_whose_categories_are_of_no_use_is_stopped_when_that_is_wanted() {
     );
     assert_eq!(stats.categorization_status.name(), "warn");
 }
+
+#[test]
+fn a_mature_category_is_found_among_many_that_share_its_common_words() {
+    let mut categorizers = Categorizers::new(settings());
+    let mut draw = ChaCha8Rng::seed_from_u64(3);
+    let letters = |draw: &mut ChaCha8Rng, n: usize| -> String {
+        (0..n)
+            .map(|_| char::from(b'a' + (draw.next_u32() % 26) as u8))
+            .collect()
+    };
+    let message = |own: &str, name: &str| {
+        format!("{own}: cache {own} received by user {name} see there for the reason")
+    };
+    for _ in 0..600 {
+        let own = letters(&mut draw, 9);
+        id(&mut categorizers, &message(&own, "x"));
+    }
+    let first = id(&mut categorizers, &message("ourservice", "bob"));
+    for _ in 0..200 {
+        let name = letters(&mut draw, 6);
+        assert_eq!(id(&mut categorizers, &message("ourservice", &name)), first);
+    }
+}

@@ -197,7 +197,7 @@ impl Gatherer {
 
     /// Counts an event that is in no bucket.
     fn count(&mut self, event: &Event<'_>, missed: u64, time: Option<EventTime>) {
-        let made_up = self.categories.as_ref().map(Categories::field);
+        let made_up = self.categories.as_ref().map(Categories::category_field);
         count(&mut self.unplaced, event, made_up, missed, time);
     }
 
@@ -264,7 +264,7 @@ impl Gatherer {
 
     fn gather(&mut self, event: &Event<'_>, category: &Value<'static>, weight: u64) {
         self.reader.read(event, category, self.epoch);
-        let made_up = self.categories.as_ref().map(Categories::field);
+        let made_up = self.categories.as_ref().map(Categories::category_field);
         let (epoch, groups, spare) = (self.epoch, self.layout.groups.len(), &mut self.spare);
         let contents = self
             .open

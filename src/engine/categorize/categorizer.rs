@@ -27,8 +27,8 @@ const LISTED_MAX: usize = 8192;
 const CANDIDATES_MAX: usize = 256;
 /// Cells of alignment tables that are filled for one message.
 const CELLS_MAX: usize = 1 << 15;
-/// Sequences whose category is remembered.
-const MEMORY_BITS: u32 = 14;
+/// Sequences whose category is remembered, as a power of two. (They take 1.5 MiB a job, beside what is counted.)
+const MEMORY_BITS: u32 = 16;
 /// Messages between two looks at whether categories are of use.
 const LOOK_EVERY: u64 = 100;
 
@@ -128,7 +128,7 @@ impl Categorizer {
         let mut index = Index::default();
         for (at, category) in (0..).zip(&state.categories) {
             if category.taken_over_by.is_none() {
-                index.add(at, &category.template);
+                index.add(at, &category.template, category.anchor);
             }
         }
         Categorizer {
@@ -178,6 +178,9 @@ impl Categorizer {
         account.bytes += category.count(message, examples_max);
         if category.matches == MATURE {
             self.generations.other += 1;
+            self.index.remove(at, &category.template, None);
+            category.anchor = self.index.rarest(&category.template);
+            self.index.add(at, &category.template, category.anchor);
         }
         let id = category.id;
         self.state.messages += 1;
@@ -255,19 +258,24 @@ impl Categorizer {
     fn find_candidates(&self, bench: &mut Bench) {
         bench.listed.clear();
         bench.candidates.clear();
-        for word in &bench.message.words {
-            let left = LISTED_MAX - bench.listed.len();
-            let listed = self.index.of_word(word.hash).iter().take(left);
-            bench.listed.extend(listed);
+        let words = &bench.message.words;
+        let begins_with_word = !bench.message.values[0];
+        let first = words.first().filter(|_| begins_with_word);
+        let first = first.map(|word| word.hash);
+        for word in words {
+            for list in self.index.of_word(first, word.hash) {
+                let left = LISTED_MAX - bench.listed.len();
+                bench.listed.extend(list.iter().take(left));
+            }
         }
-        let all_seen = bench.listed.len() < LISTED_MAX;
         bench.listed.sort_unstable();
         for run in bench.listed.chunk_by(|a, b| a == b) {
-            // Of a mature category a message has every word.
-            let mature = self.state.categories[run[0] as usize].matches >= MATURE;
-            if !mature || !all_seen || run.len() >= self.index.listed(run[0]) {
-                bench.candidates.push((run.len(), run[0]));
-            }
+            // An anchor is all that there is to share.
+            let shared = match self.index.is_anchored(run[0]) {
+                true => usize::MAX,
+                false => run.len(),
+            };
+            bench.candidates.push((shared, run[0]));
         }
         if bench.candidates.len() > CANDIDATES_MAX {
             bench
@@ -279,20 +287,19 @@ impl Categorizer {
 
     fn join(&mut self, account: &mut Account, at: u32, bench: &Bench) {
         let category = &mut self.state.categories[at as usize];
+        let gaps = category.template.gaps_with(&bench.message, &bench.best);
+        if gaps[..] == category.template.gaps[..] {
+            return; // so no word is lost either
+        }
         let loses_words = bench.best.pairs.len() < category.template.words.len();
-        if loses_words {
-            self.index.remove(at, &category.template);
-        }
-        let before = category.bytes();
-        if category.template.join(&bench.message, &bench.best) {
-            category.changed();
-            self.generations.other += 1;
-            self.generations.whole += u64::from(loses_words);
-        }
-        account.bytes = account.bytes - before + category.bytes();
-        if loses_words {
-            self.index.add(at, &category.template);
-        }
+        self.index.remove(at, &category.template, category.anchor);
+        account.bytes -= category.bytes();
+        category.template.keep(&gaps, &bench.best);
+        category.changed();
+        account.bytes += category.bytes();
+        self.index.add(at, &category.template, category.anchor);
+        self.generations.other += 1;
+        self.generations.whole += u64::from(loses_words);
     }
 
     fn begin(
@@ -307,7 +314,7 @@ impl Categorizer {
             return None;
         }
         let at = self.state.categories.len() as u32;
-        self.index.add(at, &category.template);
+        self.index.add(at, &category.template, category.anchor);
         self.state.categories.push(category);
         self.generations.other += 1;
         account.next_id += 1;
@@ -330,7 +337,7 @@ impl Categorizer {
         for &at in &siblings {
             let category = &mut self.state.categories[at as usize];
             account.bytes -= category.bytes();
-            self.index.remove(at, &category.template);
+            self.index.remove(at, &category.template, category.anchor);
             general.widen(&category.template.without(word));
             if at != siblings[0] {
                 taken_over.push(category.id);
@@ -346,7 +353,10 @@ impl Categorizer {
         oldest.template = general;
         oldest.changed();
         account.bytes += oldest.bytes();
-        self.index.add(siblings[0], &oldest.template);
+        if oldest.anchor.is_some() {
+            oldest.anchor = self.index.rarest(&oldest.template);
+        }
+        self.index.add(siblings[0], &oldest.template, oldest.anchor);
         self.generations.other += 1;
         self.generations.whole += 1;
         Some(siblings[0])

@@ -19,6 +19,8 @@ pub(super) struct Category {
     pub(super) id: u32,
     pub(super) template: Template,
     pub(super) matches: u64,
+    /// Once mature: the hash of the word that it is listed under.
+    pub(super) anchor: Option<u64>,
     /// Characters of the longest message, as far as it was analysed.
     longest: u32,
     /// Distinct, in the order in which they came.
@@ -59,6 +61,7 @@ impl Category {
             id,
             template,
             matches: 0,
+            anchor: None,
             longest: 0,
             examples: Vec::new(),
             preferred_to: Vec::new(),
@@ -111,12 +114,12 @@ impl Category {
         self.said = None;
     }
 
-    /// Whether there is news: anything but the count, or a tenth more messages (with `last_word`: one more).
+    /// Whether there is news: anything but the count, or half as many messages again (with `last_word`: one more).
     pub(super) fn has_news(&self, last_word: bool) -> bool {
         match self.said {
             None => self.matches > 0,
             Some(said) if last_word => self.matches > said,
-            Some(said) => self.matches - said > said / 10,
+            Some(said) => self.matches - said > said / 2,
         }
     }
 
@@ -148,7 +151,7 @@ impl Category {
 
     /// Bytes it takes, with its places in the index: by its contents alone.
     pub(super) fn bytes(&self) -> u64 {
-        const LISTED: usize = 96; // two entries of the index, and their spare places
+        const LISTED: usize = 160; // its entries of the index, and their spare places
         let words = self
             .template
             .words

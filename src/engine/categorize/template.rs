@@ -13,6 +13,7 @@
 
 use super::message::{Kind, Message, WEIGHT_VOCABULARY, Word};
 use serde::{Deserialize, Serialize};
+use smallvec::SmallVec;
 
 /// From so many messages on, a word they all have is fixed.
 pub(super) const MATURE: u64 = 100;
@@ -126,7 +127,7 @@ impl Template {
         4 * shared > 3 * self.weight()
     }
 
-    /// How the message fits; `None` if it is not of this category. `aligner` keeps the alignment for [`join`](Template::join).
+    /// How the message fits; `None` if it is not of this category. `aligner` keeps the alignment for [`keep`](Template::keep).
     pub(super) fn fit(
         &self,
         message: &Message,
@@ -194,9 +195,16 @@ impl Template {
             .fold(Gap::default(), |sum, gap| sum.and(*gap))
     }
 
-    /// Makes the message one of the category, by the alignment in `aligner`. Whether the template changed.
-    pub(super) fn join(&mut self, message: &Message, aligner: &Aligner) -> bool {
-        let mut gaps = Vec::with_capacity(aligner.pairs.len() + 1);
+    /// The word that every message of the category begins with, if there is one that no other may stand before or instead of, unless after a value.
+    pub(super) fn first_word(&self) -> Option<u64> {
+        let first = self.words.first()?;
+        let closed = self.gaps[0] == Gap::default() && first.kind == Kind::Vocabulary;
+        closed.then_some(first.hash)
+    }
+
+    /// What may stand between the words once the message is one of the category, by the alignment in `aligner`.
+    pub(super) fn gaps_with(&self, message: &Message, aligner: &Aligner) -> SmallVec<[Gap; 24]> {
+        let mut gaps = SmallVec::new();
         let mut from = (0, 0);
         let ends = [(self.words.len(), message.words.len())];
         for &to in aligner.pairs.iter().chain(&ends) {
@@ -209,18 +217,19 @@ impl Template {
             gaps.push(gap);
             from = (to.0 + 1, to.1 + 1);
         }
-        let changed = gaps != self.gaps;
-        if aligner.pairs.len() < self.words.len() {
-            let mut shared = aligner.pairs.iter().map(|pair| pair.0).peekable();
-            let mut at = 0;
-            self.words.retain(|_| {
-                let keep = shared.next_if_eq(&at).is_some();
-                at += 1;
-                keep
-            });
-        }
-        self.gaps = gaps;
-        changed
+        gaps
+    }
+
+    /// Keeps the words that are shared in `aligner`, with these gaps.
+    pub(super) fn keep(&mut self, gaps: &[Gap], aligner: &Aligner) {
+        let mut shared = aligner.pairs.iter().map(|pair| pair.0).peekable();
+        let mut at = 0;
+        self.words.retain(|_| {
+            let keep = shared.next_if_eq(&at).is_some();
+            at += 1;
+            keep
+        });
+        self.gaps = gaps.to_vec();
     }
 
     /// Whether word `at` may be given up because many categories showed its place to be variable: half the weight has to stay.

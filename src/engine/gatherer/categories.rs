@@ -57,7 +57,7 @@ impl Categories {
     }
 
     /// The field that holds the category, which no event has by itself.
-    pub(super) fn field(&self) -> FieldId {
+    pub(super) fn category_field(&self) -> FieldId {
         self.category_field
     }
 
