@@ -314,3 +314,26 @@ impl Plan {
 pub(super) fn shard_id(shard: u16) -> InputId {
     InputId(format!("shard/{shard}"))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_job_with_categories_is_refused_where_messages_have_no_one_order() {
+        let text = r#"{"job_id": "logs", "analysis_config": {"categorization_field_name": "message",
+            "detectors": [{"function": "count", "by_field_name": "mlcategory"}]},
+            "data_description": {}, "datafeed_config": {"indices": ["logs"]}}"#;
+        let job = Arc::new(Job::from_text(text, "logs").expect("a job"));
+        let plan = |partitions: i32| {
+            let found = BTreeMap::from([("logs".to_owned(), partitions)]);
+            Plan::new(job.clone(), TopicNames::new("tidewatch"), &found)
+        };
+        assert_eq!(plan(1).expect("a plan").placement, Placement::Fused);
+        let refused = plan(2).expect_err("two orders");
+        assert_eq!(
+            refused.to_string(),
+            "job logs: categorization_field_name needs all messages in one order, but the job's topics have 2 partitions; give it one topic of one partition"
+        );
+    }
+}
