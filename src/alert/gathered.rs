@@ -61,7 +61,9 @@ impl Gathered {
             | Body::ModelPlot(_)
             | Body::Annotation(_)
             | Body::ModelSizeStats(_)
-            | Body::DataCounts(_) => {}
+            | Body::DataCounts(_)
+            | Body::Category(_)
+            | Body::CategorizerStats(_) => {}
         }
     }
 

@@ -6,6 +6,7 @@
 
 pub mod alerts;
 pub mod backtest;
+pub mod categorize;
 pub mod demo;
 pub mod detect;
 mod feed;
@@ -39,6 +40,7 @@ Examples:
   tail -F access.ndjson | tidewatch detect job.yaml -   the same, live
   tidewatch backtest job.yaml web.ndjson --labels L     what of known incidents a job finds, how fast, at what price
   tidewatch alerts job.yaml web.ndjson                  which alerts it would have raised, by threshold
+  tidewatch categorize app.log --table                  what kinds of messages a log has
   tidewatch plan job.yaml web.ndjson                    how many series, how much memory
   tidewatch validate job.yaml                           every mistake in a job, with its cure
   tidewatch validate --config tidewatch.yaml            the same of a service and all its jobs
@@ -112,6 +114,9 @@ enum Command {
     /// Run a job over history and measure it against labels: found, how fast, false alarms.
     #[command(after_help = backtest::EXAMPLES)]
     Backtest(backtest::Args),
+    /// Which kind of message is each line of a log, and what kinds are there.
+    #[command(after_help = categorize::EXAMPLES)]
+    Categorize(categorize::Args),
     /// Analyse files or a pipe: what was unusual, when, who caused it.
     #[command(after_help = detect::EXAMPLES)]
     Detect(detect::Args),
@@ -198,6 +203,7 @@ fn dispatch(cli: Cli) -> anyhow::Result<ExitCode> {
     match cli.command {
         Command::Alerts(args) => alerts::run(&args, color),
         Command::Backtest(args) => backtest::run(&args, color),
+        Command::Categorize(args) => categorize::run(&args, color),
         Command::Detect(args) => detect::run(&args, color),
         Command::Demo(args) => demo::run(&args, color),
         Command::New(args) => new::run(&args),

@@ -4,6 +4,7 @@
 //! [`Job::fields`], and events carry their values in that order.
 
 use super::alerts::AlertWords;
+use super::categorization::Categorization;
 use super::datafeed::{Datafeed, Feed};
 use super::extensions::Extensions;
 use super::function::Function;
@@ -33,6 +34,8 @@ pub struct Job {
     pub influencers: Vec<FieldId>,
     /// `analysis_config.summary_count_field_name`.
     pub summary_count_field: Option<FieldId>,
+    /// `analysis_config.categorization_field_name` and what belongs to it.
+    pub categorization: Option<Categorization>,
     /// Every field that the analysis reads (time excluded), then those that only its feed reads; without repeats, dotted paths as
     /// written. `FieldId` indexes it.
     pub fields: Vec<String>,
@@ -127,6 +130,19 @@ impl Job {
     /// The name of a field.
     pub fn field_name(&self, id: FieldId) -> &str {
         &self.fields[id.0 as usize]
+    }
+
+    /// What of `model_memory_limit` is for categories of messages: a quarter, where there are any.
+    pub fn categories_memory_bytes(&self) -> u64 {
+        match self.categorization {
+            Some(_) => self.model_memory_limit_bytes / 4,
+            None => 0,
+        }
+    }
+
+    /// What of `model_memory_limit` is for models.
+    pub fn models_memory_bytes(&self) -> u64 {
+        self.model_memory_limit_bytes - self.categories_memory_bytes()
     }
 
     /// The id of a field that the job names.

@@ -4,6 +4,7 @@
 
 mod alerts;
 mod byte_size;
+mod categorization;
 mod datafeed;
 mod error;
 mod extensions;
@@ -17,6 +18,10 @@ mod time_pattern;
 mod time_text;
 
 pub use alerts::{AlertPolicy, AlertSubject, AlertWords, GroupBy, Silence};
+pub use categorization::{
+    Analyzer, Categorization, CharFilter, MLCATEGORY, PerPartition, StopWords, TokenFilter,
+    Tokenizer,
+};
 pub use datafeed::{Computed, Counter, Counters, Datafeed, Feed, Intervals, Part};
 pub use error::{ConfigErrors, Mistake, MistakeKind};
 pub use extensions::Extensions;

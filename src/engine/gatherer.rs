@@ -22,15 +22,19 @@
 //! A series appears in a bucket when an event had its split values, though none had a number: its mean then has no value.
 //! Checked: tests/gatherer.rs, tests/allocation.rs.
 
+mod categories;
+
 use super::bucket::{Frontier, OpenBuckets};
+use super::categorize::{CategorizersState, CategoryNews, Word};
 use super::event::{Event, Reason, Rejection, Value};
 use super::feature::{Cells, Entities, Layout, Reader, Source};
 use super::feed::{self, Computer, Differences, Selector};
 use super::result::DataCounts;
 use super::snapshot::{self, Door, Frozen, RestoreError, Snapshot};
 use super::wire::{ClosedBucket, SeriesBucket};
-use crate::config::Job;
+use crate::config::{FieldId, Job};
 use crate::time::{BucketStart, EventTime, Finality};
+use categories::{Categories, Category};
 use serde::{Deserialize, Serialize};
 use std::mem;
 use std::sync::Arc;
@@ -69,6 +73,8 @@ pub struct Gatherer {
     /// Events that the query did not want, since this gatherer was made.
     passed_over: u64,
     reader: Reader,
+    /// Of messages, if the job has such.
+    categories: Option<Categories>,
     /// By group.
     entities: Vec<Entities>,
     open: OpenBuckets<Contents>,
@@ -124,6 +130,7 @@ impl Gatherer {
             differences: Differences::of(&job),
             passed_over: 0,
             reader: Reader::new(&job, &layout),
+            categories: Categories::of(&job),
             entities: layout.groups.iter().map(Entities::new).collect(),
             open: OpenBuckets::new(job.bucket_span),
             spare: Vec::new(),
@@ -224,7 +231,10 @@ impl Gatherer {
             }
         }
         match weight {
-            Weight::Events(weight) => self.gather(event, weight),
+            Weight::Events(weight) => match self.category(event) {
+                Category::NotAnalysed => self.count_unplaced(event, 0, Some(event.time)),
+                Category::Is(category) => self.gather(event, &category, weight),
+            },
             Weight::Null => self.count_unplaced(event, 0, Some(event.time)),
             Weight::Zero => self.count_unplaced(event, 0, None),
             Weight::Unreadable => self.count_unplaced(event, 1, None),
@@ -232,8 +242,24 @@ impl Gatherer {
         outputs
     }
 
+    /// The category of the event's message.
+    #[inline]
+    fn category(&mut self, event: &Event<'_>) -> Category {
+        match &mut self.categories {
+            Some(categories) => categories.of_event(event),
+            None => Category::Is(Value::Missing),
+        }
+    }
+
+    /// Counts an event that is in no bucket.
     fn count_unplaced(&mut self, event: &Event<'_>, missed: u64, time: Option<EventTime>) {
-        count(&mut self.unplaced, &self.job, event, missed, time);
+        let made_up = self.categories.as_ref().map(Categories::category_field);
+        count(&mut self.unplaced, &self.job, event, made_up, missed, time);
+    }
+
+    /// Definitions and statistics of categories that are new since the last call; `None` for a job without messages.
+    pub(crate) fn category_news(&mut self, word: Word) -> Option<CategoryNews> {
+        Some(self.categories.as_mut()?.news(word))
     }
 
     #[inline]
@@ -292,16 +318,24 @@ impl Gatherer {
         }
     }
 
-    fn gather(&mut self, event: &Event<'_>, weight: u64) {
+    fn gather(&mut self, event: &Event<'_>, category: &Value<'static>, weight: u64) {
+        let made_up = self.categories.as_ref().map(Categories::category_field);
         let (epoch, groups, spare) = (self.epoch, self.layout.groups.len(), &mut self.spare);
         let contents = self
             .open
             .at(event.time, || Contents::open(epoch, groups, spare));
-        count(&mut contents.counts, &self.job, event, 0, Some(event.time));
+        count(
+            &mut contents.counts,
+            &self.job,
+            event,
+            made_up,
+            0,
+            Some(event.time),
+        );
         match &mut self.differences {
             Some(differences) => differences.take(event),
             None => {
-                self.reader.read(event, epoch);
+                self.reader.read(event, category, epoch);
                 contents.event_count = contents.event_count.saturating_add(weight);
                 contents.add(
                     &self.layout,
@@ -327,7 +361,7 @@ impl Gatherer {
                 raw_bytes: 0,
                 raw_fields: 0,
             };
-            self.reader.read(&event, self.epoch);
+            self.reader.read(&event, &Value::Missing, self.epoch);
             let weight = reading.events;
             contents.event_count = contents.event_count.saturating_add(weight);
             let (entities, reader) = (&mut self.entities, &self.reader);
@@ -455,6 +489,7 @@ impl Gatherer {
             watermark: self.frontier.watermark(),
             unplaced: self.unplaced.clone(),
             open: self.copies(Finality::Interim).collect(),
+            categories: self.categories.as_ref().map(Categories::state),
         };
         match &self.differences {
             None => Frozen::new(Door::Gatherer, self.job.fingerprint, state),
@@ -490,6 +525,9 @@ impl Gatherer {
             }
         };
         let state: State = state;
+        if let (Some(categories), Some(state)) = (&mut gatherer.categories, state.categories) {
+            categories.resume(state);
+        }
         gatherer.unplaced = state.unplaced;
         gatherer.frontier = gatherer.frontier.resume(state.watermark);
         for bucket in state.open {
@@ -558,12 +596,13 @@ impl Contents {
     }
 }
 
-/// Counts an accepted event, which missed so many fields more than it lacks.
+/// Counts an accepted event, which missed so many fields more than it lacks. `made_up` is a field that no event has to have.
 #[inline]
 fn count(
     counts: &mut DataCounts,
     job: &Job,
     event: &Event<'_>,
+    made_up: Option<FieldId>,
     missed: u64,
     time: Option<EventTime>,
 ) {
@@ -573,9 +612,14 @@ fn count(
     let missing = analysed
         .iter()
         .filter(|value| matches!(value, Value::Missing));
-    let missing = missing.count() as u64 + missed;
+    let mut missing = missing.count() as u64 + missed;
+    let mut fields = analysed.len() as u64;
+    if let Some(field) = made_up {
+        fields -= 1;
+        missing -= u64::from(matches!(event.value(field), Value::Missing));
+    }
     counts.processed_record_count += 1;
-    counts.processed_field_count += (analysed.len() as u64).saturating_sub(missing);
+    counts.processed_field_count += fields.saturating_sub(missing);
     counts.missing_field_count += missing;
     counts.input_bytes += u64::from(event.raw_bytes);
     counts.input_field_count += u64::from(event.raw_fields);
@@ -591,6 +635,7 @@ struct State {
     watermark: Option<EventTime>,
     unplaced: DataCounts,
     open: Vec<ClosedBucket>,
+    categories: Option<CategorizersState>,
 }
 
 #[cfg(test)]

@@ -9,6 +9,7 @@
 //! no clock, no I/O, no randomness, no iteration in hash order. [`pipeline`] is the three in one.
 
 mod bucket;
+pub mod categorize;
 pub mod event;
 pub mod feature;
 mod feed;

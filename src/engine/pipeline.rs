@@ -2,6 +2,7 @@
 //!
 //! Holds: a fused door says what its parts would have said apart, in the same order, and nothing else.
 
+use super::categorize::{CategoryNews, Word};
 use super::event::Rejection;
 use super::gatherer::{self, Gatherer};
 use super::judge::{self, Judge, PartialBucket};
@@ -118,6 +119,11 @@ impl Keyed {
         }
     }
 
+    /// What is new of the categories of messages; `None` for a job without.
+    pub(crate) fn category_news(&mut self, word: Word) -> Option<CategoryNews> {
+        self.gatherer.category_news(word)
+    }
+
     /// The gatherer's watermark.
     pub fn watermark(&self) -> Option<EventTime> {
         self.gatherer.watermark()
@@ -194,6 +200,7 @@ impl Pipeline {
             return Vec::new();
         }
         let mut outputs = Vec::new();
+        self.say_categories(&judged, flush, &mut outputs);
         for one in judged {
             let input = match one {
                 KeyedOutput::Rejected(rejection) => {
@@ -220,6 +227,38 @@ impl Pipeline {
             );
         }
         outputs
+    }
+
+    /// Definitions of categories, before the results that name them: whenever buckets were closed, and at the end.
+    fn say_categories(
+        &mut self,
+        judged: &[KeyedOutput],
+        flush: Option<Finality>,
+        outputs: &mut Vec<Output>,
+    ) {
+        let closed = judged.iter().rev().find_map(|one| match one {
+            KeyedOutput::Watermark(until) => Some(*until),
+            _ => None,
+        });
+        let word = match flush {
+            Some(Finality::Final) => Word::Last,
+            _ if closed.is_some() => Word::Next,
+            _ => return,
+        };
+        let Some(news) = self.keyed.category_news(word) else {
+            return;
+        };
+        let span_ms = self.job.bucket_span.millis();
+        let watermark = || {
+            self.watermark()
+                .map(|time| self.job.bucket_span.bucket_of(time))
+        };
+        let at = closed
+            .map(|until| BucketStart(until.0 - span_ms))
+            .or_else(watermark)
+            .unwrap_or(BucketStart(0));
+        let said = self.rollup.handle(rollup::Input::Categories { at, news });
+        outputs.extend(said.into_iter().map(Output::from));
     }
 
     /// The gatherer's watermark.

@@ -6,11 +6,13 @@
 //! score changes much as history grows is said again under its id.
 
 mod annotations;
+mod categories;
 mod documents;
 mod history;
 mod influencers;
 mod totals;
 
+use super::categorize::CategoryNews;
 use super::frontier::Frontier;
 use super::judge::{GAP_BUCKETS_MAX, PartialBucket, RecordDraft, ShardSize};
 use super::left::Left;
@@ -21,6 +23,7 @@ use super::snapshot::{self, Door, Frozen, RestoreError, Snapshot};
 use super::wire::InputId;
 use crate::config::Job;
 use crate::time::{BucketStart, Finality};
+use categories::CategoryTotals;
 use documents::{Scored, Writer};
 use history::History;
 use serde::{Deserialize, Serialize};
@@ -39,6 +42,13 @@ pub enum Input {
         from: InputId,
         /// Its bucket.
         bucket: PartialBucket,
+    },
+    /// What is new of the categories of messages.
+    Categories {
+        /// The bucket at whose end it is said.
+        at: BucketStart,
+        /// The news.
+        news: CategoryNews,
     },
     /// A judge has said everything before `until`; ends its idleness.
     Watermark {
@@ -141,6 +151,8 @@ struct State {
     recent_counts: VecDeque<u64>,
     peak_bytes: u64,
     said_size: Option<SaidSize>,
+    /// Of the categories of messages.
+    categories: CategoryTotals,
     /// Interim documents said and not yet replaced.
     interim: BTreeSet<DocumentId>,
 }
@@ -176,6 +188,7 @@ impl Rollup {
             recent_counts: VecDeque::new(),
             peak_bytes: 0,
             said_size: None,
+            categories: CategoryTotals::default(),
             interim: BTreeSet::new(),
         };
         Rollup::with_state(job, state)
@@ -198,6 +211,7 @@ impl Rollup {
                 self.hear(from, bucket);
                 Vec::new()
             }
+            Input::Categories { at, news } => self.say_categories(at, &news),
             Input::Watermark { from, until } => {
                 self.state.left.wake(&from);
                 self.state.left.forget(&from, until);

@@ -16,6 +16,7 @@ pub(crate) fn job(time_field: &str, time_format: TimeFormat, fields: &[&str]) ->
         detectors: Vec::new(),
         influencers: Vec::new(),
         summary_count_field: None,
+        categorization: None,
         fields: fields.iter().map(|field| field.to_string()).collect(),
         time_field: time_field.into(),
         time_format,

@@ -106,7 +106,9 @@ impl Collector {
             Body::BucketInfluencer(_)
             | Body::Annotation(_)
             | Body::ModelSizeStats(_)
-            | Body::DataCounts(_) => {}
+            | Body::DataCounts(_)
+            | Body::Category(_)
+            | Body::CategorizerStats(_) => {}
         }
     }
 

@@ -2,7 +2,7 @@
 //!
 //! Source: job-config.md 1.3. Checked: `tests/config.rs`.
 
-use super::categorization;
+use super::categorization::{self, RawCategorization};
 use super::detector::{self, RawDetector, invalid_field_name};
 use super::object::{Grain, Object, shown};
 use crate::config::function::Family;
@@ -24,7 +24,7 @@ pub(super) struct Analysis {
     /// `None` when it or the bucket span is wrong (which is noted).
     pub(super) prune_window: Option<TimeText>,
     pub(super) summary_count_field: Option<String>,
-    pub(super) categorization_field: Option<String>,
+    pub(super) categorization: Option<RawCategorization>,
     pub(super) detectors: Vec<RawDetector>,
     pub(super) influencers: Vec<String>,
     pub(super) multivariate_by_fields: Option<bool>,
@@ -48,8 +48,7 @@ pub(super) fn read(object: Object<'_>) -> Analysis {
     if multivariate_by_fields == Some(true) {
         object.unsupported("multivariate_by_fields", "correlations between by values");
     }
-    categorization::check(&object, &detectors);
-    let categorization_field = object.name(categorization::FIELD).map(str::to_owned);
+    let categorization = categorization::read(&object, &detectors);
     check_duplicates(&object, &detectors);
     check_nested_names(&object, &detectors, &influencers);
     object.finish();
@@ -58,7 +57,7 @@ pub(super) fn read(object: Object<'_>) -> Analysis {
         latency,
         prune_window,
         summary_count_field,
-        categorization_field,
+        categorization,
         detectors,
         influencers: influencers.into_iter().map(|(_, name)| name).collect(),
         multivariate_by_fields,

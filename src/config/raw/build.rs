@@ -4,7 +4,8 @@
 //! configurations number them alike. The fingerprint hashes a JSON rendering of everything that changes what the models learn or
 //! what results say of events, in one fixed order; it is the same in every build.
 
-use super::{RawJob, document, feed};
+use super::{RawJob, analyzer, document, feed};
+use crate::config::categorization::{Categorization, MLCATEGORY, PerPartition};
 use crate::config::datafeed::{Datafeed, Feed};
 use crate::config::job::{Detector, FieldId, Job, ModelPlot, TimeFormat};
 use crate::time::{BucketSpan, Lateness};
@@ -39,6 +40,7 @@ pub(super) fn job(raw: RawJob) -> Job {
         .as_deref()
         .filter(|_| aggregated.is_none())
         .map(|name| fields.id(name));
+    let categorization = categorization(&raw, &mut fields);
     let feed = feed::build(raw.datafeed.as_ref(), &mut fields);
     let lateness_seconds = analysis
         .latency
@@ -53,6 +55,7 @@ pub(super) fn job(raw: RawJob) -> Job {
         detectors,
         influencers,
         summary_count_field,
+        categorization,
         fields: fields.names,
         time_field: raw.data_description.time_field.clone(),
         time_format: time_format(&raw),
@@ -97,6 +100,24 @@ pub(super) fn job(raw: RawJob) -> Job {
     };
     job.fingerprint = fingerprint(&job);
     job
+}
+
+fn categorization(raw: &RawJob, fields: &mut Fields) -> Option<Categorization> {
+    let written = raw.analysis.categorization.as_ref()?;
+    let examples_max = raw.limits.categorization_examples;
+    Some(Categorization {
+        field: fields.id(&written.field),
+        category_field: fields.id(MLCATEGORY),
+        analyzer: written.analyzer.clone(),
+        per_partition: written
+            .per_partition
+            .as_ref()
+            .map(|(name, stop_on_warn)| PerPartition {
+                field: fields.id(name),
+                stop_on_warn: *stop_on_warn,
+            }),
+        examples_max: usize::try_from(examples_max).unwrap_or(usize::MAX),
+    })
 }
 
 fn checked<T>(value: &Option<T>) -> &T {
@@ -224,6 +245,15 @@ fn fingerprint(job: &Job) -> u64 {
         TimeFormat::EpochMillis => json!(["epoch_ms"]),
         TimeFormat::Pattern(pattern) => json!(["pattern", pattern]),
     };
+    let categorization = job.categorization.as_ref().map(|one| {
+        let per_partition = one.per_partition.map(|per| per.stop_on_warn);
+        json!([
+            job.field_name(one.field),
+            analyzer::render(&one.analyzer),
+            per_partition,
+            one.examples_max,
+        ])
+    });
     let mut canonical = json!([
         "tidewatch job 1",
         job.id,
@@ -251,6 +281,9 @@ fn fingerprint(job: &Job) -> u64 {
         && job.feed != Feed::default()
     {
         parts.push(json!(job.feed));
+    }
+    if let (Some(one), Some(all)) = (categorization, canonical.as_array_mut()) {
+        all.push(one);
     }
     xxh3_64(canonical.to_string().as_bytes())
 }

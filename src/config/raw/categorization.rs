@@ -1,19 +1,30 @@
-//! The part of `analysis_config` about log messages: checked in full, then refused as not built yet.
+//! The part of `analysis_config` about log messages.
 //!
-//! Source: job-config.md 1.3 and 1.5.
+//! Source: job-config.md 1.3 and 1.5. As in Elastic, filters become `pattern_replace` character filters of the analyzer, which a response shows.
 
+use super::analyzer;
 use super::detector::{RawDetector, invalid_field_name};
 use super::object::{Object, kind_of, shown};
+use crate::config::categorization::{Analyzer, CharFilter, MLCATEGORY};
+use regex::Regex;
 use serde_json::Value;
 use std::collections::BTreeSet;
 
-/// The field that holds a message's category.
-const MLCATEGORY: &str = "mlcategory";
 /// The field that holds the messages.
 pub(super) const FIELD: &str = "categorization_field_name";
 
-/// Checks the categorization properties and their use by the detectors.
-pub(super) fn check(object: &Object<'_>, detectors: &[RawDetector]) {
+/// The categorization properties as written.
+pub(super) struct RawCategorization {
+    pub(super) field: String,
+    pub(super) analyzer: Analyzer,
+    /// `per_partition_categorization`, when enabled: the partition field, and `stop_on_warn`.
+    pub(super) per_partition: Option<(String, bool)>,
+    /// `per_partition_categorization` as a response shows it.
+    pub(super) per_partition_document: Option<Value>,
+}
+
+/// Reads the categorization properties and checks their use by the detectors.
+pub(super) fn read(object: &Object<'_>, detectors: &[RawDetector]) -> Option<RawCategorization> {
     let field = object.name(FIELD);
     if let Some(message) = field.and_then(invalid_field_name) {
         object.wrong(FIELD, message);
@@ -34,18 +45,31 @@ pub(super) fn check(object: &Object<'_>, detectors: &[RawDetector]) {
         ),
         _ => {}
     }
-    check_filters(object, field.is_some());
-    check_analyzer(object, field.is_some());
-    check_per_partition(object, field.is_some(), &users, detectors);
-    if field.is_some() {
-        object.unsupported(FIELD, "categorization of log messages");
-    }
+    let filters = read_filters(object, field.is_some());
+    let mut analyzer = read_analyzer(object, field.is_some())?;
+    let replaced = |pattern| CharFilter::PatternReplace {
+        pattern,
+        replacement: String::new(),
+    };
+    analyzer
+        .char_filters
+        .extend(filters.into_iter().map(replaced));
+    let stop_on_warn = read_per_partition(object, field.is_some(), &users, detectors);
+    let partition = detectors
+        .iter()
+        .find_map(|detector| detector.names.partition.clone());
+    Some(RawCategorization {
+        field: field?.to_owned(),
+        analyzer,
+        per_partition: partition.zip(stop_on_warn),
+        per_partition_document: object.value("per_partition_categorization").cloned(),
+    })
 }
 
-fn check_filters(object: &Object<'_>, has_field: bool) {
+fn read_filters(object: &Object<'_>, has_field: bool) -> Vec<Regex> {
     const KEY: &str = "categorization_filters";
     let Some(filters) = object.texts(KEY) else {
-        return;
+        return Vec::new();
     };
     if !has_field {
         object.wrong(KEY, format!("needs {FIELD}"));
@@ -57,66 +81,57 @@ fn check_filters(object: &Object<'_>, has_field: bool) {
         );
     }
     let mut seen = BTreeSet::new();
+    let mut patterns = Vec::new();
     for (path, filter) in filters {
         if filter.is_empty() {
             object.wrong_at(path, "must not be empty");
         } else if !seen.insert(filter) {
             object.wrong_at(path, format!("{} stands twice", shown(filter)));
-        } else if regex::Regex::new(filter).is_err() {
-            let message = format!(
-                "{} is not a regular expression (look-around and back references are not known)",
-                shown(filter)
-            );
-            object.wrong_at(path, message);
+        } else {
+            patterns.extend(analyzer::pattern(object, path, filter));
         }
     }
+    patterns
 }
 
-fn check_analyzer(object: &Object<'_>, has_field: bool) {
+/// The analyzer that is written, or the usual one.
+fn read_analyzer(object: &Object<'_>, has_field: bool) -> Option<Analyzer> {
     const KEY: &str = "categorization_analyzer";
+    if object.has(KEY) && !has_field {
+        object.wrong(KEY, format!("needs {FIELD}"));
+    }
     match object.value(KEY) {
-        None | Some(Value::String(_)) => {}
-        Some(Value::Object(_)) => {
-            let Some(analyzer) = object.object(KEY) else {
-                return;
-            };
-            if analyzer.value("tokenizer").is_none() {
-                analyzer.wrong("tokenizer", "is missing; \"ml_standard\" is the usual one");
-            }
-            analyzer.elements("char_filter");
-            analyzer.elements("filter");
-            analyzer.finish();
-        }
+        None => Some(Analyzer::default()),
+        Some(Value::String(name)) => analyzer::named(object, KEY, name),
+        Some(Value::Object(_)) => analyzer::read(object.object(KEY)?),
         Some(other) => {
             let message = format!(
                 "must be an analyzer's name or an object, not {}",
                 kind_of(other)
             );
             object.wrong(KEY, message);
+            None
         }
-    }
-    if object.has(KEY) && !has_field {
-        object.wrong(KEY, format!("needs {FIELD}"));
     }
 }
 
-fn check_per_partition(
+/// `stop_on_warn`, if there is to be one categorizer a partition.
+fn read_per_partition(
     object: &Object<'_>,
     has_field: bool,
     users: &[&RawDetector],
     detectors: &[RawDetector],
-) {
+) -> Option<bool> {
     const KEY: &str = "per_partition_categorization";
-    let Some(settings) = object.object(KEY) else {
-        return;
-    };
+    let settings = object.object(KEY)?;
     let enabled = settings.boolean("enabled").unwrap_or(false);
-    if settings.boolean("stop_on_warn") == Some(true) && !enabled {
+    let stop_on_warn = settings.boolean("stop_on_warn").unwrap_or(false);
+    if stop_on_warn && !enabled {
         settings.wrong("stop_on_warn", "cannot be true without enabled: true");
     }
     settings.finish();
     if !enabled {
-        return;
+        return None;
     }
     if !has_field {
         object.wrong(KEY, format!("needs {FIELD}"));
@@ -146,4 +161,5 @@ fn check_per_partition(
         );
         object.wrong(KEY, message);
     }
+    Some(stop_on_warn)
 }

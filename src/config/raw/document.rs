@@ -6,6 +6,7 @@
 
 use super::RawJob;
 use super::analysis::Analysis;
+use super::analyzer;
 use super::detector::RawDetector;
 use serde_json::{Map, Value, json};
 
@@ -89,12 +90,25 @@ fn analysis(analysis: &Analysis) -> Value {
         time.as_ref()
             .map(|time: &crate::config::time_text::TimeText| time.text.clone())
     };
+    let categorization = analysis.categorization.as_ref();
     let detectors: Vec<Value> = (0..)
         .zip(&analysis.detectors)
         .map(|(at, d)| detector(at, d))
         .collect();
     Properties::default()
         .put_some("bucket_span", text(&analysis.bucket_span))
+        .put_some(
+            "categorization_field_name",
+            categorization.map(|one| one.field.as_str()),
+        )
+        .put_some(
+            "categorization_analyzer",
+            categorization.map(|one| analyzer::render(&one.analyzer)),
+        )
+        .put_some(
+            "per_partition_categorization",
+            categorization.and_then(|one| one.per_partition_document.clone()),
+        )
         .put_some("latency", text(&analysis.latency))
         .put_some(
             "summary_count_field_name",

@@ -12,6 +12,7 @@
 mod aggregations;
 pub(super) mod alerts;
 mod analysis;
+mod analyzer;
 mod build;
 mod categorization;
 mod computed;
@@ -284,13 +285,20 @@ fn check_time_field(object: &Object<'_>, analysis: &Analysis, time_field: &str) 
         if analysis.influencers.iter().any(|name| name == time_field) {
             return Some("analysis_config.influencers".to_owned());
         }
+        let messages = analysis.categorization.as_ref();
         let named = [
-            ("summary_count_field_name", &analysis.summary_count_field),
-            ("categorization_field_name", &analysis.categorization_field),
+            (
+                "summary_count_field_name",
+                analysis.summary_count_field.as_deref(),
+            ),
+            (
+                "categorization_field_name",
+                messages.map(|one| one.field.as_str()),
+            ),
         ];
         let (key, _) = named
             .into_iter()
-            .find(|(_, name)| name.as_deref() == Some(time_field))?;
+            .find(|(_, name)| *name == Some(time_field))?;
         Some(format!("analysis_config.{key}"))
     });
     if let Some(user) = user {

@@ -76,6 +76,8 @@ pub(crate) struct Reader {
     influencers: Vec<(u16, FieldId)>,
     /// The event at hand, by field.
     readings: Vec<Reading>,
+    /// The field whose value is not the event's but the category of its message.
+    category_field: Option<FieldId>,
     /// The influencer values of the event at hand, in the order of the influencers, each once.
     influences: Vec<(u16, Symbol)>,
     scratch: String,
@@ -125,16 +127,22 @@ impl Reader {
                 .collect(),
             influencers,
             readings: vec![Reading::default(); job.fields.len()],
+            category_field: job.categorization.as_ref().map(|one| one.category_field),
             influences: Vec::new(),
             scratch: String::new(),
         }
     }
 
-    /// Reads an event; its texts count as used in `epoch`.
-    pub(crate) fn read(&mut self, event: &Event<'_>, epoch: u64) {
+    /// Reads an event whose message, if the job has such, is of `category`; its texts count as used in `epoch`.
+    pub(crate) fn read(&mut self, event: &Event<'_>, category: &Value<'static>, epoch: u64) {
+        let category_field = self.category_field;
+        let value_of = |field: FieldId| match category_field {
+            Some(category_field) if category_field == field => category,
+            _ => event.value(field),
+        };
         for &(field, role) in &self.plan {
             let at = usize::from(field.0);
-            let value = event.value(field);
+            let value = value_of(field);
             let reading = &mut self.readings[at];
             if role.number {
                 reading.number = value.number().filter(|x| x.is_finite());
@@ -174,7 +182,7 @@ impl Reader {
         self.influences.clear();
         for &(influencer, field) in &self.influencers {
             let at = usize::from(field.0);
-            match event.value(field) {
+            match value_of(field) {
                 Value::List(elements) => {
                     let symbols = self.symbols[at]
                         .as_mut()
@@ -269,7 +277,7 @@ mod tests {
             raw_bytes: 0,
             raw_fields: 0,
         };
-        reader.read(&event, epoch);
+        reader.read(&event, &Value::Missing, epoch);
         reader.readings()[0].symbol
     }
 

@@ -72,7 +72,7 @@ impl Budget {
             group.partition.is_none() && (group.by.is_some() || group.over.is_some())
         });
         let (whole, judges) = (
-            u128::from(job.model_memory_limit_bytes),
+            u128::from(job.models_memory_bytes()),
             u128::from(judges.max(1)),
         );
         let limit = match shard {

@@ -104,6 +104,20 @@ pub fn data_counts(job: &str) -> String {
     format!("{job}_data_counts")
 }
 
+/// Id of a category of messages.
+pub fn category(job: &str, category: u32) -> String {
+    format!("{job}_category_definition_{category}")
+}
+
+/// Id of the statistics of a partition's categorizer, or of the only one.
+pub fn categorizer_stats(job: &str, at: BucketStart, partition: Option<&str>) -> String {
+    let id = format!("{job}_categorizer_stats_{}", at.millis());
+    match partition {
+        Some(value) => format!("{id}_{}", entity_hash([Some(value)])),
+        None => id,
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -4,6 +4,7 @@ pub mod id;
 pub mod sentence;
 mod write;
 
+use super::categorize::{CategorizerStats, CategoryDefinition};
 use crate::time::{BucketSpan, BucketStart, EventTime, Finality};
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
@@ -20,11 +21,13 @@ pub enum DocumentKind {
     Annotation,
     ModelSizeStats,
     DataCounts,
+    CategoryDefinition,
+    CategorizerStats,
 }
 
 impl DocumentKind {
     /// Every kind.
-    pub const ALL: [DocumentKind; 8] = [
+    pub const ALL: [DocumentKind; 10] = [
         DocumentKind::Bucket,
         DocumentKind::BucketInfluencer,
         DocumentKind::Influencer,
@@ -33,6 +36,8 @@ impl DocumentKind {
         DocumentKind::Annotation,
         DocumentKind::ModelSizeStats,
         DocumentKind::DataCounts,
+        DocumentKind::CategoryDefinition,
+        DocumentKind::CategorizerStats,
     ];
 
     /// `result_type`.
@@ -46,6 +51,8 @@ impl DocumentKind {
             DocumentKind::Annotation => "annotation",
             DocumentKind::ModelSizeStats => "model_size_stats",
             DocumentKind::DataCounts => "data_counts",
+            DocumentKind::CategoryDefinition => "category_definition",
+            DocumentKind::CategorizerStats => "categorizer_stats",
         }
     }
 }
@@ -81,6 +88,8 @@ pub enum Body {
     Annotation(Annotation),
     ModelSizeStats(ModelSizeStats),
     DataCounts(JobCounts),
+    Category(Box<Category>),
+    CategorizerStats(Partitioned),
 }
 
 impl Document {
@@ -94,7 +103,9 @@ impl Document {
             Body::ModelPlot(_)
             | Body::Annotation(_)
             | Body::ModelSizeStats(_)
-            | Body::DataCounts(_) => None,
+            | Body::DataCounts(_)
+            | Body::Category(_)
+            | Body::CategorizerStats(_) => None,
         }
     }
 }
@@ -330,6 +341,25 @@ pub struct ModelSizeStats {
     pub refused_series_count: u64,
     pub refused_growth_count: u64,
     pub memory_status: MemoryStatus,
+    pub categories: CategorizerStats,
+}
+
+/// `category_definition` (results.md 3.7).
+#[derive(Clone, Debug, PartialEq)]
+pub struct Category {
+    /// Name and value of the partition field, with one categorizer a partition.
+    pub partition: Option<(String, String)>,
+    /// What it is.
+    pub definition: CategoryDefinition,
+}
+
+/// `categorizer_stats` (results.md 3.7), without what only a clock knows.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Partitioned {
+    /// Name and value of the partition field, with one categorizer a partition.
+    pub partition: Option<(String, String)>,
+    /// The counts.
+    pub stats: CategorizerStats,
 }
 
 /// `memory_status` (results.md 3.9): how near its limit a job's memory is.

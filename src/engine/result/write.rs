@@ -2,7 +2,8 @@
 //!
 //! Left out on purpose: `event.ingested`, `log_time` and `processing_time_ms`, which only a clock knows; the same events give the same bytes.
 
-use super::{Annotation, Body, BucketInfluencer, Document, JobCounts, Record};
+use super::{Annotation, Body, BucketInfluencer, Category, Document, JobCounts, Record};
+use crate::engine::categorize::CategorizerStats;
 use crate::engine::event::Reason;
 use crate::time::Finality;
 use serde::ser::{Serialize, SerializeMap, Serializer};
@@ -144,16 +145,6 @@ const RESERVED: &[&str] = &[
 /// What a job's memory is reckoned by where it is assigned to a node; nothing is, so it is what was asked for.
 const ASSIGNMENT_BASIS: &str = "model_memory_limit";
 
-/// Counts of `model_size_stats` about categories.
-const CATEGORY_COUNTS: [&str; 6] = [
-    "categorized_doc_count",
-    "total_category_count",
-    "frequent_category_count",
-    "rare_category_count",
-    "dead_category_count",
-    "failed_category_count",
-];
-
 fn may_copy(name: &str) -> bool {
     let first = name.split('.').next().unwrap_or(name);
     RESERVED.binary_search(&first).is_err()
@@ -191,10 +182,16 @@ impl Serialize for Document {
                 }
                 map.serialize_entry("memory_status", &stats.memory_status)?;
                 map.serialize_entry("assignment_memory_basis", ASSIGNMENT_BASIS)?;
-                for name in CATEGORY_COUNTS {
-                    map.serialize_entry(name, &0)?; // categories are not built yet
+                write_categorizer(&mut map, &stats.categories)?;
+                map.serialize_entry("timestamp", &self.time.millis())?;
+            }
+            Body::Category(category) => write_category(&mut map, category)?,
+            Body::CategorizerStats(one) => {
+                if let Some((name, value)) = &one.partition {
+                    map.serialize_entry("partition_field_name", name)?;
+                    map.serialize_entry("partition_field_value", value)?;
                 }
-                map.serialize_entry("categorization_status", "ok")?;
+                write_categorizer(&mut map, &one.stats)?;
                 map.serialize_entry("timestamp", &self.time.millis())?;
             }
             body => {
@@ -275,7 +272,10 @@ fn write_body<M: SerializeMap>(
                 .map_or(Ok(()), |actual| map.serialize_entry("actual", &actual))
         }
         Body::Annotation(one) => write_annotation(map, one),
-        Body::DataCounts(_) | Body::ModelSizeStats(_) => unreachable!("written without a head"),
+        Body::DataCounts(_)
+        | Body::ModelSizeStats(_)
+        | Body::Category(_)
+        | Body::CategorizerStats(_) => unreachable!("written without a head"),
     }
 }
 
@@ -294,6 +294,40 @@ fn write_annotation<M: SerializeMap>(map: &mut M, one: &Annotation) -> Result<()
         map.serialize_entry("by_field_value", value)?;
     }
     Ok(())
+}
+
+fn write_category<M: SerializeMap>(map: &mut M, category: &Category) -> Result<(), M::Error> {
+    let one = &category.definition;
+    map.serialize_entry("category_id", &one.category_id)?;
+    if let Some((name, value)) = &category.partition {
+        map.serialize_entry("partition_field_name", name)?;
+        map.serialize_entry("partition_field_value", value)?;
+        if may_copy(name) {
+            map.serialize_entry(name, value)?;
+        }
+    }
+    map.serialize_entry("terms", &one.terms)?;
+    map.serialize_entry("regex", &one.regex)?;
+    map.serialize_entry("max_matching_length", &one.max_matching_length)?;
+    map.serialize_entry("examples", &one.examples)?;
+    map.serialize_entry("preferred_to_categories", &one.preferred_to_categories)?;
+    if one.num_matches > 0 {
+        map.serialize_entry("num_matches", &one.num_matches)?;
+    }
+    map.serialize_entry("mlcategory", &one.category_id.to_string())
+}
+
+fn write_categorizer<M: SerializeMap>(
+    map: &mut M,
+    stats: &CategorizerStats,
+) -> Result<(), M::Error> {
+    map.serialize_entry("categorized_doc_count", &stats.categorized_doc_count)?;
+    map.serialize_entry("total_category_count", &stats.total_category_count)?;
+    map.serialize_entry("frequent_category_count", &stats.frequent_category_count)?;
+    map.serialize_entry("rare_category_count", &stats.rare_category_count)?;
+    map.serialize_entry("dead_category_count", &stats.dead_category_count)?;
+    map.serialize_entry("failed_category_count", &stats.failed_category_count)?;
+    map.serialize_entry("categorization_status", stats.categorization_status.name())
 }
 
 struct Nested<'a> {

@@ -3,6 +3,7 @@
 use super::history::Rewritten;
 use super::{Levels, influencers};
 use crate::config::{Family, Function, Job, Side};
+use crate::engine::categorize::CategorizerStats;
 use crate::engine::feature::Statistic;
 use crate::engine::judge::{CauseDraft, PlotDraft, RecordDraft, ShardSize};
 use crate::engine::probability::{Aggregate, Charge};
@@ -444,7 +445,13 @@ impl Writer {
         plots.iter().map(document).collect()
     }
 
-    pub(super) fn model_size(&self, at: BucketStart, size: &ShardSize, peak: u64) -> Document {
+    pub(super) fn model_size(
+        &self,
+        at: BucketStart,
+        size: &ShardSize,
+        peak: u64,
+        categories: CategorizerStats,
+    ) -> Document {
         let limit = self.job.model_memory_limit_bytes;
         let stats = ModelSizeStats {
             model_bytes: size.model_bytes,
@@ -458,6 +465,7 @@ impl Writer {
             refused_series_count: size.refused_series,
             refused_growth_count: size.refused_growth,
             memory_status: size.status,
+            categories,
         };
         self.document(
             DocumentKind::ModelSizeStats,

@@ -73,21 +73,22 @@ impl Rollup {
     }
 
     pub(super) fn size(&self) -> ShardSize {
-        self.state
-            .sizes
-            .values()
-            .fold(ShardSize::default(), |mut sum, size| {
-                sum.model_bytes += size.model_bytes;
-                sum.series += size.series;
-                sum.by_values += size.by_values;
-                sum.over_values += size.over_values;
-                sum.partitions += size.partitions;
-                sum.allocation_failures += size.allocation_failures;
-                sum.refused_series += size.refused_series;
-                sum.refused_growth += size.refused_growth;
-                sum.status = sum.status.max(size.status);
-                sum
-            })
+        let categories = ShardSize {
+            model_bytes: self.state.categories.bytes,
+            ..ShardSize::default()
+        };
+        self.state.sizes.values().fold(categories, |mut sum, size| {
+            sum.model_bytes += size.model_bytes;
+            sum.series += size.series;
+            sum.by_values += size.by_values;
+            sum.over_values += size.over_values;
+            sum.partitions += size.partitions;
+            sum.allocation_failures += size.allocation_failures;
+            sum.refused_series += size.refused_series;
+            sum.refused_growth += size.refused_growth;
+            sum.status = sum.status.max(size.status);
+            sum
+        })
     }
 
     /// Model sizes, when they have changed enough to be worth saying.
@@ -113,6 +114,8 @@ impl Rollup {
 
     pub(super) fn size_document(&self, at: BucketStart) -> Document {
         let size = self.size();
-        self.writer.model_size(at, &size, self.state.peak_bytes)
+        let categories = self.state.categories.stats;
+        self.writer
+            .model_size(at, &size, self.state.peak_bytes, categories)
     }
 }

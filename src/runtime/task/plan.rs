@@ -138,6 +138,16 @@ pub enum PlanError {
         "job {0}: datafeed_config.indices names no topic; name the topics (or ^patterns) that its events come from"
     )]
     NoDatafeed(String),
+    /// Categories of messages are decided in one order.
+    #[error(
+        "job {job}: categorization_field_name needs all messages in one order, but the job's topics have {partitions} partitions; give it one topic of one partition"
+    )]
+    CategoriesOfSeveral {
+        /// The job.
+        job: String,
+        /// Partitions of all its topics.
+        partitions: i32,
+    },
     /// Topics that do not exist.
     #[error(
         "job {job}: none of its topics exist ({topics}); create them, or correct datafeed_config.indices"
@@ -190,10 +200,14 @@ impl Plan {
                 topics: Plan::asked(&job)?.join(", "),
             });
         }
-        let placement = match (
-            inputs.values().sum::<i32>(),
-            job.extensions.keyed_by_partition_field,
-        ) {
+        let partitions = inputs.values().sum::<i32>();
+        if job.categorization.is_some() && partitions > 1 {
+            return Err(PlanError::CategoriesOfSeveral {
+                job: job.id.clone(),
+                partitions,
+            });
+        }
+        let placement = match (partitions, job.extensions.keyed_by_partition_field) {
             (1, _) => Placement::Fused,
             (_, true) => Placement::Keyed,
             (_, false) => Placement::Staged,
@@ -314,4 +328,27 @@ impl Plan {
 /// How the judge of a shard is called.
 pub(super) fn shard_id(shard: u16) -> InputId {
     InputId(format!("shard/{shard}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_job_with_categories_is_refused_where_messages_have_no_one_order() {
+        let text = r#"{"job_id": "logs", "analysis_config": {"categorization_field_name": "message",
+            "detectors": [{"function": "count", "by_field_name": "mlcategory"}]},
+            "data_description": {}, "datafeed_config": {"indices": ["logs"]}}"#;
+        let job = Arc::new(Job::from_text(text, "logs").expect("a job"));
+        let plan = |partitions: i32| {
+            let found = BTreeMap::from([("logs".to_owned(), partitions)]);
+            Plan::new(job.clone(), TopicNames::new("tidewatch"), &found)
+        };
+        assert_eq!(plan(1).expect("a plan").placement, Placement::Fused);
+        let refused = plan(2).expect_err("two orders");
+        assert_eq!(
+            refused.to_string(),
+            "job logs: categorization_field_name needs all messages in one order, but the job's topics have 2 partitions; give it one topic of one partition"
+        );
+    }
 }
