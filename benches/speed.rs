@@ -10,7 +10,8 @@
 mod common;
 
 use common::{
-    SPEED_JOBS, Stopwatch, decode, detect, detect_on, feed_file, gather, job_with, median,
+    CROWD_JOBS, SPEED_JOBS, Stopwatch, decode, detect, detect_on, feed_file, gather, job_with,
+    median,
 };
 
 const EVENTS: usize = 2_000_000;
@@ -48,7 +49,8 @@ fn main() {
     );
     let wanted =
         |name: &str| letters.is_empty() || letters.iter().any(|letter| name.starts_with(letter));
-    for (name, detectors, influencers) in SPEED_JOBS.into_iter().filter(|job| wanted(job.0)) {
+    let jobs = SPEED_JOBS.into_iter().chain(CROWD_JOBS);
+    for (name, detectors, influencers) in jobs.filter(|job| wanted(job.0)) {
         let job = job_with("bench", detectors, influencers, "events");
         let mut processor: [Vec<f64>; 3] = Default::default();
         let mut clock: [Vec<f64>; 3] = Default::default();

@@ -49,6 +49,20 @@ pub(crate) const SPEED_JOBS: [(&str, &str, &str); 3] = [
     ),
 ];
 
+/// Likewise for those that hold members or values against one another.
+pub(crate) const CROWD_JOBS: [(&str, &str, &str); 2] = [
+    (
+        "(p) high_sum over 500 users",
+        r#"[{"function": "high_sum", "field_name": "http.response.bytes", "over_field_name": "user.name"}]"#,
+        "[]",
+    ),
+    (
+        "(r) rare by status",
+        r#"[{"function": "rare", "by_field_name": "http.response.status_code"}]"#,
+        "[]",
+    ),
+];
+
 /// A job with buckets of five minutes that reads `topic`.
 pub(crate) fn job(id: &str, detectors: &str, topic: &str) -> Arc<Job> {
     job_with(id, detectors, "[]", topic)
