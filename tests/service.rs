@@ -82,7 +82,24 @@ impl House {
         self.cluster.append(&message).unwrap();
     }
 
+    /// Appends an event whose message is written `late_ms` after it happened.
+    fn send_at(&self, partition: i32, minute: i64, host: &str, late_ms: i64) {
+        let message = Outgoing {
+            topic: "events".into(),
+            partition: Some(partition),
+            key: None,
+            payload: Some(event(minute, host).into()),
+            headers: Vec::new(),
+            timestamp_ms: Some(minute * MINUTE_MS + late_ms),
+        };
+        self.cluster.append(&message).unwrap();
+    }
+
     fn start(&self, job: Arc<Job>) -> Service<MemoryLog> {
+        self.start_with(job, Settings::default())
+    }
+
+    fn start_with(&self, job: Arc<Job>, settings: Settings) -> Service<MemoryLog> {
         self.diary.clear();
         let log = self.cluster.open(GROUP, "one");
         let clock: Arc<dyn Clock> = Arc::new(self.clock.clone());
@@ -93,7 +110,7 @@ impl House {
             clock,
             diary,
             job,
-            Settings::default(),
+            settings,
         )
         .unwrap()
     }
@@ -366,4 +383,68 @@ fn a_partition_that_falls_silent_in_mid_bucket_neither_holds_the_job_back_nor_lo
         let late: u64 = if extensions.contains("shards") { 1 } else { 0 };
         assert_eq!(u64::from(house.diary.has("LateForJudge")), late);
     }
+}
+
+#[test]
+fn a_job_without_a_position_starts_where_it_says_and_one_with_a_position_goes_on() {
+    let beginning = |start: &str| {
+        let house = House::new(1);
+        (0..20).for_each(|n| house.send_at(0, n, "a", 10));
+        let mut service = house.start(job("1m", &format!(r#"{{"start":{start}}}"#)));
+        house.settle(&mut service);
+        (20..40).for_each(|n| house.send_at(0, n, "a", 10));
+        house.settle(&mut service);
+        service.finish().unwrap();
+        let first = house.bucket_times()[0];
+        // What it says now is of no account any more.
+        let mut service = house.start(job("1m", r#"{"start":"latest"}"#));
+        (40..60).for_each(|n| house.send_at(0, n, "a", 10));
+        house.settle(&mut service);
+        let times = house.bucket_times();
+        assert!(
+            times
+                .iter()
+                .zip(first..)
+                .all(|(&time, expected)| time == expected),
+            "{times:?}"
+        );
+        assert_eq!(times.last(), Some(&58));
+        first
+    };
+    assert_eq!(beginning(r#""earliest""#), 0);
+    assert_eq!(beginning(r#""latest""#), 20);
+    assert_eq!(beginning(&(7 * MINUTE_MS).to_string()), 7);
+    assert_eq!(beginning(r#""1970-01-01T00:12:30Z""#), 13);
+    assert_eq!(beginning(r#"{"offsets":{"events/0":5}}"#), 5);
+    assert_eq!(
+        beginning(r#"{"offsets":{"events/7":5}}"#),
+        0,
+        "not said of this one"
+    );
+}
+
+#[test]
+fn a_job_that_started_late_and_is_changed_learns_anew_from_where_it_had_started() {
+    let house = House::new(1);
+    (0..20).for_each(|n| house.send_at(0, n, "a", 0));
+    let mut service = house.start(job("1m", r#"{"start":"latest"}"#));
+    house.settle(&mut service);
+    (20..40).for_each(|n| house.send_at(0, n, "a", 0));
+    house.settle(&mut service);
+    service.finish().unwrap();
+    let mut service = house.start(job("2m", r#"{"start":"latest"}"#));
+    (40..60).for_each(|n| house.send_at(0, n, "a", 0));
+    house.settle(&mut service);
+    assert!(house.diary.has("Reconfigured") && !house.diary.has("Gap"));
+    let times = house.bucket_times();
+    let after: Vec<i64> = times.iter().copied().filter(|time| *time >= 38).collect();
+    assert_eq!(after, [38, 40, 42, 44, 46, 48, 50, 52, 54, 56], "{times:?}");
+    let counts = house.results(DocumentKind::Bucket);
+    let first = counts
+        .iter()
+        .find(|one| one.timestamp_ms == Some(40 * MINUTE_MS));
+    assert!(
+        first.is_some(),
+        "bucket 38 was published by the other, 40 was not"
+    );
 }

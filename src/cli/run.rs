@@ -1,8 +1,10 @@
-//! `tidewatch run`: the service. One thread a job, one for HTTP, and one that waits for the end.
+//! `tidewatch run`: the service. One thread a job, one for HTTP, one that follows the control topic, and one that tends them.
 //!
-//! Before a broker is dialled, everything that is wrong with the configuration and the jobs is said at once. Afterwards a job that fails
-//! is tried again, later and later, while the others go on; `/readyz` says so meanwhile. The first SIGINT or SIGTERM ends the service in order (last
-//! transaction, last snapshot, groups left), the second at once. Checked by: tests/kafka.
+//! Before a broker is dialled, everything that is wrong with the configuration and the jobs is said at once. A bad job file keeps its
+//! job from starting, not the others; only when no file is good the service does not start. From then on job files may come, change and
+//! go ([`Watch`]), and a job that fails is tried again, later and later, while the others go on; `/readyz` says so meanwhile. The first SIGINT or
+//! SIGTERM ends the service in order (last transaction, last snapshot, groups left), the second at once; SIGHUP looks at the job files now.
+//! Checked by: tests/kafka, tests/cli.rs.
 
 use super::{Common, start_logging};
 use crate::config::Job;
@@ -10,64 +12,78 @@ use crate::config::service::{Kafka, Service as Configuration, SnapshotStore as W
 use crate::runtime::clock::{Clock, SystemClock};
 use crate::runtime::http::HttpServer;
 use crate::runtime::kafka::{KafkaLog, KafkaTopics};
+use crate::runtime::log::LogError;
 use crate::runtime::observer::{Fact, Observer};
-use crate::runtime::service::{Service, Settings};
+use crate::runtime::service::{Service, Settings, group_of};
 use crate::runtime::shutdown::Shutdown;
-use crate::runtime::store::{DirectoryStore, SnapshotStore, TopicStore};
-use crate::runtime::task::{Plan, TopicNames};
+use crate::runtime::store::{DirectoryStore, SnapshotStore, StoreError, TopicStore};
+use crate::runtime::supervisor::control::Control;
+use crate::runtime::supervisor::{
+    Patience, Roster, State, Supervisor, Wanted, Watch, WorkError, Workshop,
+};
+use crate::runtime::task::TopicNames;
 use crate::runtime::telemetry::Telemetry;
 use anyhow::Context;
-use signal_hook::consts::{SIGINT, SIGTERM};
+use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook::flag;
-use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
+use std::collections::BTreeSet;
+use std::path::Path;
 use std::process::ExitCode;
-use std::sync::Arc;
-use std::thread::{self, JoinHandle};
-use std::time::Duration;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread;
+use std::time::{Duration, Instant};
 
-/// Before a job that failed is tried again; doubled each time.
-const RETRY_FIRST: Duration = Duration::from_secs(1);
-const RETRY_MAX: Duration = Duration::from_secs(60);
-/// Between two looks at whether the end was asked for, while waiting for something else.
+/// Between two looks at whether anything is to be done.
 const LOOK_INTERVAL: Duration = Duration::from_millis(50);
+/// Between two looks at the control topic.
+const CONTROL_INTERVAL: Duration = Duration::from_secs(1);
+/// Between two attempts at one that we may not read.
+const CONTROL_RETRY: Duration = Duration::from_secs(60);
 
 /// Runs the service that `config` describes until it is told to stop.
 pub fn run(config: &Path, common: &Common) -> anyhow::Result<ExitCode> {
-    let environment = std::env::vars_os()
-        .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)));
-    let configuration = Configuration::load(config, environment)?;
+    let configuration = load(config)?;
     let level = common
         .log_level
         .as_deref()
         .unwrap_or(&configuration.log.level);
     start_logging(level, common.color, configuration.log.format)?;
-    let jobs = load_jobs(&configuration.jobs)?;
+    let mut files = Files::open(&configuration)?;
+    let jobs: Vec<Arc<Job>> = files.roster.jobs().into_values().collect();
 
     let telemetry = Arc::new(Telemetry::new(Arc::new(SystemClock), &jobs));
+    files.tell(&*telemetry);
     let server = HttpServer::start(configuration.http, telemetry.clone())?;
     let shutdown = Shutdown::new();
-    listen_for_signals(&shutdown)?;
+    let reload = listen_for_signals(&shutdown)?;
     tracing::info!(jobs = jobs.len(), http = %server.address(), instance = configuration.kafka.instance_id, "started");
 
     let configuration = Arc::new(configuration);
-    let mut workers = Vec::new();
-    for job in jobs {
-        let name = job.id.clone();
-        let worker = Worker {
-            job,
-            configuration: configuration.clone(),
-            telemetry: telemetry.clone(),
-            shutdown: shutdown.clone(),
+    let stopped = follow_control(&configuration)?;
+    let factory = Factory {
+        configuration: configuration.clone(),
+        telemetry: telemetry.clone(),
+    };
+    let announced = jobs.iter().map(|job| job.id.clone()).collect();
+    let mut supervisor = Supervisor::new(Arc::new(factory), telemetry.clone(), announced);
+    let mut state = State::Well;
+    while !shutdown.is_asked() && state == State::Well {
+        if files.look(reload.swap(false, Ordering::Relaxed)) {
+            files.tell(&*telemetry);
+        }
+        state = match stopped.wanted(files.roster.jobs()) {
+            Some(wanted) => supervisor.tend(&wanted).context("cannot start a thread")?,
+            None => {
+                breathe(&files.roster.jobs(), &telemetry);
+                State::Well
+            }
         };
-        workers.push(
-            thread::Builder::new()
-                .name(name)
-                .spawn(move || worker.run())
-                .context("cannot start a thread")?,
-        );
+        thread::sleep(LOOK_INTERVAL);
     }
-    let in_order = wait_for(workers, &shutdown);
+    tracing::info!("ending in order; another signal ends at once");
+    shutdown.ask();
+    let in_order = supervisor.end() && state == State::Well;
     drop(server);
     tracing::info!(in_order, "ended");
     Ok(match in_order {
@@ -76,201 +92,236 @@ pub fn run(config: &Path, common: &Common) -> anyhow::Result<ExitCode> {
     })
 }
 
-/// Every job, or every mistake in all of them.
-fn load_jobs(files: &[PathBuf]) -> anyhow::Result<Vec<Arc<Job>>> {
-    let mut jobs: BTreeMap<String, (Arc<Job>, &Path)> = BTreeMap::new();
-    let mut mistakes = Vec::new();
-    for file in files {
-        match Job::from_file(file) {
-            Err(errors) => mistakes.push(errors.to_string()),
-            Ok(job) => {
-                if let Err(error) = Plan::asked(&job) {
-                    mistakes.push(format!("{}: {error}", file.display()));
-                }
-                job.warnings
-                    .iter()
-                    .for_each(|warning| tracing::warn!(job_id = job.id, "{warning}"));
-                if let Some((job, other)) =
-                    jobs.insert(job.id.clone(), (Arc::new(job), file)).as_ref()
-                {
-                    mistakes.push(format!(
-                        "{}: job_id: \"{}\" is also the job of {}; each needs its own",
-                        file.display(),
-                        job.id,
-                        other.display()
-                    ));
-                }
-            }
-        }
-    }
-    for (job, file) in jobs.values() {
-        for group in job.groups.iter().filter(|group| jobs.contains_key(*group)) {
-            mistakes.push(format!(
-                "{}: groups: \"{group}\" is the id of a job; a group needs another name",
-                file.display()
-            ));
-        }
-    }
-    anyhow::ensure!(mistakes.is_empty(), "{}", mistakes.join("\n"));
-    Ok(jobs.into_values().map(|(job, _)| job).collect())
+/// The configuration in `file`, with the environment's last word.
+pub(super) fn load(file: &Path) -> anyhow::Result<Configuration> {
+    let environment = std::env::vars_os()
+        .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)));
+    Ok(Configuration::load(file, environment)?)
 }
 
-/// The first signal asks, the second does not.
-fn listen_for_signals(shutdown: &Shutdown) -> anyhow::Result<()> {
+/// Jobs that wait for the control topic live, and are not ready.
+fn breathe(jobs: &Wanted, telemetry: &Telemetry) {
+    let breath = Fact::Breath {
+        ready: false,
+        at_end: false,
+    };
+    jobs.keys().for_each(|id| telemetry.observe(id, &breath));
+}
+
+/// The first signal to end asks, the second does not. Returns what SIGHUP raises.
+fn listen_for_signals(shutdown: &Shutdown) -> anyhow::Result<Arc<AtomicBool>> {
     for signal in [SIGINT, SIGTERM] {
         // In this order: the first signal finds the wish untold and tells it, the second finds it told and ends the process.
         flag::register_conditional_default(signal, shutdown.flag())
             .and_then(|_| flag::register(signal, shutdown.flag()))
             .context("cannot listen for signals")?;
     }
-    Ok(())
+    let reload = Arc::new(AtomicBool::new(false));
+    flag::register(SIGHUP, reload.clone()).context("cannot listen for signals")?;
+    Ok(reload)
 }
 
-/// Whether all ended in order. A thread that ends before it was asked to has hit a bug, and ends the others with it.
-fn wait_for(workers: Vec<JoinHandle<bool>>, shutdown: &Shutdown) -> bool {
-    while !shutdown.is_asked() && !workers.iter().any(JoinHandle::is_finished) {
-        thread::sleep(LOOK_INTERVAL);
+/// The job files, and what they say that can be accepted.
+struct Files {
+    watch: Watch,
+    roster: Roster,
+    /// Not told yet.
+    refusals: Vec<String>,
+    interval: Duration,
+    next_look: Instant,
+}
+
+#[allow(clippy::disallowed_methods, reason = "looks at files have a rhythm")]
+impl Files {
+    /// The first look. Every mistake in all files, when none of them is good.
+    fn open(configuration: &Configuration) -> anyhow::Result<Files> {
+        let interval = configuration.timing.job_files_interval;
+        let mut files = Files {
+            watch: Watch::new(configuration.jobs.clone()),
+            roster: Roster::default(),
+            refusals: Vec::new(),
+            interval,
+            next_look: Instant::now(),
+        };
+        files.look(true);
+        let any = !files.roster.jobs().is_empty();
+        anyhow::ensure!(
+            any || files.refusals.is_empty(),
+            "{}",
+            files.refusals.join("\n")
+        );
+        if !any {
+            tracing::warn!("no job file yet");
+        }
+        Ok(files)
     }
-    tracing::info!("ending in order; another signal ends at once");
-    shutdown.ask();
-    let ended: Vec<bool> = workers
-        .into_iter()
-        .map(|worker| worker.join().unwrap_or(false))
-        .collect();
-    ended.into_iter().all(|in_order| in_order)
+
+    /// Looks, if it is time or somebody asks. Whether anything has changed.
+    fn look(&mut self, now: bool) -> bool {
+        if !now && Instant::now() < self.next_look {
+            return false;
+        }
+        self.next_look = Instant::now() + self.interval;
+        let patience = match now {
+            true => Patience::Urgent,
+            false => Patience::Patient,
+        };
+        let Some(look) = self.watch.look(patience) else {
+            return false;
+        };
+        for error in &look.unlisted {
+            tracing::error!(error, "job files cannot be listed; their jobs go on");
+        }
+        let before = self.roster.jobs();
+        self.refusals = self.roster.review(&look);
+        for (id, job) in self.roster.jobs() {
+            let is_new = before
+                .get(&id)
+                .is_none_or(|one| one.document != job.document);
+            let warnings = job.warnings.iter().filter(|_| is_new);
+            warnings.for_each(|warning| tracing::warn!(job_id = id, "{warning}"));
+        }
+        true
+    }
+
+    fn tell(&mut self, telemetry: &Telemetry) {
+        let refusals = std::mem::take(&mut self.refusals);
+        let fact = Fact::JobFiles {
+            refusals: &refusals,
+            refused: self.roster.refused(),
+        };
+        telemetry.observe("", &fact);
+    }
 }
 
-/// Sees to it that one job is at work.
-struct Worker {
-    job: Arc<Job>,
+/// The jobs that somebody has stopped; `None` until it is known.
+#[derive(Clone, Default)]
+struct Stopped(Arc<Mutex<Option<BTreeSet<String>>>>);
+
+impl Stopped {
+    /// `jobs` without those that are to stand still.
+    fn wanted(&self, jobs: Wanted) -> Option<Wanted> {
+        let known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let stopped = known.as_ref()?;
+        Some(
+            jobs.into_iter()
+                .filter(|(id, _)| !stopped.contains(id))
+                .collect(),
+        )
+    }
+
+    fn set(&self, stopped: BTreeSet<String>) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(stopped);
+    }
+
+    fn set_if_unknown(&self) {
+        let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        known.get_or_insert_default();
+    }
+}
+
+/// Follows the control topic on a thread of its own, which ends with the process: reading may wait for brokers.
+fn follow_control(configuration: &Arc<Configuration>) -> anyhow::Result<Stopped> {
+    let stopped = Stopped::default();
+    let (ours, configuration) = (stopped.clone(), configuration.clone());
+    let follow = move || {
+        loop {
+            match watch_control(&configuration, &ours) {
+                LogError::Unavailable(error) => {
+                    tracing::warn!(error, "the control topic cannot be read; asking again");
+                    thread::sleep(CONTROL_INTERVAL);
+                }
+                LogError::Fatal(error) => {
+                    tracing::error!(
+                        error,
+                        "the control topic cannot be read: jobs go on, and `tidewatch jobs` cannot stop them"
+                    );
+                    // Whoever may not read it has never been able to stop anything with it.
+                    ours.set_if_unknown();
+                    thread::sleep(CONTROL_RETRY);
+                }
+            }
+        }
+    };
+    thread::Builder::new()
+        .name("control".into())
+        .spawn(follow)
+        .context("cannot start a thread")?;
+    Ok(stopped)
+}
+
+/// Keeps `stopped` up to date until something fails.
+fn watch_control(configuration: &Configuration, stopped: &Stopped) -> LogError {
+    let names = TopicNames::new(&configuration.topics.prefix);
+    let opened = KafkaTopics::open(&configuration.kafka, &configuration.topics)
+        .and_then(|topics| Control::open(topics, &names.control()));
+    let mut control = match opened {
+        Ok(control) => control,
+        Err(error) => return error,
+    };
+    loop {
+        match control.look() {
+            Ok(wishes) => stopped.set(wishes.keys().cloned().collect()),
+            Err(error) => return error,
+        }
+        thread::sleep(CONTROL_INTERVAL);
+    }
+}
+
+/// Works jobs between Kafka topics.
+struct Factory {
     configuration: Arc<Configuration>,
     telemetry: Arc<Telemetry>,
-    shutdown: Shutdown,
 }
 
-impl Worker {
-    /// Whether it ended in order.
-    fn run(self) -> bool {
-        let mut wait = RETRY_FIRST;
-        loop {
-            match self.attempt() {
-                Ok(()) => return true,
-                Err(error) if self.shutdown.is_asked() => {
-                    tracing::error!(
-                        job_id = self.job.id,
-                        error = format!("{error:#}"),
-                        "not ended in order"
-                    );
-                    return false;
-                }
-                Err(error) => {
-                    tracing::error!(job_id = self.job.id, error = format!("{error:#}"), again_in = ?wait, "the job is not at work");
-                    self.telemetry.observe(
-                        &self.job.id,
-                        &Fact::Unavailable {
-                            error: format!("{error:#}"),
-                        },
-                    );
-                }
-            }
-            if self.idle(wait) {
-                return true;
-            }
-            wait = (wait * 2).min(RETRY_MAX);
-        }
-    }
-
-    /// Works until the end is asked for, or something fails.
-    fn attempt(&self) -> anyhow::Result<()> {
-        let kafka = Kafka {
-            group_id: format!("{}.{}", self.configuration.kafka.group_id, self.job.id),
-            ..self.configuration.kafka.clone()
-        };
-        let names = TopicNames::new(&self.configuration.topics.prefix);
+impl Workshop for Factory {
+    fn work(&self, job: Arc<Job>, stop: &Shutdown) -> Result<(), WorkError> {
+        let kafka = kafka_of(&self.configuration, &job.id);
         let log = KafkaLog::open(&kafka, &self.configuration.topics)?;
-        let store = self.store(&kafka, &names)?;
-        let settings = Settings {
-            names,
-            commit_interval_ms: millis(self.configuration.timing.commit_interval),
-            snapshot_interval_ms: millis(self.configuration.timing.snapshot_interval),
-            ..Settings::default()
-        };
+        let store = open_store(&self.configuration, &kafka)?;
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
-        let mut service = Service::start(
-            log,
-            store,
-            clock,
-            self.telemetry.clone(),
-            self.job.clone(),
-            settings,
-        )?;
-        tracing::info!(job_id = self.job.id, group = kafka.group_id, placement = ?service.plan().placement, "job at work");
-        Ok(service.run(&self.shutdown)?)
+        let settings = settings(&self.configuration);
+        let telemetry = self.telemetry.clone();
+        let mut service = Service::start(log, store, clock, telemetry, job.clone(), settings)?;
+        tracing::info!(job_id = job.id, group = kafka.group_id, placement = ?service.plan().placement, "job at work");
+        Ok(service.run(stop)?)
     }
+}
 
-    fn store(
-        &self,
-        kafka: &Kafka,
-        names: &TopicNames,
-    ) -> anyhow::Result<Box<dyn SnapshotStore + Send>> {
-        Ok(match &self.configuration.snapshots {
-            Where::Directory(path) => Box::new(DirectoryStore::open(path)?),
-            Where::Topic => {
-                let topics = KafkaTopics::open(kafka, &self.configuration.topics)?;
-                Box::new(TopicStore::open(topics, &names.snapshots())?)
-            }
-        })
+/// How a job's own group is reached.
+pub(super) fn kafka_of(configuration: &Configuration, job_id: &str) -> Kafka {
+    Kafka {
+        group_id: group_of(&configuration.kafka.group_id, job_id),
+        ..configuration.kafka.clone()
     }
+}
 
-    /// Waits, telling the probes that this job lives but is not ready. Whether the end was asked for.
-    fn idle(&self, wait: Duration) -> bool {
-        let mut left = wait;
-        while !left.is_zero() && !self.shutdown.is_asked() {
-            self.telemetry.observe(
-                &self.job.id,
-                &Fact::Breath {
-                    ready: false,
-                    at_end: false,
-                },
-            );
-            let step = left.min(LOOK_INTERVAL);
-            thread::sleep(step);
-            left -= step;
+/// The rhythm that the configuration asks for.
+pub(super) fn settings(configuration: &Configuration) -> Settings {
+    Settings {
+        names: TopicNames::new(&configuration.topics.prefix),
+        commit_interval_ms: millis(configuration.timing.commit_interval),
+        snapshot_interval_ms: millis(configuration.timing.snapshot_interval),
+        ..Settings::default()
+    }
+}
+
+/// Where the configuration keeps snapshots.
+pub(super) fn open_store(
+    configuration: &Configuration,
+    kafka: &Kafka,
+) -> Result<Box<dyn SnapshotStore + Send>, WorkError> {
+    Ok(match &configuration.snapshots {
+        Where::Directory(path) => Box::new(DirectoryStore::open(path)?),
+        Where::Topic => {
+            let names = TopicNames::new(&configuration.topics.prefix);
+            let topics = KafkaTopics::open(kafka, &configuration.topics)?;
+            let store: Result<_, StoreError> = TopicStore::open(topics, &names.snapshots());
+            Box::new(store?)
         }
-        self.shutdown.is_asked()
-    }
+    })
 }
 
 fn millis(duration: Duration) -> i64 {
     i64::try_from(duration.as_millis()).unwrap_or(i64::MAX)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn jobs_and_groups_share_one_name_space() {
-        let folder = tempfile::tempdir().unwrap();
-        let file = |name: &str, head: &str| {
-            let path = folder.path().join(name);
-            let rest = "analysis_config: {detectors: [{function: count}]}\ndata_description: {}\ndatafeed_config: {indices: [x]}\n";
-            std::fs::write(&path, format!("{head}\n{rest}")).unwrap();
-            path
-        };
-        let web = file("web.yaml", "groups: [shop]");
-        let ops = file("ops.yaml", "groups: [web, shop]");
-        let again = file("again.yaml", "job_id: web");
-        assert_eq!(load_jobs(std::slice::from_ref(&web)).unwrap().len(), 1);
-        let said = load_jobs(&[web, ops, again]).unwrap_err().to_string();
-        let said = said.replace(&format!("{}/", folder.path().display()), "");
-        let lines: Vec<&str> = said.lines().collect();
-        assert_eq!(
-            lines,
-            [
-                "again.yaml: job_id: \"web\" is also the job of web.yaml; each needs its own",
-                "ops.yaml: groups: \"web\" is the id of a job; a group needs another name",
-            ]
-        );
-    }
 }

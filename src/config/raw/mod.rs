@@ -18,6 +18,7 @@ mod document;
 mod object;
 mod rules;
 mod sections;
+pub(super) mod start;
 pub(super) mod suggest;
 mod text;
 

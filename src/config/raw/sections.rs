@@ -4,6 +4,7 @@
 
 use super::analysis::{Analysis, TIME_MS_MAX};
 use super::object::{Grain, Object, kind_of, shown};
+use super::start;
 use crate::config::extensions::Extensions;
 use crate::config::{byte_size, time_pattern};
 use serde_json::{Value, json};
@@ -176,6 +177,12 @@ pub(super) fn read_extensions(object: Object<'_>, analysis: Option<&Analysis>) -
             *value = time.ms;
             document[key] = time.text.into();
         }
+    }
+    if let Some(written) = object.value("start").cloned()
+        && let Some(start) = start::read(&object)
+    {
+        values.start = start;
+        document["start"] = written;
     }
     object.finish();
     RawExtensions { values, document }

@@ -21,8 +21,8 @@ mod topics;
 mod transaction;
 
 use super::log::{
-    CommitError, Handler, Log, LogError, Message, NewTopic, Outgoing, Revocation, TopicPartition,
-    Topics, Transaction,
+    CommitError, Handler, Log, LogError, Message, NewTopic, Outgoing, Place, Revocation,
+    TopicPartition, Topics, Transaction,
 };
 use crate::config::service;
 use membership::Membership;
@@ -113,6 +113,10 @@ impl Topics for KafkaLog {
         sink: &mut dyn FnMut(&Message<'_>),
     ) -> Result<i64, LogError> {
         self.topics.read(at, from, sink)
+    }
+
+    fn offset_of(&mut self, at: &TopicPartition, place: Place) -> Result<i64, LogError> {
+        self.topics.offset_of(at, place)
     }
 }
 

@@ -7,7 +7,9 @@ use super::client::{Complaints, Deliveries, Listener, admin, loose, reader};
 use super::edge::{Buffer, Entry, PartitionQueue};
 use super::transaction::{drain, send};
 use crate::config::service;
-use crate::runtime::log::{Cleanup, LogError, Message, NewTopic, Outgoing, TopicPartition, Topics};
+use crate::runtime::log::{
+    Cleanup, LogError, Message, NewTopic, Outgoing, Place, TopicPartition, Topics,
+};
 use rdkafka::admin::{AdminClient, AdminOptions, NewTopic as Request, TopicReplication};
 use rdkafka::client::ClientContext;
 use rdkafka::config::FromClientConfigAndContext;
@@ -231,6 +233,27 @@ impl Topics for KafkaTopics {
         let outcome = read_to(&mut queue, &mut self.buffer, &self.reader, end, from, sink);
         self.reader.unassign().map_err(unavailable)?;
         outcome.map_err(|error| self.unavailable(format!("{at}: {error}")))
+    }
+
+    fn offset_of(&mut self, at: &TopicPartition, place: Place) -> Result<i64, LogError> {
+        let (_, end) = watermarks(&self.reader, at)?;
+        let Place::Time(since_ms) = place else {
+            return Ok(end);
+        };
+        let unavailable = |error: KafkaError| LogError::Unavailable(format!("{at}: {error}"));
+        // Kafka answers a time with an offset in the same field.
+        let asked = only(at, Offset::Offset(since_ms)).map_err(unavailable)?;
+        let answer = self
+            .reader
+            .offsets_for_times(asked, REQUEST_TIMEOUT)
+            .map_err(unavailable)?;
+        let found = answer.find_partition(&at.topic, at.partition);
+        match found.map(|element| (element.error(), element.offset())) {
+            Some((Ok(()), Offset::Offset(offset))) => Ok(offset),
+            Some((Err(error), _)) => Err(unavailable(error)),
+            // All messages are older, or there are none.
+            _ => Ok(end),
+        }
     }
 }
 

@@ -20,7 +20,7 @@ use super::log::{
 use super::observer::{Fact, Observer};
 use super::shutdown::Shutdown;
 use super::store::SnapshotStore;
-use super::task::{Plan, PlanError, Remarkable, Task, TopicNames};
+use super::task::{Plan, PlanError, Range, Remarkable, Task, TopicNames};
 use crate::config::Job;
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -39,6 +39,8 @@ pub struct Settings {
     pub snapshot_every_messages: Option<u64>,
     /// How many snapshots of a task are kept, at least 2.
     pub snapshots_kept: usize,
+    /// A replay: only these events count, and the end comes with them.
+    pub range: Option<Range>,
 }
 
 impl Default for Settings {
@@ -49,6 +51,7 @@ impl Default for Settings {
             snapshot_interval_ms: 300_000,
             snapshot_every_messages: None,
             snapshots_kept: 3,
+            range: None,
         }
     }
 }
@@ -81,6 +84,8 @@ pub struct Service<L> {
     settings: Settings,
     plan: Arc<Plan>,
     tasks: BTreeMap<TopicPartition, Task>,
+    /// Assigned, and not restored yet because the log did not say where they begin.
+    waiting: Vec<Assignment>,
     committed_ms: i64,
     /// How long the last transaction took: commits keep to a tenth of the time.
     commit_cost_ms: i64,
@@ -104,6 +109,10 @@ impl<L: Log> Service<L> {
         asked.push(settings.names.closed(&job.id));
         let found = log.partitions(&asked)?;
         let plan = Plan::new(job, settings.names.clone(), &found)?;
+        let plan = match settings.range {
+            Some(range) => plan.within(range),
+            None => plan,
+        };
         log.create(&plan.written())?;
         log.subscribe(&plan.subscription())?;
         Ok(Service {
@@ -115,6 +124,7 @@ impl<L: Log> Service<L> {
             settings,
             plan: Arc::new(plan),
             tasks: BTreeMap::new(),
+            waiting: Vec::new(),
             commit_cost_ms: 0,
             retry: false,
         })
@@ -137,7 +147,12 @@ impl<L: Log> Service<L> {
 
     /// Whether every assigned task has caught up with what its former owner had committed.
     pub fn is_ready(&self) -> bool {
-        self.tasks.values().all(Task::is_live)
+        self.waiting.is_empty() && self.tasks.values().all(Task::is_live)
+    }
+
+    /// Whether a replay has come to its end: the last results of its range are public. Only the instance that writes them knows.
+    pub fn is_done(&self) -> bool {
+        self.tasks.values().any(Task::is_done)
     }
 
     /// Whether nothing is left to do until something new arrives: all is read and committed.
@@ -164,7 +179,7 @@ impl<L: Log> Service<L> {
 
     /// Breathes until `shutdown` is asked for, then finishes.
     pub fn run(&mut self, shutdown: &Shutdown) -> Result<(), ServiceError> {
-        while !shutdown.is_asked() {
+        while !shutdown.is_asked() && !self.is_done() {
             match self.breathe(Duration::from_millis(self.patience_ms())) {
                 Err(ServiceError::Log(LogError::Unavailable(error))) => {
                     self.tell(&Fact::Unavailable { error });
@@ -187,7 +202,7 @@ impl<L: Log> Service<L> {
             tasks: &mut self.tasks,
             observer: &*self.observer,
             job_id: &self.plan.job.id,
-            arrivals: Vec::new(),
+            arrivals: std::mem::take(&mut self.waiting),
             leaving: Vec::new(),
             taken: BTreeMap::new(),
         };
@@ -198,7 +213,13 @@ impl<L: Log> Service<L> {
             self.hand_over(&leaving)?;
         }
         for assignment in arrivals {
-            self.restore(assignment)?;
+            match self.restore(assignment.clone()) {
+                Err(ServiceError::Log(LogError::Unavailable(error))) => {
+                    self.tell(&Fact::Unavailable { error });
+                    self.waiting.push(assignment);
+                }
+                done => done?,
+            }
         }
         self.tell_consumed(&taken);
         polled.map_err(ServiceError::from)

@@ -4,15 +4,17 @@
 //! |---|---|---|---|---|
 //! | P, same lineage | newest S <= P that restores | S | its state | P |
 //! | P, same lineage | none | where the lineage began | nothing | P |
-//! | P, another lineage, or no mark | not asked | the log's start | nothing | nothing; published buckets stay unrepeated |
+//! | P, another lineage, or no mark | not asked | where that lineage began | nothing | nothing; published buckets stay unrepeated |
 //! | nothing | newest | S | its state | S |
-//! | nothing | none | the log's start | nothing | nothing |
+//! | nothing | none | where the job says it starts | nothing | nothing |
 //!
+//! An internal topic is always begun at its start: of another lineage's messages nothing is heard. A replay begins at its range.
 //! If the log no longer reaches back that far, the task begins at its start and says so.
 
 use super::{Service, ServiceError};
+use crate::config::Start;
 use crate::engine::snapshot::Snapshot;
-use crate::runtime::log::{Assignment, Log, LogError, Position, TopicPartition};
+use crate::runtime::log::{Assignment, Log, LogError, Place, Position, TopicPartition};
 use crate::runtime::observer::Fact;
 use crate::runtime::store::SnapshotKey;
 use crate::runtime::task::{Beginning, Mark, StageKind, Task};
@@ -26,9 +28,18 @@ struct Past {
     committed: Option<Position>,
     /// The committed position's mark, if it is of our lineage.
     mark: Option<Mark>,
-    /// Another lineage has committed here, and published buckets up to this one.
-    foreign: Option<Option<i64>>,
+    /// Another lineage has committed here.
+    foreign: Option<Foreign>,
     began_ms: i64,
+}
+
+/// What an earlier lineage leaves behind.
+#[derive(Clone, Copy, Debug, Default)]
+struct Foreign {
+    /// It has published buckets up to this one.
+    published: Option<i64>,
+    /// Where it began to read.
+    began: Option<i64>,
 }
 
 impl<L: Log> Service<L> {
@@ -37,7 +48,7 @@ impl<L: Log> Service<L> {
             return Ok(()); // a partition that came with a pattern and is none of ours
         };
         let past = self.past_of(kind, assignment);
-        let (task, snapshot, beginning) = self.begin(&past);
+        let (task, snapshot, beginning) = self.begin(&past)?;
         let at = past.at;
         self.tasks.insert(at.clone(), task);
         self.tell(&Fact::Assigned {
@@ -66,7 +77,10 @@ impl<L: Log> Service<L> {
         let found = committed
             .as_ref()
             .and_then(|held| Mark::parse(&held.metadata));
-        let published = found.as_ref().and_then(|mark| mark.final_until_ms);
+        let left = Foreign {
+            published: found.as_ref().and_then(|mark| mark.final_until_ms),
+            began: found.as_ref().map(|mark| mark.began),
+        };
         let mark = found.filter(|mark| mark.lineage == self.plan.lineage);
         let is_foreign = committed.is_some() && mark.is_none();
         if is_foreign {
@@ -78,13 +92,16 @@ impl<L: Log> Service<L> {
             log_start,
             committed,
             mark,
-            foreign: is_foreign.then_some(published),
+            foreign: is_foreign.then_some(left),
             began_ms: self.clock.now_ms(),
         }
     }
 
     /// The task, with the newest state that restores; the snapshot it came from; and where it begins.
-    fn begin(&mut self, past: &Past) -> (Task, Option<SnapshotKey>, Beginning) {
+    fn begin(
+        &mut self,
+        past: &Past,
+    ) -> Result<(Task, Option<SnapshotKey>, Beginning), ServiceError> {
         for key in self.usable(past) {
             match self.begin_with(past, &key) {
                 Ok((task, beginning)) => {
@@ -93,17 +110,48 @@ impl<L: Log> Service<L> {
                         let (at, from) = (&past.at, beginning.from);
                         self.tell(&Fact::PositionVanished { at, from });
                     }
-                    return (task, Some(key), beginning);
+                    return Ok((task, Some(key), beginning));
                 }
                 Err(error) => self.tell(&Fact::SnapshotUnusable { key: &key, error }),
             }
         }
-        let began = past.mark.as_ref().map_or(past.log_start, |mark| mark.began);
+        let began = self.first_offset(past)?;
         let beginning = self.beginning(past, began);
         self.tell_gap(past, began);
         let task = self.task(past, None, beginning.clone());
         let task = task.expect("only a snapshot can fail to restore");
-        (task, None, beginning)
+        Ok((task, None, beginning))
+    }
+
+    /// Where reading begins without any snapshot.
+    fn first_offset(&mut self, past: &Past) -> Result<i64, ServiceError> {
+        if let Some(mark) = &past.mark {
+            return Ok(mark.began);
+        }
+        let (at, log_start) = (&past.at, past.log_start);
+        if !past.kind.reads_events() {
+            return Ok(log_start);
+        }
+        if let Some(range) = self.plan.range {
+            let from = Place::Time(range.from.millis());
+            return Ok(self.log.offset_of(at, from)?.max(log_start));
+        }
+        if let Some(foreign) = past.foreign {
+            return Ok(foreign
+                .began
+                .map_or(log_start, |began| began.max(log_start)));
+        }
+        let offset = match &self.plan.job.extensions.start {
+            Start::Earliest => log_start,
+            Start::Latest => self.log.offset_of(at, Place::End)?,
+            Start::Time(ms) => self.log.offset_of(at, Place::Time(*ms))?,
+            Start::Offsets(offsets) => {
+                let said = offsets.get(&(at.topic.to_string(), at.partition));
+                let end = self.log.offset_of(at, Place::End)?;
+                said.map_or(log_start, |offset| *offset.min(&end))
+            }
+        };
+        Ok(offset.max(log_start))
     }
 
     fn begin_with(&mut self, past: &Past, key: &SnapshotKey) -> Result<(Task, Beginning), String> {
@@ -133,7 +181,7 @@ impl<L: Log> Service<L> {
             from: wanted.max(past.log_start),
             live_from: live_from.unwrap_or(wanted).max(past.log_start),
             mark: past.mark.clone(),
-            silent_until_ms: past.foreign.flatten(),
+            silent_until_ms: past.foreign.and_then(|foreign| foreign.published),
             committed: past.committed.clone(),
             now_ms: past.began_ms,
             snapshot_interval_ms: self.settings.snapshot_interval_ms,

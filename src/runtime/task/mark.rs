@@ -19,6 +19,8 @@ pub struct Mark {
     pub began: i64,
     /// Whether the others had been told not to wait for this partition.
     pub idle: bool,
+    /// Whether all that a replay's range holds of this partition had been read, and said to be the end.
+    pub ended: bool,
     /// The last bucket whose final results were published, milliseconds since the epoch. Survives a change of lineage.
     pub final_until_ms: Option<i64>,
     /// Buckets up to this one were published by an earlier lineage, and are not published again; milliseconds since the epoch.
@@ -36,6 +38,9 @@ impl Mark {
             self.began,
             u8::from(self.idle)
         );
+        if self.ended {
+            text.push_str(" ended=1");
+        }
         if let Some(ms) = self.final_until_ms {
             let _ = write!(text, " final={ms}");
         }
@@ -67,6 +72,7 @@ impl Mark {
                 "lineage" => mark.lineage = u64::from_str_radix(value, 16).ok()?,
                 "began" => mark.began = value.parse().ok()?,
                 "idle" => mark.idle = value == "1",
+                "ended" => mark.ended = value == "1",
                 "final" => mark.final_until_ms = Some(value.parse().ok()?),
                 "silent" => mark.silent_until_ms = Some(value.parse().ok()?),
                 "inputs" => {
@@ -90,11 +96,11 @@ mod tests {
     proptest! {
         #[test]
         fn what_is_written_beside_a_position_is_read_again(
-            lineage: u64, began in 0i64.., idle: bool, final_until_ms: Option<i64>,
+            lineage: u64, began in 0i64.., idle: bool, ended: bool, final_until_ms: Option<i64>,
             silent_until_ms: Option<i64>, inputs in proptest::collection::btree_map("[a-zA-Z0-9._-]{1,20}", 1i32..100, 0..8),
         ) {
             let inputs = inputs.into_iter().map(|(topic, n)| (topic.into(), n)).collect();
-            let mark = Mark { lineage, began, idle, final_until_ms, silent_until_ms, inputs };
+            let mark = Mark { lineage, began, idle, ended, final_until_ms, silent_until_ms, inputs };
             prop_assert_eq!(Mark::parse(&mark.write(4096)), Some(mark));
         }
 

@@ -14,11 +14,13 @@
 
 mod mark;
 mod plan;
+mod range;
 mod stage;
 mod voice;
 
 pub use mark::Mark;
 pub use plan::{Placement, Plan, PlanError, StageKind, TopicNames};
+pub use range::Range;
 pub(crate) use voice::Speech;
 
 use crate::engine::event::Rejection;
@@ -73,6 +75,8 @@ pub(crate) struct Task {
     position: i64,
     live_from: i64,
     mark: Mark,
+    /// Whether all that a replay's range holds of this partition is in the door's state; what follows is left alone.
+    ended: bool,
     committed: Option<Position>,
     /// Since when there has been nothing to read, milliseconds.
     silent_since_ms: Option<i64>,
@@ -105,6 +109,7 @@ impl Task {
             began: beginning.from,
             // Unknown when there is a past without a mark: a needless word of being awake does no harm.
             idle: beginning.committed.is_some(),
+            ended: false,
             final_until_ms: beginning.silent_until_ms,
             silent_until_ms: beginning.silent_until_ms,
             inputs: plan.inputs.clone(),
@@ -126,7 +131,7 @@ impl Task {
             messages: 0,
             began_ms: beginning.now_ms,
         });
-        Ok(Task {
+        let mut task = Task {
             at,
             plan,
             kind,
@@ -135,6 +140,7 @@ impl Task {
             position: beginning.from,
             live_from: beginning.live_from,
             mark,
+            ended: false,
             committed: beginning.committed,
             silent_since_ms: None,
             news: false,
@@ -143,7 +149,9 @@ impl Task {
             snapshot_interval_ms: beginning.snapshot_interval_ms,
             messages_since_snapshot: 0,
             replay,
-        })
+        };
+        task.end_again();
+        Ok(task)
     }
 
     /// Takes messages in; returns how many, and the bytes of their values.
@@ -159,8 +167,19 @@ impl Task {
                 continue; // a client may deliver again what it had fetched before a seek
             }
             self.voice.muted = offset < self.live_from;
+            if !self.voice.muted {
+                self.end_again();
+            }
+            if self.ended {
+                continue;
+            }
+            let mut is_beyond = false;
             let mut note = |note: Note| {
                 let what = match note {
+                    Note::BeyondRange => {
+                        is_beyond = true;
+                        return;
+                    }
                     Note::Rejected(rejection) => Remarkable::Rejected(rejection),
                     Note::Unreadable(error) => Remarkable::Unreadable(error),
                     Note::Late { events } => Remarkable::Late { events },
@@ -171,6 +190,9 @@ impl Task {
                 .stage
                 .message(&self.plan, &message, &mut self.voice, &mut note);
             self.position = offset + 1;
+            if is_beyond {
+                self.end();
+            }
             count += 1;
             bytes += message.payload.map_or(0, <[u8]>::len) as u64;
             if self.mark.idle && !self.voice.muted {
@@ -186,6 +208,34 @@ impl Task {
             }
         }
         (count, bytes)
+    }
+
+    /// All of a replay's range has been read here: its last buckets close, whether or not an event after them has come.
+    fn end(&mut self) {
+        let Some(range) = self.plan.range.filter(|_| self.kind.reads_events()) else {
+            return;
+        };
+        self.ended = true;
+        self.mark.ended = true;
+        self.stage.advance(range.to, &mut self.voice);
+    }
+
+    /// The former owner had ended at the position that the task is at now: so do we, saying nothing.
+    fn end_again(&mut self) {
+        if self.mark.ended && !self.ended && self.is_live() {
+            let muted = std::mem::replace(&mut self.voice.muted, true);
+            self.end();
+            self.voice.muted = muted;
+        }
+    }
+
+    /// Whether results are written here, and all of a replay's range is in them and committed.
+    pub(crate) fn is_done(&self) -> bool {
+        let Some(range) = self.plan.range else {
+            return false;
+        };
+        let closed = self.stage.closed_until();
+        closed.is_some_and(|until| until >= range.to) && !self.has_words() && !self.has_moved()
     }
 
     /// Whether the replay has just ended; tells its messages and its length in milliseconds, once.
@@ -208,6 +258,10 @@ impl Task {
 
     /// What the clock has to say to a live task that has read all there is. Returns whether the partition has just become idle.
     pub(crate) fn at_end(&mut self, now_ms: i64) -> bool {
+        self.end_again();
+        if !self.ended {
+            self.end();
+        }
         self.say_interim(now_ms);
         let since = *self.silent_since_ms.get_or_insert(now_ms);
         let patience = self.plan.job.extensions.idle_timeout_ms;

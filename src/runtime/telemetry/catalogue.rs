@@ -71,6 +71,8 @@ catalogue! {
     RESTORE_DURATION = Kind::Histogram(SLOW), "tidewatch_restore_duration_seconds", ["job_id"], "From the assignment of a partition until its task was live, replay included.";
     REPLAYED = Kind::Counter, "tidewatch_replayed_messages_total", ["job_id"], "Messages read again, with nothing said, to reach the committed position.";
     REPLAY_GAPS = Kind::Counter, "tidewatch_replay_gaps_total", ["job_id"], "Times that messages to be replayed were gone from the log, or positions had vanished: results may differ from those of an unbroken run.";
+    JOB_FILES_REFUSED = Kind::Gauge, "tidewatch_job_files_refused", [], "Job files that are refused as they are now; the jobs that they described before go on.";
+    JOB_CHANGES = Kind::Counter, "tidewatch_job_changes_total", ["kind"], "Jobs started (at the start, new, or changed) and stopped, and job files refused, while this instance ran.";
     LOG_UNAVAILABLE = Kind::Counter, "tidewatch_log_unavailable_total", ["job_id"], "Times that the brokers did not answer; they are asked again.";
 }
 

@@ -38,6 +38,7 @@ pub struct JobHealth {
 }
 
 /// What is remembered of each job.
+#[derive(Default)]
 pub(super) struct Ledger {
     jobs: BTreeMap<String, Entry>,
 }
@@ -54,20 +55,19 @@ struct Entry {
 }
 
 impl Ledger {
-    pub(super) fn of(jobs: impl Iterator<Item = String>, now_ms: i64) -> Ledger {
-        Ledger {
-            jobs: jobs
-                .map(|id| {
-                    (
-                        id,
-                        Entry {
-                            turned_ms: now_ms,
-                            ..Entry::default()
-                        },
-                    )
-                })
-                .collect(),
-        }
+    /// A job is new, or begins anew.
+    pub(super) fn begin(&mut self, job_id: &str, now_ms: i64) {
+        let entry = Entry {
+            turned_ms: now_ms,
+            ..Entry::default()
+        };
+        self.jobs.insert(job_id.to_owned(), entry);
+    }
+
+    /// A job is no more; what was assigned to it.
+    pub(super) fn end(&mut self, job_id: &str) -> BTreeSet<TopicPartition> {
+        let ended = self.jobs.remove(job_id);
+        ended.map(|entry| entry.assigned).unwrap_or_default()
     }
 
     fn entry(&mut self, job_id: &str) -> &mut Entry {

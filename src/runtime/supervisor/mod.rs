@@ -1,0 +1,125 @@
+//! The supervisor: sees to it that the jobs that are wanted are at work, each on a thread of its own, and no others.
+//!
+//! ```text
+//! job files ── watch ──► look ── roster ──► jobs ──┐
+//!                                                  ├─ wanted ──► Supervisor::tend ──► workers
+//! control topic ────────── control ──► stopped ────┘
+//! ```
+//!
+//! It compares what is wanted with what runs, and takes one step: start what is missing, ask what has changed or is not wanted to end, start the
+//! changed anew when it has. Ending is graceful (last transaction, last snapshot, group left), so a job that goes on with its
+//! models loses nothing. Nothing here waits. Holds: at no time do two workers of one job run in a process.
+//! Checked by the tests below, and by tests/kafka.
+
+pub mod control;
+mod roster;
+mod watch;
+mod worker;
+
+pub use roster::Roster;
+pub use watch::{Patience, Watch};
+pub use worker::{WorkError, Workshop};
+
+use super::observer::{Fact, Observer};
+use crate::config::Job;
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use worker::Worker;
+
+/// The jobs that are to be at work, by id.
+pub type Wanted = BTreeMap<String, Arc<Job>>;
+
+/// Keeps jobs at work.
+pub struct Supervisor<W> {
+    workshop: Arc<W>,
+    observer: Arc<dyn Observer>,
+    workers: BTreeMap<String, Worker>,
+    /// Said to be coming before it was known what is wanted.
+    announced: Vec<String>,
+}
+
+/// How a supervisor finds its workers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum State {
+    /// As they should be, or on the way there.
+    Well,
+    /// A worker has ended that nobody had asked to: a bug.
+    Broken,
+}
+
+impl<W: Workshop> Supervisor<W> {
+    /// Nobody at work yet. The observer waits for the jobs `announced`: it hears of each that it is started, or is not wanted.
+    pub fn new(
+        workshop: Arc<W>,
+        observer: Arc<dyn Observer>,
+        announced: Vec<String>,
+    ) -> Supervisor<W> {
+        Supervisor {
+            workshop,
+            observer,
+            workers: BTreeMap::new(),
+            announced,
+        }
+    }
+
+    /// One step towards what is wanted.
+    pub fn tend(&mut self, wanted: &Wanted) -> std::io::Result<State> {
+        for id in self.announced.drain(..) {
+            if !wanted.contains_key(&id) {
+                self.observer.observe(&id, &Fact::JobStopped);
+            }
+        }
+        for (id, worker) in &self.workers {
+            if wanted.get(id).is_none_or(|job| !is_same(job, worker.job())) {
+                worker.ask_to_end();
+            }
+        }
+        if self.bury(wanted) == State::Broken {
+            return Ok(State::Broken);
+        }
+        for (id, job) in wanted {
+            if !self.workers.contains_key(id) {
+                self.observer.observe(id, &Fact::JobStarted { job });
+                let worker = Worker::start(&self.workshop, &self.observer, Arc::clone(job))?;
+                self.workers.insert(id.clone(), worker);
+            }
+        }
+        Ok(State::Well)
+    }
+
+    /// Forgets workers that have ended.
+    fn bury(&mut self, wanted: &Wanted) -> State {
+        let ended = self.workers.extract_if(.., |_, worker| worker.has_ended());
+        let mut state = State::Well;
+        for (id, worker) in ended {
+            if !worker.was_asked() {
+                state = State::Broken;
+            }
+            worker.join();
+            if !wanted.contains_key(&id) {
+                self.observer.observe(&id, &Fact::JobStopped);
+            }
+        }
+        state
+    }
+
+    /// The jobs that have a worker, in whatever state.
+    pub fn at_work(&self) -> impl Iterator<Item = &str> {
+        self.workers.keys().map(String::as_str)
+    }
+
+    /// Ends all, and waits for it. Whether all ended in order.
+    pub fn end(self) -> bool {
+        self.workers.values().for_each(Worker::ask_to_end);
+        let ended: Vec<bool> = self.workers.into_values().map(Worker::join).collect();
+        ended.into_iter().all(|in_order| in_order)
+    }
+}
+
+/// Whether two files mean the same job: a document tells everything that somebody can say of one.
+fn is_same(one: &Job, other: &Job) -> bool {
+    one.document == other.document
+}
+
+#[cfg(test)]
+mod tests;
