@@ -1,152 +1,19 @@
 //! What the service promises beside its results: what becomes of interim results, refused events, changed jobs, snapshots and a log that has forgotten.
 
-use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex};
+#[path = "support/house.rs"]
+mod house;
+
+use house::{House, MINUTE_MS, event, job};
+use std::sync::Arc;
 use std::time::Duration;
-use tidewatch::config::Job;
 use tidewatch::engine::result::DocumentKind;
-use tidewatch::runtime::clock::{Clock, ManualClock};
+use tidewatch::runtime::clock::ManualClock;
 use tidewatch::runtime::embedded::Embedded;
-use tidewatch::runtime::log::memory::{Cluster, MemoryLog, Stored};
-use tidewatch::runtime::log::{Outgoing, TopicPartition};
-use tidewatch::runtime::observer::{Fact, Observer, Silent};
-use tidewatch::runtime::service::{Service, Settings};
-use tidewatch::runtime::store::MemoryStore;
+use tidewatch::runtime::log::TopicPartition;
+use tidewatch::runtime::log::memory::Stored;
+use tidewatch::runtime::observer::Silent;
+use tidewatch::runtime::service::Settings;
 use tidewatch::runtime::task::TopicNames;
-
-const MINUTE_MS: i64 = 60_000;
-const GROUP: &str = "group.j";
-
-fn job(span: &str, extensions: &str) -> Arc<Job> {
-    let text = format!(
-        r#"{{"job_id":"j","analysis_config":{{"bucket_span":"{span}","detectors":[{{"function":"count","partition_field_name":"host"}}],
-        "influencers":["host"]}},"data_description":{{"time_field":"time","time_format":"epoch_ms"}},
-        "datafeed_config":{{"indices":["events"]}},"tidewatch":{extensions}}}"#
-    );
-    Arc::new(Job::from_text(&text, "test").expect("a valid job"))
-}
-
-fn event(minute: i64, host: &str) -> String {
-    format!(r#"{{"time":{},"host":"{host}"}}"#, minute * MINUTE_MS)
-}
-
-/// Remembers the names of what happened.
-#[derive(Default)]
-struct Diary(Mutex<Vec<String>>);
-
-impl Diary {
-    fn has(&self, name: &str) -> bool {
-        let entries = self.0.lock().unwrap();
-        entries.iter().any(|entry| entry.starts_with(name))
-    }
-    fn clear(&self) {
-        self.0.lock().unwrap().clear();
-    }
-}
-
-impl Observer for Diary {
-    fn observe(&self, _job_id: &str, fact: &Fact<'_>) {
-        self.0.lock().unwrap().push(format!("{fact:?}"));
-    }
-}
-
-/// One instance at a time on a cluster that outlives it.
-struct House {
-    cluster: Cluster,
-    clock: ManualClock,
-    store: MemoryStore,
-    diary: Arc<Diary>,
-}
-
-impl House {
-    fn new(partitions: i32) -> House {
-        let cluster = Cluster::new();
-        cluster.create_topic("events", partitions);
-        House {
-            cluster,
-            clock: ManualClock::at(0),
-            store: MemoryStore::new(),
-            diary: Arc::new(Diary::default()),
-        }
-    }
-
-    fn send(&self, partition: i32, payload: &str) {
-        let message = Outgoing {
-            topic: "events".into(),
-            partition: Some(partition),
-            key: None,
-            payload: Some(payload.into()),
-            headers: Vec::new(),
-            timestamp_ms: Some(0),
-        };
-        self.cluster.append(&message).unwrap();
-    }
-
-    /// Appends an event whose message is written `late_ms` after it happened.
-    fn send_at(&self, partition: i32, minute: i64, host: &str, late_ms: i64) {
-        let message = Outgoing {
-            topic: "events".into(),
-            partition: Some(partition),
-            key: None,
-            payload: Some(event(minute, host).into()),
-            headers: Vec::new(),
-            timestamp_ms: Some(minute * MINUTE_MS + late_ms),
-        };
-        self.cluster.append(&message).unwrap();
-    }
-
-    fn start(&self, job: Arc<Job>) -> Service<MemoryLog> {
-        self.start_with(job, Settings::default())
-    }
-
-    fn start_with(&self, job: Arc<Job>, settings: Settings) -> Service<MemoryLog> {
-        self.diary.clear();
-        let log = self.cluster.open(GROUP, "one");
-        let clock: Arc<dyn Clock> = Arc::new(self.clock.clone());
-        let diary: Arc<dyn Observer> = Arc::clone(&self.diary) as Arc<dyn Observer>;
-        Service::start(
-            log,
-            Box::new(self.store.clone()),
-            clock,
-            diary,
-            job,
-            settings,
-        )
-        .unwrap()
-    }
-
-    fn settle(&self, service: &mut Service<MemoryLog>) {
-        for _ in 0..100 {
-            self.clock.advance(1_000);
-            service.breathe(Duration::ZERO).unwrap();
-        }
-        assert!(service.is_settled());
-    }
-
-    fn results(&self, kind: DocumentKind) -> Vec<Arc<Stored>> {
-        self.cluster
-            .committed(TopicNames::new("tidewatch").results(kind))
-    }
-
-    /// Minutes of the buckets published, in the order of their first word: a later word on the same bucket is a renormalised score, and a different one.
-    fn bucket_times(&self) -> Vec<i64> {
-        let mut said = BTreeMap::new();
-        let mut times = Vec::new();
-        for message in self.results(DocumentKind::Bucket) {
-            let last = said.insert(message.key.clone(), message.payload.clone());
-            assert_ne!(
-                last,
-                Some(message.payload.clone()),
-                "the same word twice on {:?}",
-                message.key.as_deref().map(String::from_utf8_lossy)
-            );
-            if last.is_none() {
-                times.push(message.timestamp_ms.unwrap() / MINUTE_MS);
-            }
-        }
-        times
-    }
-}
 
 fn header<'m>(message: &'m Stored, name: &str) -> &'m str {
     let found = message.headers.iter().find(|(held, _)| *held == name);

@@ -17,20 +17,20 @@ use crate::runtime::observer::{Fact, Observer};
 use crate::runtime::service::{Service, Settings, group_of};
 use crate::runtime::shutdown::Shutdown;
 use crate::runtime::store::{DirectoryStore, SnapshotStore, StoreError, TopicStore};
-use crate::runtime::supervisor::control::Control;
+use crate::runtime::supervisor::control::{Agreed, Control, Life};
 use crate::runtime::supervisor::{
-    Patience, Roster, State, Supervisor, Wanted, Watch, WorkError, Workshop,
+    Agreement, Assignment, Patience, Roster, State, Supervisor, Watch, WorkError, Workshop,
 };
 use crate::runtime::task::TopicNames;
 use crate::runtime::telemetry::Telemetry;
 use anyhow::Context;
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook::flag;
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 use std::path::Path;
 use std::process::ExitCode;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -60,7 +60,8 @@ pub fn run(config: &Path, common: &Common) -> anyhow::Result<ExitCode> {
     tracing::info!(jobs = jobs.len(), http = %server.address(), instance = configuration.kafka.instance_id, "started");
 
     let configuration = Arc::new(configuration);
-    let stopped = follow_control(&configuration)?;
+    let desk = follow_control(&configuration)?;
+    let mut agreement = Agreement::default();
     let factory = Factory {
         configuration: configuration.clone(),
         telemetry: telemetry.clone(),
@@ -72,13 +73,15 @@ pub fn run(config: &Path, common: &Common) -> anyhow::Result<ExitCode> {
         if files.look(reload.swap(false, Ordering::Relaxed)) {
             files.tell(&*telemetry);
         }
-        state = match stopped.wanted(files.roster.jobs()) {
-            Some(wanted) => supervisor.tend(&wanted).context("cannot start a thread")?,
-            None => {
-                breathe(&files.roster.jobs(), &telemetry);
-                State::Well
-            }
-        };
+        let jobs = files.roster.jobs();
+        if desk.consult(&mut agreement, &jobs) {
+            let wanted = agreement.wanted();
+            state = supervisor.tend(wanted).context("cannot start a thread")?;
+            let without_life = agreement.claims().keys();
+            breathe(without_life.filter(|id| !supervisor.has(id)), &telemetry);
+        } else {
+            breathe(jobs.keys(), &telemetry);
+        }
         thread::sleep(LOOK_INTERVAL);
     }
     tracing::info!("ending in order; another signal ends at once");
@@ -100,12 +103,12 @@ pub(super) fn load(file: &Path) -> anyhow::Result<Configuration> {
 }
 
 /// Jobs that wait for the control topic live, and are not ready.
-fn breathe(jobs: &Wanted, telemetry: &Telemetry) {
+fn breathe<'a>(jobs: impl Iterator<Item = &'a String>, telemetry: &Telemetry) {
     let breath = Fact::Breath {
         ready: false,
         at_end: false,
     };
-    jobs.keys().for_each(|id| telemetry.observe(id, &breath));
+    jobs.for_each(|id| telemetry.observe(id, &breath));
 }
 
 /// The first signal to end asks, the second does not. Returns what SIGHUP raises.
@@ -194,36 +197,48 @@ impl Files {
     }
 }
 
-/// The jobs that somebody has stopped; `None` until it is known.
+/// What the control topic says and what is to be claimed in it, between the thread that follows it and the one that tends the jobs.
 #[derive(Clone, Default)]
-struct Stopped(Arc<Mutex<Option<BTreeSet<String>>>>);
+struct Desk(Arc<Mutex<Papers>>);
 
-impl Stopped {
-    /// `jobs` without those that are to stand still.
-    fn wanted(&self, jobs: Wanted) -> Option<Wanted> {
-        let known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let stopped = known.as_ref()?;
-        Some(
-            jobs.into_iter()
-                .filter(|(id, _)| !stopped.contains(id))
-                .collect(),
-        )
+#[derive(Default)]
+struct Papers {
+    /// `None` until it is known.
+    agreed: Option<Agreed>,
+    claims: BTreeMap<String, u64>,
+    /// The topic is not for us: each instance goes by its own files.
+    is_alone: bool,
+}
+
+impl Desk {
+    fn papers(&self) -> MutexGuard<'_, Papers> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn set(&self, stopped: BTreeSet<String>) {
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(stopped);
-    }
-
-    fn set_if_unknown(&self) {
-        let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        known.get_or_insert_default();
+    /// Brings the agreement up to date; whether there is one yet.
+    fn consult(&self, agreement: &mut Agreement, jobs: &BTreeMap<String, Arc<Job>>) -> bool {
+        let mut papers = self.papers();
+        let Some(agreed) = &papers.agreed else {
+            return false;
+        };
+        agreement.update(jobs, agreed);
+        papers.claims = agreement.claims().clone();
+        if papers.is_alone {
+            let papers = &mut *papers;
+            let agreed = papers.agreed.get_or_insert_default();
+            for (id, fingerprint) in std::mem::take(&mut papers.claims) {
+                let life = 0;
+                agreed.lives.insert(id, Life { fingerprint, life });
+            }
+        }
+        true
     }
 }
 
 /// Follows the control topic on a thread of its own, which ends with the process: reading may wait for brokers.
-fn follow_control(configuration: &Arc<Configuration>) -> anyhow::Result<Stopped> {
-    let stopped = Stopped::default();
-    let (ours, configuration) = (stopped.clone(), configuration.clone());
+fn follow_control(configuration: &Arc<Configuration>) -> anyhow::Result<Desk> {
+    let desk = Desk::default();
+    let (ours, configuration) = (desk.clone(), configuration.clone());
     let follow = move || {
         loop {
             match watch_control(&configuration, &ours) {
@@ -234,10 +249,12 @@ fn follow_control(configuration: &Arc<Configuration>) -> anyhow::Result<Stopped>
                 LogError::Fatal(error) => {
                     tracing::error!(
                         error,
-                        "the control topic cannot be read: jobs go on, and `tidewatch jobs` cannot stop them"
+                        "the control topic cannot be used: jobs go on, and `tidewatch jobs` cannot stop them"
                     );
-                    // Whoever may not read it has never been able to stop anything with it.
-                    ours.set_if_unknown();
+                    let mut papers = ours.papers();
+                    papers.is_alone = true;
+                    papers.agreed.get_or_insert_default();
+                    drop(papers);
                     thread::sleep(CONTROL_RETRY);
                 }
             }
@@ -247,11 +264,11 @@ fn follow_control(configuration: &Arc<Configuration>) -> anyhow::Result<Stopped>
         .name("control".into())
         .spawn(follow)
         .context("cannot start a thread")?;
-    Ok(stopped)
+    Ok(desk)
 }
 
-/// Keeps `stopped` up to date until something fails.
-fn watch_control(configuration: &Configuration, stopped: &Stopped) -> LogError {
+/// Keeps the desk up to date, and claims what is on it, until something fails.
+fn watch_control(configuration: &Configuration, desk: &Desk) -> LogError {
     let names = TopicNames::new(&configuration.topics.prefix);
     let opened = KafkaTopics::open(&configuration.kafka, &configuration.topics)
         .and_then(|topics| Control::open(topics, &names.control()));
@@ -260,12 +277,28 @@ fn watch_control(configuration: &Configuration, stopped: &Stopped) -> LogError {
         Err(error) => return error,
     };
     loop {
-        match control.look() {
-            Ok(wishes) => stopped.set(wishes.keys().cloned().collect()),
-            Err(error) => return error,
+        if let Err(error) = serve_desk(&mut control, desk) {
+            return error;
         }
-        thread::sleep(CONTROL_INTERVAL);
+        let mut left = CONTROL_INTERVAL;
+        while !left.is_zero() && desk.papers().claims.is_empty() {
+            thread::sleep(LOOK_INTERVAL);
+            left = left.saturating_sub(LOOK_INTERVAL);
+        }
     }
+}
+
+fn serve_desk(control: &mut Control<KafkaTopics>, desk: &Desk) -> Result<(), LogError> {
+    let claims = std::mem::take(&mut desk.papers().claims);
+    for (id, fingerprint) in claims {
+        let life = control.claim(&id, fingerprint)?;
+        tracing::info!(job_id = id, life = life.life, "another life of the job");
+    }
+    let agreed = control.look()?.clone();
+    let mut papers = desk.papers();
+    papers.agreed = Some(agreed);
+    papers.is_alone = false;
+    Ok(())
 }
 
 /// Works jobs between Kafka topics.
@@ -275,15 +308,19 @@ struct Factory {
 }
 
 impl Workshop for Factory {
-    fn work(&self, job: Arc<Job>, stop: &Shutdown) -> Result<(), WorkError> {
+    fn work(&self, assignment: &Assignment, stop: &Shutdown) -> Result<(), WorkError> {
+        let job = &assignment.job;
         let kafka = kafka_of(&self.configuration, &job.id);
         let log = KafkaLog::open(&kafka, &self.configuration.topics)?;
         let store = open_store(&self.configuration, &kafka)?;
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
-        let settings = settings(&self.configuration);
+        let settings = Settings {
+            life: assignment.life,
+            ..settings(&self.configuration)
+        };
         let telemetry = self.telemetry.clone();
         let mut service = Service::start(log, store, clock, telemetry, job.clone(), settings)?;
-        tracing::info!(job_id = job.id, group = kafka.group_id, placement = ?service.plan().placement, "job at work");
+        tracing::info!(job_id = job.id, group = kafka.group_id, placement = ?service.plan().placement, life = assignment.life, "job at work");
         Ok(service.run(stop)?)
     }
 }

@@ -12,6 +12,7 @@
 pub mod clock;
 pub mod embedded;
 pub mod http;
+pub mod jobs;
 pub mod kafka;
 pub mod log;
 pub mod observer;

@@ -16,6 +16,7 @@
 
 mod client;
 mod edge;
+mod groups;
 mod membership;
 mod topics;
 mod transaction;

@@ -34,8 +34,9 @@ const BATCH: usize = 1000;
 
 /// Topics of a Kafka cluster, without membership in any group.
 pub struct KafkaTopics {
-    admin: AdminClient<Listener>,
-    reader: Arc<BaseConsumer<Listener>>,
+    pub(super) kafka: service::Kafka,
+    pub(super) admin: AdminClient<Listener>,
+    pub(super) reader: Arc<BaseConsumer<Listener>>,
     loose: BaseProducer<Deliveries>,
     deliveries: Deliveries,
     complaints: Complaints,
@@ -53,6 +54,7 @@ impl KafkaTopics {
         let listener = Listener::default();
         let deliveries = Deliveries::default();
         Ok(KafkaTopics {
+            kafka: kafka.clone(),
             admin: AdminClient::from_config_and_context(&admin(kafka), listener.clone())
                 .map_err(broken)?,
             reader: Arc::new(
@@ -69,7 +71,7 @@ impl KafkaTopics {
     }
 
     /// What keeps the brokers from answering, as far as a client has told.
-    fn unavailable(&self, what: impl std::fmt::Display) -> LogError {
+    pub(super) fn unavailable(&self, what: impl std::fmt::Display) -> LogError {
         // Client errors are events on a queue that nobody has read yet.
         let _ = self.reader.poll(Duration::ZERO);
         LogError::Unavailable(self.complaints.explain(what))
@@ -327,7 +329,7 @@ fn compile(names: &[String]) -> Result<Vec<regex::Regex>, LogError> {
 }
 
 /// The admin client answers with futures, from a thread of its own.
-fn block_on<F: std::future::Future>(future: F) -> F::Output {
+pub(super) fn block_on<F: std::future::Future>(future: F) -> F::Output {
     tokio::runtime::Builder::new_current_thread()
         .build()
         .expect("a runtime without drivers needs nothing of the system")

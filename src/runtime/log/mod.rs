@@ -23,7 +23,10 @@
 //! 6. *Positions return.* The position and metadata committed last for a partition come back in [`Assignment`], whoever committed them.
 //!    An implementation first makes sure that no transaction that might still change them is open.
 
+mod groups;
 pub mod memory;
+
+pub use groups::Groups;
 
 use std::collections::BTreeMap;
 use std::fmt;

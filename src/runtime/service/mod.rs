@@ -41,6 +41,8 @@ pub struct Settings {
     pub snapshots_kept: usize,
     /// A replay: only these events count, and the end comes with them.
     pub range: Option<Range>,
+    /// Which life of the job this is: what stages said to each other in another is not heard, though the configuration be the same.
+    pub life: u64,
 }
 
 impl Default for Settings {
@@ -52,6 +54,7 @@ impl Default for Settings {
             snapshot_every_messages: None,
             snapshots_kept: 3,
             range: None,
+            life: 0,
         }
     }
 }
@@ -109,6 +112,7 @@ impl<L: Log> Service<L> {
         asked.push(settings.names.closed(&job.id));
         let found = log.partitions(&asked)?;
         let plan = Plan::new(job, settings.names.clone(), &found)?;
+        let plan = plan.in_life(settings.life);
         let plan = match settings.range {
             Some(range) => plan.within(range),
             None => plan,

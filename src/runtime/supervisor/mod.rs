@@ -2,8 +2,8 @@
 //!
 //! ```text
 //! job files ── watch ──► look ── roster ──► jobs ──┐
-//!                                                  ├─ wanted ──► Supervisor::tend ──► workers
-//! control topic ────────── control ──► stopped ────┘
+//!                                                  ├─ agreement ──► wanted ──► Supervisor::tend ──► workers
+//! control topic ◄─ claims ─ control ──► agreed ────┘
 //! ```
 //!
 //! It compares what is wanted with what runs, and takes one step: start what is missing, ask what has changed or is not wanted to end, start the
@@ -11,23 +11,21 @@
 //! models loses nothing. Nothing here waits. Holds: at no time do two workers of one job run in a process.
 //! Checked by the tests below, and by tests/kafka.
 
+mod agreement;
 pub mod control;
 mod roster;
 mod watch;
 mod worker;
 
+pub use agreement::{Agreement, Assignment, Wanted};
 pub use roster::Roster;
 pub use watch::{Patience, Watch};
 pub use worker::{WorkError, Workshop};
 
 use super::observer::{Fact, Observer};
-use crate::config::Job;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use worker::Worker;
-
-/// The jobs that are to be at work, by id.
-pub type Wanted = BTreeMap<String, Arc<Job>>;
 
 /// Keeps jobs at work.
 pub struct Supervisor<W> {
@@ -70,17 +68,21 @@ impl<W: Workshop> Supervisor<W> {
             }
         }
         for (id, worker) in &self.workers {
-            if wanted.get(id).is_none_or(|job| !is_same(job, worker.job())) {
+            if wanted
+                .get(id)
+                .is_none_or(|to_be| !to_be.is_same(worker.assignment()))
+            {
                 worker.ask_to_end();
             }
         }
         if self.bury(wanted) == State::Broken {
             return Ok(State::Broken);
         }
-        for (id, job) in wanted {
+        for (id, assignment) in wanted {
             if !self.workers.contains_key(id) {
+                let job = &assignment.job;
                 self.observer.observe(id, &Fact::JobStarted { job });
-                let worker = Worker::start(&self.workshop, &self.observer, Arc::clone(job))?;
+                let worker = Worker::start(&self.workshop, &self.observer, assignment.clone())?;
                 self.workers.insert(id.clone(), worker);
             }
         }
@@ -103,9 +105,9 @@ impl<W: Workshop> Supervisor<W> {
         state
     }
 
-    /// The jobs that have a worker, in whatever state.
-    pub fn at_work(&self) -> impl Iterator<Item = &str> {
-        self.workers.keys().map(String::as_str)
+    /// Whether a job has a worker, in whatever state.
+    pub fn has(&self, job_id: &str) -> bool {
+        self.workers.contains_key(job_id)
     }
 
     /// Ends all, and waits for it. Whether all ended in order.
@@ -114,11 +116,6 @@ impl<W: Workshop> Supervisor<W> {
         let ended: Vec<bool> = self.workers.into_values().map(Worker::join).collect();
         ended.into_iter().all(|in_order| in_order)
     }
-}
-
-/// Whether two files mean the same job: a document tells everything that somebody can say of one.
-fn is_same(one: &Job, other: &Job) -> bool {
-    one.document == other.document
 }
 
 #[cfg(test)]

@@ -1,6 +1,7 @@
 //! Jobs that come, change and go, in a workshop that only writes down who is at work.
 
 use super::*;
+use crate::config::Job;
 use crate::runtime::shutdown::Shutdown;
 use std::sync::Mutex;
 use std::time::Duration;
@@ -24,7 +25,8 @@ impl Book {
 }
 
 impl Workshop for Book {
-    fn work(&self, job: Arc<Job>, stop: &Shutdown) -> Result<(), WorkError> {
+    fn work(&self, assignment: &Assignment, stop: &Shutdown) -> Result<(), WorkError> {
+        let job = &assignment.job;
         self.write(format!("+{}/{}", job.id, job.description));
         while !stop.is_asked() {
             if self.doomed.lock().unwrap().as_ref() == Some(&job.id) {
@@ -53,7 +55,8 @@ fn wanted(jobs: &[(&str, &str)]) -> Wanted {
             "job_id: {id}\ndescription: {description}\nanalysis_config: {{detectors: [{{function: count}}]}}\ndata_description: {{}}\n"
         );
         let job = Job::from_text(&text, "test").unwrap();
-        ((*id).to_owned(), Arc::new(job))
+        let job = Arc::new(job);
+        ((*id).to_owned(), Assignment { job, life: 0 })
     };
     jobs.iter().map(job).collect()
 }
@@ -98,7 +101,7 @@ fn jobs_start_change_and_stop_one_by_one() {
 
     let fewer = wanted(&[("a", "two")]);
     assert_eq!(tend(&mut supervisor, &book, &fewer, 2), ["-b", "stopped b"]);
-    assert_eq!(supervisor.at_work().collect::<Vec<_>>(), ["a"]);
+    assert!(supervisor.has("a") && !supervisor.has("b"));
 
     assert!(supervisor.end());
     assert_eq!(book.take(), ["-a"]);

@@ -1,6 +1,6 @@
 //! One job's thread: works it, and tries again, later and later, when that fails.
 
-use crate::config::Job;
+use super::Assignment;
 use crate::runtime::observer::{Fact, Observer};
 use crate::runtime::shutdown::Shutdown;
 use std::error::Error;
@@ -20,12 +20,12 @@ pub type WorkError = Box<dyn Error + Send + Sync>;
 /// Where jobs are worked.
 pub trait Workshop: Send + Sync + 'static {
     /// Works a job until `stop` is asked for, or something fails. Ends in order either way, as far as it can.
-    fn work(&self, job: Arc<Job>, stop: &Shutdown) -> Result<(), WorkError>;
+    fn work(&self, assignment: &Assignment, stop: &Shutdown) -> Result<(), WorkError>;
 }
 
 /// A job at work.
 pub(super) struct Worker {
-    job: Arc<Job>,
+    assignment: Assignment,
     stop: Shutdown,
     thread: JoinHandle<bool>,
 }
@@ -35,23 +35,27 @@ impl Worker {
     pub(super) fn start<W: Workshop>(
         workshop: &Arc<W>,
         observer: &Arc<dyn Observer>,
-        job: Arc<Job>,
+        assignment: Assignment,
     ) -> std::io::Result<Worker> {
         let stop = Shutdown::new();
         let task = Task {
             workshop: Arc::clone(workshop),
             observer: Arc::clone(observer),
-            job: Arc::clone(&job),
+            assignment: assignment.clone(),
             stop: stop.clone(),
         };
         let thread = thread::Builder::new()
-            .name(job.id.clone())
+            .name(assignment.job.id.clone())
             .spawn(move || task.run())?;
-        Ok(Worker { job, stop, thread })
+        Ok(Worker {
+            assignment,
+            stop,
+            thread,
+        })
     }
 
-    pub(super) fn job(&self) -> &Job {
-        &self.job
+    pub(super) fn assignment(&self) -> &Assignment {
+        &self.assignment
     }
 
     pub(super) fn ask_to_end(&self) {
@@ -75,17 +79,17 @@ impl Worker {
 struct Task<W> {
     workshop: Arc<W>,
     observer: Arc<dyn Observer>,
-    job: Arc<Job>,
+    assignment: Assignment,
     stop: Shutdown,
 }
 
 impl<W: Workshop> Task<W> {
     /// Whether it ended in order.
     fn run(self) -> bool {
-        let job_id = self.job.id.as_str();
+        let job_id = self.assignment.job.id.as_str();
         let mut wait = RETRY_FIRST;
         loop {
-            match self.workshop.work(Arc::clone(&self.job), &self.stop) {
+            match self.workshop.work(&self.assignment, &self.stop) {
                 Ok(()) => return true,
                 Err(error) if self.stop.is_asked() => {
                     tracing::error!(job_id, %error, "not ended in order");
@@ -112,7 +116,7 @@ impl<W: Workshop> Task<W> {
                 ready: false,
                 at_end: false,
             };
-            self.observer.observe(&self.job.id, &breath);
+            self.observer.observe(&self.assignment.job.id, &breath);
             let step = left.min(LOOK_INTERVAL);
             thread::sleep(step);
             left -= step;

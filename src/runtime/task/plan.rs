@@ -211,6 +211,15 @@ impl Plan {
         })
     }
 
+    /// The same in another life: a job that is changed and changed back must not hear what its stages told each other before.
+    pub fn in_life(self, life: u64) -> Plan {
+        let lineage = match life {
+            0 => self.lineage,
+            _ => xxhash_rust::xxh3::xxh3_64(format!("{:016x}@{life}", self.lineage).as_bytes()),
+        };
+        Plan { lineage, ..self }
+    }
+
     /// The same for the events of `range` alone: another lineage, of course.
     pub fn within(self, range: Range) -> Plan {
         let place = format!(

@@ -8,6 +8,7 @@
 
 mod cluster;
 mod group;
+mod groups;
 mod partition;
 
 pub use cluster::Cluster;
