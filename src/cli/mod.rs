@@ -10,6 +10,7 @@ pub mod detect;
 mod feed;
 mod findings;
 mod interrupt;
+pub mod jobs;
 mod output;
 pub mod plan;
 mod progress;
@@ -38,6 +39,7 @@ Examples:
   tidewatch plan job.yaml web.ndjson                    how many series, how much memory
   tidewatch validate job.yaml                           every mistake in a job, with its cure
   tidewatch run --config tidewatch.yaml                 Kafka in, Kafka out
+  tidewatch jobs list --config tidewatch.yaml           where each of its jobs stands
 
 Exit codes: 0 done, 1 failed, 2 wrong usage, 130 interrupted.";
 
@@ -110,6 +112,9 @@ enum Command {
     /// Watch the service find known incidents in a simulated feed, with a verdict at the end.
     #[command(after_help = demo::EXAMPLES)]
     Demo(demo::Args),
+    /// Look at the jobs of a service, stop, start and reset them, replay a range.
+    #[command(after_help = jobs::EXAMPLES)]
+    Jobs(jobs::Args),
     /// How many series a job will have and how much memory they take, from a sample or from what is known of its fields.
     #[command(after_help = plan::EXAMPLES)]
     Plan(plan::Args),
@@ -185,6 +190,7 @@ fn dispatch(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Backtest(args) => backtest::run(&args, color),
         Command::Detect(args) => detect::run(&args, color),
         Command::Demo(args) => demo::run(&args, color),
+        Command::Jobs(args) => jobs::run(&args),
         Command::Plan(args) => plan::run(&args),
         Command::Run { config } => run::run(&config, &cli.common),
         Command::Simulate(args) => simulate::run(&args),

@@ -68,13 +68,17 @@ pub fn run(config: &Path, common: &Common) -> anyhow::Result<ExitCode> {
     };
     let announced = jobs.iter().map(|job| job.id.clone()).collect();
     let mut supervisor = Supervisor::new(Arc::new(factory), telemetry.clone(), announced);
+    let mut has_begun = false;
     let mut state = State::Well;
     while !shutdown.is_asked() && state == State::Well {
         if files.look(reload.swap(false, Ordering::Relaxed)) {
             files.tell(&*telemetry);
         }
         let jobs = files.roster.jobs();
-        if desk.consult(&mut agreement, &jobs) {
+        // At first all jobs wait for their lives together: so that none is taken for unwanted that only has none yet.
+        let agreed = desk.consult(&mut agreement, &jobs);
+        has_begun |= agreed && agreement.claims().is_empty();
+        if has_begun {
             let wanted = agreement.wanted();
             state = supervisor.tend(wanted).context("cannot start a thread")?;
             let without_life = agreement.claims().keys();

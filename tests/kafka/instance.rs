@@ -78,25 +78,26 @@ impl Deployment {
         }
     }
 
-    /// All final results that are visible, as [`expected`](crate::world::expected) gives them.
-    pub fn results(&self) -> Vec<Word> {
+    /// All final results in the order of their topics; an empty value is a tombstone.
+    pub fn seen_results(&self) -> Vec<Word> {
         let prefix = format!("{}.results.", self.prefix);
         let topics: Vec<String> = DocumentKind::ALL
             .map(|kind| format!("{prefix}{}", kind.name()))
             .into();
         let word = |seen: Seen| {
-            let kind = seen
-                .topic
-                .strip_prefix(&prefix)
-                .unwrap_or_default()
-                .to_string();
+            let kind = seen.topic.strip_prefix(&prefix).unwrap_or_default();
             (
-                kind,
+                kind.to_string(),
                 seen.key.unwrap_or_default(),
                 seen.value.unwrap_or_default(),
             )
         };
-        let mut words: Vec<Word> = read_all_committed(&topics).into_iter().map(word).collect();
+        read_all_committed(&topics).into_iter().map(word).collect()
+    }
+
+    /// All final results that are visible, as [`expected`](crate::world::expected) gives them.
+    pub fn results(&self) -> Vec<Word> {
+        let mut words = self.seen_results();
         words.sort();
         words
     }

@@ -9,6 +9,7 @@
 mod broker;
 mod client;
 mod instance;
+mod jobs;
 mod log;
 #[path = "../support/random.rs"]
 mod random;

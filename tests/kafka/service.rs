@@ -293,7 +293,7 @@ fn the_probes_and_metrics_of_a_running_service_tell_what_it_does() {
 }
 
 /// Waits until a metric's value is as wanted.
-fn await_metric(instance: &crate::instance::Instance, name: &str, is_so: impl Fn(f64) -> bool) {
+pub fn await_metric(instance: &crate::instance::Instance, name: &str, is_so: impl Fn(f64) -> bool) {
     let deadline = Instant::now() + PATIENCE;
     loop {
         let metrics = instance
