@@ -53,7 +53,7 @@ pub fn run(config: &Path, common: &Common) -> anyhow::Result<ExitCode> {
     let jobs: Vec<Arc<Job>> = files.roster.jobs().into_values().collect();
 
     let telemetry = Arc::new(Telemetry::new(Arc::new(SystemClock), &jobs));
-    files.tell(&*telemetry);
+    files.tell(&telemetry);
     let server = HttpServer::start(configuration.http, telemetry.clone())?;
     let shutdown = Shutdown::new();
     let reload = listen_for_signals(&shutdown)?;
@@ -72,7 +72,7 @@ pub fn run(config: &Path, common: &Common) -> anyhow::Result<ExitCode> {
     let mut state = State::Well;
     while !shutdown.is_asked() && state == State::Well {
         if files.look(reload.swap(false, Ordering::Relaxed)) {
-            files.tell(&*telemetry);
+            files.tell(&telemetry);
         }
         let jobs = files.roster.jobs();
         // At first all jobs wait for their lives together: so that none is taken for unwanted that only has none yet.

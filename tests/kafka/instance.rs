@@ -48,16 +48,7 @@ impl Deployment {
             .and_then(|listener| listener.local_addr())
             .expect("a free port")
             .port();
-        let prefix = &self.prefix;
-        let configuration = format!(
-            "kafka:\n  group_id: {prefix}\n  instance_id: {name}\n  properties:\n    bootstrap.servers: {}\n    session.timeout.ms: 1500\n    \
-             heartbeat.interval.ms: 300\n\
-             jobs: [jobs]\ntopics:\n  prefix: {prefix}\n  partitions: 2\nhttp:\n  bind: 127.0.0.1:{port}\n{}\n",
-            broker().address,
-            self.settings
-        );
-        let file = self.path(&format!("{name}.yaml"));
-        fs::write(&file, configuration).expect("a configuration");
+        let file = self.write_configuration(name, port);
         let log = fs::OpenOptions::new()
             .create(true)
             .append(true)
@@ -76,6 +67,21 @@ impl Deployment {
             port,
             log: self.path(&format!("{name}.log")),
         }
+    }
+
+    /// The configuration of an instance, as a file.
+    pub fn write_configuration(&self, name: &str, port: u16) -> PathBuf {
+        let prefix = &self.prefix;
+        let configuration = format!(
+            "kafka:\n  group_id: {prefix}\n  instance_id: {name}\n  properties:\n    bootstrap.servers: {}\n    session.timeout.ms: 1500\n    \
+             heartbeat.interval.ms: 300\n\
+             jobs: [jobs]\ntopics:\n  prefix: {prefix}\n  partitions: 2\nhttp:\n  bind: 127.0.0.1:{port}\n{}\n",
+            broker().address,
+            self.settings
+        );
+        let file = self.path(&format!("{name}.yaml"));
+        fs::write(&file, configuration).expect("a configuration");
+        file
     }
 
     /// All final results in the order of their topics; an empty value is a tombstone.

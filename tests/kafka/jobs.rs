@@ -1,6 +1,6 @@
 //! Jobs that come, change and go while the service runs, and what `tidewatch jobs` does to them, on a real Kafka.
 
-use crate::client::{produce, topic};
+use crate::client::{alter, produce, setting, topic};
 use crate::instance::{Deployment, PATIENCE};
 use crate::service::await_metric;
 use crate::world::{
@@ -170,7 +170,7 @@ fn a_job_is_stopped_started_reset_and_replayed_from_the_command_line() {
     // Of partition 0 the first events are passed over, as the job says.
     let passed = 25;
     let mut seen_0 = 0;
-    let starts = |host: usize| host % 2 == 0;
+    let starts = |host: usize| host.is_multiple_of(2);
     let kept: Vec<String> = messages
         .iter()
         .filter(|message| {
@@ -363,4 +363,59 @@ fn a_job_that_starts_at_the_latest_message_leaves_what_was_there_alone() {
         &expected(&whole, texts.chain([sentinel(BUCKETS)])),
     );
     assert_eq!(instance.stop(), Some(0));
+}
+
+#[test]
+fn topics_are_planned_made_and_put_right_and_nothing_else_of_them_is_touched() {
+    let input = topic("plan", 3);
+    let deployment = Deployment::new(&[job(Kind::PerHost, &input, "")], "");
+    deployment.write_configuration("a", 1);
+    let tool = |action: &str| {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_tidewatch"));
+        command
+            .args(["topics", action, "--config"])
+            .arg(deployment.path("a.yaml"));
+        let output = command.output().expect("the binary starts");
+        let told = String::from_utf8_lossy(&output.stdout).into_owned();
+        assert!(
+            output.status.success(),
+            "{told}{}",
+            String::from_utf8_lossy(&output.stderr)
+        );
+        told
+    };
+    let prefix = &deployment.prefix;
+    let planned = tool("--plan");
+    for line in [
+        format!("create {prefix}.results.record: 2 partitions, cleanup.policy=compact"),
+        format!("create {prefix}.per-host.closed: 4 partitions, cleanup.policy=delete"),
+        format!("create {prefix}.control: 1 partitions, cleanup.policy=compact"),
+        format!("create {prefix}.snapshots: 8 partitions"),
+    ] {
+        assert!(planned.contains(&line), "{line}\n{planned}");
+    }
+    assert!(tool("--plan") == planned, "planning does nothing");
+    assert!(tool("--apply").contains("create"));
+    let after = tool("--plan");
+    assert!(after.ends_with(" topics, 0 to do\n"), "{after}");
+
+    // Somebody's own setting stays when ours is put right.
+    let record = format!("{prefix}.results.record");
+    alter(
+        &record,
+        &[
+            ("cleanup.policy", "delete"),
+            ("max.message.bytes", "2000000"),
+        ],
+    );
+    let wrong = tool("--plan");
+    assert!(
+        wrong.contains(&format!(
+            "change {record}: cleanup.policy delete -> compact"
+        )),
+        "{wrong}"
+    );
+    tool("--apply");
+    assert!(tool("--plan").ends_with(" topics, 0 to do\n"));
+    assert_eq!(setting(&record, "max.message.bytes"), "2000000");
 }

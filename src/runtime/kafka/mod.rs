@@ -17,6 +17,7 @@
 mod client;
 mod edge;
 mod groups;
+mod layout;
 mod membership;
 mod topics;
 mod transaction;
@@ -26,6 +27,7 @@ use super::log::{
     TopicPartition, Topics, Transaction,
 };
 use crate::config::service;
+pub use layout::{Shape, Standing, Step, steps};
 use membership::Membership;
 use std::collections::BTreeMap;
 use std::time::Duration;

@@ -5,11 +5,10 @@
 
 use super::client::{Complaints, Deliveries, Listener, admin, loose, reader};
 use super::edge::{Buffer, Entry, PartitionQueue};
+use super::layout::Shape;
 use super::transaction::{drain, send};
 use crate::config::service;
-use crate::runtime::log::{
-    Cleanup, LogError, Message, NewTopic, Outgoing, Place, TopicPartition, Topics,
-};
+use crate::runtime::log::{LogError, Message, NewTopic, Outgoing, Place, TopicPartition, Topics};
 use rdkafka::admin::{AdminClient, AdminOptions, NewTopic as Request, TopicReplication};
 use rdkafka::client::ClientContext;
 use rdkafka::config::FromClientConfigAndContext;
@@ -77,24 +76,11 @@ impl KafkaTopics {
         LogError::Unavailable(self.complaints.explain(what))
     }
 
-    fn request<'a>(&self, topic: &'a NewTopic, retention: Option<&'a str>) -> Request<'a> {
+    fn request<'a>(&self, topic: &'a NewTopic, shape: &'a Shape) -> Request<'a> {
         let replication = TopicReplication::Fixed(i32::from(self.settings.replication_factor));
-        let partitions = topic
-            .partitions
-            .unwrap_or(i32::from(self.settings.partitions));
-        let policy = match topic.cleanup {
-            Cleanup::Delete => "delete",
-            Cleanup::Compact => "compact",
-            Cleanup::CompactDelete => "compact,delete",
-        };
-        let request =
-            Request::new(&topic.name, partitions, replication).set("cleanup.policy", policy);
-        match retention {
-            Some(retention) if topic.cleanup != Cleanup::Compact => {
-                request.set("retention.ms", retention)
-            }
-            _ => request,
-        }
+        let request = Request::new(&topic.name, shape.partitions, replication);
+        let settings = shape.settings.iter();
+        settings.fold(request, |request, (name, value)| request.set(name, value))
     }
 
     fn await_leaders(&self, topics: &[&NewTopic]) -> Result<(), LogError> {
@@ -163,13 +149,14 @@ impl Topics for KafkaTopics {
         if missing.is_empty() {
             return Ok(());
         }
-        let retention = self
-            .settings
-            .retention
-            .map(|keep| keep.as_millis().to_string());
+        let shapes: Vec<Shape> = missing
+            .iter()
+            .map(|topic| Shape::of(topic, &self.settings))
+            .collect();
         let requests: Vec<Request<'_>> = missing
             .iter()
-            .map(|topic| self.request(topic, retention.as_deref()))
+            .zip(&shapes)
+            .map(|(topic, shape)| self.request(topic, shape))
             .collect();
         let options = AdminOptions::new()
             .request_timeout(Some(REQUEST_TIMEOUT))

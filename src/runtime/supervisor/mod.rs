@@ -91,9 +91,13 @@ impl<W: Workshop> Supervisor<W> {
 
     /// Forgets workers that have ended.
     fn bury(&mut self, wanted: &Wanted) -> State {
-        let ended = self.workers.extract_if(.., |_, worker| worker.has_ended());
+        let has_ended = |(id, worker): (&String, &Worker)| worker.has_ended().then(|| id.clone());
+        let ended: Vec<String> = self.workers.iter().filter_map(has_ended).collect();
         let mut state = State::Well;
-        for (id, worker) in ended {
+        for id in ended {
+            let Some(worker) = self.workers.remove(&id) else {
+                continue;
+            };
             if !worker.was_asked() {
                 state = State::Broken;
             }

@@ -308,6 +308,11 @@ impl Plan {
         })
     }
 
+    /// Whether a topic carries what stages say to each other.
+    pub fn is_internal(&self, topic: &str) -> bool {
+        *topic == *self.closed || *topic == *self.partials
+    }
+
     /// Whom the task of `at` has to wait for, given the input topics that its lineage began with.
     pub fn speakers_to(&self, kind: StageKind, inputs: &BTreeMap<Arc<str>, i32>) -> Vec<InputId> {
         let mut speakers: Vec<InputId> = match (kind, self.placement) {
