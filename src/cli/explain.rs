@@ -20,6 +20,7 @@ use std::fmt::Write as _;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
+use xxhash_rust::xxh3::xxh3_64;
 
 /// What `--help` ends with.
 pub const EXAMPLES: &str = "\
@@ -211,8 +212,8 @@ fn closed_bytes(plan: &Plan, series: u32) -> usize {
         for event in 0..10_u32 {
             let values: Vec<Value<'_>> = (0..job.fields.len())
                 .map(|field| match is_measured(field) {
-                    true => Value::Float(f64::from(one * 10 + event) * 0.37),
-                    false => Value::Text(format!("value-{one}").into()),
+                    true => Value::Float((scatter(one, event) % 1_000_000) as f64 / 1_000.0),
+                    false => Value::Text(format!("value-{:08x}", scatter(one, 0) as u32).into()),
                 })
                 .collect();
             let event = Event {
@@ -233,6 +234,11 @@ fn closed_bytes(plan: &Plan, series: u32) -> usize {
         .flat_map(|bucket| bucket.split(plan.shards))
         .map(|(_, share)| StageMessage::Closed(share).encode().len())
         .sum()
+}
+
+/// A number that neither looks like its neighbours' nor compresses with them, as those of real series do not.
+fn scatter(series: u32, event: u32) -> u64 {
+    xxh3_64(format!("{series}/{event}").as_bytes())
 }
 
 #[cfg(test)]
