@@ -18,6 +18,7 @@ mod time_text;
 pub use alerts::{AlertPolicy, AlertSubject, AlertWords, GroupBy, Silence};
 pub use datafeed::Datafeed;
 pub use error::{ConfigErrors, Mistake, MistakeKind};
-pub use extensions::Extensions;
+pub use extensions::{Extensions, Start};
 pub use function::{Family, Function, Side};
 pub use job::{Detector, FieldId, Job, ModelPlot, TimeFormat};
+pub(crate) use raw::start::instant;

@@ -19,6 +19,7 @@ mod document;
 mod object;
 mod rules;
 mod sections;
+pub(super) mod start;
 pub(super) mod suggest;
 mod text;
 
