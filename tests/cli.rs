@@ -136,6 +136,27 @@ fn exit_codes_tell_wrong_usage_from_failure_from_success() {
             "\"result_type\":\"bucket\"",
         ),
         (&["validate", "job.yaml"], 0, "job.yaml: ok"),
+        (&["explain", "job.yaml"], 1, "names no topic"),
+        (
+            &["explain", "none.yaml", "--partitions", "a=x"],
+            2,
+            "such as web-logs=12",
+        ),
+        (&["topics"], 2, "--plan"),
+        (
+            &["topics", "--plan", "--config", "none.yaml"],
+            1,
+            "none.yaml: cannot be read",
+        ),
+        (&["jobs", "list", "--config", "none.yaml"], 1, "none.yaml"),
+        (&["jobs", "stop"], 2, "<JOB>..."),
+        (
+            &[
+                "jobs", "replay", "a", "--from", "then", "--to", "1", "--as", "b",
+            ],
+            2,
+            "neither a day such as",
+        ),
         (&["validate", "job.yaml", "bad.yaml"], 1, "analysis_config"),
     ] {
         let output = run(dir.path(), args);

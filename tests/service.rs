@@ -1,135 +1,20 @@
 //! What the service promises beside its results: what becomes of interim results, refused events, changed jobs, snapshots and a log that has forgotten.
 
-use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex};
+#[path = "support/house.rs"]
+mod house;
+
+use house::{House, MINUTE_MS, event, job};
+use std::sync::Arc;
 use std::time::Duration;
 use tidewatch::config::Job;
 use tidewatch::engine::result::DocumentKind;
-use tidewatch::runtime::clock::{Clock, ManualClock};
+use tidewatch::runtime::clock::ManualClock;
 use tidewatch::runtime::embedded::Embedded;
-use tidewatch::runtime::log::memory::{Cluster, MemoryLog, Stored};
-use tidewatch::runtime::log::{Outgoing, TopicPartition};
-use tidewatch::runtime::observer::{Fact, Observer, Silent};
-use tidewatch::runtime::service::{Service, Settings};
-use tidewatch::runtime::store::MemoryStore;
+use tidewatch::runtime::log::TopicPartition;
+use tidewatch::runtime::log::memory::Stored;
+use tidewatch::runtime::observer::Silent;
+use tidewatch::runtime::service::Settings;
 use tidewatch::runtime::task::TopicNames;
-
-const MINUTE_MS: i64 = 60_000;
-const GROUP: &str = "group.j";
-
-fn job(span: &str, extensions: &str) -> Arc<Job> {
-    let text = format!(
-        r#"{{"job_id":"j","analysis_config":{{"bucket_span":"{span}","detectors":[{{"function":"count","partition_field_name":"host"}}],
-        "influencers":["host"]}},"data_description":{{"time_field":"time","time_format":"epoch_ms"}},
-        "datafeed_config":{{"indices":["events"]}},"tidewatch":{extensions}}}"#
-    );
-    Arc::new(Job::from_text(&text, "test").expect("a valid job"))
-}
-
-fn event(minute: i64, host: &str) -> String {
-    format!(r#"{{"time":{},"host":"{host}"}}"#, minute * MINUTE_MS)
-}
-
-/// Remembers the names of what happened.
-#[derive(Default)]
-struct Diary(Mutex<Vec<String>>);
-
-impl Diary {
-    fn has(&self, name: &str) -> bool {
-        let entries = self.0.lock().unwrap();
-        entries.iter().any(|entry| entry.starts_with(name))
-    }
-    fn clear(&self) {
-        self.0.lock().unwrap().clear();
-    }
-}
-
-impl Observer for Diary {
-    fn observe(&self, _job_id: &str, fact: &Fact<'_>) {
-        self.0.lock().unwrap().push(format!("{fact:?}"));
-    }
-}
-
-/// One instance at a time on a cluster that outlives it.
-struct House {
-    cluster: Cluster,
-    clock: ManualClock,
-    store: MemoryStore,
-    diary: Arc<Diary>,
-}
-
-impl House {
-    fn new(partitions: i32) -> House {
-        let cluster = Cluster::new();
-        cluster.create_topic("events", partitions);
-        House {
-            cluster,
-            clock: ManualClock::at(0),
-            store: MemoryStore::new(),
-            diary: Arc::new(Diary::default()),
-        }
-    }
-
-    fn send(&self, partition: i32, payload: &str) {
-        let message = Outgoing {
-            topic: "events".into(),
-            partition: Some(partition),
-            key: None,
-            payload: Some(payload.into()),
-            headers: Vec::new(),
-            timestamp_ms: Some(0),
-        };
-        self.cluster.append(&message).unwrap();
-    }
-
-    fn start(&self, job: Arc<Job>) -> Service<MemoryLog> {
-        self.diary.clear();
-        let log = self.cluster.open(GROUP, "one");
-        let clock: Arc<dyn Clock> = Arc::new(self.clock.clone());
-        let diary: Arc<dyn Observer> = Arc::clone(&self.diary) as Arc<dyn Observer>;
-        Service::start(
-            log,
-            Box::new(self.store.clone()),
-            clock,
-            diary,
-            job,
-            Settings::default(),
-        )
-        .unwrap()
-    }
-
-    fn settle(&self, service: &mut Service<MemoryLog>) {
-        for _ in 0..100 {
-            self.clock.advance(1_000);
-            service.breathe(Duration::ZERO).unwrap();
-        }
-        assert!(service.is_settled());
-    }
-
-    fn results(&self, kind: DocumentKind) -> Vec<Arc<Stored>> {
-        self.cluster
-            .committed(TopicNames::new("tidewatch").results(kind))
-    }
-
-    /// Minutes of the buckets published, in the order of their first word: a later word on the same bucket is a renormalised score, and a different one.
-    fn bucket_times(&self) -> Vec<i64> {
-        let mut said = BTreeMap::new();
-        let mut times = Vec::new();
-        for message in self.results(DocumentKind::Bucket) {
-            let last = said.insert(message.key.clone(), message.payload.clone());
-            assert_ne!(
-                last,
-                Some(message.payload.clone()),
-                "the same word twice on {:?}",
-                message.key.as_deref().map(String::from_utf8_lossy)
-            );
-            if last.is_none() {
-                times.push(message.timestamp_ms.unwrap() / MINUTE_MS);
-            }
-        }
-        times
-    }
-}
 
 fn header<'m>(message: &'m Stored, name: &str) -> &'m str {
     let found = message.headers.iter().find(|(held, _)| *held == name);
@@ -417,4 +302,68 @@ fn a_query_selects_in_every_placement_and_what_it_passes_over_closes_buckets() {
         assert_eq!(passed_over.sum::<i32>(), 10 * partitions, "{entries:?}");
         assert!(!house.diary.has("Rejected"), "no dead letter");
     }
+}
+
+#[test]
+fn a_job_without_a_position_starts_where_it_says_and_one_with_a_position_goes_on() {
+    let beginning = |start: &str| {
+        let house = House::new(1);
+        (0..20).for_each(|n| house.send_at(0, n, "a", 10));
+        let mut service = house.start(job("1m", &format!(r#"{{"start":{start}}}"#)));
+        house.settle(&mut service);
+        (20..40).for_each(|n| house.send_at(0, n, "a", 10));
+        house.settle(&mut service);
+        service.finish().unwrap();
+        let first = house.bucket_times()[0];
+        // What it says now is of no account any more.
+        let mut service = house.start(job("1m", r#"{"start":"latest"}"#));
+        (40..60).for_each(|n| house.send_at(0, n, "a", 10));
+        house.settle(&mut service);
+        let times = house.bucket_times();
+        assert!(
+            times
+                .iter()
+                .zip(first..)
+                .all(|(&time, expected)| time == expected),
+            "{times:?}"
+        );
+        assert_eq!(times.last(), Some(&58));
+        first
+    };
+    assert_eq!(beginning(r#""earliest""#), 0);
+    assert_eq!(beginning(r#""latest""#), 20);
+    assert_eq!(beginning(&(7 * MINUTE_MS).to_string()), 7);
+    assert_eq!(beginning(r#""1970-01-01T00:12:30Z""#), 13);
+    assert_eq!(beginning(r#"{"offsets":{"events/0":5}}"#), 5);
+    assert_eq!(
+        beginning(r#"{"offsets":{"events/7":5}}"#),
+        0,
+        "not said of this one"
+    );
+}
+
+#[test]
+fn a_job_that_started_late_and_is_changed_learns_anew_from_where_it_had_started() {
+    let house = House::new(1);
+    (0..20).for_each(|n| house.send_at(0, n, "a", 0));
+    let mut service = house.start(job("1m", r#"{"start":"latest"}"#));
+    house.settle(&mut service);
+    (20..40).for_each(|n| house.send_at(0, n, "a", 0));
+    house.settle(&mut service);
+    service.finish().unwrap();
+    let mut service = house.start(job("2m", r#"{"start":"latest"}"#));
+    (40..60).for_each(|n| house.send_at(0, n, "a", 0));
+    house.settle(&mut service);
+    assert!(house.diary.has("Reconfigured") && !house.diary.has("Gap"));
+    let times = house.bucket_times();
+    let after: Vec<i64> = times.iter().copied().filter(|time| *time >= 38).collect();
+    assert_eq!(after, [38, 40, 42, 44, 46, 48, 50, 52, 54, 56], "{times:?}");
+    let counts = house.results(DocumentKind::Bucket);
+    let first = counts
+        .iter()
+        .find(|one| one.timestamp_ms == Some(40 * MINUTE_MS));
+    assert!(
+        first.is_some(),
+        "bucket 38 was published by the other, 40 was not"
+    );
 }

@@ -9,9 +9,11 @@ pub mod backtest;
 pub mod categorize;
 pub mod demo;
 pub mod detect;
+pub mod explain;
 mod feed;
 mod findings;
 mod interrupt;
+pub mod jobs;
 pub mod new;
 mod output;
 pub mod plan;
@@ -21,6 +23,7 @@ pub mod run;
 pub mod simulate;
 mod sink;
 mod table;
+pub mod topics;
 pub mod validate;
 
 use crate::config::service::LogFormat;
@@ -45,6 +48,9 @@ Examples:
   tidewatch validate job.yaml                           every mistake in a job, with its cure
   tidewatch validate --config tidewatch.yaml            the same of a service and all its jobs
   tidewatch run --config tidewatch.yaml                 Kafka in, Kafka out
+  tidewatch jobs list --config tidewatch.yaml           where each of its jobs stands
+  tidewatch topics --plan --config tidewatch.yaml       the topics it needs, against those there are
+  tidewatch explain job.yaml --partitions web=12        how a job is spread over instances, and what that costs
 
 Exit codes: 0 done, 1 failed, 2 wrong usage, 130 interrupted.";
 
@@ -120,12 +126,18 @@ enum Command {
     /// Analyse files or a pipe: what was unusual, when, who caused it.
     #[command(after_help = detect::EXAMPLES)]
     Detect(detect::Args),
+    /// How a job is laid out on its topics, why, and what that costs.
+    #[command(after_help = explain::EXAMPLES)]
+    Explain(explain::Args),
     /// Watch the service find known incidents in a simulated feed, with a verdict at the end.
     #[command(after_help = demo::EXAMPLES)]
     Demo(demo::Args),
     /// Look at a sample and propose a job: time, bucket span, detectors, influencers, memory.
     #[command(after_help = new::EXAMPLES)]
     New(new::Args),
+    /// Look at the jobs of a service, stop, start and reset them, replay a range.
+    #[command(after_help = jobs::EXAMPLES)]
+    Jobs(jobs::Args),
     /// How many series a job will have and how much memory they take, from a sample or from what is known of its fields.
     #[command(after_help = plan::EXAMPLES)]
     Plan(plan::Args),
@@ -143,6 +155,9 @@ enum Command {
     /// Write simulated events with known incidents, and the labels beside them.
     #[command(after_help = simulate::EXAMPLES)]
     Simulate(simulate::Args),
+    /// The topics that the service writes, against what is on the brokers.
+    #[command(after_help = topics::EXAMPLES)]
+    Topics(topics::Args),
     /// Check job files, or a service's configuration and its jobs: every mistake at once, where it is and what would have been right.
     Validate {
         /// Job files, YAML or JSON.
@@ -207,9 +222,12 @@ fn dispatch(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Detect(args) => detect::run(&args, color),
         Command::Demo(args) => demo::run(&args, color),
         Command::New(args) => new::run(&args),
+        Command::Explain(args) => explain::run(&args),
+        Command::Jobs(args) => jobs::run(&args),
         Command::Plan(args) => plan::run(&args),
         Command::Run { config } => run::run(&config, &cli.common),
         Command::Simulate(args) => simulate::run(&args),
+        Command::Topics(args) => topics::run(&args),
         Command::Validate { jobs, config } => validate::run(config.as_deref(), &jobs),
     }
 }

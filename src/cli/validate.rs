@@ -3,10 +3,11 @@
 //! One line a good file, one line a mistake, in the order of the files. The exit code is 1 as soon as one file is bad, so that a
 //! pipeline can stop on it. No broker is asked. Checked by: the tests below; tests/chart.rs, with what the Helm chart renders.
 
-use super::run::{environment, load_jobs};
+use super::run::environment;
 use crate::config::query::Query;
 use crate::config::service::Service;
 use crate::config::{Detector, Job};
+use crate::runtime::supervisor::Roster;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -37,16 +38,22 @@ fn report_service(
             return Ok(1);
         }
     };
-    let bad = report(&service.jobs, out)?;
+    let look = service.jobs.look();
+    let files: Vec<PathBuf> = look.files.iter().map(|(file, _)| file.clone()).collect();
+    let bad = report(&files, out)?;
     if bad > 0 {
         return Ok(bad);
     }
     // What no job is guilty of alone: an id taken twice, a placement that cannot be.
-    if let Err(mistakes) = load_jobs(&service.jobs) {
-        writeln!(out, "{mistakes}")?;
-        return Ok(1);
+    let mut mistakes = Roster::default().review(&look);
+    mistakes.extend(look.unlisted);
+    for mistake in &mistakes {
+        writeln!(out, "{mistake}")?;
     }
-    let (kafka, jobs) = (&service.kafka, service.jobs.len());
+    if !mistakes.is_empty() {
+        return Ok(mistakes.len());
+    }
+    let (kafka, jobs) = (&service.kafka, files.len());
     writeln!(
         out,
         "{}: ok: group {}, instance {}, topics {}.*, {jobs} job{}",

@@ -2,21 +2,25 @@
 //!
 //! Units are milliseconds. Holds: no duration is negative; `shards` lies in 1..=[`Extensions::SHARDS_MAX`].
 
+use std::collections::BTreeMap;
+
 /// Placement and patience of a job on Kafka.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Extensions {
     /// `keyed_by_partition_field`: the input topics' message key decides the Kafka partition by the value of the detectors'
     /// common partition field, so that one value never shows in two Kafka partitions.
     pub keyed_by_partition_field: bool,
     /// `max_future_skew`: how far ahead of its Kafka message's timestamp an event may be, milliseconds, at least 0.
     pub max_future_skew_ms: i64,
-    /// `shards`: over how many judges a staged job's series are spread.
+    /// `shards`: over how many judges a staged job's series are spread when its topics are made.
     pub shards: u16,
     /// `idle_timeout`: how long an input partition without lag may be silent before the job stops waiting for it, milliseconds,
     /// at least 1.
     pub idle_timeout_ms: i64,
     /// `interim_interval`: how often the open bucket's interim results are published, milliseconds; 0 turns them off.
     pub interim_interval_ms: i64,
+    /// `start`: where reading begins in an input partition that the job has no position in.
+    pub start: Start,
 }
 
 impl Extensions {
@@ -32,6 +36,21 @@ impl Default for Extensions {
             shards: 4,
             idle_timeout_ms: 30_000,
             interim_interval_ms: 10_000,
+            start: Start::Earliest,
         }
     }
+}
+
+/// Where a job begins to read an input partition, when nothing is committed for it and no snapshot is kept.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum Start {
+    /// At the oldest message that the log still holds.
+    #[default]
+    Earliest,
+    /// After the newest message there is at that moment.
+    Latest,
+    /// At the first message whose timestamp is not before this instant, milliseconds since the epoch; after the last if all are older.
+    Time(i64),
+    /// At these offsets, by topic and partition; where none is given, at the oldest message.
+    Offsets(BTreeMap<(String, i32), i64>),
 }

@@ -24,7 +24,8 @@ pub use categorization::{
 };
 pub use datafeed::{Computed, Counter, Counters, Datafeed, Feed, Intervals, Part};
 pub use error::{ConfigErrors, Mistake, MistakeKind};
-pub use extensions::Extensions;
+pub use extensions::{Extensions, Start};
 pub use function::{Family, Function, Side};
 pub use job::{Detector, FieldId, Job, ModelPlot, TimeFormat};
 pub(crate) use raw::MULTI_FIELDS;
+pub(crate) use raw::start::instant;

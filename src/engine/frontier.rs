@@ -61,6 +61,11 @@ impl Frontier {
         self.reached
     }
 
+    /// What [`Frontier::reach`] has come to so far.
+    pub fn reached(&self) -> Option<BucketStart> {
+        self.reached
+    }
+
     /// The latest instant that any input has reached: where all of them stand once everything has ended.
     pub fn furthest(&self) -> Option<BucketStart> {
         self.inputs.values().filter_map(|voice| voice.until).max()

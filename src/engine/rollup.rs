@@ -224,6 +224,11 @@ impl Rollup {
         }
     }
 
+    /// Every bucket that ends at or before this is closed; `None` before the first word of every input.
+    pub fn closed_until(&self) -> Option<BucketStart> {
+        self.state.frontier.reached()
+    }
+
     /// The state, to be written while the rollup goes on.
     pub fn freeze(&self) -> Frozen {
         Frozen::new(Door::Rollup, self.job.fingerprint, self.state.clone())

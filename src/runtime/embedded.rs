@@ -136,6 +136,12 @@ impl Embedded {
         self.news(topic)
     }
 
+    /// The notices of incidents that have become visible since the last call, with alerts on.
+    pub fn alerts(&mut self) -> Vec<Arc<Stored>> {
+        let topic = self.settings.names.alerts().into();
+        self.news(topic)
+    }
+
     /// What has been refused since the last call, with the reason in its headers.
     pub fn dead_letters(&mut self) -> Vec<Arc<Stored>> {
         let topic = Arc::clone(self.settings.names.dead_letters());

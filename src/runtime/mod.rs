@@ -6,18 +6,20 @@
 //!  └── transactions ──┴── outbox ◄──────────┘        SnapshotStore ◄── snapshots
 //! ```
 //!
-//! A [`service::Service`] runs one job on one thread; a [`task::Task`] works one topic partition of it. [`log`] is the narrow interface
+//! A [`service::Service`] runs one job on one thread, and the [`supervisor`] keeps those threads that are wanted; a [`task::Task`] works one topic partition of it. [`log`] is the narrow interface
 //! to a partitioned log, [`store`] where snapshots live, [`observer`] what telemetry hears, [`clock`] the only source of time.
 
 pub mod alerts;
 pub mod clock;
 pub mod embedded;
 pub mod http;
+pub mod jobs;
 pub mod kafka;
 pub mod log;
 pub mod observer;
 pub mod service;
 pub mod shutdown;
 pub mod store;
+pub mod supervisor;
 pub mod task;
 pub mod telemetry;

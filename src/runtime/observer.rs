@@ -6,8 +6,10 @@ use super::log::{Revocation, TopicPartition};
 use super::store::SnapshotKey;
 use super::task::Measured;
 use crate::alert::Notice;
+use crate::config::Job;
 use crate::engine::event::Rejection;
 use crate::engine::result::{BucketSummary, Document};
+use std::sync::Arc;
 
 /// Something that has happened.
 #[derive(Clone, Debug)]
@@ -203,6 +205,20 @@ pub enum Fact<'a> {
         outcome: &'static str,
         /// How many.
         alerts: u64,
+    },
+    /// A job is put to work here, for the first time or as it is now.
+    JobStarted {
+        /// As it is now.
+        job: &'a Arc<Job>,
+    },
+    /// A job is at work here no more, and is not meant to be.
+    JobStopped,
+    /// Job files that were looked at anew: so many of them are refused as they are. Of no job.
+    JobFiles {
+        /// New refusals, each naming its file and every mistake in it.
+        refusals: &'a [String],
+        /// All that stand.
+        refused: usize,
     },
     /// Partitions left.
     Revoked {

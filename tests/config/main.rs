@@ -7,7 +7,8 @@ mod properties;
 mod rules;
 
 use serde_json::{Value, json};
-use tidewatch::config::{Job, MistakeKind, TimeFormat};
+use std::collections::BTreeMap;
+use tidewatch::config::{Job, MistakeKind, Start, TimeFormat};
 
 /// A good job that says nothing needlessly.
 fn web() -> Value {
@@ -142,6 +143,54 @@ fn a_job_shows_its_defaults_and_resolves_its_aliases() {
 }
 
 #[test]
+fn a_job_may_say_where_it_starts() {
+    let start =
+        |written: Value| Job::from_value(&web_with(json!({"tidewatch": {"start": written}})));
+    let offsets = BTreeMap::from([(("a/b".to_owned(), 3), 42), (("logs".to_owned(), 0), 7)]);
+    for (written, expected) in [
+        (json!("earliest"), Start::Earliest),
+        (json!("latest"), Start::Latest),
+        (json!("1970-01-02"), Start::Time(86_400_000)),
+        (json!("1970-01-01T01:00:01+01:00"), Start::Time(1_000)),
+        (json!(1_700_000_000_000_i64), Start::Time(1_700_000_000_000)),
+        (json!("1700000000000"), Start::Time(1_700_000_000_000)),
+        (
+            json!({"offsets": {"a/b/3": 42, "logs/0": 7}}),
+            Start::Offsets(offsets),
+        ),
+    ] {
+        let job = start(written.clone()).unwrap();
+        assert_eq!(job.extensions.start, expected, "{written}");
+        let again = Job::from_value(&job.document).unwrap();
+        assert_eq!(again.extensions, job.extensions, "{written}");
+    }
+    for (written, says) in [
+        (
+            json!("yesterday"),
+            "tidewatch.start: \"yesterday\" is not \"earliest\", \"latest\", a time",
+        ),
+        (
+            json!(-1),
+            "tidewatch.start: -1 is not a time in milliseconds",
+        ),
+        (json!(true), "tidewatch.start: must be \"earliest\""),
+        (json!({}), "tidewatch.start.offsets: is missing"),
+        (
+            json!({"offsets": {"logs": 1}}),
+            "tidewatch.start.offsets: \"logs\" is not topic/partition",
+        ),
+        (
+            json!({"offsets": {"logs/0": "x"}}),
+            "tidewatch.start.offsets: \"logs/0\": \"x\" is not an offset",
+        ),
+        (json!({"offset": {}}), "tidewatch.start.offset"),
+    ] {
+        let errors = start(written.clone()).unwrap_err().to_string();
+        assert!(errors.contains(says), "{written}: {errors}");
+    }
+}
+
+#[test]
 fn durations_become_buckets() {
     for (patch, prune, renormalization) in [
         (json!({}), 2880, 2880),
@@ -266,6 +315,8 @@ fn the_fingerprint_tells_what_changes_results_from_what_does_not() {
         json!({"analysis_config": {"bucket_span": "900s"}}),
         json!({"datafeed_config": {"indices": ["logs"]}}),
         json!({"tidewatch": {"interim_interval": "1m", "idle_timeout": "1m"}}),
+        json!({"analysis_limits": {"model_memory_limit": "64mb"}}),
+        json!({"tidewatch": {"shards": 8, "start": "latest"}}),
     ] {
         assert_eq!(print(same.clone()), own, "{same}");
     }
@@ -278,12 +329,10 @@ fn the_fingerprint_tells_what_changes_results_from_what_does_not() {
         json!({"analysis_config": {"model_prune_window": "2d"}}),
         json!({"analysis_config": {"detectors": [{"function": "high_mean", "field_name": "ms", "by_field_name": "host"}]}}),
         json!({"analysis_config": {"detectors": [{"function": "mean", "field_name": "ms", "partition_field_name": "host"}]}}),
-        json!({"analysis_limits": {"model_memory_limit": "64mb"}}),
         json!({"data_description": {"time_field": "at"}}),
         json!({"data_description": {"time_format": "epoch"}}),
         json!({"model_plot_config": {"enabled": true}}),
         json!({"renormalization_window_days": 0}),
-        json!({"tidewatch": {"shards": 8}}),
         json!({"tidewatch": {"max_future_skew": "0s"}}),
     ] {
         assert_ne!(print(other.clone()), own, "{other}");

@@ -1,7 +1,9 @@
 //! A plain Kafka client for tests: makes topics, writes events, reads what is committed.
 
 use crate::broker::{Broker, broker};
-use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, TopicReplication};
+use rdkafka::admin::{
+    AdminClient, AdminOptions, AlterConfig, NewTopic, ResourceSpecifier, TopicReplication,
+};
 use rdkafka::client::DefaultClientContext;
 use rdkafka::config::ClientConfig;
 use rdkafka::consumer::{BaseConsumer, Consumer};
@@ -40,15 +42,9 @@ pub fn topic(name: &str, partitions: i32) -> String {
 /// The same on another broker.
 pub fn topic_on(broker: &Broker, name: &str, partitions: i32) -> String {
     let name = unique(name);
-    let admin: AdminClient<DefaultClientContext> =
-        config(broker).create().expect("an admin client");
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .build()
-        .expect("a runtime");
+    let admin = admin(broker);
     let request = NewTopic::new(&name, partitions, TopicReplication::Fixed(1));
-    let made = runtime
-        .block_on(admin.create_topics(&[request], &AdminOptions::new()))
-        .expect("an answer");
+    let made = wait(admin.create_topics(&[request], &AdminOptions::new())).expect("an answer");
     assert!(made.iter().all(Result::is_ok), "{made:?}");
     let deadline = Instant::now() + PATIENCE;
     loop {
@@ -67,16 +63,11 @@ pub fn topic_on(broker: &Broker, name: &str, partitions: i32) -> String {
 
 /// Has the broker delete what lies before `offset`.
 pub fn delete_before(topic: &str, partition: i32, offset: i64) {
-    let admin: AdminClient<DefaultClientContext> =
-        config(broker()).create().expect("an admin client");
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .build()
-        .expect("a runtime");
     let mut wanted = TopicPartitionList::new();
     wanted
         .add_partition_offset(topic, partition, Offset::Offset(offset))
         .expect("an offset");
-    let deleted = runtime.block_on(admin.delete_records(&wanted, &AdminOptions::new()));
+    let deleted = wait(admin(broker()).delete_records(&wanted, &AdminOptions::new()));
     deleted.expect("the broker deletes");
 }
 
@@ -214,4 +205,40 @@ fn seen_of(message: &BorrowedMessage<'_>) -> Seen {
         value: message.payload().map(text),
         headers: headers.unwrap_or_default(),
     }
+}
+
+fn admin(broker: &Broker) -> AdminClient<DefaultClientContext> {
+    config(broker).create().expect("a client")
+}
+
+/// Runs an answer of the admin client to its end.
+fn wait<F: std::future::Future>(future: F) -> F::Output {
+    tokio::runtime::Builder::new_current_thread()
+        .build()
+        .expect("a runtime")
+        .block_on(future)
+}
+
+/// Gives a topic these settings and no others.
+pub fn alter(topic: &str, settings: &[(&str, &str)]) {
+    alter_on(broker(), topic, settings);
+}
+
+/// The same on another broker.
+pub fn alter_on(broker: &Broker, topic: &str, settings: &[(&str, &str)]) {
+    let change = settings.iter().fold(
+        AlterConfig::new(ResourceSpecifier::Topic(topic)),
+        |change, (name, value)| change.set(name, value),
+    );
+    let answer = wait(admin(broker).alter_configs([&change], &AdminOptions::new()));
+    answer.expect("an answer").remove(0).expect("changed");
+}
+
+/// A topic's setting.
+pub fn setting(topic: &str, name: &str) -> String {
+    let asked = ResourceSpecifier::Topic(topic);
+    let answer = wait(admin(broker()).describe_configs([&asked], &AdminOptions::new()));
+    let resource = answer.expect("an answer").remove(0).expect("described");
+    let entry = resource.get(name).expect("a setting");
+    entry.value.clone().unwrap_or_default()
 }

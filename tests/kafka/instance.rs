@@ -84,15 +84,7 @@ impl Deployment {
             .and_then(|listener| listener.local_addr())
             .expect("a free port")
             .port();
-        let prefix = &self.prefix;
-        let configuration = format!(
-            "kafka:\n  group_id: {prefix}\n  instance_id: {name}\n{}\n    session.timeout.ms: 1500\n    \
-             heartbeat.interval.ms: 300\n\
-             jobs: [jobs]\ntopics:\n  prefix: {prefix}\n  partitions: 2\nhttp:\n  bind: 127.0.0.1:{port}\n{}\n",
-            self.kafka, self.settings
-        );
-        let file = self.path(&format!("{name}.yaml"));
-        fs::write(&file, configuration).expect("a configuration");
+        let file = self.write_configuration(name, port);
         let log = fs::OpenOptions::new()
             .create(true)
             .append(true)
@@ -114,28 +106,43 @@ impl Deployment {
         }
     }
 
-    /// All final results that are visible, as [`expected`](crate::world::expected) gives them.
-    pub fn results(&self) -> Vec<Word> {
+    /// The configuration of an instance, as a file.
+    pub fn write_configuration(&self, name: &str, port: u16) -> PathBuf {
+        let prefix = &self.prefix;
+        let configuration = format!(
+            "kafka:\n  group_id: {prefix}\n  instance_id: {name}\n{}\n    session.timeout.ms: 1500\n    \
+             heartbeat.interval.ms: 300\n\
+             jobs: [jobs]\ntopics:\n  prefix: {prefix}\n  partitions: 2\nhttp:\n  bind: 127.0.0.1:{port}\n{}\n",
+            self.kafka, self.settings
+        );
+        let file = self.path(&format!("{name}.yaml"));
+        fs::write(&file, configuration).expect("a configuration");
+        file
+    }
+
+    /// All final results in the order of their topics; an empty value is a tombstone.
+    pub fn seen_results(&self) -> Vec<Word> {
         let prefix = format!("{}.results.", self.prefix);
         let topics: Vec<String> = DocumentKind::ALL
             .map(|kind| format!("{prefix}{}", kind.name()))
             .into();
         let word = |seen: Seen| {
-            let kind = seen
-                .topic
-                .strip_prefix(&prefix)
-                .unwrap_or_default()
-                .to_string();
+            let kind = seen.topic.strip_prefix(&prefix).unwrap_or_default();
             (
-                kind,
+                kind.to_string(),
                 seen.key.unwrap_or_default(),
                 seen.value.unwrap_or_default(),
             )
         };
-        let mut words: Vec<Word> = read_all_committed(self.broker, &topics)
+        read_all_committed(self.broker, &topics)
             .into_iter()
             .map(word)
-            .collect();
+            .collect()
+    }
+
+    /// All final results that are visible, as [`expected`](crate::world::expected) gives them.
+    pub fn results(&self) -> Vec<Word> {
+        let mut words = self.seen_results();
         words.sort();
         words
     }

@@ -10,6 +10,7 @@ mod alerts;
 mod broker;
 mod client;
 mod instance;
+mod jobs;
 mod log;
 mod operations;
 #[path = "../support/random.rs"]

@@ -1,10 +1,11 @@
-//! The table of rights in docs/security.md is enough, and nothing in it is too much: with any one taken away the service says which.
+//! The tables of rights in docs/security.md are enough, and nothing in them is too much: with any one taken away the service, or the tool, says which.
 
-use crate::client::{produce_on, topic_on};
+use crate::client::{alter_on, produce_on, topic_on};
 use crate::instance::{Deployment, PATIENCE};
-use crate::secured::{PLAIN_PASSWORD, rights, secured, write};
+use crate::secured::{PLAIN_PASSWORD, rights, rights_of_tools, secured, write};
 use crate::service::reference;
 use crate::world::{Kind, events, job, sentinel};
+use std::process::Command;
 use std::time::Instant;
 use tempfile::TempDir;
 
@@ -99,4 +100,73 @@ fn with_any_right_taken_away_the_service_names_the_resource_and_the_operation() 
         instance.kill();
     }
     println!("{}", evidence.join("\n"));
+}
+
+/// What the tool said, and whether it did as asked.
+fn tool(deployment: &Deployment, args: &[&str]) -> (bool, String) {
+    let output = Command::new(env!("CARGO_BIN_EXE_tidewatch"))
+        .args(args)
+        .arg("--config")
+        .arg(deployment.path("a.yaml"))
+        .output()
+        .expect("the binary starts");
+    let told = [output.stdout, output.stderr].concat();
+    let told = String::from_utf8_lossy(&told).replace("\\\"", "\"");
+    (output.status.success(), told)
+}
+
+#[test]
+fn the_tools_have_enough_with_the_second_table_and_name_what_is_missing_without() {
+    let directory = TempDir::new().expect("a directory");
+    let input = topic_on(&secured().broker, "tools", 2);
+    let deployment = deployment("tools", &input, &directory);
+    for right in rights(&input, &deployment.prefix) {
+        secured().grant("tools", &right);
+    }
+    publish(&input);
+    let instance = deployment.start("a");
+    deployment.await_results(&reference(&[job(Kind::Whole, &input, "")], BUCKETS, 21));
+    assert_eq!(instance.stop(), Some(0), "{}", deployment.logs());
+    let record = format!("{}.results.record", deployment.prefix);
+    let reset = ["jobs", "reset", "whole"];
+    let plan = ["topics", "--plan"];
+    let sentences = [
+        (&reset[..], "not allowed: Delete on topic \"PREFIX."),
+        (&reset[..], "not allowed: Delete on group \"PREFIX.whole\""),
+        (&plan[..], "not allowed: DescribeConfigs on topic \"PREFIX."),
+    ];
+    let others = rights_of_tools(&deployment.prefix);
+    for ((args, sentence), right) in sentences.into_iter().zip(&others) {
+        let sentence = sentence.replace("PREFIX", &deployment.prefix);
+        let (done, told) = tool(&deployment, args);
+        assert!(!done && told.contains(&sentence), "{sentence}\n{told}");
+        secured().grant("tools", right);
+        await_tool(&deployment, args, |told| !told.contains(&sentence));
+    }
+    let prefix = &deployment.prefix;
+    let setting = ("cleanup.policy", "delete");
+    alter_on(&secured().broker, &record, &[setting]);
+    await_tool(&deployment, &plan, |told| told.contains("change"));
+    let apply = ["topics", "--apply"];
+    let (done, told) = tool(&deployment, &apply);
+    let sentence = format!("not allowed: AlterConfigs on topic \"{prefix}.");
+    assert!(!done && told.contains(&sentence), "{sentence}\n{told}");
+    secured().grant("tools", &others[3]);
+    await_tool(&deployment, &apply, |told| told.contains("done"));
+}
+
+/// Rights and settings are known to a broker a moment after they are given.
+fn await_tool(deployment: &Deployment, args: &[&str], is_so: impl Fn(&str) -> bool) {
+    let deadline = Instant::now() + PATIENCE;
+    loop {
+        let (done, told) = tool(deployment, args);
+        if done && is_so(&told) {
+            return;
+        }
+        // What fails for want of the next right in the table is so, too.
+        if !done && is_so(&told) && told.contains("not allowed") {
+            return;
+        }
+        assert!(Instant::now() < deadline, "{args:?}: {told}");
+    }
 }

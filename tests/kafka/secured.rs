@@ -21,7 +21,9 @@ use tempfile::TempDir;
 /// The password of every user of the PLAIN mechanism.
 pub const PLAIN_PASSWORD: &str = "plain-as-day-7261";
 /// Users that PLAIN knows: two who have every right they need, and as many as there are rights to take away.
-pub const PLAIN_USERS: [&str; 8] = ["all", "least", "no0", "no1", "no2", "no3", "no4", "no5"];
+pub const PLAIN_USERS: [&str; 9] = [
+    "all", "least", "tools", "no0", "no1", "no2", "no3", "no4", "no5",
+];
 /// How long a connection of a SCRAM user lasts before it must prove itself again.
 const SCRAM_SESSION_MS: u64 = 3_000;
 
@@ -234,6 +236,32 @@ pub fn rights<'a>(input: &'a str, prefix: &'a str) -> Vec<Right<'a>> {
         kind,
         pattern,
         name,
+        operation,
+    })
+    .into()
+}
+
+/// What `tidewatch jobs` and `tidewatch topics` need besides; the second table of docs/security.md.
+pub fn rights_of_tools(prefix: &str) -> Vec<Right<'_>> {
+    use sys::rd_kafka_AclOperation_t::{
+        RD_KAFKA_ACL_OPERATION_ALTER_CONFIGS as ALTER_CONFIGS,
+        RD_KAFKA_ACL_OPERATION_DELETE as DELETE,
+        RD_KAFKA_ACL_OPERATION_DESCRIBE_CONFIGS as DESCRIBE_CONFIGS,
+    };
+    use sys::rd_kafka_ResourcePatternType_t::RD_KAFKA_RESOURCE_PATTERN_PREFIXED as PREFIXED;
+    use sys::rd_kafka_ResourceType_t::{
+        RD_KAFKA_RESOURCE_GROUP as GROUP, RD_KAFKA_RESOURCE_TOPIC as TOPIC,
+    };
+    [
+        (TOPIC, DELETE),
+        (GROUP, DELETE),
+        (TOPIC, DESCRIBE_CONFIGS),
+        (TOPIC, ALTER_CONFIGS),
+    ]
+    .map(|(kind, operation)| Right {
+        kind,
+        pattern: PREFIXED,
+        name: prefix,
         operation,
     })
     .into()

@@ -401,11 +401,7 @@ fn eventually(what: &str, is_so: impl Fn() -> bool) {
 }
 
 /// Waits until a metric's value is as wanted.
-pub(crate) fn await_metric(
-    instance: &crate::instance::Instance,
-    name: &str,
-    is_so: impl Fn(f64) -> bool,
-) {
+pub fn await_metric(instance: &crate::instance::Instance, name: &str, is_so: impl Fn(f64) -> bool) {
     let deadline = Instant::now() + PATIENCE;
     loop {
         let metrics = instance

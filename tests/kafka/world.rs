@@ -10,8 +10,8 @@ use tidewatch::engine::pipeline::{Output, Pipeline};
 use tidewatch::time::Finality;
 
 /// 2025-06-02T00:00:00Z, a Monday.
-const START_MS: i64 = 1_748_822_400_000;
-const SPAN_MS: i64 = 300_000;
+pub const START_MS: i64 = 1_748_822_400_000;
+pub const SPAN_MS: i64 = 300_000;
 const HOSTS: usize = 12;
 
 /// How a message finds its partition.

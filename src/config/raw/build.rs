@@ -79,7 +79,7 @@ pub(super) fn job(raw: RawJob) -> Job {
         extensions: raw
             .extensions
             .as_ref()
-            .map(|own| own.values)
+            .map(|own| own.values.clone())
             .unwrap_or_default(),
         alerts: raw
             .extensions
@@ -207,9 +207,15 @@ fn warnings(span_text: &str, span_seconds: i64) -> Vec<String> {
     )]
 }
 
+/// Two things once counted and do not any more: their defaults stand where they stood, so that jobs which never said them keep the
+/// number that their snapshots carry.
+const MEMORY_LIMIT_STAND_IN: u64 = 1024 << 20;
+const SHARDS_STAND_IN: u16 = 4;
+
 /// Left out on purpose: what is only for people (description, groups, detectors' descriptions), where events come from (topics: a job
-/// keeps its models when one is added), how long things are kept, and when things are said rather than what (interim results,
-/// idle partitions). Shards and keys do not change results, but they do change which series a snapshot holds.
+/// keeps its models when one is added; where it starts), how much memory there is (models go on under another limit), how long things are
+/// kept, and when things are said rather than what (interim results, idle partitions). Of shards, which decide what series a snapshot
+/// holds, the number in use is in the lineage of the job's plan. Keys do not change results, but likewise snapshots.
 fn fingerprint(job: &Job) -> u64 {
     let detectors: Vec<_> = job
         .detectors
@@ -265,12 +271,12 @@ fn fingerprint(job: &Job) -> u64 {
         job.summary_count_field.map(|id| id.0),
         [json!(job.time_field), time_format],
         job.prune_window_buckets,
-        job.model_memory_limit_bytes,
+        MEMORY_LIMIT_STAND_IN,
         job.model_plot.as_ref().map(|plot| json!([plot.terms])),
         job.renormalization_window_buckets,
         job.extensions.keyed_by_partition_field,
         job.extensions.max_future_skew_ms,
-        job.extensions.shards,
+        SHARDS_STAND_IN,
     ]);
     if !populations.is_empty()
         && let Some(parts) = canonical.as_array_mut()

@@ -25,6 +25,7 @@ mod package;
 mod query;
 mod rules;
 mod sections;
+pub(super) mod start;
 pub(super) mod suggest;
 mod text;
 

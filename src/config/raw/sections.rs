@@ -5,6 +5,7 @@
 use super::alerts;
 use super::analysis::{Analysis, TIME_MS_MAX};
 use super::object::{Grain, Object, kind_of, shown};
+use super::start;
 use crate::config::alerts::AlertWords;
 use crate::config::extensions::Extensions;
 use crate::config::{byte_size, time_pattern};
@@ -183,6 +184,12 @@ pub(super) fn read_extensions(object: Object<'_>, analysis: Option<&Analysis>) -
     let alerts = object.object("alerts").map(alerts::read);
     if let Some(written) = object.value("alerts") {
         document["alerts"] = written.clone();
+    }
+    if let Some(written) = object.value("start").cloned()
+        && let Some(start) = start::read(&object)
+    {
+        values.start = start;
+        document["start"] = written;
     }
     object.finish();
     RawExtensions {

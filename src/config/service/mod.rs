@@ -7,12 +7,16 @@
 
 mod alerts;
 mod http;
+mod jobs;
 mod kafka;
 mod reader;
 mod secret;
 mod snapshots;
 
 pub use snapshots::{CredentialSource, S3Settings};
+
+pub(crate) use jobs::fits;
+pub use jobs::{JobSources, Look};
 
 use super::ConfigErrors;
 pub use alerts::{Alerts, Credentials, Receiver, ReceiverKind};
@@ -31,8 +35,8 @@ use std::time::Duration;
 pub struct Service {
     /// How to reach the brokers, and as whom.
     pub kafka: Kafka,
-    /// Job files, in the order written and then by name.
-    pub jobs: Vec<PathBuf>,
+    /// Where job files are.
+    pub jobs: JobSources,
     /// Names and shape of the topics that the service writes.
     pub topics: Topics,
     /// Where snapshots are kept.
@@ -83,6 +87,8 @@ pub struct Timing {
     pub commit_interval: Duration,
     /// Between two snapshots of a task.
     pub snapshot_interval: Duration,
+    /// Between two looks at the job files.
+    pub job_files_interval: Duration,
 }
 
 /// `metrics.scores`: series of what jobs say, beside those of how they work.
@@ -163,6 +169,7 @@ fn read_service(reader: &mut Reader, base: &Path) -> Option<Service> {
     let timing = Timing {
         commit_interval: reader.duration("timing.commit_interval", Duration::from_millis(200)),
         snapshot_interval: reader.duration("timing.snapshot_interval", Duration::from_secs(300)),
+        job_files_interval: reader.duration("timing.job_files_interval", Duration::from_secs(2)),
     };
     let alerts = alerts::read(reader, base);
     let http = read_http(reader, base);
@@ -207,8 +214,8 @@ fn read_scores(reader: &mut Reader) -> Scores {
     }
 }
 
-fn read_jobs(reader: &mut Reader, base: &Path) -> Vec<PathBuf> {
-    let mut files = Vec::new();
+/// Every source has to be there; a directory may be empty, for jobs that come later.
+fn read_jobs(reader: &mut Reader, base: &Path) -> JobSources {
     let written = reader.list("jobs");
     if written.is_empty() {
         reader.mistake(
@@ -217,63 +224,15 @@ fn read_jobs(reader: &mut Reader, base: &Path) -> Vec<PathBuf> {
                 .into(),
         );
     }
+    let mut sources = Vec::new();
     for (at, path) in written.iter().enumerate() {
-        match job_files(&base.join(path)) {
-            Ok(found) if found.is_empty() => {
-                reader.mistake(
-                    &format!("jobs[{at}]"),
-                    format!("{path}: no file ending in .yaml, .yml or .json there"),
-                );
-            }
-            Ok(found) => files.extend(found),
-            Err(error) => reader.mistake(&format!("jobs[{at}]"), format!("{path}: {error}")),
+        let source = base.join(path);
+        if let Err(error) = jobs::list(&source) {
+            reader.mistake(&format!("jobs[{at}]"), format!("{path}: {error}"));
         }
+        sources.push(source);
     }
-    files
-}
-
-/// The file itself, the job files in a directory, or those whose name fits `*` in the last part of the path; by name.
-fn job_files(path: &Path) -> std::io::Result<Vec<PathBuf>> {
-    let pattern = path
-        .file_name()
-        .and_then(|name| name.to_str())
-        .filter(|name| name.contains('*'));
-    let (directory, pattern) = match pattern {
-        Some(pattern) => (path.parent().unwrap_or(Path::new("")), pattern),
-        None if path.is_dir() => (path, "*"),
-        None => return std::fs::metadata(path).map(|_| vec![path.to_path_buf()]),
-    };
-    let mut found = Vec::new();
-    for entry in std::fs::read_dir(directory)? {
-        let file = entry?.path();
-        let name = file
-            .file_name()
-            .and_then(|name| name.to_str())
-            .unwrap_or_default();
-        let is_job = [".yaml", ".yml", ".json"]
-            .iter()
-            .any(|end| name.ends_with(end));
-        if is_job && file.is_file() && fits(name, pattern) {
-            found.push(file);
-        }
-    }
-    found.sort();
-    Ok(found)
-}
-
-/// Whether `name` fits a pattern in which `*` stands for any text.
-pub(crate) fn fits(name: &str, pattern: &str) -> bool {
-    match pattern.split_once('*') {
-        None => name == pattern,
-        Some((before, after)) => {
-            let Some(rest) = name.strip_prefix(before) else {
-                return false;
-            };
-            (0..=rest.len())
-                .filter(|&at| rest.is_char_boundary(at))
-                .any(|at| fits(&rest[at..], after))
-        }
-    }
+    JobSources::new(sources)
 }
 
 fn read_topics(reader: &mut Reader) -> Topics {
@@ -361,7 +320,7 @@ mod tests {
         let example = Path::new(env!("CARGO_MANIFEST_DIR")).join("config/tidewatch.yaml");
         let mut service = Service::load(&example, []).unwrap();
         let mut bare = parse(SMALL, &[]).unwrap();
-        (service.jobs, bare.jobs) = (vec![], vec![]);
+        (service.jobs, bare.jobs) = (JobSources::default(), JobSources::default());
         (service.kafka, bare.kafka) = (bare.kafka.clone(), bare.kafka);
         assert_eq!(service, bare);
         let text = std::fs::read_to_string(example).unwrap();
@@ -446,17 +405,5 @@ mod tests {
         let service = parse(&text, &[]).unwrap();
         assert_eq!(service.kafka.secrets["sasl.password"].reveal(), "hunter2");
         assert!(!format!("{service:?}").contains("hunter2"));
-    }
-
-    #[test]
-    fn a_star_in_a_file_name_stands_for_any_text() {
-        for (name, pattern, expected) in [
-            ("web-1.yaml", "web-*.yaml", true),
-            ("web.yaml", "web-*.yaml", false),
-            ("a.b.json", "*.*", true),
-            ("ü.yml", "*.yml", true),
-        ] {
-            assert_eq!(fits(name, pattern), expected, "{name} {pattern}");
-        }
     }
 }

@@ -68,6 +68,8 @@ impl AlertSettings {
 const LOOKS_MAX: u32 = 400;
 const LOOK_INTERVAL: Duration = Duration::from_millis(50);
 const VERSION_BYTES: usize = 8;
+/// Of the documents in the alerts topic: docs/schemas/alert.schema.json.
+const SCHEMA: &str = "urn:tidewatch:schema:alert:v1";
 
 /// Where a desk goes on.
 #[derive(Clone, Copy, Debug, Default)]
@@ -181,28 +183,32 @@ impl Desk {
     /// Stamped with the time of writing, as internal messages are: by its bucket's time, what history brings would outlive the topic's retention before it is read.
     fn messages(&self, notice: &Notice) -> Vec<Outgoing> {
         let document = AlertDocument::of(notice, &self.job);
-        let message = |topic: &Arc<str>, kind: &str, payload: Vec<u8>| Outgoing {
-            topic: Arc::clone(topic),
-            partition: None,
-            key: Some(document.incident_id.clone().into_bytes()),
-            payload: Some(payload),
-            headers: vec![
-                ("ce_specversion", "1.0".to_owned()),
-                (
-                    "ce_id",
-                    format!("{}_{}", document.incident_id, document.sequence),
-                ),
-                ("ce_type", format!("io.tidewatch.{kind}.v1")),
-                ("ce_source", format!("/jobs/{}", self.job.id)),
-                ("ce_time", EventTime(document.timestamp).to_string()),
-                ("content-type", "application/json".to_owned()),
-            ],
-            timestamp_ms: None,
-        };
-        let own = message(&self.alerts, "alert", document.write());
+        let message =
+            |topic: &Arc<str>, kind: &str, schema: Option<&str>, payload: Vec<u8>| Outgoing {
+                topic: Arc::clone(topic),
+                partition: None,
+                key: Some(document.incident_id.clone().into_bytes()),
+                payload: Some(payload),
+                headers: [
+                    ("ce_specversion", "1.0".to_owned()),
+                    (
+                        "ce_id",
+                        format!("{}_{}", document.incident_id, document.sequence),
+                    ),
+                    ("ce_type", format!("io.tidewatch.{kind}.v1")),
+                    ("ce_source", format!("/jobs/{}", self.job.id)),
+                    ("ce_time", EventTime(document.timestamp).to_string()),
+                    ("content-type", "application/json".to_owned()),
+                ]
+                .into_iter()
+                .chain(schema.map(|schema| ("ce_dataschema", schema.to_owned())))
+                .collect(),
+                timestamp_ms: None,
+            };
+        let own = message(&self.alerts, "alert", Some(SCHEMA), document.write());
         let finding = self.ocsf.as_ref().map(|topic| {
             let finding = ocsf::finding(&document).to_string();
-            message(topic, "detection_finding", finding.into_bytes())
+            message(topic, "detection_finding", None, finding.into_bytes())
         });
         std::iter::once(own).chain(finding).collect()
     }
@@ -223,11 +229,14 @@ fn last_state(
             std::thread::sleep(LOOK_INTERVAL);
         }
         from = log.read(&at, from, &mut |message| {
-            let payload = message
-                .payload
-                .filter(|_| message.key == Some(job_id.as_bytes()));
-            if let Some((head, rest)) = payload.and_then(<[u8]>::split_first_chunk::<VERSION_BYTES>)
-            {
+            if message.key != Some(job_id.as_bytes()) {
+                return;
+            }
+            let Some(payload) = message.payload else {
+                (version, bytes) = (0, None); // a reset: what went on before is none of this life
+                return;
+            };
+            if let Some((head, rest)) = payload.split_first_chunk::<VERSION_BYTES>() {
                 version = u64::from_le_bytes(*head);
                 bytes = Some(rest.to_vec());
             }

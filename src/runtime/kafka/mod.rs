@@ -20,17 +20,20 @@
 mod client;
 mod credentials;
 mod edge;
+mod groups;
+mod layout;
 mod membership;
 mod rights;
 mod topics;
 mod transaction;
 
 use super::log::{
-    CommitError, Handler, Log, LogError, Message, NewTopic, Outgoing, Revocation, TopicPartition,
-    Topics, Transaction,
+    CommitError, Handler, Log, LogError, Message, NewTopic, Outgoing, Place, Revocation,
+    TopicPartition, Topics, Transaction,
 };
 use crate::config::service;
 use credentials::{Change, Credentials};
+pub use layout::{Shape, Standing, Step, steps};
 use membership::Membership;
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -162,6 +165,10 @@ impl Topics for KafkaLog {
         sink: &mut dyn FnMut(&Message<'_>),
     ) -> Result<i64, LogError> {
         self.topics.read(at, from, sink)
+    }
+
+    fn offset_of(&mut self, at: &TopicPartition, place: Place) -> Result<i64, LogError> {
+        self.topics.offset_of(at, place)
     }
 }
 

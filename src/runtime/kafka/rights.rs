@@ -36,12 +36,36 @@ impl Resource {
         Resource::of("Create", "topic", topic)
     }
 
+    pub(super) fn deleted(topic: &str) -> Resource {
+        Resource::of("Delete", "topic", topic)
+    }
+
+    pub(super) fn configured(operation: &'static str, topic: &str) -> Resource {
+        Resource::of(operation, "topic", topic)
+    }
+
+    pub(super) fn group_deleted(group_id: &str) -> Resource {
+        Resource::of("Delete", "group", group_id)
+    }
+
     pub(super) fn group(group_id: &str) -> Resource {
         Resource::of("Read", "group", group_id)
     }
 
     pub(super) fn transactional_id(id: &str) -> Resource {
         Resource::of("Write", "transactional id", id)
+    }
+
+    /// The sentence.
+    pub(super) fn missing(&self) -> String {
+        format!(
+            "not allowed: {self}; grant it to the service's user (docs/security.md has all rights)"
+        )
+    }
+
+    /// Why it was refused: the sentence, or the broker's word where it is about something else.
+    pub(super) fn why(&self, code: RDKafkaErrorCode) -> String {
+        self.denied(code).unwrap_or_else(|| code.to_string())
     }
 
     /// The sentence, when `code` says that this right is missing.
@@ -53,9 +77,7 @@ impl Resource {
             RDKafkaErrorCode::ClusterAuthorizationFailed => self.operation == "Create",
             _ => false,
         };
-        is_mine.then(|| {
-            format!("not allowed: {self}; grant it to the service's user (docs/security.md has all rights)")
-        })
+        is_mine.then(|| self.missing())
     }
 }
 

@@ -6,10 +6,11 @@
 use super::client::{Complaints, Deliveries, Listener, admin, loose, reader, unmakeable};
 use super::credentials::{Change, Credentials};
 use super::edge::{Buffer, Entry, PartitionQueue};
+use super::layout::Shape;
 use super::rights::{Resource, is_denial};
 use super::transaction::{drain, send};
 use crate::config::service;
-use crate::runtime::log::{Cleanup, LogError, Message, NewTopic, Outgoing, TopicPartition, Topics};
+use crate::runtime::log::{LogError, Message, NewTopic, Outgoing, Place, TopicPartition, Topics};
 use rdkafka::admin::{AdminClient, AdminOptions, NewTopic as Request, TopicReplication};
 use rdkafka::client::ClientContext;
 use rdkafka::config::FromClientConfigAndContext;
@@ -34,12 +35,12 @@ const BATCH: usize = 1000;
 
 /// Topics of a Kafka cluster, without membership in any group.
 pub struct KafkaTopics {
-    admin: AdminClient<Listener>,
-    reader: Arc<BaseConsumer<Listener>>,
+    pub(super) admin: AdminClient<Listener>,
+    pub(super) reader: Arc<BaseConsumer<Listener>>,
     loose: BaseProducer<Deliveries>,
     deliveries: Deliveries,
     complaints: Complaints,
-    credentials: Credentials,
+    pub(super) credentials: Credentials,
     /// The certificates have changed, and the clients were not made with the new ones yet.
     stale: bool,
     settings: service::Topics,
@@ -109,30 +110,17 @@ impl KafkaTopics {
     }
 
     /// What keeps the brokers from answering, as far as a client has told.
-    fn unavailable(&self, what: impl std::fmt::Display) -> LogError {
+    pub(super) fn unavailable(&self, what: impl std::fmt::Display) -> LogError {
         // Client errors are events on a queue that nobody has read yet.
         let _ = self.reader.poll(Duration::ZERO);
         LogError::Unavailable(self.complaints.explain(what))
     }
 
-    fn request<'a>(&self, topic: &'a NewTopic, retention: Option<&'a str>) -> Request<'a> {
+    fn request<'a>(&self, topic: &'a NewTopic, shape: &'a Shape) -> Request<'a> {
         let replication = TopicReplication::Fixed(i32::from(self.settings.replication_factor));
-        let partitions = topic
-            .partitions
-            .unwrap_or(i32::from(self.settings.partitions));
-        let policy = match topic.cleanup {
-            Cleanup::Delete => "delete",
-            Cleanup::Compact => "compact",
-            Cleanup::CompactDelete => "compact,delete",
-        };
-        let request =
-            Request::new(&topic.name, partitions, replication).set("cleanup.policy", policy);
-        match retention {
-            Some(retention) if topic.cleanup != Cleanup::Compact => {
-                request.set("retention.ms", retention)
-            }
-            _ => request,
-        }
+        let request = Request::new(&topic.name, shape.partitions, replication);
+        let settings = shape.settings.iter();
+        settings.fold(request, |request, (name, value)| request.set(name, value))
     }
 
     fn await_leaders(&self, topics: &[&NewTopic]) -> Result<(), LogError> {
@@ -174,6 +162,12 @@ impl KafkaTopics {
             Resource::read(name).denied(code)
         });
         denied.map_or(Ok(()), |why| Err(LogError::Fatal(why)))
+    }
+
+    /// Who may write to no topic at all is given no id for a producer, by the name of a right to the cluster.
+    fn denied_all(&self, topic: &Resource) -> Option<String> {
+        let (code, _) = self.loose.client().fatal_error()?;
+        (code == RDKafkaErrorCode::ClusterAuthorizationFailed).then(|| topic.missing())
     }
 
     fn metadata(&self) -> Result<rdkafka::metadata::Metadata, LogError> {
@@ -222,13 +216,14 @@ impl Topics for KafkaTopics {
         if missing.is_empty() {
             return Ok(());
         }
-        let retention = self
-            .settings
-            .retention
-            .map(|keep| keep.as_millis().to_string());
+        let shapes: Vec<Shape> = missing
+            .iter()
+            .map(|topic| Shape::of(topic, &self.settings))
+            .collect();
         let requests: Vec<Request<'_>> = missing
             .iter()
-            .map(|topic| self.request(topic, retention.as_deref()))
+            .zip(&shapes)
+            .map(|(topic, shape)| self.request(topic, shape))
             .collect();
         let options = AdminOptions::new()
             .request_timeout(Some(REQUEST_TIMEOUT))
@@ -242,8 +237,7 @@ impl Topics for KafkaTopics {
                 // Another instance was quicker.
                 Err((_, RDKafkaErrorCode::TopicAlreadyExists)) => {}
                 Err((name, code)) => {
-                    let denied = Resource::created(&name).denied(code);
-                    let why = denied.unwrap_or_else(|| code.to_string());
+                    let why = Resource::created(&name).why(code);
                     return Err(LogError::Fatal(format!(
                         "topic \"{name}\" is missing and cannot be created: {why}"
                     )));
@@ -257,7 +251,12 @@ impl Topics for KafkaTopics {
         self.follow_credentials()?;
         let deadline = Instant::now() + FLUSH_TIMEOUT;
         for message in messages {
-            send(&self.loose, message, deadline).map_err(|error| self.unavailable(error))?;
+            send(&self.loose, message, deadline).map_err(|error| {
+                match self.denied_all(&Resource::written(&message.topic)) {
+                    Some(why) => LogError::Fatal(why),
+                    None => self.unavailable(error),
+                }
+            })?;
         }
         self.loose.poll(Duration::ZERO);
         Ok(())
@@ -270,7 +269,8 @@ impl Topics for KafkaTopics {
             Some((error, topic)) => {
                 let denied = error
                     .rdkafka_error_code()
-                    .and_then(|code| topic.denied(code));
+                    .and_then(|code| topic.denied(code))
+                    .or_else(|| self.denied_all(&topic));
                 Err(match denied {
                     Some(why) => LogError::Fatal(why),
                     None => LogError::Unavailable(format!("not everything was written: {error}")),
@@ -316,6 +316,27 @@ impl Topics for KafkaTopics {
             ReadError::Denied(why) => LogError::Fatal(why),
             ReadError::Stalled(why) => self.unavailable(format!("{at}: {why}")),
         })
+    }
+
+    fn offset_of(&mut self, at: &TopicPartition, place: Place) -> Result<i64, LogError> {
+        let (_, end) = watermarks(&self.reader, at)?;
+        let Place::Time(since_ms) = place else {
+            return Ok(end);
+        };
+        let unavailable = |error: KafkaError| LogError::Unavailable(format!("{at}: {error}"));
+        // Kafka answers a time with an offset in the same field.
+        let asked = only(at, Offset::Offset(since_ms)).map_err(unavailable)?;
+        let answer = self
+            .reader
+            .offsets_for_times(asked, REQUEST_TIMEOUT)
+            .map_err(unavailable)?;
+        let found = answer.find_partition(&at.topic, at.partition);
+        match found.map(|element| (element.error(), element.offset())) {
+            Some((Ok(()), Offset::Offset(offset))) => Ok(offset),
+            Some((Err(error), _)) => Err(unavailable(error)),
+            // All messages are older, or there are none.
+            _ => Ok(end),
+        }
     }
 }
 
@@ -405,7 +426,7 @@ fn compile(names: &[String]) -> Result<Vec<regex::Regex>, LogError> {
 }
 
 /// The admin client answers with futures, from a thread of its own.
-fn block_on<F: std::future::Future>(future: F) -> F::Output {
+pub(super) fn block_on<F: std::future::Future>(future: F) -> F::Output {
     tokio::runtime::Builder::new_current_thread()
         .build()
         .expect("a runtime without drivers needs nothing of the system")

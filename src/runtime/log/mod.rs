@@ -23,7 +23,10 @@
 //! 6. *Positions return.* The position and metadata committed last for a partition come back in [`Assignment`], whoever committed them.
 //!    An implementation first makes sure that no transaction that might still change them is open.
 
+mod groups;
 pub mod memory;
+
+pub use groups::Groups;
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -162,6 +165,15 @@ pub enum LogError {
     Fatal(String),
 }
 
+/// A place in a partition that only the log can put a number to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Place {
+    /// After the newest message.
+    End,
+    /// The first message whose timestamp is not before this, milliseconds since the epoch; the end when all are older.
+    Time(i64),
+}
+
 /// What a topic is to be like.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct NewTopic {
@@ -207,6 +219,9 @@ pub trait Topics {
         from: i64,
         sink: &mut dyn FnMut(&Message<'_>),
     ) -> Result<i64, LogError>;
+
+    /// The offset of a place in a partition.
+    fn offset_of(&mut self, at: &TopicPartition, place: Place) -> Result<i64, LogError>;
 }
 
 /// A member of a consumer group with a transactional producer.

@@ -21,7 +21,7 @@ use super::log::{
 use super::observer::{Fact, Observer};
 use super::shutdown::Shutdown;
 use super::store::{Keeper, SnapshotStore, Writing};
-use super::task::{BUILD, Plan, PlanError, Remarkable, Remembered, Task, TopicNames};
+use super::task::{BUILD, Plan, PlanError, Range, Remarkable, Remembered, Task, TopicNames};
 use crate::config::Job;
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -46,6 +46,10 @@ pub struct Settings {
     pub alerts: Option<AlertSettings>,
     /// Who writes them.
     pub snapshot_writing: Writing,
+    /// A replay: only these events count, and the end comes with them.
+    pub range: Option<Range>,
+    /// Which life of the job this is: what stages said to each other in another is not heard, though the configuration be the same.
+    pub life: u64,
 }
 
 impl Default for Settings {
@@ -59,6 +63,8 @@ impl Default for Settings {
             remembers: Remembered::default(),
             alerts: None,
             snapshot_writing: Writing::default(),
+            range: None,
+            life: 0,
         }
     }
 }
@@ -101,6 +107,8 @@ pub struct Service<L> {
     settings: Settings,
     plan: Arc<Plan>,
     tasks: BTreeMap<TopicPartition, Task>,
+    /// Assigned, and not restored yet because the log did not say where they begin.
+    waiting: Vec<Assignment>,
     committed_ms: i64,
     /// How long the last transaction took: commits keep to a tenth of the time.
     commit_cost_ms: i64,
@@ -124,6 +132,11 @@ impl<L: Log> Service<L> {
         asked.push(settings.names.closed(&job.id));
         let found = log.partitions(&asked)?;
         let plan = Plan::new(job, settings.names.clone(), &found)?;
+        let plan = plan.in_life(settings.life);
+        let plan = match settings.range {
+            Some(range) => plan.within(range),
+            None => plan,
+        };
         let mut written = plan.written();
         if let Some(alerts) = &settings.alerts {
             written.extend(alerts.topics(&settings.names));
@@ -139,6 +152,7 @@ impl<L: Log> Service<L> {
             settings,
             plan: Arc::new(plan),
             tasks: BTreeMap::new(),
+            waiting: Vec::new(),
             commit_cost_ms: 0,
             retry: false,
         })
@@ -161,7 +175,12 @@ impl<L: Log> Service<L> {
 
     /// Whether every assigned task has caught up with what its former owner had committed.
     pub fn is_ready(&self) -> bool {
-        self.tasks.values().all(Task::is_live)
+        self.waiting.is_empty() && self.tasks.values().all(Task::is_live)
+    }
+
+    /// Whether a replay has come to its end: the last results of its range are public. Only the instance that writes them knows.
+    pub fn is_done(&self) -> bool {
+        self.tasks.values().any(Task::is_done)
     }
 
     /// Whether nothing is left to do until something new arrives: all is read and committed.
@@ -188,7 +207,7 @@ impl<L: Log> Service<L> {
 
     /// Breathes until `shutdown` is asked for, then finishes.
     pub fn run(&mut self, shutdown: &Shutdown) -> Result<(), ServiceError> {
-        while !shutdown.is_asked() {
+        while !shutdown.is_asked() && !self.is_done() {
             match self.breathe(Duration::from_millis(self.patience_ms())) {
                 Err(ServiceError::Log(LogError::Unavailable(error))) => {
                     self.tell(&Fact::Unavailable { error });
@@ -211,7 +230,7 @@ impl<L: Log> Service<L> {
             tasks: &mut self.tasks,
             observer: &*self.observer,
             job_id: &self.plan.job.id,
-            arrivals: Vec::new(),
+            arrivals: std::mem::take(&mut self.waiting),
             leaving: Vec::new(),
             taken: BTreeMap::new(),
         };
@@ -222,7 +241,13 @@ impl<L: Log> Service<L> {
             self.hand_over(&leaving)?;
         }
         for assignment in arrivals {
-            self.restore(assignment)?;
+            match self.restore(assignment.clone()) {
+                Err(ServiceError::Log(LogError::Unavailable(error))) => {
+                    self.tell(&Fact::Unavailable { error });
+                    self.waiting.push(assignment);
+                }
+                done => done?,
+            }
         }
         self.tell_consumed(&taken);
         polled?;

@@ -4,18 +4,20 @@
 //! |---|---|---|---|---|
 //! | P, same lineage | newest S <= P that restores | S | its state | P |
 //! | P, same lineage | none | where the lineage began | nothing | P |
-//! | P, another lineage, or no mark | not asked | the log's start | nothing | nothing; published buckets stay unrepeated |
+//! | P, another lineage, or no mark | not asked | where that lineage began | nothing | nothing; published buckets stay unrepeated |
 //! | nothing | newest | S | its state | S |
-//! | nothing | none | the log's start | nothing | nothing |
+//! | nothing | none | where the job says it starts | nothing | nothing |
 //!
 //! A snapshot or position that a later build has written is not begun over: the service ends with a sentence, and nothing is deleted.
 //! A snapshot of a format given up is passed over: the replay is longer, its end the same.
+//! An internal topic is always begun at its start: of another lineage's messages nothing is heard. A replay begins at its range.
 //! If the log no longer reaches back that far, the task begins at its start and says so.
 
 use super::{Service, ServiceError};
+use crate::config::Start;
 use crate::engine::snapshot::{RestoreError, Snapshot};
 use crate::runtime::alerts::{Desk, DeskPlace};
-use crate::runtime::log::{Assignment, Log, LogError, Position, TopicPartition};
+use crate::runtime::log::{Assignment, Log, LogError, Place, Position, TopicPartition};
 use crate::runtime::observer::Fact;
 use crate::runtime::store::SnapshotKey;
 use crate::runtime::task::{BUILD, Beginning, Mark, StageKind, Task};
@@ -31,8 +33,8 @@ struct Past {
     committed: Option<Position>,
     /// The committed position's mark, if it is of our lineage.
     mark: Option<Mark>,
-    /// Another lineage has committed here, and published buckets up to this one.
-    foreign: Option<Option<i64>>,
+    /// Another lineage has committed here.
+    foreign: Option<Foreign>,
     began_ms: i64,
     /// The version of the state of alerts at the committed position, of whatever lineage.
     alerts: u64,
@@ -56,6 +58,15 @@ fn newer(past: &Past, key: &SnapshotKey, error: &RestoreError) -> ServiceError {
         }),
         instead: "stop all later instances and delete the job's snapshots: it then replays from the log's beginning",
     }
+}
+
+/// What an earlier lineage leaves behind.
+#[derive(Clone, Copy, Debug, Default)]
+struct Foreign {
+    /// It has published buckets up to this one.
+    published: Option<i64>,
+    /// Where it began to read.
+    began: Option<i64>,
 }
 
 impl<L: Log> Service<L> {
@@ -98,15 +109,13 @@ impl<L: Log> Service<L> {
             return Ok(None);
         };
         let published = past.mark.as_ref().and_then(|mark| mark.final_until_ms);
-        let heard = published.max(past.foreign.flatten());
+        let heard = published.max(past.foreign.and_then(|foreign| foreign.published));
         let (job, names) = (&self.plan.job, &self.plan.names);
         let at = DeskPlace {
             version: past.alerts,
             heard_until_ms: heard,
         };
-        let opened = Desk::open(job, settings, names, &mut self.log, at);
-        // The assignment is not told twice: only a new start brings it back.
-        let (desk, error) = opened.map_err(|error| LogError::Fatal(error.to_string()))?;
+        let (desk, error) = Desk::open(job, settings, names, &mut self.log, at)?;
         if let Some(error) = error {
             self.tell(&Fact::AlertStateUnusable { error });
         }
@@ -129,7 +138,10 @@ impl<L: Log> Service<L> {
         }
         let found = Mark::parse(written);
         let found_build = found.as_ref().and_then(|mark| mark.build.clone());
-        let published = found.as_ref().and_then(|mark| mark.final_until_ms);
+        let left = Foreign {
+            published: found.as_ref().and_then(|mark| mark.final_until_ms),
+            began: found.as_ref().map(|mark| mark.began),
+        };
         let alerts = found.as_ref().map_or(0, |mark| mark.alerts);
         let mark = found.filter(|mark| mark.lineage == self.plan.lineage);
         let is_foreign = committed.is_some() && mark.is_none();
@@ -143,7 +155,7 @@ impl<L: Log> Service<L> {
             log_start,
             committed,
             mark,
-            foreign: is_foreign.then_some(published),
+            foreign: is_foreign.then_some(left),
             began_ms: self.clock.now_ms(),
             alerts,
         })
@@ -170,12 +182,43 @@ impl<L: Log> Service<L> {
                 }
             }
         }
-        let began = past.mark.as_ref().map_or(past.log_start, |mark| mark.began);
+        let began = self.first_offset(past)?;
         let beginning = self.beginning(past, began);
         self.tell_gap(past, began);
         let task = self.task(past, None, beginning.clone());
         let task = task.expect("only a snapshot can fail to restore");
         Ok((task, None, beginning))
+    }
+
+    /// Where reading begins without any snapshot.
+    fn first_offset(&mut self, past: &Past) -> Result<i64, ServiceError> {
+        if let Some(mark) = &past.mark {
+            return Ok(mark.began);
+        }
+        let (at, log_start) = (&past.at, past.log_start);
+        if !past.kind.reads_events() {
+            return Ok(log_start);
+        }
+        if let Some(range) = self.plan.range {
+            let from = Place::Time(range.from.millis());
+            return Ok(self.log.offset_of(at, from)?.max(log_start));
+        }
+        if let Some(foreign) = past.foreign {
+            return Ok(foreign
+                .began
+                .map_or(log_start, |began| began.max(log_start)));
+        }
+        let offset = match &self.plan.job.extensions.start {
+            Start::Earliest => log_start,
+            Start::Latest => self.log.offset_of(at, Place::End)?,
+            Start::Time(ms) => self.log.offset_of(at, Place::Time(*ms))?,
+            Start::Offsets(offsets) => {
+                let said = offsets.get(&(at.topic.to_string(), at.partition));
+                let end = self.log.offset_of(at, Place::End)?;
+                said.map_or(log_start, |offset| *offset.min(&end))
+            }
+        };
+        Ok(offset.max(log_start))
     }
 
     fn begin_with(
@@ -217,7 +260,7 @@ impl<L: Log> Service<L> {
             from: wanted.max(past.log_start),
             live_from: live_from.unwrap_or(wanted).max(past.log_start),
             mark: past.mark.clone(),
-            silent_until_ms: past.foreign.flatten(),
+            silent_until_ms: past.foreign.and_then(|foreign| foreign.published),
             committed: past.committed.clone(),
             now_ms: past.began_ms,
             snapshot_interval_ms: self.settings.snapshot_interval_ms,

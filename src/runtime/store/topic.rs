@@ -46,13 +46,18 @@ pub struct TopicStore<T> {
 }
 
 impl<T: Topics> TopicStore<T> {
-    /// The store in `topic`, which is created when it does not exist.
-    pub fn open(mut log: T, topic: &str) -> Result<TopicStore<T>, StoreError> {
-        let wanted = NewTopic {
-            name: topic.to_owned(),
+    /// The topic `name`, as it is to be made.
+    pub fn topic(name: &str) -> NewTopic {
+        NewTopic {
+            name: name.to_owned(),
             partitions: Some(PARTITIONS),
             cleanup: Cleanup::Compact,
-        };
+        }
+    }
+
+    /// The store in `topic`, which is created when it does not exist.
+    pub fn open(mut log: T, topic: &str) -> Result<TopicStore<T>, StoreError> {
+        let wanted = Self::topic(topic);
         let name = [topic.to_owned()];
         let found = log
             .create(&[wanted])

@@ -24,6 +24,8 @@ pub struct Mark {
     pub began: i64,
     /// Whether the others had been told not to wait for this partition.
     pub idle: bool,
+    /// Whether all that a replay's range holds of this partition had been read, and said to be the end.
+    pub ended: bool,
     /// The last bucket whose final results were published, milliseconds since the epoch. Survives a change of lineage.
     pub final_until_ms: Option<i64>,
     /// Buckets up to this one were published by an earlier lineage, and are not published again; milliseconds since the epoch.
@@ -45,6 +47,9 @@ impl Mark {
         );
         if let Some(build) = &self.build {
             let _ = write!(text, " build={build}");
+        }
+        if self.ended {
+            text.push_str(" ended=1");
         }
         if let Some(ms) = self.final_until_ms {
             let _ = write!(text, " final={ms}");
@@ -87,6 +92,7 @@ impl Mark {
                 "lineage" => mark.lineage = u64::from_str_radix(value, 16).ok()?,
                 "began" => mark.began = value.parse().ok()?,
                 "idle" => mark.idle = value == "1",
+                "ended" => mark.ended = value == "1",
                 "final" => mark.final_until_ms = Some(value.parse().ok()?),
                 "alerts" => mark.alerts = value.parse().ok()?,
                 "silent" => mark.silent_until_ms = Some(value.parse().ok()?),
@@ -115,12 +121,12 @@ mod tests {
     proptest! {
         #[test]
         fn what_is_written_beside_a_position_is_read_again(
-            lineage: u64, began in 0i64.., idle: bool, final_until_ms: Option<i64>,
+            lineage: u64, began in 0i64.., idle: bool, ended: bool, final_until_ms: Option<i64>,
             silent_until_ms: Option<i64>, alerts: u64, inputs in proptest::collection::btree_map("[a-zA-Z0-9._-]{1,20}", 1i32..100, 0..8),
             build in proptest::option::of("[0-9a-z.+-]{1,20}"),
         ) {
             let inputs = inputs.into_iter().map(|(topic, n)| (topic.into(), n)).collect();
-            let mark = Mark { build, lineage, began, idle, final_until_ms, silent_until_ms, alerts, inputs };
+            let mark = Mark { build, lineage, began, idle, ended, final_until_ms, silent_until_ms, alerts, inputs };
             prop_assert_eq!(Mark::parse(&mark.write(4096)), Some(mark));
         }
 

@@ -15,6 +15,7 @@
 mod mark;
 mod meter;
 mod plan;
+mod range;
 mod stage;
 mod voice;
 
@@ -22,6 +23,7 @@ pub(crate) use mark::BUILD;
 pub use mark::Mark;
 pub use meter::{LATENESS_BOUNDS_MS, Measured};
 pub use plan::{Placement, Plan, PlanError, StageKind, TopicNames};
+pub use range::Range;
 pub(crate) use voice::Speech;
 pub use voice::{Plots, Remembered};
 
@@ -82,6 +84,8 @@ pub(crate) struct Task {
     position: i64,
     live_from: i64,
     mark: Mark,
+    /// Whether all that a replay's range holds of this partition is in the door's state; what follows is left alone.
+    ended: bool,
     committed: Option<Position>,
     /// Since when there has been nothing to read, milliseconds.
     silent_since_ms: Option<i64>,
@@ -117,6 +121,7 @@ impl Task {
             began: beginning.from,
             // Unknown when there is a past without a mark: a needless word of being awake does no harm.
             idle: beginning.committed.is_some(),
+            ended: false,
             final_until_ms: beginning.silent_until_ms,
             silent_until_ms: beginning.silent_until_ms,
             alerts: 0,
@@ -143,7 +148,7 @@ impl Task {
             messages: 0,
             began_ms: beginning.now_ms,
         });
-        Ok(Task {
+        let mut task = Task {
             at,
             meter: Meter::of(&plan.job),
             plan,
@@ -153,6 +158,7 @@ impl Task {
             position: beginning.from,
             live_from: beginning.live_from,
             mark,
+            ended: false,
             committed: beginning.committed,
             silent_since_ms: None,
             news: false,
@@ -162,7 +168,9 @@ impl Task {
             messages_since_snapshot: 0,
             replay,
             barred: None,
-        })
+        };
+        task.end_again();
+        Ok(task)
     }
 
     /// From now on results become alerts.
@@ -187,11 +195,22 @@ impl Task {
                 continue; // a client may deliver again what it had fetched before a seek
             }
             self.voice.muted = offset < self.live_from;
+            if !self.voice.muted {
+                self.end_again();
+            }
+            if self.ended {
+                continue;
+            }
+            let mut is_beyond = false;
             let barred = &mut self.barred;
             let mut note = |note: Note| {
                 let what = match note {
                     Note::Newer(error) => {
                         *barred = Some(format!("offset {offset}: {error}"));
+                        return;
+                    }
+                    Note::BeyondRange => {
+                        is_beyond = true;
                         return;
                     }
                     Note::Rejected(rejection) => Remarkable::Rejected(rejection),
@@ -211,6 +230,9 @@ impl Task {
                 break;
             }
             self.position = offset + 1;
+            if is_beyond {
+                self.end();
+            }
             count += 1;
             bytes += message.payload.map_or(0, <[u8]>::len) as u64;
             if self.mark.idle && !self.voice.muted {
@@ -238,6 +260,34 @@ impl Task {
         self.meter.take(self.stage.pruned_series())
     }
 
+    /// All of a replay's range has been read here: its last buckets close, whether or not an event after them has come.
+    fn end(&mut self) {
+        let Some(range) = self.plan.range.filter(|_| self.kind.reads_events()) else {
+            return;
+        };
+        self.ended = true;
+        self.mark.ended = true;
+        self.stage.advance(range.to, &mut self.voice);
+    }
+
+    /// The former owner had ended at the position that the task is at now: so do we, saying nothing.
+    fn end_again(&mut self) {
+        if self.mark.ended && !self.ended && self.is_live() {
+            let muted = std::mem::replace(&mut self.voice.muted, true);
+            self.end();
+            self.voice.muted = muted;
+        }
+    }
+
+    /// Whether results are written here, and all of a replay's range is in them and committed.
+    pub(crate) fn is_done(&self) -> bool {
+        let Some(range) = self.plan.range else {
+            return false;
+        };
+        let closed = self.stage.closed_until();
+        closed.is_some_and(|until| until >= range.to) && !self.has_words() && !self.has_moved()
+    }
+
     /// Whether the replay has just ended; tells its messages and its length in milliseconds, once.
     pub(crate) fn finished_replay(&mut self, now_ms: i64, at_end: bool) -> Option<(u64, i64)> {
         // At the end of the partition nothing is left to replay, even if what lay before the committed position has been compacted away.
@@ -263,6 +313,10 @@ impl Task {
 
     /// What the clock has to say to a live task that has read all there is. Returns whether the partition has just become idle.
     pub(crate) fn at_end(&mut self, now_ms: i64) -> bool {
+        self.end_again();
+        if !self.ended {
+            self.end();
+        }
         self.say_interim(now_ms);
         let since = *self.silent_since_ms.get_or_insert(now_ms);
         let patience = self.plan.job.extensions.idle_timeout_ms;

@@ -3,6 +3,7 @@
 //! Fixed when a service starts, from the job and the log's own metadata. Holds: the placement, the shards and the job's
 //! fingerprint give the *lineage*; internal messages and snapshots of another lineage are never mixed in.
 
+use super::range::Range;
 use crate::config::Job;
 use crate::engine::result::DocumentKind;
 use crate::engine::wire::InputId;
@@ -92,6 +93,11 @@ impl TopicNames {
         &self.dead_letters
     }
 
+    /// What operators want of jobs, whatever their files say: `tidewatch.control`.
+    pub fn control(&self) -> String {
+        format!("{}.control", self.prefix)
+    }
+
     /// Snapshots, when a topic keeps them: `tidewatch.snapshots`.
     pub fn snapshots(&self) -> String {
         format!("{}.snapshots", self.prefix)
@@ -173,6 +179,8 @@ pub struct Plan {
     pub shards: u16,
     /// Input topics and their partitions.
     pub inputs: BTreeMap<Arc<str>, i32>,
+    /// The only events that count, of a replay; `None`: all.
+    pub range: Option<Range>,
     /// What snapshots and internal messages have to agree on.
     pub lineage: u64,
     /// From gatherers to judges.
@@ -223,12 +231,37 @@ impl Plan {
             placement,
             shards,
             inputs,
+            range: None,
             lineage: xxhash_rust::xxh3::xxh3_64(place.as_bytes()),
             closed: closed.into(),
             partials: names.partials(&job.id).into(),
             names,
             job,
         })
+    }
+
+    /// The same in another life: a job that is changed and changed back must not hear what its stages told each other before.
+    pub fn in_life(self, life: u64) -> Plan {
+        let lineage = match life {
+            0 => self.lineage,
+            _ => xxhash_rust::xxh3::xxh3_64(format!("{:016x}@{life}", self.lineage).as_bytes()),
+        };
+        Plan { lineage, ..self }
+    }
+
+    /// The same for the events of `range` alone: another lineage, of course.
+    pub fn within(self, range: Range) -> Plan {
+        let place = format!(
+            "{:016x}/{}/{}",
+            self.lineage,
+            range.from.millis(),
+            range.to.millis()
+        );
+        Plan {
+            range: Some(range),
+            lineage: xxhash_rust::xxh3::xxh3_64(place.as_bytes()),
+            ..self
+        }
     }
 
     /// Among how many judges the series and the memory limit are shared out.
@@ -302,6 +335,11 @@ impl Plan {
             Placement::Keyed => StageKind::Keyed,
             Placement::Staged => StageKind::Gather,
         })
+    }
+
+    /// Whether a topic carries what stages say to each other.
+    pub fn is_internal(&self, topic: &str) -> bool {
+        *topic == *self.closed || *topic == *self.partials
     }
 
     /// Whom the task of `at` has to wait for, given the input topics that its lineage began with.

@@ -6,6 +6,7 @@
 
 use super::meter::Meter;
 use super::plan::{Plan, StageKind};
+use super::range::Side;
 use super::voice::{Next, Voice};
 use crate::decode::Decoder;
 use crate::engine::event::{Event, Rejection};
@@ -16,7 +17,7 @@ use crate::engine::rollup::{self, Rollup};
 use crate::engine::snapshot::{Frozen, RestoreError, Snapshot};
 use crate::engine::wire::{InputId, StageMessage, WireError};
 use crate::runtime::log::{Message, TopicPartition};
-use crate::time::{EventTime, Finality};
+use crate::time::{BucketStart, EventTime, Finality};
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -30,6 +31,8 @@ pub(super) enum Note {
     Late {
         events: u64,
     },
+    /// An event lies so far after a replay's range that nothing of it can follow.
+    BeyondRange,
 }
 
 /// A door, with the decoder where it reads events.
@@ -146,6 +149,9 @@ impl Stage {
     ) -> bool {
         match self {
             Stage::Fused(decoder, pipeline) => decode(decoder, message, &mut |decoded| {
+                if is_outside(plan, &decoded, note) {
+                    return;
+                }
                 let began = begin(meter, &decoded, pipeline.watermark());
                 let outputs = pipeline.handle(offer(&decoded));
                 meter.closed(
@@ -159,6 +165,9 @@ impl Stage {
                 answer_fused(outputs, Some(message), voice, note);
             }),
             Stage::Keyed(decoder, keyed) => decode(decoder, message, &mut |decoded| {
+                if is_outside(plan, &decoded, note) {
+                    return;
+                }
                 let began = begin(meter, &decoded, keyed.watermark());
                 let outputs = keyed.handle(offer(&decoded));
                 meter.closed(
@@ -172,6 +181,9 @@ impl Stage {
                 answer_keyed(outputs, Some(message), voice, note);
             }),
             Stage::Gather(decoder, gatherer) => decode(decoder, message, &mut |decoded| {
+                if is_outside(plan, &decoded, note) {
+                    return;
+                }
                 begin(meter, &decoded, gatherer.watermark());
                 let outputs = gatherer.handle(offer(&decoded));
                 refuse(decoded.err(), message, voice, note);
@@ -267,6 +279,33 @@ impl Stage {
         }
     }
 
+    /// Lets the watermark of an input partition come to `until`, at least.
+    pub(super) fn advance(&mut self, until: EventTime, voice: &mut Voice) {
+        let advance = gatherer::Input::Advance(until);
+        let mut ignore = |_: Note| {};
+        match self {
+            Stage::Fused(_, pipeline) => {
+                answer_fused(pipeline.handle(advance), None, voice, &mut ignore);
+            }
+            Stage::Keyed(_, keyed) => {
+                answer_keyed(keyed.handle(advance), None, voice, &mut ignore);
+            }
+            Stage::Gather(_, gatherer) => {
+                answer_gather(gatherer.handle(advance), None, voice, &mut ignore);
+            }
+            Stage::Judge(_) | Stage::Rollup(_) => {}
+        }
+    }
+
+    /// Up to which instant a stage that writes results has closed every bucket.
+    pub(super) fn closed_until(&self) -> Option<EventTime> {
+        match self {
+            Stage::Fused(_, pipeline) => pipeline.watermark(),
+            Stage::Rollup(rollup) => rollup.closed_until().map(BucketStart::time),
+            Stage::Keyed(..) | Stage::Gather(..) | Stage::Judge(_) => None,
+        }
+    }
+
     /// Tells the next stage that this input partition is silent, and what its open buckets hold.
     pub(super) fn say_idle(&mut self, voice: &mut Voice) {
         let flush = gatherer::Input::Flush(Finality::Interim);
@@ -326,6 +365,20 @@ fn begin(
 ) -> Option<Instant> {
     let event = decoded.as_ref().ok()?;
     meter.event(event.time, watermark)
+}
+
+/// Whether an event is none of a replay's range, and left alone.
+#[inline]
+fn is_outside(plan: &Plan, decoded: &Decoded<'_, '_>, note: &mut dyn FnMut(Note)) -> bool {
+    let (Some(range), Ok(event)) = (plan.range, decoded) else {
+        return false;
+    };
+    match range.side(event.time, plan.job.lateness) {
+        Side::Within => return false,
+        Side::Before | Side::JustAfter => {}
+        Side::Beyond => note(Note::BeyondRange),
+    }
+    true
 }
 
 fn offer<'a>(decoded: &'a Decoded<'_, '_>) -> gatherer::Input<'a> {

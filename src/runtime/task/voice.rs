@@ -425,6 +425,7 @@ impl Voice {
                 ("ce_type", format!("io.tidewatch.{kind}.v1")),
                 ("ce_source", format!("/jobs/{}", self.plan.job.id)),
                 ("ce_time", document.time.to_string()),
+                ("ce_dataschema", format!("urn:tidewatch:schema:{kind}:v1")),
                 ("content-type", "application/json".to_owned()),
             ],
             timestamp_ms: Some(document.time.millis().max(0)),

@@ -91,6 +91,8 @@ catalogue! {
     ALERTS_HELD_BACK = Kind::Counter, "tidewatch_alerts_held_back_total", ["job_id", "reason"], "Incidents that nobody was told of when they began: covered by a silence, or beyond the rate limit (those are announced together).";
     ALERT_STATES_LOST = Kind::Counter, "tidewatch_alert_states_lost_total", ["job_id"], "Times that the state of a job's alerts could not be read: the incidents that went on are forgotten.";
     NOTIFICATIONS = Kind::Counter, "tidewatch_notifications_total", ["receiver", "outcome"], "Notices of incidents by receiver: delivered, refused (passed over), stale (older than max_age, not delivered); failed counts attempts, which are repeated.";
+    JOB_FILES_REFUSED = Kind::Gauge, "tidewatch_job_files_refused", [], "Job files that are refused as they are now; the jobs that they described before go on.";
+    JOB_CHANGES = Kind::Counter, "tidewatch_job_changes_total", ["kind"], "Jobs started (at the start, new, or changed) and stopped, and job files refused, while this instance ran.";
     LOG_UNAVAILABLE = Kind::Counter, "tidewatch_log_unavailable_total", ["job_id"], "Times that the brokers did not answer; they are asked again.";
 }
 

@@ -13,7 +13,6 @@ use crate::engine::result::{BucketSummary, MemoryStatus};
 use crate::runtime::log::TopicPartition;
 use serde::Serialize;
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::Arc;
 
 /// A loop that has not turned for so long is stuck. Longer than the longest wait for a broker that has a deadline (a transaction, its abort
 /// and an attempt to take the id over again).
@@ -49,6 +48,7 @@ pub struct JobHealth {
 }
 
 /// What is remembered of each job.
+#[derive(Default)]
 pub(super) struct Ledger {
     jobs: BTreeMap<String, Entry>,
 }
@@ -75,19 +75,21 @@ struct Entry {
 }
 
 impl Ledger {
-    pub(super) fn of(jobs: &[Arc<Job>], now_ms: i64) -> Ledger {
-        let entry = |job: &Arc<Job>| {
-            let entry = Entry {
-                turned_ms: now_ms,
-                span_ms: job.bucket_span.millis(),
-                limit_bytes: job.model_memory_limit_bytes,
-                ..Entry::default()
-            };
-            (job.id.clone(), entry)
+    /// A job is new, or begins anew.
+    pub(super) fn begin(&mut self, job: &Job, now_ms: i64) {
+        let entry = Entry {
+            turned_ms: now_ms,
+            span_ms: job.bucket_span.millis(),
+            limit_bytes: job.model_memory_limit_bytes,
+            ..Entry::default()
         };
-        Ledger {
-            jobs: jobs.iter().map(entry).collect(),
-        }
+        self.jobs.insert(job.id.clone(), entry);
+    }
+
+    /// A job is no more; what was assigned to it.
+    pub(super) fn end(&mut self, job_id: &str) -> BTreeSet<TopicPartition> {
+        let ended = self.jobs.remove(job_id);
+        ended.map(|entry| entry.assigned).unwrap_or_default()
     }
 
     fn entry(&mut self, job_id: &str) -> &mut Entry {

@@ -43,7 +43,11 @@ const REVISION: &str = match option_env!("TIDEWATCH_REVISION") {
 pub struct Telemetry {
     registry: Registry,
     clock: Arc<dyn Clock>,
-    jobs: BTreeMap<String, Arc<Job>>,
+    jobs: Mutex<BTreeMap<String, Arc<Job>>>,
+    spans: GaugeVec,
+    limits: GaugeVec,
+    files_refused: GaugeVec,
+    job_changes: IntCounterVec,
     ledger: Mutex<Ledger>,
     consumed: IntCounterVec,
     consumed_bytes: IntCounterVec,
@@ -80,7 +84,7 @@ pub struct Telemetry {
 }
 
 impl Telemetry {
-    /// Telemetry of these jobs, all at nothing.
+    /// Telemetry of these jobs, all at nothing. Others may come, and these may go.
     pub fn new(clock: Arc<dyn Clock>, jobs: &[Arc<Job>]) -> Telemetry {
         Telemetry::with_scores(clock, jobs, Scores::Off)
     }
@@ -96,18 +100,6 @@ impl Telemetry {
             .gauge(to)
             .with_label_values(&[VERSION, REVISION])
             .set(1.0);
-        let (spans, limits) = (
-            metric::BUCKET_SPAN.gauge(to),
-            metric::MODEL_MEMORY_LIMIT.gauge(to),
-        );
-        for job in jobs {
-            spans
-                .with_label_values(&[&job.id])
-                .set(job.bucket_span.seconds() as f64);
-            limits
-                .with_label_values(&[&job.id])
-                .set(job.model_memory_limit_bytes as f64);
-        }
         let telemetry = Telemetry {
             consumed: metric::MESSAGES_CONSUMED.counter(to),
             consumed_bytes: metric::CONSUMED_BYTES.counter(to),
@@ -141,15 +133,17 @@ impl Telemetry {
             unavailable: metric::LOG_UNAVAILABLE.counter(to),
             alerts: AlertMetrics::new(to),
             scores: ScoreSeries::of(scores, to),
-            ledger: Mutex::new(Ledger::of(jobs, clock.now_ms())),
-            jobs: jobs
-                .iter()
-                .map(|job| (job.id.clone(), job.clone()))
-                .collect(),
+            spans: metric::BUCKET_SPAN.gauge(to),
+            limits: metric::MODEL_MEMORY_LIMIT.gauge(to),
+            files_refused: metric::JOB_FILES_REFUSED.gauge(to),
+            job_changes: metric::JOB_CHANGES.counter(to),
+            ledger: Mutex::new(Ledger::default()),
+            jobs: Mutex::default(),
             registry,
             clock,
         };
         telemetry.begin_at_zero();
+        jobs.iter().for_each(|job| telemetry.know(job));
         telemetry
     }
 
@@ -162,59 +156,117 @@ impl Telemetry {
             self.transactions.with_label_values(&[outcome]);
         }
         self.transaction_duration.with_label_values::<&str>(&[]);
-        for job in self.jobs.values() {
-            let id = job.id.as_str();
-            for reason in Reason::ALL {
-                self.rejected.with_label_values(&[id, reason.label()]);
-            }
-            for finality in [Finality::Interim, Finality::Final] {
-                self.buckets.with_label_values(&[id, label(finality)]);
-            }
-            for (detector, severity) in job
-                .detectors
-                .iter()
-                .flat_map(|detector| Severity::ALL.map(|severity| (detector, severity)))
-            {
-                self.records.with_label_values(&[
-                    id,
-                    detector.description.as_str(),
-                    severity.label(),
-                ]);
-            }
-            self.alerts.begin_at_zero(id);
-            for outcome in ["stored", "failed", "unusable"] {
-                self.snapshots.with_label_values(&[id, outcome]);
-            }
-            for counter in [
-                &self.filtered,
-                &self.late_for_judge,
-                &self.idle,
-                &self.pruned,
-                &self.replayed,
-                &self.gaps,
-                &self.unavailable,
-            ] {
-                counter.with_label_values(&[id]);
-            }
-            for histogram in [
-                &self.close_duration,
-                &self.delay,
-                &self.snapshot_duration,
-                &self.restore_duration,
-            ] {
-                histogram.with_label_values(&[id]);
-            }
-            self.lateness.begin_at_zero(id);
-            if let Some(scores) = &self.scores {
-                scores.begin_at_zero(job);
-            }
-            self.assigned.with_label_values(&[id]);
+        self.files_refused.with_label_values::<&str>(&[]);
+        for kind in ["started", "stopped", "refused"] {
+            self.job_changes.with_label_values(&[kind]);
         }
     }
 
     /// These receivers will be told of alerts.
     pub fn expect_receivers<'r>(&self, names: impl Iterator<Item = &'r str>) {
         names.for_each(|name| self.alerts.expect_receiver(name));
+    }
+
+    /// A job that is known is exported from now on, and not ready until it says so.
+    fn know(&self, job: &Arc<Job>) {
+        let id = job.id.as_str();
+        self.spans
+            .with_label_values(&[id])
+            .set(job.bucket_span.seconds() as f64);
+        self.limits
+            .with_label_values(&[id])
+            .set(job.model_memory_limit_bytes as f64);
+        self.drop_lag(job.id.as_str());
+        self.ledger().begin(job, self.clock.now_ms());
+        let before = self.jobs().insert(job.id.clone(), Arc::clone(job));
+        if let (Some(scores), Some(before)) = (&self.scores, before) {
+            scores.forget(&before); // its detectors may have been others
+        }
+        self.job_at_zero(job);
+    }
+
+    /// What a job said of itself would be wrong from now on. What it counted stays.
+    fn forget(&self, job_id: &str) {
+        let job = self.jobs().remove(job_id);
+        if let (Some(scores), Some(job)) = (&self.scores, job) {
+            scores.forget(&job);
+        }
+        self.drop_lag(job_id);
+        let gauges = [
+            &self.spans,
+            &self.limits,
+            &self.watermark,
+            &self.assigned,
+            &self.models,
+            &self.model_bytes,
+            &self.snapshot_last,
+            &self.snapshot_size,
+        ];
+        for gauge in gauges {
+            let _ = gauge.remove_label_values(&[job_id]); // not all were ever set
+        }
+        for what in ["series", "growth"] {
+            let _ = self.model_refusals.remove_label_values(&[job_id, what]);
+        }
+    }
+
+    /// The lag of what was assigned to a job is said by somebody else now, or by nobody.
+    fn drop_lag(&self, job_id: &str) {
+        for at in self.ledger().end(job_id) {
+            let _ = self
+                .lag
+                .remove_label_values(&[&*at.topic, &at.partition.to_string()]);
+        }
+    }
+
+    fn jobs(&self) -> std::sync::MutexGuard<'_, BTreeMap<String, Arc<Job>>> {
+        self.jobs.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn job_at_zero(&self, job: &Job) {
+        let id = job.id.as_str();
+        for reason in Reason::ALL {
+            self.rejected.with_label_values(&[id, reason.label()]);
+        }
+        for finality in [Finality::Interim, Finality::Final] {
+            self.buckets.with_label_values(&[id, label(finality)]);
+        }
+        for (detector, severity) in job
+            .detectors
+            .iter()
+            .flat_map(|detector| Severity::ALL.map(|severity| (detector, severity)))
+        {
+            self.records
+                .with_label_values(&[id, detector.description.as_str(), severity.label()]);
+        }
+        self.alerts.begin_at_zero(id);
+        for outcome in ["stored", "failed", "unusable"] {
+            self.snapshots.with_label_values(&[id, outcome]);
+        }
+        for counter in [
+            &self.filtered,
+            &self.late_for_judge,
+            &self.idle,
+            &self.pruned,
+            &self.replayed,
+            &self.gaps,
+            &self.unavailable,
+        ] {
+            counter.with_label_values(&[id]);
+        }
+        for histogram in [
+            &self.close_duration,
+            &self.delay,
+            &self.snapshot_duration,
+            &self.restore_duration,
+        ] {
+            histogram.with_label_values(&[id]);
+        }
+        self.lateness.begin_at_zero(id);
+        if let Some(scores) = &self.scores {
+            scores.begin_at_zero(job);
+        }
+        self.assigned.with_label_values(&[id]);
     }
 
     /// Everything in Prometheus's text format.
@@ -235,8 +287,10 @@ impl Telemetry {
     }
 
     fn result(&self, job_id: &str, document: &Document) {
-        if let (Some(scores), Some(job)) = (&self.scores, self.jobs.get(job_id)) {
-            scores.hear(job, document);
+        if let Some(scores) = &self.scores
+            && let Some(job) = self.jobs().get(job_id).cloned()
+        {
+            scores.hear(&job, document);
         }
         if let Some(strong) = Hot::of(document) {
             self.ledger().hot(job_id, strong);
@@ -444,11 +498,11 @@ impl Telemetry {
                 .with_label_values(&[job_id, what])
                 .set(refused as f64);
         }
-        let Some(job) = self.jobs.get(job_id) else {
+        let Some(job) = self.jobs().get(job_id).cloned() else {
             return;
         };
         if let Some(scores) = &self.scores {
-            scores.bucket(job, summary.start.millis());
+            scores.bucket(&job, summary.start.millis());
         }
         let end_ms = job.bucket_span.end_of(summary.start).millis();
         self.delay
@@ -499,6 +553,20 @@ impl Observer for Telemetry {
             }
             Fact::Alert { .. } | Fact::AlertStateUnusable { .. } | Fact::Notified { .. } => {
                 self.alerts.observe(job_id, fact);
+            }
+            Fact::JobStarted { job } => {
+                self.job_changes.with_label_values(&["started"]).inc();
+                self.know(job);
+            }
+            Fact::JobStopped => {
+                self.job_changes.with_label_values(&["stopped"]).inc();
+                self.forget(job_id);
+            }
+            Fact::JobFiles { refusals, refused } => {
+                let new = refusals.len() as u64;
+                self.job_changes.with_label_values(&["refused"]).inc_by(new);
+                let standing = self.files_refused.with_label_values::<&str>(&[]);
+                standing.set(*refused as f64);
             }
             trouble => self.trouble(job_id, trouble),
         }
@@ -565,6 +633,16 @@ fn say(job_id: &str, fact: &Fact<'_>) {
         }
         Fact::Reconfigured { at } => {
             tracing::info!(job_id, %at, "the job was changed: it learns anew and publishes no bucket again");
+        }
+        Fact::JobStarted { .. } => tracing::info!(job_id, "job started"),
+        Fact::JobStopped => tracing::info!(job_id, "job stopped"),
+        Fact::JobFiles { refusals, .. } => {
+            for mistakes in *refusals {
+                tracing::error!(
+                    mistakes,
+                    "job file refused; what it described before goes on"
+                );
+            }
         }
         Fact::Unavailable { error } => {
             tracing::warn!(job_id, error, "the log does not answer; asking again")

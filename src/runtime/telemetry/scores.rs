@@ -2,7 +2,7 @@
 //!
 //! Scores are 0..=100, values in the events' own unit. A detector without a split has one series; with `entities`, every split value that has a
 //! model plot or a record gets one, its name in the label `entity`. Holds: never more than the limit of series a job, what is left out is counted; a
-//! series that was not heard of for [`FORGOTTEN_AFTER`] buckets goes. Checked by: the tests below.
+//! series that was not heard of for [`FORGOTTEN_AFTER`] buckets goes, and so do those of a job that goes. Checked by: the tests below.
 
 use super::catalogue as metric;
 use crate::config::service::Scores;
@@ -130,9 +130,7 @@ impl ScoreSeries {
             let detector = job.detectors.get(usize::from(*detector));
             let labels = [job.id.as_str(), detector.map_or("", label), entity.as_str()];
             if heard.at_ms < oldest_ms && !keeps_all {
-                for gauge in [&self.score, &self.y, &self.yhat, &self.lower, &self.upper] {
-                    let _ = gauge.remove_label_values(&labels);
-                }
+                self.remove(&labels);
                 return false;
             }
             if heard.record_ms.is_none_or(|record_ms| record_ms < start_ms) {
@@ -140,6 +138,32 @@ impl ScoreSeries {
             }
             true
         });
+    }
+
+    /// A job is no more, or another from now on: its series go. What was counted stays.
+    pub(super) fn forget(&self, job: &Job) {
+        let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut series: Vec<(u16, String)> = match known.remove(&job.id) {
+            Some(known) => known.into_keys().collect(),
+            None => Vec::new(),
+        };
+        // A detector that nothing was heard of has a score, too: none.
+        let unheard = job
+            .detectors
+            .iter()
+            .map(|detector| (detector.index, String::new()));
+        series.extend(unheard);
+        for (detector, entity) in &series {
+            if let Some(detector) = job.detectors.get(usize::from(*detector)) {
+                self.remove(&[&job.id, label(detector), entity]);
+            }
+        }
+    }
+
+    fn remove(&self, labels: &[&str]) {
+        for gauge in [&self.score, &self.y, &self.yhat, &self.lower, &self.upper] {
+            let _ = gauge.remove_label_values(labels); // not all were ever set
+        }
     }
 
     /// Documents that the tasks did not even hand over.
@@ -209,7 +233,7 @@ fn entity<'t>(splits: impl Iterator<Item = (&'t str, &'t str)>) -> String {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use super::*;
     use crate::engine::result::{DocumentKind, ModelPlot};
     use crate::time::{BucketSpan, EventTime, Finality};
@@ -222,7 +246,7 @@ mod tests {
         Job::from_text(text, "web.json").unwrap()
     }
 
-    fn plot(bucket: i64, host: &str, actual: f64) -> Document {
+    pub(in crate::runtime::telemetry) fn plot(bucket: i64, host: &str, actual: f64) -> Document {
         let span = BucketSpan::from_seconds(300).unwrap();
         Document {
             kind: DocumentKind::ModelPlot,

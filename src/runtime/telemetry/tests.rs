@@ -241,3 +241,53 @@ fn what_tasks_measure_is_exported() {
         assert!(exposition.contains(line), "{line}\nnot in {exposition}");
     }
 }
+
+#[test]
+fn a_job_that_comes_is_exported_at_zero_and_one_that_goes_takes_all_but_its_counts_along() {
+    let scores = Scores::Entities { limit: 10 };
+    let clock = Arc::new(ManualClock::at(1_000_000));
+    let telemetry = Telemetry::with_scores(clock, &[], scores);
+    let job = Arc::new(Job::from_text(JOB, "web.json").unwrap());
+    telemetry.observe("web", &Fact::JobStarted { job: &job });
+    let started = telemetry.exposition();
+    for line in [
+        r#"tidewatch_alerts_total{event="opened",job_id="web"} 0"#,
+        r#"tidewatch_event_lateness_seconds_count{job_id="web"} 0"#,
+        r#"tidewatch_bucket_close_duration_seconds_count{job_id="web"} 0"#,
+        r#"tidewatch_models_pruned_total{job_id="web"} 0"#,
+        r#"tidewatch_scores_left_out_total{job_id="web"} 0"#,
+        r#"tidewatch_bucket_span_seconds{job_id="web"} 300"#,
+    ] {
+        assert!(started.contains(line), "{line}\nnot in {started}");
+    }
+    let report = telemetry.report().jobs["web"].clone();
+    assert_eq!(report.bucket_span_ms, SPAN_MS);
+    assert_eq!(report.memory.limit_bytes, job.model_memory_limit_bytes);
+
+    let at = TopicPartition::new("events", 0);
+    assign(&telemetry, &at, 0);
+    let event_time_ms = 7_000;
+    let at = &at;
+    telemetry.observe("web", &Fact::Watermark { at, event_time_ms });
+    let scores = telemetry.scores.as_ref().unwrap();
+    scores.hear(&job, &super::scores::tests::plot(0, "a", 2.5));
+    let summary = summary(0);
+    telemetry.observe("web", &Fact::Bucket { summary: &summary });
+    assert!(telemetry.exposition().contains("tidewatch_y{"));
+
+    telemetry.observe("web", &Fact::JobStopped);
+    let stopped = telemetry.exposition();
+    let left = stopped
+        .lines()
+        .filter(|line| line.contains("job_id=\"web\""));
+    let gauges: Vec<&str> = left
+        .filter(|line| {
+            let name = line.split(['{', ' ']).next().unwrap();
+            !["_total", "_bucket", "_sum", "_count"]
+                .iter()
+                .any(|end| name.ends_with(end))
+        })
+        .collect();
+    assert_eq!(gauges, [""; 0]);
+    assert!(telemetry.report().jobs.is_empty() && telemetry.health().ready);
+}

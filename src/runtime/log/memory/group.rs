@@ -42,6 +42,10 @@ impl Group {
         }
     }
 
+    pub(super) fn members(&self) -> usize {
+        self.members.len()
+    }
+
     pub(super) fn is_member(&self, member: u64) -> bool {
         self.members.contains_key(&member)
     }

@@ -8,6 +8,7 @@
 
 mod cluster;
 mod group;
+mod groups;
 mod partition;
 
 pub use cluster::Cluster;
@@ -15,8 +16,8 @@ pub use group::Assignor;
 pub use partition::Stored;
 
 use super::{
-    Assignment, CommitError, Handler, Log, LogError, Message, NewTopic, Outgoing, Revocation,
-    TopicPartition, Topics, Transaction,
+    Assignment, CommitError, Handler, Log, LogError, Message, NewTopic, Outgoing, Place,
+    Revocation, TopicPartition, Topics, Transaction,
 };
 use cluster::OpenTransaction;
 use std::collections::{BTreeMap, BTreeSet};
@@ -261,6 +262,13 @@ impl Topics for MemoryLog {
         };
         messages.iter().for_each(|stored| sink(&stored.borrowed()));
         Ok(next)
+    }
+
+    fn offset_of(&mut self, at: &TopicPartition, place: Place) -> Result<i64, LogError> {
+        match self.cluster.lock().partition(at) {
+            Some(partition) => Ok(partition.offset_of(place)),
+            None => Err(LogError::Fatal(format!("{at} does not exist"))),
+        }
     }
 }
 

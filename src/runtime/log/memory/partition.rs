@@ -3,6 +3,7 @@
 //! Holds: offsets strictly grow and are never given twice; a message that is not committed is never readable, and neither is anything after
 //! the first message of a transaction still open (Kafka's last stable offset). Markers of transactions take offsets, as they do in Kafka.
 
+use super::super::Place;
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
@@ -92,6 +93,18 @@ impl Partition {
     /// The offset that the next message will get.
     pub(super) fn next(&self) -> i64 {
         self.next
+    }
+
+    /// The offset of a place. Markers of transactions have no timestamp and are never the answer.
+    pub(super) fn offset_of(&self, place: Place) -> i64 {
+        let Place::Time(since_ms) = place else {
+            return self.next;
+        };
+        let found = self
+            .entries
+            .iter()
+            .find(|(_, message)| message.timestamp_ms.is_some_and(|ms| ms >= since_ms));
+        found.map_or(self.next, |(_, message)| message.offset)
     }
 
     /// Where readers of committed messages stop: the first message of the oldest open transaction, or the end.

@@ -1,0 +1,286 @@
+//! `tidewatch jobs`: look at a service's jobs, stop and start them, reset them, replay a range, change their number of shards.
+//!
+//! It works on Kafka itself, from the service's own configuration, whether or not the service runs. Stopping is a wish in the control topic that every
+//! instance follows; what needs a job to be out of work stops it that way first, waits until its group is empty, and lets it go on after.
+//! The broker itself refuses to forget a group that has members, so nothing is taken from under a worker. Checked by: tests/kafka, tests/cli.rs.
+
+mod list;
+mod replay;
+
+use super::run;
+use crate::config::Job;
+use crate::config::service::Service as Configuration;
+use crate::runtime::clock::{Clock, SystemClock};
+use crate::runtime::jobs::{self, Fate, Footprint};
+use crate::runtime::kafka::KafkaTopics;
+use crate::runtime::log::Groups;
+use crate::runtime::service::group_of;
+use crate::runtime::supervisor::control::{Agreed, Control, Want, Wish};
+use crate::runtime::supervisor::{Patience, Roster, Watch};
+use crate::runtime::task::TopicNames;
+use anyhow::Context;
+use clap::Subcommand;
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::thread;
+use std::time::Duration;
+
+/// What `--help` ends with.
+pub const EXAMPLES: &str = "\
+Examples:
+  tidewatch jobs list                        where each job stands: state, members, lag, last bucket
+  tidewatch jobs stop web                    on every instance, until it is started again
+  tidewatch jobs start web
+  tidewatch jobs reset web                   forget models and results, begin again where the job says it starts
+  tidewatch jobs reset web --keep-results    learn anew, and leave what is published
+  tidewatch jobs replay web --from 2026-03-02 --to 2026-03-09 --as web-march
+  tidewatch jobs reshard web                 as many shards as its file now says";
+
+/// Between two looks at a group that is to become empty.
+const LOOK_INTERVAL: Duration = Duration::from_millis(200);
+
+/// Arguments of `tidewatch jobs`.
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    #[command(subcommand)]
+    action: Action,
+    /// The service's configuration.
+    #[arg(
+        long,
+        global = true,
+        env = "TIDEWATCH_CONFIG",
+        value_name = "FILE",
+        default_value = "tidewatch.yaml"
+    )]
+    config: PathBuf,
+    /// How long to wait until nobody works on a job, seconds.
+    #[arg(long, global = true, value_name = "SECONDS", default_value_t = 60)]
+    timeout: u64,
+}
+
+#[derive(Debug, Subcommand)]
+enum Action {
+    /// Where each job stands.
+    List {
+        /// One JSON object a job.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Stop jobs on every instance, in order, until they are started again.
+    Stop {
+        /// Ids of jobs.
+        #[arg(required = true, value_name = "JOB")]
+        jobs: Vec<String>,
+    },
+    /// Let stopped jobs go on where they were.
+    Start {
+        /// Ids of jobs.
+        #[arg(required = true, value_name = "JOB")]
+        jobs: Vec<String>,
+    },
+    /// Begin a job again as if it had never been: positions, models and results are forgotten.
+    Reset {
+        /// The job's id.
+        #[arg(value_name = "JOB")]
+        job: String,
+        /// Leave published results as they are, and publish no bucket again.
+        #[arg(long)]
+        keep_results: bool,
+    },
+    /// Analyse a range of the job's topics again, as a job of another id beside it.
+    Replay(replay::Args),
+    /// Give a job the number of shards that its file says. It learns anew, and publishes no bucket again.
+    Reshard {
+        /// The job's id.
+        #[arg(value_name = "JOB")]
+        job: String,
+    },
+}
+
+/// Does what is asked.
+pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
+    let configuration = run::load(&args.config)?;
+    if let Action::Replay(replay) = &args.action {
+        return replay::run(replay, &configuration);
+    }
+    let mut office = Office::open(configuration, Duration::from_secs(args.timeout))?;
+    match &args.action {
+        Action::List { json } => list::run(&mut office, *json)?,
+        Action::Stop { jobs } => {
+            let known = office.all(jobs)?;
+            known.iter().try_for_each(|job| office.stop(job))?;
+            for job in known {
+                office.await_idle(&job)?;
+                println!("{}: stopped", job.id);
+            }
+        }
+        Action::Start { jobs } => {
+            for job in office.all(jobs)? {
+                office.start(&job)?;
+                println!("{}: may work", job.id);
+            }
+        }
+        Action::Reset { job, keep_results } => office.reset(job, *keep_results)?,
+        Action::Reshard { job } => office.reshard(job)?,
+        Action::Replay(_) => unreachable!("handled above: it needs no office"),
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// The good jobs of a configuration; bad files are said.
+pub(super) fn jobs_of(configuration: &Configuration) -> BTreeMap<String, Arc<Job>> {
+    let mut roster = Roster::default();
+    let look = Watch::new(configuration.jobs.clone()).look(Patience::Urgent);
+    for refusal in roster.review(&look.unwrap_or_default()) {
+        tracing::warn!("{refusal}");
+    }
+    roster.jobs()
+}
+
+/// The job of that id.
+pub(super) fn find(jobs: &BTreeMap<String, Arc<Job>>, id: &str) -> anyhow::Result<Arc<Job>> {
+    let known = || jobs.keys().cloned().collect::<Vec<_>>().join(", ");
+    jobs.get(id).cloned().with_context(|| {
+        format!(
+            "no job \"{id}\" in the configuration; there are: {}",
+            known()
+        )
+    })
+}
+
+/// Where jobs are administered from.
+pub(super) struct Office {
+    configuration: Configuration,
+    names: TopicNames,
+    jobs: BTreeMap<String, Arc<Job>>,
+    log: KafkaTopics,
+    control: Control<KafkaTopics>,
+    timeout: Duration,
+}
+
+impl Office {
+    fn open(configuration: Configuration, timeout: Duration) -> anyhow::Result<Office> {
+        let names = TopicNames::new(&configuration.topics.prefix);
+        let open = || KafkaTopics::open(&configuration.kafka, &configuration.topics);
+        Ok(Office {
+            jobs: jobs_of(&configuration),
+            log: open()?,
+            control: Control::open(open()?, &names.control())?,
+            names,
+            timeout,
+            configuration,
+        })
+    }
+
+    fn all(&self, ids: &[String]) -> anyhow::Result<Vec<Arc<Job>>> {
+        ids.iter().map(|id| find(&self.jobs, id)).collect()
+    }
+
+    fn footprint(&mut self, job: &Arc<Job>) -> anyhow::Result<Footprint> {
+        let base = &self.configuration.kafka.group_id;
+        let footprint = Footprint::of(&mut self.log, job, &self.names, base)?;
+        let lives = &self.agreed()?.lives;
+        let life = lives.get(&job.id).map_or(0, |life| life.life);
+        Ok(Footprint {
+            plan: footprint.plan.in_life(life),
+            ..footprint
+        })
+    }
+
+    fn agreed(&mut self) -> anyhow::Result<&Agreed> {
+        Ok(self.control.look()?)
+    }
+
+    fn stop(&mut self, job: &Job) -> anyhow::Result<()> {
+        let wish = Wish {
+            wish: Want::Stopped,
+            since: SystemClock.now_ms(),
+            by: self.configuration.kafka.instance_id.clone(),
+        };
+        Ok(self.control.wish(&job.id, Some(&wish))?)
+    }
+
+    fn start(&mut self, job: &Job) -> anyhow::Result<()> {
+        Ok(self.control.wish(&job.id, None)?)
+    }
+
+    /// Waits until nobody works on a job.
+    fn await_idle(&mut self, job: &Job) -> anyhow::Result<()> {
+        let group = group_of(&self.configuration.kafka.group_id, &job.id);
+        let mut left = self.timeout;
+        loop {
+            let members = self.log.members(&group)?;
+            if members == 0 {
+                return Ok(());
+            }
+            anyhow::ensure!(
+                !left.is_zero(),
+                "{}: {members} instances still work on it after {} s; the wish to stop it stands",
+                job.id,
+                self.timeout.as_secs()
+            );
+            let step = left.min(LOOK_INTERVAL);
+            thread::sleep(step);
+            left -= step;
+        }
+    }
+
+    /// Has the job out of work for the time of `operation`; where it fails the job stays stopped, so that it can be looked at and done again.
+    fn while_stopped(
+        &mut self,
+        id: &str,
+        operation: impl FnOnce(&mut Office, &Footprint) -> anyhow::Result<()>,
+    ) -> anyhow::Result<()> {
+        let job = find(&self.jobs, id)?;
+        let was_stopped = self.agreed()?.wishes.contains_key(id);
+        self.stop(&job)?;
+        self.await_idle(&job)?;
+        let footprint = self.footprint(&job)?;
+        operation(self, &footprint).with_context(|| {
+            format!("{id} stays stopped; do it again, or `tidewatch jobs start {id}`")
+        })?;
+        match was_stopped {
+            true => println!("{id}: stays stopped, as it was"),
+            false => self.start(&job)?,
+        }
+        Ok(())
+    }
+
+    fn reset(&mut self, id: &str, keep_results: bool) -> anyhow::Result<()> {
+        let fate = match keep_results {
+            true => Fate::Kept,
+            false => Fate::Withdrawn,
+        };
+        self.while_stopped(id, |office, footprint| {
+            let mut store = office.store(footprint)?;
+            let done = jobs::reset(&mut office.log, &mut *store, footprint, fate)?;
+            println!(
+                "{id}: reset; {} snapshots deleted, {} results withdrawn",
+                done.snapshots, done.results
+            );
+            Ok(())
+        })
+    }
+
+    fn reshard(&mut self, id: &str) -> anyhow::Result<()> {
+        self.while_stopped(id, |office, footprint| {
+            let mut store = office.store(footprint)?;
+            let wanted = footprint.plan.job.extensions.shards;
+            match jobs::reshard(&mut office.log, &mut *store, footprint)? {
+                had if had == wanted => println!("{id}: has {had} shards already"),
+                had => println!("{id}: {had} shards before, {wanted} now"),
+            }
+            Ok(())
+        })
+    }
+
+    fn store(
+        &self,
+        footprint: &Footprint,
+    ) -> anyhow::Result<Box<dyn crate::runtime::store::SnapshotStore + Send>> {
+        let kafka = run::kafka_of(&self.configuration, &footprint.plan.job.id);
+        run::open_store(&self.configuration, &kafka).map_err(anyhow::Error::from_boxed)
+    }
+}

@@ -1,0 +1,268 @@
+//! `tidewatch run`: the service. One thread a job, one a receiver of alerts, one for HTTP, one that follows the control topic, and one that tends them.
+//!
+//! Before a broker is dialled, everything that is wrong with the configuration and the jobs is said at once. A bad job file keeps its
+//! job from starting, not the others; only when no file is good the service does not start. From then on job files may come, change and
+//! go ([`files`]), and a job that fails is tried again, later and later, while the others go on; `/readyz` says so meanwhile. The first SIGINT or
+//! SIGTERM ends the service in order (last transaction, last snapshot, groups left), the second at once; SIGHUP looks at the job files now.
+//! Checked by: tests/kafka, tests/cli.rs.
+
+mod control;
+mod files;
+mod messenger;
+
+use super::{Common, start_logging};
+use crate::config::service::{Kafka, Scores, Service as Configuration, SnapshotStore as Where};
+use crate::config::{AlertPolicy, Job};
+use crate::runtime::alerts::AlertSettings;
+use crate::runtime::clock::{Clock, SystemClock};
+use crate::runtime::http::HttpServer;
+use crate::runtime::kafka::{KafkaLog, KafkaTopics};
+use crate::runtime::observer::{Fact, Observer};
+use crate::runtime::service::{Service, Settings, group_of};
+use crate::runtime::shutdown::Shutdown;
+use crate::runtime::store::{DirectoryStore, S3Store, SnapshotStore, StoreError, TopicStore};
+use crate::runtime::supervisor::{Agreement, Assignment, State, Supervisor, WorkError, Workshop};
+use crate::runtime::task::{Plots, Remembered, TopicNames};
+use crate::runtime::telemetry::Telemetry;
+use anyhow::Context;
+use control::{Desk, follow_control};
+use files::Files;
+use messenger::start_messengers;
+use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
+use signal_hook::flag;
+use std::path::Path;
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread::{self, JoinHandle};
+use std::time::Duration;
+
+/// Between two looks at whether anything is to be done.
+const LOOK_INTERVAL: Duration = Duration::from_millis(50);
+
+/// Runs the service that `config` describes until it is told to stop.
+pub fn run(config: &Path, common: &Common) -> anyhow::Result<ExitCode> {
+    let configuration = load(config)?;
+    let level = common
+        .log_level
+        .as_deref()
+        .unwrap_or(&configuration.log.level);
+    start_logging(level, common.color, configuration.log.format)?;
+    let mut files = Files::open(&configuration)?;
+    let jobs: Vec<Arc<Job>> = files.roster.jobs().into_values().collect();
+
+    let telemetry = Telemetry::with_scores(Arc::new(SystemClock), &jobs, configuration.scores);
+    let telemetry = Arc::new(telemetry);
+    files.tell(&telemetry);
+    let server = HttpServer::start(&configuration.http, telemetry.clone())?;
+    let shutdown = Shutdown::new();
+    let reload = listen_for_signals(&shutdown)?;
+    tracing::info!(jobs = jobs.len(), http = %server.address(), instance = configuration.kafka.instance_id, "started");
+
+    let configuration = Arc::new(configuration);
+    let messengers = start_messengers(&configuration, &telemetry, &shutdown)?;
+    let desk = follow_control(&configuration)?;
+    let factory = Factory {
+        configuration,
+        telemetry: telemetry.clone(),
+    };
+    let announced = jobs.iter().map(|job| job.id.clone()).collect();
+    let mut supervisor = Supervisor::new(Arc::new(factory), telemetry.clone(), announced);
+    let mut tend = Tending::of(files, desk, telemetry);
+    let mut state = State::Well;
+    // A thread that ends before it was asked to has hit a bug, and ends the others with it.
+    while !shutdown.is_asked()
+        && state == State::Well
+        && !messengers.iter().any(JoinHandle::is_finished)
+    {
+        state = tend.step(&mut supervisor, reload.swap(false, Ordering::Relaxed))?;
+        thread::sleep(LOOK_INTERVAL);
+    }
+    tracing::info!("ending in order; another signal ends at once");
+    shutdown.ask();
+    let in_order = supervisor.end() && state == State::Well;
+    let told: Vec<bool> = messengers
+        .into_iter()
+        .map(|messenger| messenger.join().unwrap_or(false))
+        .collect();
+    let in_order = in_order && told.into_iter().all(|in_order| in_order);
+    drop(server);
+    tracing::info!(in_order, "ended");
+    Ok(match in_order {
+        true => ExitCode::SUCCESS,
+        false => ExitCode::FAILURE,
+    })
+}
+
+/// The configuration in `file`, with the environment's last word.
+pub(super) fn load(file: &Path) -> anyhow::Result<Configuration> {
+    Ok(Configuration::load(file, environment())?)
+}
+
+/// The variables that may have the last word on a key.
+pub(super) fn environment() -> impl Iterator<Item = (String, String)> {
+    std::env::vars_os()
+        .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
+}
+
+/// What the thread does that tends the jobs.
+struct Tending {
+    files: Files,
+    desk: Desk,
+    telemetry: Arc<Telemetry>,
+    agreement: Agreement,
+    has_begun: bool,
+}
+
+impl Tending {
+    fn of(files: Files, desk: Desk, telemetry: Arc<Telemetry>) -> Tending {
+        Tending {
+            files,
+            desk,
+            telemetry,
+            agreement: Agreement::default(),
+            has_begun: false,
+        }
+    }
+
+    /// One step from what the files and the control topic say to what runs.
+    fn step(
+        &mut self,
+        supervisor: &mut Supervisor<Factory>,
+        look_now: bool,
+    ) -> anyhow::Result<State> {
+        if self.files.look(look_now) {
+            self.files.tell(&self.telemetry);
+        }
+        let jobs = self.files.roster.jobs();
+        // At first all jobs wait for their lives together: so that none is taken for unwanted that only has none yet.
+        let agreed = self.desk.consult(&mut self.agreement, &jobs);
+        self.has_begun |= agreed && self.agreement.claims().is_empty();
+        if !self.has_begun {
+            breathe(jobs.keys(), &self.telemetry);
+            return Ok(State::Well);
+        }
+        let wanted = self.agreement.wanted();
+        let state = supervisor.tend(wanted).context("cannot start a thread")?;
+        let without_life = self.agreement.claims().keys();
+        breathe(
+            without_life.filter(|id| !supervisor.has(id)),
+            &self.telemetry,
+        );
+        Ok(state)
+    }
+}
+
+/// Jobs that wait for the control topic live, and are not ready.
+fn breathe<'a>(jobs: impl Iterator<Item = &'a String>, telemetry: &Telemetry) {
+    let breath = Fact::Breath {
+        ready: false,
+        at_end: false,
+    };
+    jobs.for_each(|id| telemetry.observe(id, &breath));
+}
+
+/// The first signal to end asks, the second does not. Returns what SIGHUP raises.
+fn listen_for_signals(shutdown: &Shutdown) -> anyhow::Result<Arc<AtomicBool>> {
+    for signal in [SIGINT, SIGTERM] {
+        // In this order: the first signal finds the wish untold and tells it, the second finds it told and ends the process.
+        flag::register_conditional_default(signal, shutdown.flag())
+            .and_then(|_| flag::register(signal, shutdown.flag()))
+            .context("cannot listen for signals")?;
+    }
+    let reload = Arc::new(AtomicBool::new(false));
+    flag::register(SIGHUP, reload.clone()).context("cannot listen for signals")?;
+    Ok(reload)
+}
+
+/// Works jobs between Kafka topics.
+struct Factory {
+    configuration: Arc<Configuration>,
+    telemetry: Arc<Telemetry>,
+}
+
+impl Workshop for Factory {
+    fn work(&self, assignment: &Assignment, stop: &Shutdown) -> Result<(), WorkError> {
+        let job = &assignment.job;
+        let kafka = kafka_of(&self.configuration, &job.id);
+        let log = KafkaLog::open(&kafka, &self.configuration.topics)?;
+        let store = open_store(&self.configuration, &kafka)?;
+        let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+        let settings = Settings {
+            life: assignment.life,
+            ..settings(&self.configuration)
+        };
+        let telemetry = self.telemetry.clone();
+        let mut service = Service::start(log, store, clock, telemetry, job.clone(), settings)?;
+        tracing::info!(job_id = job.id, group = kafka.group_id, placement = ?service.plan().placement, life = assignment.life, "job at work");
+        Ok(service.run(stop)?)
+    }
+}
+
+/// How a job's own group is reached.
+pub(super) fn kafka_of(configuration: &Configuration, job_id: &str) -> Kafka {
+    Kafka {
+        group_id: group_of(&configuration.kafka.group_id, job_id),
+        ..configuration.kafka.clone()
+    }
+}
+
+/// The rhythm that the configuration asks for.
+pub(super) fn settings(configuration: &Configuration) -> Settings {
+    Settings {
+        names: TopicNames::new(&configuration.topics.prefix),
+        commit_interval_ms: millis(configuration.timing.commit_interval),
+        snapshot_interval_ms: millis(configuration.timing.snapshot_interval),
+        snapshots_kept: configuration.snapshots_kept.into(),
+        remembers: remembers(configuration.scores),
+        alerts: alert_settings(configuration),
+        ..Settings::default()
+    }
+}
+
+/// What the series of scores want to hear of.
+fn remembers(scores: Scores) -> Remembered {
+    let usual = Remembered::default();
+    match scores {
+        Scores::Off => usual,
+        Scores::Detectors => Remembered {
+            plots: Plots::Unsplit,
+            ..usual
+        },
+        Scores::Entities { limit } => Remembered {
+            records: limit.max(usual.records),
+            plots: Plots::First(limit),
+        },
+    }
+}
+
+/// How results become alerts, if they do.
+pub(super) fn alert_settings(configuration: &Configuration) -> Option<AlertSettings> {
+    let alerts = &configuration.alerts;
+    alerts.enabled.then(|| AlertSettings {
+        defaults: alerts.defaults.over(&AlertPolicy::default()),
+        ocsf: alerts.ocsf,
+        max_age_ms: millis(alerts.max_age),
+    })
+}
+
+/// Where the configuration keeps snapshots.
+pub(super) fn open_store(
+    configuration: &Configuration,
+    kafka: &Kafka,
+) -> Result<Box<dyn SnapshotStore + Send>, WorkError> {
+    Ok(match &configuration.snapshots {
+        Where::Directory(path) => Box::new(DirectoryStore::open(path)?),
+        Where::S3(settings) => Box::new(S3Store::open(settings.clone())?),
+        Where::Topic => {
+            let names = TopicNames::new(&configuration.topics.prefix);
+            let topics = KafkaTopics::open(kafka, &configuration.topics)?;
+            let store: Result<_, StoreError> = TopicStore::open(topics, &names.snapshots());
+            Box::new(store?)
+        }
+    })
+}
+
+fn millis(duration: Duration) -> i64 {
+    i64::try_from(duration.as_millis()).unwrap_or(i64::MAX)
+}

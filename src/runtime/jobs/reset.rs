@@ -1,0 +1,213 @@
+//! A job made new: reset, and spread over another number of shards.
+//!
+//! *Reset* leaves nothing that a new life could hear of the old one: the internal topics are emptied, snapshots deleted, results withdrawn
+//! (or kept, and then not said again), and so the notices of incidents and the state of those that go on, positions forgotten, in this order. The positions go last because they are what makes the rest
+//! matter: until they are gone, a reset that was cut off is visible as such, and doing it again finishes it.
+//!
+//! *Reshard* only makes the topic between gatherers and judges anew, with as many partitions as the job now asks for. Another number of
+//! shards is another lineage: the job learns anew from the log, and publishes no bucket a second time.
+
+use super::{Footprint, JobsError};
+use crate::engine::result::DocumentKind;
+use crate::runtime::log::{
+    Cleanup, Groups, LogError, METADATA_BYTES_MAX, NewTopic, Outgoing, Position, TopicPartition,
+    Topics,
+};
+use crate::runtime::store::SnapshotStore;
+use crate::runtime::task::{Mark, Placement};
+use serde::Deserialize;
+use std::borrow::Cow;
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+/// Messages published between two waits for their safety.
+const BATCH: usize = 10_000;
+
+/// What is to become of the results that a job has published.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fate {
+    /// They are withdrawn (tombstones), and published anew.
+    Withdrawn,
+    /// They stay, and their buckets are not published again.
+    Kept,
+}
+
+/// What a reset did.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Reset {
+    /// Snapshots deleted.
+    pub snapshots: usize,
+    /// Results withdrawn.
+    pub results: usize,
+}
+
+/// Makes a job new.
+pub fn reset<L: Topics + Groups>(
+    log: &mut L,
+    store: &mut dyn SnapshotStore,
+    footprint: &Footprint,
+    fate: Fate,
+) -> Result<Reset, JobsError> {
+    footprint.ensure_idle(log)?;
+    let internal = footprint.internal(log)?;
+    log.empty(&internal)?;
+    let mut done = Reset::default();
+    let mut all = footprint.inputs();
+    all.extend(internal);
+    for at in &all {
+        done.snapshots += delete_snapshots(store, &footprint.plan.task_name(at))?;
+    }
+    let kept = match fate {
+        Fate::Withdrawn => {
+            done.results = withdraw(log, footprint)?;
+            Vec::new()
+        }
+        Fate::Kept => epitaphs(log.committed(&footprint.group, &all)?),
+    };
+    log.forget_group(&footprint.group)?;
+    log.set_positions(&footprint.group, &kept)?;
+    Ok(done)
+}
+
+/// Gives a staged job as many judges as it asks for. Returns how many it had.
+pub fn reshard<L: Topics + Groups>(
+    log: &mut L,
+    store: &mut dyn SnapshotStore,
+    footprint: &Footprint,
+) -> Result<u16, JobsError> {
+    let plan = &footprint.plan;
+    if plan.placement != Placement::Staged {
+        return Err(JobsError::NoShards {
+            job: plan.job.id.clone(),
+            placement: plan.placement,
+            why: match plan.placement {
+                Placement::Fused => "its one input partition is worked by one task",
+                _ => "each input partition is one",
+            },
+        });
+    }
+    footprint.ensure_idle(log)?;
+    let wanted = plan.job.extensions.shards;
+    if plan.shards == wanted {
+        return Ok(wanted);
+    }
+    // Should the job ever have so many shards again, nothing of this life may be left for it: neither words nor models.
+    let internal = footprint.internal(log)?;
+    for at in internal.iter().filter(|at| at.topic == plan.closed) {
+        delete_snapshots(store, &plan.task_name(at))?;
+    }
+    log.empty(&internal)?;
+    log.delete_topic(&plan.closed)?;
+    log.create(&[NewTopic {
+        name: plan.closed.to_string(),
+        partitions: Some(i32::from(wanted)),
+        cleanup: Cleanup::Delete,
+    }])?;
+    Ok(plan.shards)
+}
+
+/// Deletes the snapshots of a task, of any lineage. Returns how many.
+fn delete_snapshots(store: &mut dyn SnapshotStore, task: &str) -> Result<usize, JobsError> {
+    let keys = store.list(task)?;
+    for key in &keys {
+        store.delete(key)?;
+    }
+    Ok(keys.len())
+}
+
+/// Positions of no lineage that remember which buckets were published, and which incidents go on: what follows them learns anew, and does not
+/// say those again.
+fn epitaphs(
+    committed: std::collections::BTreeMap<TopicPartition, Position>,
+) -> Vec<(TopicPartition, Position)> {
+    let epitaph = |(at, held): (TopicPartition, Position)| {
+        let held_mark = Mark::parse(&held.metadata)?;
+        let mark = Mark {
+            final_until_ms: Some(held_mark.final_until_ms?),
+            alerts: held_mark.alerts,
+            ..Mark::default()
+        };
+        let metadata = mark.write(METADATA_BYTES_MAX);
+        Some((at, Position { metadata, ..held }))
+    };
+    committed.into_iter().filter_map(epitaph).collect()
+}
+
+/// Of a result, only whose it is.
+#[derive(Deserialize)]
+struct Owner<'a> {
+    #[serde(borrow)]
+    job_id: Cow<'a, str>,
+}
+
+/// Writes a tombstone for every result of the job, final or interim, and every incident. Returns how many.
+fn withdraw<L: Topics>(log: &mut L, footprint: &Footprint) -> Result<usize, LogError> {
+    let names = &footprint.plan.names;
+    let topics: Vec<String> = DocumentKind::ALL
+        .iter()
+        .flat_map(|kind| [names.results(*kind), names.interim(*kind)])
+        .map(|topic| topic.to_string())
+        .chain([names.alerts()])
+        .collect();
+    forget_alerts(log, footprint)?;
+    let mut count = 0;
+    for (topic, partitions) in log.partitions(&topics)? {
+        for at in super::partitions(&topic, partitions) {
+            let standing = standing(log, &at, &footprint.plan.job.id)?;
+            count += standing.len();
+            let tombstones: Vec<Outgoing> = standing
+                .into_iter()
+                .map(|key| Outgoing {
+                    topic: Arc::clone(&at.topic),
+                    partition: Some(at.partition),
+                    key: Some(key),
+                    payload: None,
+                    headers: Vec::new(),
+                    timestamp_ms: None,
+                })
+                .collect();
+            for batch in tombstones.chunks(BATCH) {
+                log.publish(batch)?;
+                log.flush()?;
+            }
+        }
+    }
+    Ok(count)
+}
+
+/// What goes on goes on no more: the job's next life begins without incidents.
+fn forget_alerts<L: Topics>(log: &mut L, footprint: &Footprint) -> Result<(), LogError> {
+    let topic = footprint.plan.names.alert_state();
+    if log.partitions(std::slice::from_ref(&topic))?.is_empty() {
+        return Ok(()); // nobody has asked for alerts
+    }
+    log.publish(&[Outgoing {
+        topic: topic.into(),
+        partition: Some(0),
+        key: Some(footprint.plan.job.id.clone().into_bytes()),
+        payload: None,
+        headers: Vec::new(),
+        timestamp_ms: None,
+    }])?;
+    log.flush()
+}
+
+/// The keys of a job's documents that nothing has withdrawn.
+fn standing<L: Topics>(
+    log: &mut L,
+    at: &TopicPartition,
+    job_id: &str,
+) -> Result<BTreeSet<Vec<u8>>, LogError> {
+    let mut keys = BTreeSet::new();
+    log.read(at, 0, &mut |message| {
+        let (Some(key), payload) = (message.key, message.payload) else {
+            return;
+        };
+        match payload.map(serde_json::from_slice::<Owner<'_>>) {
+            None => drop(keys.remove(key)),
+            Some(Ok(owner)) if owner.job_id == job_id => drop(keys.insert(key.to_vec())),
+            Some(_) => {}
+        }
+    })?;
+    Ok(keys)
+}

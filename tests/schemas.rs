@@ -1,0 +1,311 @@
+//! Every document that is published is what its published schema says, and what a schema calls required is.
+//!
+//! Jobs of every function and shape see four days of events with a daily rhythm, spikes, gaps, a new level, a flood of values and bad events,
+//! through the service in memory, so that headers are those of real messages.
+
+use jsonschema::Validator;
+use serde_json::{Map, Value, json};
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
+use std::sync::Arc;
+use tidewatch::config::Job;
+use tidewatch::engine::result::DocumentKind;
+use tidewatch::runtime::alerts::AlertSettings;
+use tidewatch::runtime::clock::ManualClock;
+use tidewatch::runtime::embedded::Embedded;
+use tidewatch::runtime::log::memory::Stored;
+use tidewatch::runtime::observer::Silent;
+use tidewatch::runtime::service::Settings;
+
+const START_MS: i64 = 1_748_822_400_000;
+const SPAN_MS: i64 = 900_000;
+const BUCKETS: i64 = 4 * 96;
+
+fn schema(name: &str) -> Value {
+    let file =
+        Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("docs/schemas/{name}.schema.json"));
+    let text = std::fs::read_to_string(&file)
+        .unwrap_or_else(|error| panic!("{}: {error}", file.display()));
+    serde_json::from_str(&text).expect("a schema is JSON")
+}
+
+fn validator(schema: &Value) -> Validator {
+    jsonschema::validator_for(schema).expect("a schema")
+}
+
+/// Jobs that together have every function, split, influencers, and a limit that is reached.
+fn jobs() -> Vec<Arc<Job>> {
+    let functions = [
+        "count",
+        "high_count",
+        "low_count",
+        "non_zero_count",
+        "distinct_count",
+        "mean",
+        "median",
+        "min",
+        "max",
+        "metric",
+        "sum",
+        "non_null_sum",
+        "varp",
+    ];
+    let split = |id: &str, splits: Value| {
+        let detectors: Vec<Value> = functions
+            .iter()
+            .map(|function| {
+                let mut detector = json!({"function": function});
+                if function.contains("distinct") {
+                    detector["field_name"] = "user".into();
+                } else if !function.contains("count") {
+                    detector["field_name"] = "ms".into();
+                }
+                for (key, field) in splits.as_object().unwrap() {
+                    detector[key] = field.clone();
+                }
+                detector
+            })
+            .collect();
+        let body = json!({
+            "job_id": id, "analysis_config": {"bucket_span": "15m", "detectors": detectors, "influencers": ["host.name", "user"]},
+            "data_description": {"time_field": "time"}, "datafeed_config": {"indices": ["events"]},
+            "model_plot_config": {"enabled": true, "annotations_enabled": true}, "tidewatch": {"interim_interval": "1ms"},
+            "analysis_limits": {"model_memory_limit": if id == "flooded" { "1mb" } else { "64mb" }},
+        });
+        Arc::new(Job::from_value(&body).unwrap_or_else(|errors| panic!("{errors}")))
+    };
+    vec![
+        split("whole", json!({})),
+        split("by-host", json!({"by_field_name": "host.name"})),
+        split("per-host", json!({"partition_field_name": "host.name"})),
+        split(
+            "flooded",
+            json!({"partition_field_name": "host.name", "by_field_name": "user"}),
+        ),
+        crowd(),
+        logs(),
+    ]
+}
+
+/// Members against members, and rare values.
+fn crowd() -> Arc<Job> {
+    let body = json!({
+        "job_id": "crowd", "data_description": {"time_field": "time"}, "datafeed_config": {"indices": ["events"]},
+        "analysis_config": {"bucket_span": "15m", "influencers": ["host.name", "user"], "detectors": [
+            {"function": "high_count", "over_field_name": "user"},
+            {"function": "mean", "field_name": "ms", "by_field_name": "host.name", "over_field_name": "user"},
+            {"function": "rare", "by_field_name": "user", "partition_field_name": "host.name"},
+            {"function": "freq_rare", "by_field_name": "host.name", "over_field_name": "user"},
+        ]},
+    });
+    Arc::new(Job::from_value(&body).unwrap_or_else(|errors| panic!("{errors}")))
+}
+
+/// Categories of messages, apart by host.
+fn logs() -> Arc<Job> {
+    let body = json!({
+        "job_id": "logs", "data_description": {"time_field": "time"}, "datafeed_config": {"indices": ["events"]},
+        "analysis_config": {"bucket_span": "15m", "influencers": ["mlcategory"], "categorization_field_name": "message",
+            "per_partition_categorization": {"enabled": true},
+            "detectors": [{"function": "count", "by_field_name": "mlcategory", "partition_field_name": "host.name"}]},
+    });
+    Arc::new(Job::from_value(&body).unwrap_or_else(|errors| panic!("{errors}")))
+}
+
+/// A bucket's events: hosts with a rhythm, incidents, and now and then something that is no event.
+fn bucket(number: i64) -> Vec<String> {
+    let mut events = Vec::new();
+    let rhythm = (number as f64 / 96.0 * std::f64::consts::TAU).sin();
+    for host in 0..3_i64 {
+        let is_new_level = host == 1 && number > BUCKETS / 2;
+        let is_slow = number % 301 == 300;
+        let count = match (number % 211, host) {
+            (210, 0) => 40,
+            (100, _) => 0,
+            (150, _) => i64::from(host == 0),
+            _ => 3 + (rhythm + 1.0) as i64 + number % 2,
+        };
+        for n in 0..count {
+            let time = START_MS + number * SPAN_MS + n * 1000;
+            let ms = (20.0 + 5.0 * rhythm + (n * 7 % 5) as f64) * if is_slow { 30.0 } else { 1.0 }
+                + if is_new_level { 60.0 } else { 0.0 };
+            let user = if number > BUCKETS * 3 / 4 {
+                n * 1000 + number
+            } else {
+                n % 3
+            };
+            events.push(format!(
+                r#"{{"time":{time},"host":{{"name":"h{host}"}},"user":"u{user}","ms":{ms},"message":"request {number} answered in {ms} ms"}}"#
+            ));
+        }
+    }
+    if number % 150 == 149 {
+        events.extend([
+            r#"{"time":"#.to_owned(),
+            "[1]".to_owned(),
+            r#"{"time":"soon"}"#.to_owned(),
+            r#"{"host":{"name":"h0"}}"#.to_owned(),
+            format!(r#"{{"time":{START_MS}}}"#),
+            format!(r#"{{"time":{}}}"#, i64::MAX),
+        ]);
+    }
+    events
+}
+
+type Published = BTreeMap<DocumentKind, Vec<Arc<Stored>>>;
+
+/// What is beside the results.
+#[derive(Default)]
+struct Others {
+    letters: Vec<Arc<Stored>>,
+    alerts: Vec<Arc<Stored>>,
+}
+
+fn publish() -> (Published, Others) {
+    let clock = ManualClock::at(START_MS);
+    let settings = Settings {
+        alerts: Some(AlertSettings::default()),
+        ..Settings::default()
+    };
+    let mut service = Embedded::new(settings, Arc::new(clock.clone()), Arc::new(Silent));
+    service.create_topic("events", 1);
+    for job in jobs() {
+        service.start(job).expect("it starts");
+    }
+    let mut published = Published::new();
+    let mut others = Others::default();
+    for number in 0..BUCKETS {
+        for event in bucket(number) {
+            service
+                .produce(
+                    "events",
+                    Some(0),
+                    None,
+                    event.as_bytes(),
+                    START_MS + number * SPAN_MS,
+                )
+                .expect("the topic is there");
+        }
+        // Interim results are many: some will do.
+        if number % 60 != 0 && number + 1 != BUCKETS {
+            continue;
+        }
+        clock.advance(1_000);
+        service.drain().expect("it drains");
+        for kind in DocumentKind::ALL {
+            let of_kind = published.entry(kind).or_default();
+            of_kind.extend(service.results(kind));
+            of_kind.extend(service.interim(kind));
+        }
+        others.letters.extend(service.dead_letters());
+        others.alerts.extend(service.alerts());
+    }
+    (published, others)
+}
+
+fn headers(message: &Stored) -> Value {
+    let of = |(name, value): &(&str, String)| ((*name).to_owned(), Value::from(value.as_str()));
+    Value::Object(message.headers.iter().map(of).collect::<Map<_, _>>())
+}
+
+fn assert_valid(validator: &Validator, document: &Value, what: &str) {
+    let errors: Vec<String> = validator
+        .iter_errors(document)
+        .map(|error| format!("{}: {error}", error.instance_path()))
+        .collect();
+    assert!(errors.is_empty(), "{what}: {errors:#?}\n{document:#}");
+}
+
+/// Each property that the schema requires is, and a stranger is let in only where the schema says so.
+fn assert_strict(schema: &Value, validator: &Validator, document: &Value, what: &str) {
+    for name in schema["required"].as_array().unwrap() {
+        let mut poorer = document.clone();
+        let removed = poorer
+            .as_object_mut()
+            .unwrap()
+            .shift_remove(name.as_str().unwrap());
+        assert!(
+            removed.is_some() && !validator.is_valid(&poorer),
+            "{what}: {name} is not really required"
+        );
+    }
+    let mut stranger = document.clone();
+    stranger["no_such_property"] = json!(1);
+    assert!(
+        !validator.is_valid(&stranger),
+        "{what}: a stranger is let in"
+    );
+}
+
+#[test]
+fn every_published_document_is_what_its_schema_says() {
+    let (published, others) = publish();
+    let of_headers = schema("headers");
+    let header_check = validator(&of_headers);
+    for kind in DocumentKind::ALL {
+        let (name, of_kind) = (kind.name(), &published[&kind]);
+        let schema = schema(name);
+        assert_eq!(schema["$id"], format!("urn:tidewatch:schema:{name}:v1"));
+        let check = validator(&schema);
+        let documents: Vec<(&Arc<Stored>, Value)> = of_kind
+            .iter()
+            .filter_map(|message| {
+                Some((
+                    message,
+                    serde_json::from_slice(message.payload.as_ref()?).unwrap(),
+                ))
+            })
+            .collect();
+        assert!(!documents.is_empty(), "no {name} was published");
+        let mut seen = BTreeMap::<String, usize>::new();
+        for (message, document) in &documents {
+            assert_valid(&check, document, name);
+            let headers = headers(message);
+            assert_valid(&header_check, &headers, "headers");
+            assert_eq!(headers["ce_dataschema"], schema["$id"]);
+            let names = document.as_object().unwrap().keys();
+            names.for_each(|name| *seen.entry(name.clone()).or_default() += 1);
+        }
+        assert_strict(&schema, &check, &documents[0].1, name);
+        assert_strict(
+            &of_headers,
+            &header_check,
+            &headers(documents[0].0),
+            "headers",
+        );
+        for property in schema["properties"].as_object().unwrap().keys() {
+            assert!(
+                seen.contains_key(property),
+                "{name}: no document has {property}"
+            );
+        }
+    }
+    let schema = schema("dead_letter_headers");
+    let check = validator(&schema);
+    let letters = &others.letters;
+    assert!(letters.len() > 10);
+    for letter in letters {
+        assert_valid(&check, &headers(letter), "dead letter");
+    }
+    assert_strict(&schema, &check, &headers(&letters[0]), "dead letter");
+    assert_alerts(&others.alerts, &header_check);
+}
+
+fn assert_alerts(alerts: &[Arc<Stored>], header_check: &Validator) {
+    let schema = schema("alert");
+    let check = validator(&schema);
+    let mut events = BTreeSet::new();
+    for alert in alerts {
+        let document = serde_json::from_slice(alert.payload.as_ref().unwrap()).unwrap();
+        assert_valid(&check, &document, "alert");
+        let headers = headers(alert);
+        assert_valid(header_check, &headers, "headers");
+        assert_eq!(headers["ce_dataschema"], schema["$id"]);
+        assert_strict(&schema, &check, &document, "alert");
+        events.insert(document["event"].as_str().unwrap().to_owned());
+    }
+    assert!(
+        events.contains("opened") && events.contains("resolved"),
+        "{events:?}"
+    );
+}
