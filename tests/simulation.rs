@@ -31,9 +31,8 @@ use tidewatch::engine::pipeline::{Output, Pipeline};
 use tidewatch::engine::result::DocumentKind;
 use tidewatch::runtime::alerts::document::AlertDocument;
 use tidewatch::runtime::log::memory::Cluster;
-use tidewatch::runtime::task::TopicNames;
 use tidewatch::time::{EventTime, Finality};
-use world::{Tally, Witness, World, alert_settings};
+use world::{Tally, Witness, World, alert_settings, names_of};
 
 /// What was said of each document, by kind and id, in order.
 type Said = BTreeMap<(DocumentKind, String), Vec<String>>;
@@ -83,8 +82,8 @@ fn each_output(feed: &Feed, job: &Arc<Job>, sink: &mut dyn FnMut(Output)) {
     }
 }
 
-fn published(cluster: &Cluster) -> Said {
-    let names = TopicNames::new("tidewatch");
+fn published(cluster: &Cluster, job: &Job) -> Said {
+    let names = names_of(job);
     let text = |bytes: &Option<Vec<u8>>| String::from_utf8(bytes.clone().unwrap()).unwrap();
     let mut said = Said::new();
     for kind in DocumentKind::ALL {
@@ -141,10 +140,10 @@ fn calm_notices(feed: &Feed, job: &Arc<Job>) -> Notices {
     notices
 }
 
-fn published_notices(cluster: &Cluster) -> Notices {
+fn published_notices(cluster: &Cluster, job: &Job) -> Notices {
     let text = |bytes: &Option<Vec<u8>>| String::from_utf8(bytes.clone().unwrap()).unwrap();
     let mut notices = Notices::new();
-    for message in cluster.committed(&TopicNames::new("tidewatch").alerts()) {
+    for message in cluster.committed(&names_of(job).alerts()) {
         let words = notices.entry(text(&message.key)).or_default();
         words.push(text(&message.payload));
     }
@@ -170,25 +169,16 @@ fn run(seed: u64) -> Tally {
     world.calm_down();
     let tally = witness.tally.lock().unwrap().clone();
     assert_eq!(tally.wrong, Vec::<String>::new());
-    let expected = feed.jobs.iter().flat_map(|job| calm(&feed, job)).collect();
-    let found = published(&world.cluster);
-    assert_same(&expected, &found);
-    let notices = feed.jobs.iter().map(|job| calm_notices(&feed, job));
-    let mut expected: Notices = notices.flatten().collect();
-    let found = published_notices(&world.cluster);
-    if world.has_compacted {
-        keep_what_compaction_left(&mut expected, &found);
-    }
-    assert_same(&expected, &found);
-    let letters = world
-        .cluster
-        .committed(TopicNames::new("tidewatch").dead_letters());
     for job in &feed.jobs {
-        let of_job = ("job_id", job.id.clone());
-        let letters = letters
-            .iter()
-            .filter(|letter| letter.headers.contains(&of_job));
-        assert_eq!(letters.count(), feed.bad, "dead letters of {}", job.id);
+        assert_same(&calm(&feed, job), &published(&world.cluster, job));
+        let mut expected = calm_notices(&feed, job);
+        let found = published_notices(&world.cluster, job);
+        if world.has_compacted {
+            keep_what_compaction_left(&mut expected, &found);
+        }
+        assert_same(&expected, &found);
+        let letters = world.cluster.committed(names_of(job).dead_letters());
+        assert_eq!(letters.len(), feed.bad, "dead letters of {}", job.id);
     }
     tally
 }

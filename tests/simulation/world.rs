@@ -14,6 +14,7 @@ use tidewatch::runtime::log::shared::{Limits, SharedLog, Sharing};
 use tidewatch::runtime::observer::{Fact, Observer};
 use tidewatch::runtime::service::{Align, Service, ServiceError, Settings};
 use tidewatch::runtime::store::{MemoryStore, SnapshotStore, TopicStore, Writing};
+use tidewatch::runtime::task::TopicNames;
 
 /// Every record is an incident's, because a seed's history is too short for high scores; they last, so that they outlive whoever began them; and a limit holds
 /// some of them back.
@@ -30,6 +31,11 @@ pub(crate) fn alert_settings() -> AlertSettings {
         },
         ..AlertSettings::default()
     }
+}
+
+/// Each job writes to topics of its own: in one thread, a job that waits for what another one's dead transaction hides would wait for ever.
+pub(crate) fn names_of(job: &Job) -> TopicNames {
+    TopicNames::new(&job.id)
 }
 
 /// A world that does not come to rest within so many rounds never will.
@@ -467,8 +473,11 @@ impl<'f> World<'f> {
         let clock: Arc<dyn Clock> = Arc::new(self.clock.clone());
         let witness: Arc<dyn Observer> = Arc::clone(&self.witness) as Arc<dyn Observer>;
         let store = Box::new(self.store());
-        Service::start(log, store, clock, witness, job, self.settings.clone())
-            .expect("the job can be laid out")
+        let settings = Settings {
+            names: names_of(&job),
+            ..self.settings.clone()
+        };
+        Service::start(log, store, clock, witness, job, settings).expect("the job can be laid out")
     }
 
     fn store(&self) -> Unreliable {
