@@ -19,5 +19,6 @@ mod rights;
 mod secured;
 mod security;
 mod service;
+mod shared;
 mod shipper;
 mod world;
