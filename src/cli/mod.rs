@@ -24,6 +24,7 @@ pub mod simulate;
 mod sink;
 mod table;
 pub mod tail;
+pub mod top;
 pub mod topics;
 pub mod validate;
 
@@ -51,6 +52,7 @@ Examples:
   tidewatch run --config tidewatch.yaml                 Kafka in, Kafka out
   tidewatch jobs list --config tidewatch.yaml           where each of its jobs stands
   tidewatch tail web --config tidewatch.yaml            a job's anomalies as they come
+  tidewatch top --url http://127.0.0.1:9600             lag, watermark, memory, hottest entities, live
   tidewatch topics --plan --config tidewatch.yaml       the topics it needs, against those there are
   tidewatch explain job.yaml --partitions web=12        how a job is spread over instances, and what that costs
 
@@ -160,6 +162,9 @@ enum Command {
     /// What jobs say, in the terminal, as they say it.
     #[command(after_help = tail::EXAMPLES)]
     Tail(tail::Args),
+    /// Jobs, lag, watermark, memory and hottest entities of running instances, refreshed in place.
+    #[command(after_help = top::EXAMPLES)]
+    Top(top::Args),
     /// The topics that the service writes, against what is on the brokers.
     #[command(after_help = topics::EXAMPLES)]
     Topics(topics::Args),
@@ -238,6 +243,7 @@ fn dispatch(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Run { config } => run::run(&config, &cli.common),
         Command::Simulate(args) => simulate::run(&args),
         Command::Tail(args) => tail::run(&args, color),
+        Command::Top(args) => top::run(&args, color),
         Command::Topics(args) => topics::run(&args),
         Command::Validate { jobs, config } => validate::run(config.as_deref(), &jobs),
     }
