@@ -22,6 +22,7 @@ mod report;
 pub mod run;
 pub mod simulate;
 mod sink;
+pub mod snapshots;
 mod table;
 pub mod tail;
 pub mod top;
@@ -159,6 +160,9 @@ enum Command {
     /// Write simulated events with known incidents, and the labels beside them.
     #[command(after_help = simulate::EXAMPLES)]
     Simulate(simulate::Args),
+    /// What is kept of jobs' models: task, offset, time, size, format.
+    #[command(after_help = snapshots::EXAMPLES)]
+    Snapshots(snapshots::Args),
     /// What jobs say, in the terminal, as they say it.
     #[command(after_help = tail::EXAMPLES)]
     Tail(tail::Args),
@@ -242,6 +246,7 @@ fn dispatch(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Plan(args) => plan::run(&args),
         Command::Run { config } => run::run(&config, &cli.common),
         Command::Simulate(args) => simulate::run(&args),
+        Command::Snapshots(args) => snapshots::run(&args),
         Command::Tail(args) => tail::run(&args, color),
         Command::Top(args) => top::run(&args, color),
         Command::Topics(args) => topics::run(&args),

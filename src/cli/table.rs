@@ -233,7 +233,12 @@ fn figure(x: f64) -> String {
 /// about (Unicode's bidirectional controls), is `?`.
 pub(super) fn harmless(c: char) -> char {
     match c {
-        '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{200e}' | '\u{200f}' | '\u{2028}' | '\u{2029}' => '?',
+        '\u{202a}'..='\u{202e}'
+        | '\u{2066}'..='\u{2069}'
+        | '\u{200e}'
+        | '\u{200f}'
+        | '\u{2028}'
+        | '\u{2029}' => '?',
         c if c.is_control() => '?',
         c => c,
     }

@@ -20,4 +20,5 @@ mod secured;
 mod security;
 mod service;
 mod shipper;
+mod terminal;
 mod world;

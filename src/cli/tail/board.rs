@@ -222,7 +222,11 @@ impl Board {
         let mut last = None;
         for entry in entries(&findings) {
             if last.as_ref() != Some(&entry.job) {
-                lines.push(title(&entry.job, Mark::Open, self.style).trim_end().to_owned());
+                lines.push(
+                    title(&entry.job, Mark::Open, self.style)
+                        .trim_end()
+                        .to_owned(),
+                );
             }
             lines.extend(
                 table::anomaly(&entry.group, self.style)
@@ -330,9 +334,9 @@ mod tests {
         board.take(heard("web", 5, "c", 5.0, false));
         assert_eq!(
             board.settle(None),
-            "1970-01-01 00:03    1m   30 minor      mean(latency_ms)  host.name=a            900 against 300 (3.0x)\n  \
+            "1970-01-01 00:03    1m   30 minor      mean(latency_ms)  host.name=a          900 against 300 (3.0x)\n  \
              slower than usual\n\
-             1970-01-01 00:09    1m   50 major      mean(latency_ms)  host.name=b            900 against 300 (3.0x)\n  \
+             1970-01-01 00:09    1m   50 major      mean(latency_ms)  host.name=b          900 against 300 (3.0x)\n  \
              slower than usual\n"
         );
     }
@@ -437,7 +441,11 @@ mod tests {
         for minute in 0..WAITING_MAX as i64 + 7 {
             board.take(heard("web", minute, "a", 50.0, false));
         }
-        assert!(board.settle(None).starts_with("(7 earlier records left out)\n"));
+        assert!(
+            board
+                .settle(None)
+                .starts_with("(7 earlier records left out)\n")
+        );
     }
 
     proptest! {

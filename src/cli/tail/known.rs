@@ -29,7 +29,9 @@ pub(super) fn ensure_known(configuration: &Configuration, asked: &[String]) -> a
 /// The sentence.
 pub(in crate::cli) fn no_such_job(unknown: &str, known: &BTreeSet<String>) -> String {
     let meant = nearest(unknown, known.iter().map(String::as_str));
-    let meant = meant.map_or(String::new(), |meant| format!("; did you mean \"{meant}\"?"));
+    let meant = meant.map_or(String::new(), |meant| {
+        format!("; did you mean \"{meant}\"?")
+    });
     let all: Vec<&str> = known.iter().map(String::as_str).collect();
     let all = match all.is_empty() {
         true => "there are none yet".to_owned(),
@@ -43,7 +45,9 @@ fn on_brokers(configuration: &Configuration) -> anyhow::Result<BTreeSet<String>>
     let mut known = BTreeSet::new();
     let beginning = group_of(&configuration.kafka.group_id, "");
     let groups = follower.groups()?;
-    let groups = groups.iter().filter_map(|group| group.strip_prefix(&beginning));
+    let groups = groups
+        .iter()
+        .filter_map(|group| group.strip_prefix(&beginning));
     known.extend(groups.map(str::to_owned));
     let control = TopicNames::new(&configuration.topics.prefix).control();
     if follower.follow(&control, Begin::Oldest)?.is_some() {

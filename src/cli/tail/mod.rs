@@ -11,7 +11,7 @@
 
 mod board;
 mod inbox;
-mod known;
+pub(super) mod known;
 mod live;
 
 use super::detect::{Format, kind, score};
@@ -184,7 +184,10 @@ struct Tail {
 
 enum Sink {
     Ndjson(Box<dyn Write>),
-    Table { board: Board, live: Live<io::Stdout> },
+    Table {
+        board: Board,
+        live: Live<io::Stdout>,
+    },
 }
 
 impl Tail {

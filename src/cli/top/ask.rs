@@ -157,7 +157,11 @@ impl Asker {
         })?;
         match answer.status().as_u16() {
             200 => {}
-            401 => return Err("401: it wants to know who asks; say --bearer-token-file, --basic-user or --client-cert-file".to_owned()),
+            status @ (401 | 403) => {
+                return Err(format!(
+                    "{status}: it wants to know who asks; say --bearer-token-file, --basic-user or --client-cert-file"
+                ));
+            }
             404 => return Err("404: no /healthz there; is it a tidewatch?".to_owned()),
             _ => return Err(answer.status().to_string()),
         }
@@ -183,11 +187,10 @@ fn client_cert(cert: &Path, key: &Path) -> anyhow::Result<ClientCert> {
         "--client-cert-file {}: holds no certificate",
         cert.display()
     );
-    let private: Option<PrivateKey<'static>> =
-        read(key)?.into_iter().find_map(|item| match item {
-            PemItem::PrivateKey(key) => Some(key),
-            _ => None,
-        });
+    let private: Option<PrivateKey<'static>> = read(key)?.into_iter().find_map(|item| match item {
+        PemItem::PrivateKey(key) => Some(key),
+        _ => None,
+    });
     let private = private
         .with_context(|| format!("--client-key-file {}: holds no private key", key.display()))?;
     Ok(ClientCert::new_with_certs(&certificates, private))
@@ -199,4 +202,135 @@ fn client_cert(cert: &Path, key: &Path) -> anyhow::Result<ClientCert> {
 )]
 fn now() -> Instant {
     Instant::now()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::service::{Http, HttpAuth, HttpTls, SecretFile};
+    use crate::runtime::clock::ManualClock;
+    use crate::runtime::http::HttpServer;
+    use crate::runtime::telemetry::Telemetry;
+    use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair};
+    use std::fs;
+    use std::sync::Arc;
+    use tempfile::TempDir;
+
+    fn served(http: &Http) -> HttpServer {
+        let telemetry = Telemetry::new(Arc::new(ManualClock::at(5)), &[]);
+        HttpServer::start(http, Arc::new(telemetry)).unwrap()
+    }
+
+    fn open() -> Http {
+        Http::open("127.0.0.1:0".parse().unwrap())
+    }
+
+    /// The first instance, asked with this login.
+    fn ask(url: String, login: Login) -> Result<i64, String> {
+        let asker = Asker::new(&[url], &login, Duration::from_secs(5)).unwrap();
+        let outcome = asker.look().remove(0).outcome?;
+        assert!(outcome.resident_bytes.is_some(), "no metrics");
+        Ok(outcome.health.timestamp_ms)
+    }
+
+    #[test]
+    fn a_token_or_a_password_from_a_file_opens_and_is_not_told() {
+        let files = TempDir::new().unwrap();
+        let file = |name: &str, text: &str| {
+            let path = files.path().join(name);
+            fs::write(&path, text).unwrap();
+            path
+        };
+        let (token, password) = (file("token", "t0ken\n"), file("password", "pass:word"));
+        let server = served(&Http {
+            auth: HttpAuth {
+                bearer_token: Some(SecretFile::at(token.clone())),
+                basic: Some(("ops".to_owned(), SecretFile::at(password.clone()))),
+                ..HttpAuth::default()
+            },
+            ..open()
+        });
+        let url = || format!("http://{}/", server.address());
+        let bearer = |file| Login {
+            bearer_token_file: Some(file),
+            ..Login::default()
+        };
+        assert_eq!(ask(url(), bearer(token)), Ok(5));
+        let basic = Login {
+            basic_user: Some("ops".to_owned()),
+            basic_password_file: Some(password),
+            ..Login::default()
+        };
+        assert_eq!(ask(url(), basic), Ok(5));
+        let refused = ask(url(), Login::default()).unwrap_err();
+        assert!(refused.contains("--bearer-token-file"), "{refused}");
+        let refused = ask(url(), bearer(file("wrong", "s3cret"))).unwrap_err();
+        assert!(
+            refused.starts_with("401") && !refused.contains("s3cret"),
+            "{refused}"
+        );
+    }
+
+    #[test]
+    fn over_tls_the_authority_is_checked_and_a_certificate_of_ours_is_shown() {
+        let files = TempDir::new().unwrap();
+        let path = |name: &str| files.path().join(name);
+        let mut params = CertificateParams::new([]).unwrap();
+        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        let authority = Issuer::new(params.clone(), KeyPair::generate().unwrap());
+        let root = params.self_signed(authority.key()).unwrap();
+        fs::write(path("ca.pem"), root.pem()).unwrap();
+        for name in ["server", "client"] {
+            let key = KeyPair::generate().unwrap();
+            let params = CertificateParams::new(["127.0.0.1".to_owned()]).unwrap();
+            let certificate = params.signed_by(&key, &authority).unwrap();
+            fs::write(path(&format!("{name}.pem")), certificate.pem()).unwrap();
+            fs::write(path(&format!("{name}.key")), key.serialize_pem()).unwrap();
+        }
+        let server = served(&Http {
+            tls: Some(HttpTls {
+                cert_file: path("server.pem"),
+                key_file: path("server.key"),
+                client_ca_file: Some(path("ca.pem")),
+            }),
+            ..open()
+        });
+        let url = || format!("https://{}", server.address());
+        let trusting = Login {
+            ca_file: Some(path("ca.pem")),
+            ..Login::default()
+        };
+        let known = Login {
+            client_cert_file: Some(path("client.pem")),
+            client_key_file: Some(path("client.key")),
+            ..trusting.clone()
+        };
+        assert_eq!(ask(url(), known), Ok(5));
+        assert!(ask(url(), trusting).unwrap_err().starts_with("403"));
+        assert!(
+            ask(url(), Login::default()).is_err(),
+            "an authority that nobody knows"
+        );
+    }
+
+    #[test]
+    fn what_is_no_address_or_no_certificate_is_said_at_once() {
+        let refused = |url: &str, login: Login| {
+            let asker = Asker::new(&[url.to_owned()], &login, Duration::from_secs(5));
+            format!("{:#}", asker.err().unwrap())
+        };
+        let none = Login::default;
+        assert!(refused("localhost:9600", none()).contains("--url localhost:9600"));
+        assert!(refused("ftp://x", none()).contains("http://127.0.0.1:9600"));
+        let missing = Login {
+            bearer_token_file: Some("/nowhere/token".into()),
+            ..none()
+        };
+        assert!(refused("http://x", missing).contains("/nowhere/token"));
+        let empty = Login {
+            ca_file: Some("/dev/null".into()),
+            ..none()
+        };
+        assert!(refused("http://x", empty).contains("holds no certificate"));
+    }
 }

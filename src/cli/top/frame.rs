@@ -73,18 +73,22 @@ pub(super) fn frame(view: &View, size: Size, style: Style) -> Vec<String> {
 }
 
 fn title(view: &View, width: usize, style: Style) -> String {
-    let known = view.instances.iter().filter_map(|one| one.facts.as_ref().ok());
+    let known = view
+        .instances
+        .iter()
+        .filter_map(|one| one.facts.as_ref().ok());
     let now_ms = known.clone().map(|facts| facts.timestamp_ms).max();
-    let now = now_ms.map_or(String::new(), |ms| {
-        format!("  {}", seconds(ms))
-    });
+    let now = now_ms.map_or(String::new(), |ms| format!("  {}", seconds(ms)));
     let answered = known.count();
     let count = match view.instances.len() {
         0 => "asking".to_owned(),
         1 => "1 instance".to_owned(),
         all => format!("{answered} of {all} instances"),
     };
-    let words = format!("tidewatch top  {count}, {} jobs{now}  q quits", view.jobs.len());
+    let words = format!(
+        "tidewatch top  {count}, {} jobs{now}  q quits",
+        view.jobs.len()
+    );
     paint(style, "1", &fit(&words, width))
 }
 
@@ -292,7 +296,10 @@ fn jobs(jobs: &[JobView], width: usize, room: Option<usize>, style: Style) -> Ve
         })
         .collect();
     let shown = that_fit(&widths, width);
-    let heads: Vec<String> = COLUMNS.iter().map(|column| column.name.to_owned()).collect();
+    let heads: Vec<String> = COLUMNS
+        .iter()
+        .map(|column| column.name.to_owned())
+        .collect();
     let mut lines = vec![row(&heads, &shown, &widths, width, |_| "1", style)];
     for (job, cells) in jobs.iter().zip(&cells) {
         let code = |at: usize| (COLUMNS[at].code)(job);

@@ -366,7 +366,11 @@ mod tests {
             .collect();
         assert_eq!(
             seen,
-            [("host=h1", 90.0, 3), ("user=ada", 90.0, 1), ("user=ben", 40.0, 1)]
+            [
+                ("host=h1", 90.0, 3),
+                ("user=ada", 90.0, 1),
+                ("user=ben", 40.0, 1)
+            ]
         );
     }
 

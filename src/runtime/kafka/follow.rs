@@ -215,14 +215,19 @@ impl Follower {
             )),
             RDKafkaErrorCode::UnknownTopic
             | RDKafkaErrorCode::UnknownTopicOrPartition
-            | RDKafkaErrorCode::UnknownPartition => {
-                Err(LogError::Fatal(format!("{at} is gone: the topic was deleted")))
-            }
+            | RDKafkaErrorCode::UnknownPartition => Err(LogError::Fatal(format!(
+                "{at} is gone: the topic was deleted"
+            ))),
             RDKafkaErrorCode::AutoOffsetReset | RDKafkaErrorCode::OffsetOutOfRange => {
                 tracing::warn!(%at, "messages are gone before they were read; going on with the oldest that there is");
                 let (start, _) = watermarks(&self.consumer, at)?;
                 self.consumer
-                    .seek(&at.topic, at.partition, Offset::Offset(start), REQUEST_TIMEOUT)
+                    .seek(
+                        &at.topic,
+                        at.partition,
+                        Offset::Offset(start),
+                        REQUEST_TIMEOUT,
+                    )
                     .map_err(|error| self.unavailable(format!("{at}: {error}")))
             }
             code => {

@@ -124,7 +124,10 @@ fn before_the_first_answer_there_is_a_frame_too() {
         height: Some(24),
     };
     let lines = frame(&View::default(), size, PLAIN);
-    assert_eq!(lines, ["tidewatch top  asking, 0 jobs  q quits", "", "no jobs"]);
+    assert_eq!(
+        lines,
+        ["tidewatch top  asking, 0 jobs  q quits", "", "no jobs"]
+    );
 }
 
 #[test]
