@@ -61,7 +61,7 @@ enum Action {
 /// Does what is asked.
 pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
     let Action::List { jobs, json } = &args.action;
-    let configuration = run::load(&args.config)?;
+    let configuration = run::load_from_elsewhere(&args.config)?;
     let all = look(&configuration)?;
     let known: BTreeSet<String> = all.iter().filter_map(job_of).map(str::to_owned).collect();
     if let Some(unknown) = jobs.iter().find(|job| !known.contains(*job)) {

@@ -46,7 +46,8 @@ fn fail(mut command: Command) -> String {
     err
 }
 
-fn groups() -> Vec<String> {
+/// Of a deployment, whose own are one a job.
+fn groups(deployment: &Deployment) -> Vec<String> {
     let client: BaseConsumer = ClientConfig::new()
         .set("bootstrap.servers", &broker().address)
         .create()
@@ -54,9 +55,9 @@ fn groups() -> Vec<String> {
     let list = client
         .fetch_group_list(None, Duration::from_secs(10))
         .expect("the groups");
-    list.groups()
-        .iter()
-        .map(|group| group.name().to_owned())
+    let names = list.groups().iter().map(|group| group.name().to_owned());
+    names
+        .filter(|name| name.starts_with(&deployment.prefix))
         .collect()
 }
 
@@ -102,7 +103,7 @@ fn tail_shows_what_a_job_says_and_leaves_no_trace() {
         let args: Vec<&str> = std::iter::once(&"tail").chain(args).copied().collect();
         tidewatch(&configuration, &args)
     };
-    let before = groups();
+    let before = groups(&deployment);
 
     // Documents as the topic holds them, all of them.
     let out = succeed(tail(&["--no-follow", "--kinds", "record,bucket"]));
@@ -180,8 +181,8 @@ fn tail_shows_what_a_job_says_and_leaves_no_trace() {
     let again = succeed(tail(&["--no-follow", "--kinds", "record,bucket"]));
     assert_eq!(again.lines().count(), values.len());
 
-    let after = groups();
-    assert_eq!(after.len(), before.len(), "{before:?} {after:?}");
+    let after = groups(&deployment);
+    assert_eq!(after, before);
 
     // Live: what is published while it looks.
     let (mut child, lines) = lines_of(&mut tail(&["--kinds", "bucket"]));
@@ -214,7 +215,6 @@ fn top_and_snapshots_tell_of_a_running_service() {
     let url = format!("http://127.0.0.1:{}", instance.port());
     let deadline = Instant::now() + PATIENCE;
     loop {
-        // Wide enough for every column is what a pipe is not: COLUMNS do not count, the usual 110 do.
         let frame = succeed(tidewatch(
             &configuration,
             &[
@@ -229,7 +229,7 @@ fn top_and_snapshots_tell_of_a_running_service() {
             ],
         ));
         let job = frame.lines().find(|line| line.starts_with("per-host"));
-        let is_live = job.is_some_and(|job| job.contains("live") && job.contains("MiB"));
+        let is_live = job.is_some_and(|job| job.contains("live") && job.contains(" of 1 GiB"));
         let is_hot = frame.contains("host.name=h");
         let is_alone = frame.contains("1 of 2 instances") && frame.contains("no answer");
         if is_live && is_hot && is_alone {

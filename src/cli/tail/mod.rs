@@ -161,7 +161,7 @@ pub fn run(args: &Args, color: Color) -> anyhow::Result<ExitCode> {
         args.format() == Format::Ndjson || args.kinds.is_empty(),
         "--kinds: a table is of records; `--format ndjson` has every kind"
     );
-    let configuration = run::load(&args.config)?;
+    let configuration = run::load_from_elsewhere(&args.config)?;
     known::ensure_known(&configuration, &args.jobs)?;
     let interrupt = Interrupt::listen()?;
     let mut tail = Tail::open(args, &configuration, color)?;

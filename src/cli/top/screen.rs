@@ -5,8 +5,8 @@
 use super::frame::Size;
 use crossterm::event::{self, Event, KeyCode, KeyEventKind, KeyModifiers};
 use crossterm::terminal::{
-    self, Clear, ClearType, EnterAlternateScreen, LeaveAlternateScreen, disable_raw_mode,
-    enable_raw_mode,
+    self, BeginSynchronizedUpdate, Clear, ClearType, EndSynchronizedUpdate, EnterAlternateScreen,
+    LeaveAlternateScreen, disable_raw_mode, enable_raw_mode,
 };
 use crossterm::{cursor, execute, queue};
 use std::io::{self, BufWriter, Stdout, Write};
@@ -47,13 +47,18 @@ impl Screen {
         }
     }
 
-    /// Draws the lines over what is there, without a flicker: what stays the same is written again in its place.
+    /// Draws the lines over what is there, at once where the terminal can. Each line is cleared before it is written: after it, one that fills the
+    /// width would lose its last character.
     pub(super) fn draw(&mut self, lines: &[String]) -> io::Result<()> {
+        queue!(self.out, BeginSynchronizedUpdate)?;
         for (row, line) in lines.iter().enumerate() {
             let row = u16::try_from(row).unwrap_or(u16::MAX);
-            queue!(self.out, cursor::MoveTo(0, row))?;
+            queue!(
+                self.out,
+                cursor::MoveTo(0, row),
+                Clear(ClearType::CurrentLine)
+            )?;
             self.out.write_all(line.as_bytes())?;
-            queue!(self.out, Clear(ClearType::UntilNewLine))?;
         }
         let below = u16::try_from(lines.len()).unwrap_or(u16::MAX);
         if usize::from(below) < self.size().height.unwrap_or(0) {
@@ -63,6 +68,7 @@ impl Screen {
                 Clear(ClearType::FromCursorDown)
             )?;
         }
+        queue!(self.out, EndSynchronizedUpdate)?;
         self.out.flush()
     }
 
