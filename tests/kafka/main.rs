@@ -21,4 +21,5 @@ mod security;
 mod service;
 mod shared;
 mod shipper;
+mod terminal;
 mod world;

@@ -101,6 +101,11 @@ pub(super) fn load(file: &Path) -> anyhow::Result<Configuration> {
     Ok(Configuration::load(file, environment())?)
 }
 
+/// The same for a tool that only looks, from a machine that need not have the job files.
+pub(super) fn load_from_elsewhere(file: &Path) -> anyhow::Result<Configuration> {
+    Ok(Configuration::load_from_elsewhere(file, environment())?)
+}
+
 /// The variables that may have the last word on a key.
 pub(super) fn environment() -> impl Iterator<Item = (String, String)> {
     std::env::vars_os()

@@ -4,6 +4,7 @@
 //!  KafkaLog ──┬── membership   one consumer of the group: assignments, batches read from each partition's own queue
 //!  (a thread) ├── transaction  one transactional producer: messages and positions, atomically
 //!             └── topics       everything that needs no group
+//!  Follower ───── partitions read on and on, for people who look
 //! ```
 //!
 //! Credentials are followed while we poll: a new login is told to the clients, new certificates take new clients. For these the partitions are released
@@ -20,6 +21,7 @@
 mod client;
 mod credentials;
 mod edge;
+mod follow;
 mod groups;
 mod layout;
 mod membership;
@@ -33,6 +35,7 @@ use super::log::{
 };
 use crate::config::service;
 use credentials::{Change, Credentials};
+pub use follow::{Begin, Follower};
 pub use layout::{Shape, Standing, Step, steps};
 use membership::Membership;
 use std::collections::BTreeMap;
