@@ -45,6 +45,8 @@ pub struct Service {
     pub snapshots_kept: u16,
     /// The rhythm of the tasks.
     pub timing: Timing,
+    /// How far the inputs of a job may drift apart.
+    pub align: Align,
     /// Whether results become alerts, and who is told.
     pub alerts: Alerts,
     /// Where and to whom `/livez`, `/readyz`, `/healthz` and `/metrics` are served.
@@ -89,6 +91,15 @@ pub struct Timing {
     pub snapshot_interval: Duration,
     /// Between two looks at the job files.
     pub job_files_interval: Duration,
+}
+
+/// The `align` section: how far ahead of a job's slowest live input another one may run, in event time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Align {
+    /// So many buckets; 0: as far as it likes.
+    pub ahead_buckets: u32,
+    /// But at least so long.
+    pub ahead_min: Duration,
 }
 
 /// `metrics.scores`: series of what jobs say, beside those of how they work.
@@ -210,6 +221,13 @@ fn read_service(reader: &mut Reader, base: &Path) -> Option<Service> {
         snapshot_interval: reader.duration("timing.snapshot_interval", Duration::from_secs(300)),
         job_files_interval: reader.duration("timing.job_files_interval", Duration::from_secs(2)),
     };
+    let ahead = "a number of buckets, 0 for as far as it likes";
+    let align = Align {
+        ahead_buckets: reader
+            .parsed("align.ahead_buckets", "12", ahead)
+            .unwrap_or(0),
+        ahead_min: reader.duration("align.ahead_min", Duration::from_secs(3600)),
+    };
     let alerts = alerts::read(reader, base);
     let http = read_http(reader, base);
     let scores = read_scores(reader);
@@ -227,6 +245,7 @@ fn read_service(reader: &mut Reader, base: &Path) -> Option<Service> {
         snapshots,
         snapshots_kept: snapshots_kept?,
         timing,
+        align,
         alerts,
         http: http?,
         scores,

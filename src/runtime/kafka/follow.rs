@@ -7,11 +7,11 @@
 
 use super::client::{Complaints, Listener, reader, unmakeable};
 use super::credentials::{Change, Credentials};
-use super::edge::{Bell, Buffer, Entry, PartitionQueue};
+use super::edge::{Buffer, Entry, PartitionQueue};
 use super::rights::{Resource, is_denial};
 use super::topics::{REQUEST_TIMEOUT, only, watermarks};
 use crate::config::service;
-use crate::runtime::log::{LogError, Message, TopicPartition};
+use crate::runtime::log::{Bell, LogError, Message, TopicPartition};
 use rdkafka::config::FromClientConfigAndContext;
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};

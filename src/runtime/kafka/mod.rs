@@ -30,7 +30,7 @@ mod topics;
 mod transaction;
 
 use super::log::{
-    CommitError, Handler, Log, LogError, Message, NewTopic, Outgoing, Place, Revocation,
+    Bell, CommitError, Handler, Log, LogError, Message, NewTopic, Outgoing, Place, Revocation,
     TopicPartition, Topics, Transaction,
 };
 use crate::config::service;
@@ -39,6 +39,7 @@ pub use follow::{Begin, Follower};
 pub use layout::{Shape, Standing, Step, steps};
 use membership::Membership;
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Duration;
 pub use topics::KafkaTopics;
 use transaction::TransactionalProducer;
@@ -216,6 +217,26 @@ impl Log for KafkaLog {
         match &mut self.session {
             Session::Joined { membership, .. } => membership.seek(at, offset),
             Session::Fenced { .. } | Session::Left => Ok(()),
+        }
+    }
+
+    fn rest(&mut self, at: &TopicPartition) -> Result<(), LogError> {
+        match &mut self.session {
+            Session::Joined { membership, .. } => membership.rest(at),
+            Session::Fenced { .. } | Session::Left => Ok(()),
+        }
+    }
+
+    fn hold(&mut self, at: &TopicPartition, held: bool) {
+        if let Session::Joined { membership, .. } = &mut self.session {
+            membership.hold(at, held);
+        }
+    }
+
+    fn bell(&self) -> Option<Arc<Bell>> {
+        match &self.session {
+            Session::Joined { membership, .. } => Some(membership.bell()),
+            Session::Fenced { .. } | Session::Left => None,
         }
     }
 
