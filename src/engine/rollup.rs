@@ -25,6 +25,7 @@ use crate::config::Job;
 use crate::time::{BucketStart, Finality};
 use categories::CategoryTotals;
 use documents::{Scored, Writer};
+pub(super) use documents::{feature_suffix, model_feature, series_hash};
 use history::History;
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};

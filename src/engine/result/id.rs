@@ -94,6 +94,27 @@ pub fn model_plot(
     )
 }
 
+/// Id of a point of a forecast.
+pub fn model_forecast(
+    job: &str,
+    forecast: &str,
+    at: BucketStart,
+    span: BucketSpan,
+    detector: u16,
+    hash: &str,
+) -> String {
+    format!(
+        "{job}_model_forecast_{forecast}_{}_{}_{detector}_{hash}",
+        at.millis(),
+        span.seconds()
+    )
+}
+
+/// Id of what became of a request for a forecast.
+pub fn forecast_stats(job: &str, forecast: &str) -> String {
+    format!("{job}_model_forecast_request_stats_{forecast}")
+}
+
 /// Id of model size statistics.
 pub fn model_size_stats(job: &str, at: BucketStart) -> String {
     format!("{job}_model_size_stats_{}", at.millis())

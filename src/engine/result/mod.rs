@@ -1,11 +1,13 @@
 //! Result documents: plain data with public fields, in Elastic's shapes (results.md).
 
+pub mod forecast;
 pub mod id;
 pub mod sentence;
 mod write;
 
 use super::categorize::{CategorizerStats, CategoryDefinition};
 use crate::time::{BucketSpan, BucketStart, EventTime, Finality};
+pub use forecast::{ForecastStats, ForecastStatus, ModelForecast};
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 
@@ -23,10 +25,18 @@ pub enum DocumentKind {
     DataCounts,
     CategoryDefinition,
     CategorizerStats,
+    ModelForecast,
+    ModelForecastRequestStats,
 }
 
 impl DocumentKind {
-    /// Every kind.
+    /// What somebody asked to be foretold: said on request, not by a job as it goes.
+    pub const FORECASTS: [DocumentKind; 2] = [
+        DocumentKind::ModelForecast,
+        DocumentKind::ModelForecastRequestStats,
+    ];
+
+    /// Every kind that a job says.
     pub const ALL: [DocumentKind; 10] = [
         DocumentKind::Bucket,
         DocumentKind::BucketInfluencer,
@@ -53,6 +63,8 @@ impl DocumentKind {
             DocumentKind::DataCounts => "data_counts",
             DocumentKind::CategoryDefinition => "category_definition",
             DocumentKind::CategorizerStats => "categorizer_stats",
+            DocumentKind::ModelForecast => "model_forecast",
+            DocumentKind::ModelForecastRequestStats => "model_forecast_request_stats",
         }
     }
 }
@@ -90,6 +102,8 @@ pub enum Body {
     DataCounts(JobCounts),
     Category(Box<Category>),
     CategorizerStats(Partitioned),
+    ModelForecast(ModelForecast),
+    ForecastStats(Box<ForecastStats>),
 }
 
 impl Document {
@@ -105,7 +119,9 @@ impl Document {
             | Body::ModelSizeStats(_)
             | Body::DataCounts(_)
             | Body::Category(_)
-            | Body::CategorizerStats(_) => None,
+            | Body::CategorizerStats(_)
+            | Body::ModelForecast(_)
+            | Body::ForecastStats(_) => None,
         }
     }
 }
