@@ -1,5 +1,5 @@
 //! Forecasts against what came: the share of values inside the 95 % interval, on simulated series, one and seven days ahead.
-//! `cargo bench --bench forecast [-- SEEDS]`
+//! `cargo bench --bench forecast [-- SEEDS] [NAME]`: of the processes whose name begins so
 //!
 //! Every series is learnt for [`LEARNT_DAYS`] days, then forecast for a week without learning on. Coverage is counted over the buckets of the first day and
 //! over those of the seventh, of all seeds; beside it the mean width of the interval in standard deviations of the noise, and the root mean square of the forecast's error in
@@ -224,6 +224,8 @@ fn main() {
         .filter_map(|one| one.parse().ok())
         .next()
         .unwrap_or(SEEDS);
+    let mut words = std::env::args().skip(1);
+    let name = words.find(|one| one.parse::<u64>().is_err() && !one.starts_with('-'));
     println!(
         "inside the 95 % interval (above it), width and error in deviations of the noise; {LEARNT_DAYS} days learnt, {seeds} seeds"
     );
@@ -234,7 +236,11 @@ fn main() {
             "day 1",
             "day 7"
         );
-        for process in &PROCESSES {
+        let asked = |process: &&Process| {
+            name.as_ref()
+                .is_none_or(|name| process.name.starts_with(name))
+        };
+        for process in PROCESSES.iter().filter(asked) {
             let mut tallies = [Tally::default(); 2];
             (0..seeds).for_each(|seed| run(process, span_s, seed + 1, &mut tallies));
             let shown = tallies.map(|tally| {

@@ -3,7 +3,7 @@
 //! Views of a series (as it comes; less its day; less its week) are ordered by how far they err a day ahead; the first that knows the hour speaks. It adds
 //! to its season the combination of running means that errs least at this distance ([`Variogram::krige`]), and the slope as far as it is shown.
 //! The variance of a bucket ahead is the sum of
-//! * the error of that combination at this distance, which grows as the series was seen to wander,
+//! * the error of that combination at this distance, which grows as the series was seen to wander; beyond a day, at least as the weeks were seen to differ,
 //! * of it, the share that the season's own means are uncertain by: 1/(visits · buckets),
 //! * the variance of buckets within their hour,
 //! * the uncertainty of the slope, times the squared distance.
@@ -20,7 +20,7 @@ use super::forecast::Forecaster;
 use super::outlook::{self, Outlook};
 use super::profile::{HOUR_MS, content_age, hour_of};
 use super::residual::Residuals;
-use super::variogram::{MEANS, Variogram};
+use super::variogram::{MEANS, Seen, Variogram};
 use crate::numerics::special::student_t;
 use crate::time::EventTime;
 
@@ -38,6 +38,10 @@ const WEEK_HOURS: f64 = 168.0;
 const PERIODS: [f64; 2] = [DAY_HOURS, WEEK_HOURS];
 /// Days compared with those of the week before until a slope is asked for.
 const SLOPE_DAYS_MIN: f64 = 3.0;
+/// Rounds of slope and wandering; they settle in fewer.
+const SLOPE_ROUNDS: usize = 4;
+/// Of a squared error, what is left whatever a slope explains of it.
+const SQUARE_LEAST: f64 = 0.05;
 
 /// What is expected of a bucket to come.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -65,6 +69,8 @@ struct View {
     season: Option<usize>,
     levels: [f64; MEANS],
     variogram: Variogram,
+    /// What the level drifts away beyond a day: variance a sample.
+    drift: f64,
     slope: Slope,
 }
 
@@ -100,12 +106,12 @@ impl<'m> Ahead<'m> {
         let day = DAY_HOURS / outlook::unit_hours(kind.span) * outlook.density(kind.span);
         let least = f64::from(SAMPLES_MIN).max(day);
         let slots = forecaster.slots(outlook.last);
-        let mut views = vec![(ahead.plain_view(), 1.0)];
+        let mut views = vec![(ahead.view(None), 1.0)];
         for (season, slot) in slots.into_iter().enumerate() {
             let is_known = f64::from(outlook.views[season + 1].samples) >= least;
             if let Some(slot) = slot.filter(|_| is_known) {
                 let doubt = 1.0 + 1.0 / slot.buckets(kind.span).max(1.0);
-                views.push((ahead.seasonal_view(season), doubt));
+                views.push((ahead.view(Some(season)), doubt));
             }
         }
         let error = |(view, doubt): &(View, f64)| view.variogram.krige(day).variance * doubt;
@@ -114,46 +120,52 @@ impl<'m> Ahead<'m> {
         Some(ahead)
     }
 
-    /// The series as it comes. Running means lag behind a slope: what that adds to their errors is no wandering.
-    fn plain_view(&self) -> View {
-        let means = &self.outlook.views[0];
-        let (gains, samples) = (outlook::gains(self.kind.span), f64::from(means.samples));
-        let squares = means.squares();
-        let unit = outlook::unit_hours(self.kind.span);
-        let without = |share: f64, per_hour: f64| {
-            let mut left = squares;
-            for (square, gain) in left.iter_mut().zip(gains) {
-                let lag = share * per_hour * unit / gain;
-                *square = (*square - lag * lag).max(0.05 * *square);
-            }
-            Variogram::fit(gains, left, samples)
+    /// The series as it comes (`None`), or less a season. A slope makes running means lag behind, and the rests of a season that lags itself rise by half a
+    /// period's slope with every visit of its slots: what that adds to their errors is no wandering. How much of it there is, is not known before the slope, nor the
+    /// slope's error before that is taken out; a few rounds settle both.
+    fn view(&self, season: Option<usize>) -> View {
+        let (span, unit) = (self.kind.span, outlook::unit_hours(self.kind.span));
+        let means = &self.outlook.views[season.map_or(0, |season| season + 1)];
+        let seen = Seen {
+            gains: outlook::gains(span),
+            squares: means.squares(),
+            samples: f64::from(means.samples),
+            values: outlook::buckets(span),
         };
         let (_, change, _) = self.outlook.weekly();
-        let supposed = without(1.0, change / WEEK_HOURS);
-        let slope = self.slope(&supposed);
-        View {
-            season: None,
-            levels: means.levels,
-            variogram: without(slope.share, slope.per_hour),
-            slope,
+        let per_hour = change / WEEK_HOURS;
+        let lagging = match season {
+            None => seen.gains.map(|gain| (per_hour * unit / gain).powi(2)),
+            Some(season) => {
+                let step = 0.5 * per_hour * PERIODS[season];
+                Variogram::of_walk(&seen, step * step / PERIODS[season] * unit)
+            }
+        };
+        let without = |share: f64| {
+            let mut left = seen;
+            for (square, lagging) in left.squares.iter_mut().zip(lagging) {
+                *square = (*square - share * lagging).max(SQUARE_LEAST * *square);
+            }
+            left
+        };
+        let mut slope = Slope::default();
+        let mut short = Variogram::fit_short(&seen);
+        for _ in 0..SLOPE_ROUNDS {
+            slope = self.slope(&short);
+            short = Variogram::fit_short(&without(slope.share));
         }
-    }
-
-    fn seasonal_view(&self, season: usize) -> View {
-        let means = &self.outlook.views[season + 1];
-        let gains = outlook::gains(self.kind.span);
-        let variogram = Variogram::fit(gains, means.squares(), f64::from(means.samples));
         View {
-            season: Some(season),
+            season,
             levels: means.levels,
-            slope: self.slope(&variogram),
-            variogram,
+            variogram: Variogram::fit(&without(slope.share)),
+            drift: self.drift(&short, slope.share),
+            slope,
         }
     }
 
     /// The slope, as sure as the wandering of the series and the weeks themselves allow.
     fn slope(&self, variogram: &Variogram) -> Slope {
-        let (days, change, variance) = self.outlook.weekly();
+        let (days, change, square) = self.outlook.weekly();
         if days < SLOPE_DAYS_MIN || change == 0.0 {
             return Slope::default();
         }
@@ -165,6 +177,7 @@ impl<'m> Ahead<'m> {
         let mut error_square = apart / (hours * hours);
         let weeks = days / 7.0;
         if weeks > 1.5 {
+            let variance = (square - change * change).max(0.0);
             let seen = variance / (1.0 - 1.0 / weeks) / weeks;
             error_square = error_square.max(seen / (WEEK_HOURS * WEEK_HOURS));
         }
@@ -175,6 +188,25 @@ impl<'m> Ahead<'m> {
             share: (1.0 - doubt * error_square / (per_hour * per_hour)).max(0.0),
             error_square,
         }
+    }
+
+    /// What the level drifts away, variance a sample, beyond a day: as seen within days, and from week to week, each as far as it is sure. A season's means follow the
+    /// level too, so that what is left of it seems to come back; the weeks do not. They bound what is seen within days: that may come back later.
+    fn drift(&self, short: &Variogram, slope_share: f64) -> f64 {
+        let (days, change, square) = self.outlook.weekly();
+        let weeks = days / 7.0;
+        let quick = short.drift();
+        if weeks < 1.0 {
+            return quick;
+        }
+        let density = self.outlook.density(self.kind.span) / outlook::unit_hours(self.kind.span);
+        let told = (square - slope_share * change * change).max(0.0);
+        let told = told / (1.0 - slope_share / weeks.max(1.5));
+        let moved = (told - 2.0 * short.of_mean(DAY_HOURS * density)).max(0.0);
+        let slow = moved / (WEEK_HOURS * density);
+        let sure = short.walks_seen();
+        let both = (sure * quick + weeks * slow) / (sure + weeks);
+        both.min(slow * (1.0 + 2.0 * (2.0 / weeks).sqrt()))
     }
 
     /// What is expected of the bucket around `at`.
@@ -197,23 +229,26 @@ impl<'m> Ahead<'m> {
         let hours = at.millis() as f64 / HOUR_MS as f64 - (outlook.last as f64 + 0.5 * unit);
         let ahead = (hours / unit * outlook.density(span)).max(1.0);
         let kriged = view.variogram.krige(ahead);
+        let day = (DAY_HOURS / unit * outlook.density(span)).max(1.0);
+        let drifted = match ahead > day {
+            true => view.variogram.krige(day).variance + view.drift * (ahead - day),
+            false => 0.0,
+        };
         let level: f64 = view
             .levels
             .iter()
             .zip(kriged.shares)
             .map(|(level, share)| level * share)
             .sum();
+        let lags = outlook::gains(span).map(|gain| (1.0 - gain) / gain * unit);
+        let lag: f64 = lags
+            .iter()
+            .zip(kriged.shares)
+            .map(|(lag, share)| lag * share)
+            .sum();
         let (sloping, doubt) = match view.season {
-            None => {
-                let lags = outlook::gains(span).map(|gain| (1.0 - gain) / gain * unit);
-                let lag: f64 = lags
-                    .iter()
-                    .zip(kriged.shares)
-                    .map(|(lag, share)| lag * share)
-                    .sum();
-                (lag + hours, 1.0)
-            }
-            Some(season) => self.since_season(season, at),
+            None => (lag + hours, 1.0),
+            Some(season) => self.since_season(season, at, lag),
         };
         let slope = view.slope;
         let most = 2.0 * outlook.lived_hours(span);
@@ -223,7 +258,7 @@ impl<'m> Ahead<'m> {
         // Of two stories, a slope and none, each with its share: the variance of the one, and how far they are apart.
         let of_slope = slope.share
             * (slope.error_square + (1.0 - slope.share) * slope.per_hour * slope.per_hour);
-        let variance = kriged.variance * doubt
+        let variance = kriged.variance.max(drifted) * doubt
             + outlook.within(span)
             + of_slope * sloping * sloping
             + left_out * left_out;
@@ -233,19 +268,18 @@ impl<'m> Ahead<'m> {
 
     /// How many hours of slope lie between what a season remembers of the hour of `at` and what the running means of its rests have seen, and how uncertain its
     /// mean makes the forecast (a variance ratio). With every visit that it is averaged over, a slot lags further behind a slope; the rests contain
-    /// the lag of the hours just over, and another hour may lag more, or have been visited longer ago.
-    fn since_season(&self, season: usize, at: EventTime) -> (f64, f64) {
-        let visits = |hour: i64| self.forecaster.slots(hour)[season];
+    /// the lag of the hours just over, and another hour may lag more, or have been visited longer ago. While slots are averages of all visits the rests rise by half the
+    /// slope, which running means that are `lag` hours old have not seen.
+    fn since_season(&self, season: usize, at: EventTime, lag: f64) -> (f64, f64) {
+        let visits = |hour: i64| self.forecaster.slots(hour)[season].map_or(1, |slot| slot.visits);
         let (hour, last, period) = (hour_of(at), self.outlook.last, PERIODS[season]);
-        let now = visits(last).map_or(1, |slot| slot.visits);
-        let then = visits(hour);
+        let (now, then) = (visits(last), visits(hour));
         let periods = (hour.saturating_sub(last) as f64 / period).ceil().max(1.0);
-        let age = content_age(then.map_or(1, |slot| slot.visits));
-        let known = then
-            .map_or(1.0, |slot| slot.buckets(self.kind.span))
-            .max(1.0);
-        let lag = periods + age - 1.0 - content_age(now.saturating_sub(1).max(1));
-        (period * lag, 1.0 + 1.0 / known)
+        let before = content_age(now.saturating_sub(1).max(1));
+        let rise = content_age(now) - before;
+        let known = f64::from(then) * outlook::buckets(self.kind.span);
+        let slots = period * (periods + content_age(then) - 1.0 - before);
+        (slots + rise * lag, 1.0 + 1.0 / known)
     }
 
     /// The central interval of the likeliest family, made as wide as the variance asks for.

@@ -244,11 +244,10 @@ impl Outlook {
         self.within * (1.0 - 1.0 / buckets(span))
     }
 
-    /// Change from week to week: over how many days it was seen, its mean, and its variance.
+    /// Change from week to week: over how many days it was seen, its mean, and its mean square.
     pub(super) fn weekly(&self) -> (f64, f64, f64) {
         let days = &self.days;
-        let variance = (days.square - days.change * days.change).max(0.0);
-        (f64::from(days.compared), days.change, variance)
+        (f64::from(days.compared), days.change, days.square)
     }
 }
 
