@@ -40,8 +40,9 @@ const PERIODS: [f64; 2] = [DAY_HOURS, WEEK_HOURS];
 const SLOPE_DAYS_MIN: f64 = 3.0;
 /// Rounds of slope and wandering; they settle in fewer.
 const SLOPE_ROUNDS: usize = 4;
-/// Of a squared error, what is left whatever a slope explains of it.
+/// Of a squared error, what is left whatever a slope explains of it: in the series as it comes, and in the rests of a season, where single large errors were cut.
 const SQUARE_LEAST: f64 = 0.05;
+const SQUARE_LEAST_OF_RESTS: f64 = 0.5;
 
 /// What is expected of a bucket to come.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -68,6 +69,8 @@ struct View {
     /// Which season is taken out.
     season: Option<usize>,
     levels: [f64; MEANS],
+    /// How old the running means are, samples.
+    ages: [f64; MEANS],
     variogram: Variogram,
     /// What the level drifts away beyond a day: variance a sample.
     drift: f64,
@@ -141,10 +144,14 @@ impl<'m> Ahead<'m> {
                 Variogram::of_walk(&seen, step * step / PERIODS[season] * unit)
             }
         };
+        let least = match season {
+            None => SQUARE_LEAST,
+            Some(_) => SQUARE_LEAST_OF_RESTS,
+        };
         let without = |share: f64| {
             let mut left = seen;
             for (square, lagging) in left.squares.iter_mut().zip(lagging) {
-                *square = (*square - share * lagging).max(SQUARE_LEAST * *square);
+                *square = (*square - share * lagging).max(least * *square);
             }
             left
         };
@@ -157,6 +164,7 @@ impl<'m> Ahead<'m> {
         View {
             season,
             levels: means.levels,
+            ages: means.ages(seen.gains),
             variogram: Variogram::fit(&without(slope.share)),
             drift: self.drift(&short, slope.share),
             slope,
@@ -206,7 +214,7 @@ impl<'m> Ahead<'m> {
         let slow = moved / (WEEK_HOURS * density);
         let sure = short.walks_seen();
         let both = (sure * quick + weeks * slow) / (sure + weeks);
-        both.min(slow * (1.0 + 2.0 * (2.0 / weeks).sqrt()))
+        both.min(slow * variance_bound(weeks))
     }
 
     /// What is expected of the bucket around `at`.
@@ -240,7 +248,7 @@ impl<'m> Ahead<'m> {
             .zip(kriged.shares)
             .map(|(level, share)| level * share)
             .sum();
-        let lags = outlook::gains(span).map(|gain| (1.0 - gain) / gain * unit);
+        let lags = view.ages.map(|age| age * unit);
         let lag: f64 = lags
             .iter()
             .zip(kriged.shares)
@@ -306,4 +314,11 @@ impl<'m> Ahead<'m> {
             upper: end(1.0 - TAIL).max(prediction),
         }
     }
+}
+
+/// By how much a variance may be more than the one seen with so many degrees of freedom: the upper 95 % bound (Wilson and Hilferty 1931).
+fn variance_bound(freedom: f64) -> f64 {
+    const DEVIATE: f64 = 1.644_853_626_951_472;
+    let spread = 2.0 / (9.0 * freedom);
+    (1.0 - spread - DEVIATE * spread.sqrt()).max(0.1).powi(-3)
 }

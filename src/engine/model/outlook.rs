@@ -56,6 +56,12 @@ impl Means {
         self.errors.map(|error| f64::from(error).powi(2))
     }
 
+    /// How many samples ago, on average, the values were that the running means hold: those that began anew are plain averages of what came since.
+    pub(super) fn ages(&self, gains: [f64; MEANS]) -> [f64; MEANS] {
+        let plain = (f64::from(self.young) - 1.0).max(0.0) / 2.0;
+        gains.map(|gain| ((1.0 - gain) / gain).min(plain))
+    }
+
     /// Takes a sample; `trust` is the share of a squared error that is not the season's own uncertainty.
     fn learn(&mut self, x: f64, trust: f64, gains: [f64; MEANS]) {
         if self.samples > 0 {

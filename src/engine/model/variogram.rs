@@ -1,8 +1,8 @@
 //! How far a series wanders from itself: a variogram fitted to the errors of running means, and the best linear forecast under it.
 //!
 //! The variogram γ(j) is half the mean square of the difference of two values j samples apart. It is taken to be a sum of what never lasts (a nugget),
-//! what is forgotten exponentially (γ = 1 − ρ^j, of three ranges) and what is never forgotten (a random walk, γ = (j − c)/2; samples that are means of n values take
-//! c = (1 − 1/n²)/3 off it), each with a weight of at least 0. For an
+//! what is forgotten exponentially (γ = ρ^c − ρ^j, of three ranges) and what is never forgotten (a random walk, γ = (j − c)/2), each with a weight of at least 0; c =
+//! (1 − 1/n²)/3 is the mean distance within a sample that is the mean of n values: averaging takes away what happens there (Journel and Huijbregts 1978). For an
 //! exponential running mean with gain g the weights of the values are g(1 − g)^i, so that the mean square of its one-step error and its error j samples
 //! ahead are closed forms in γ. The weights are those that explain the errors seen (non-negative least squares). What lasts for days and what is never
 //! forgotten look alike to anybody who has seen a few weeks, so two fits are averaged, with and without the longest range, each by its likelihood: a walk taken for
@@ -31,7 +31,7 @@ pub(super) struct Variogram {
     memories: [f64; PARTS],
     weights: [f64; PARTS],
     samples: f64,
-    /// What averaging takes off a walk.
+    /// The mean distance of two values within a sample.
     averaged: f64,
 }
 
@@ -173,7 +173,7 @@ impl Variogram {
             WALK => 0.5 * (ahead + left / gain - self.averaged),
             _ => {
                 let memory = self.memories[part];
-                1.0 - memory.powf(ahead) * gain / (1.0 - left * memory)
+                memory.powf(self.averaged) - memory.powf(ahead) * gain / (1.0 - left * memory)
             }
         }
     }
@@ -191,7 +191,8 @@ impl Variogram {
             _ => {
                 let memory = self.memories[part];
                 let tail = |left: f64| left * memory / (1.0 - left * memory);
-                1.0 - together * (1.0 + tail(a) + tail(b))
+                let apart = memory.powf(self.averaged) * (1.0 - together);
+                apart - together * (tail(a) + tail(b))
             }
         }
     }
@@ -367,7 +368,10 @@ mod tests {
             _ if lag == 0 => 0.0,
             NUGGET => 1.0,
             WALK => 0.5 * (lag as f64 - variogram.averaged),
-            _ => 1.0 - variogram.memories[part].powi(lag as i32),
+            _ => {
+                let memory = variogram.memories[part];
+                memory.powf(variogram.averaged) - memory.powi(lag as i32)
+            }
         })
     }
 

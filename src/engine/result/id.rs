@@ -79,6 +79,21 @@ pub fn annotation(
     )
 }
 
+/// Id of an annotation of the status of a partition's categories, or of all.
+pub fn categorization_annotation(
+    job: &str,
+    at: BucketStart,
+    span: BucketSpan,
+    partition: Option<&str>,
+) -> String {
+    format!(
+        "{job}_annotation_{}_{}_categorization_{}",
+        at.millis(),
+        span.seconds(),
+        entity_hash([partition])
+    )
+}
+
 /// Id of a model plot.
 pub fn model_plot(
     job: &str,

@@ -309,17 +309,38 @@ fn is_nothing(number: &Option<f64>) -> bool {
     number.is_none_or(|number| number == 0.0)
 }
 
-/// `annotation` of a change that a model noticed (results.md 3.8).
+/// What an annotation is about (`event`, results.md 3.9).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum AnnotationEvent {
+    /// A model noticed that its series has changed.
+    ModelChange,
+    /// The categories of messages have come to be of no use, or of use again.
+    CategorizationStatusChange,
+}
+
+impl AnnotationEvent {
+    /// `event`.
+    pub fn name(self) -> &'static str {
+        match self {
+            AnnotationEvent::ModelChange => "model_change",
+            AnnotationEvent::CategorizationStatusChange => "categorization_status_change",
+        }
+    }
+}
+
+/// `annotation` (results.md 3.9).
 #[derive(Clone, Debug, PartialEq)]
 pub struct Annotation {
+    /// About what.
+    pub event: AnnotationEvent,
     /// One sentence.
     pub annotation: String,
     /// When it began to show; `timestamp` of the document.
     pub since: EventTime,
     /// When it was noticed.
     pub until: EventTime,
-    /// Which detector.
-    pub detector_index: u16,
+    /// Which detector, where it is about one.
+    pub detector_index: Option<u16>,
     /// Which series: by and partition field with their values, where there are any.
     pub by: Option<(String, String)>,
     /// Likewise.

@@ -285,9 +285,11 @@ fn write_body<M: SerializeMap>(
 fn write_annotation<M: SerializeMap>(map: &mut M, one: &Annotation) -> Result<(), M::Error> {
     map.serialize_entry("annotation", &one.annotation)?;
     map.serialize_entry("type", "annotation")?;
-    map.serialize_entry("event", "model_change")?;
+    map.serialize_entry("event", one.event.name())?;
     map.serialize_entry("create_username", "tidewatch")?;
-    map.serialize_entry("detector_index", &one.detector_index)?;
+    if let Some(detector) = &one.detector_index {
+        map.serialize_entry("detector_index", detector)?;
+    }
     if let Some((name, value)) = &one.partition {
         map.serialize_entry("partition_field_name", name)?;
         map.serialize_entry("partition_field_value", value)?;
