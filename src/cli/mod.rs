@@ -6,6 +6,7 @@
 
 pub mod alerts;
 pub mod backtest;
+mod beside;
 pub mod categorize;
 pub mod demo;
 pub mod detect;
@@ -166,6 +167,8 @@ enum Command {
         /// A service's configuration, read as `run` reads it (environment and secret files included), and the jobs it names.
         #[arg(long, value_name = "FILE")]
         config: Option<PathBuf>,
+        #[command(flatten)]
+        beside: beside::Beside,
     },
 }
 
@@ -228,7 +231,11 @@ fn dispatch(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Run { config } => run::run(&config, &cli.common),
         Command::Simulate(args) => simulate::run(&args),
         Command::Topics(args) => topics::run(&args),
-        Command::Validate { jobs, config } => validate::run(config.as_deref(), &jobs),
+        Command::Validate {
+            jobs,
+            config,
+            beside,
+        } => validate::run(config.as_deref(), &jobs, &beside),
     }
 }
 

@@ -8,6 +8,7 @@ use super::categorization::Categorization;
 use super::datafeed::{Datafeed, Feed};
 use super::extensions::Extensions;
 use super::function::Function;
+use super::rules::Rule;
 use crate::time::{BucketSpan, Lateness};
 use serde::Serialize;
 
@@ -90,6 +91,8 @@ pub struct Detector {
     pub exclude_frequent_by: bool,
     /// Whether members of a population active in more than a tenth of the buckets are left out of the results.
     pub exclude_frequent_over: bool,
+    /// `custom_rules`.
+    pub rules: Vec<Rule>,
     /// `detector_description`, given or generated.
     pub description: String,
 }

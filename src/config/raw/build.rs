@@ -10,6 +10,7 @@ use crate::config::datafeed::{Datafeed, Feed};
 use crate::config::job::{Detector, FieldId, Job, ModelPlot, TimeFormat};
 use crate::time::{BucketSpan, Lateness};
 use serde_json::json;
+use std::collections::BTreeMap;
 use xxhash_rust::xxh3::xxh3_64;
 
 const DAY_SECONDS: i64 = 86_400;
@@ -130,7 +131,7 @@ fn checked<T>(value: &Option<T>) -> &T {
 #[derive(Default)]
 pub(super) struct Fields {
     pub(super) names: Vec<String>,
-    ids: std::collections::BTreeMap<String, FieldId>,
+    ids: BTreeMap<String, FieldId>,
 }
 
 impl Fields {
@@ -154,6 +155,8 @@ impl Fields {
 
 fn detectors(raw: &RawJob, fields: &mut Fields) -> Vec<Detector> {
     let mut id = |name: &Option<String>| name.as_deref().map(|name| fields.id(name));
+    let none = BTreeMap::new();
+    let filters = raw.extensions.as_ref().map_or(&none, |own| &own.filters);
     (0u16..)
         .zip(&raw.analysis.detectors)
         .map(|(index, detector)| Detector {
@@ -166,6 +169,11 @@ fn detectors(raw: &RawJob, fields: &mut Fields) -> Vec<Detector> {
             use_null: detector.use_null,
             exclude_frequent_by: matches!(detector.exclude_frequent, Some("by" | "all")),
             exclude_frequent_over: matches!(detector.exclude_frequent, Some("over" | "all")),
+            rules: detector
+                .rules
+                .iter()
+                .map(|rule| rule.build(filters))
+                .collect(),
             description: detector.description.clone(),
         })
         .collect()
@@ -214,7 +222,8 @@ const SHARDS_STAND_IN: u16 = 4;
 
 /// Left out on purpose: what is only for people (description, groups, detectors' descriptions), where events come from (topics: a job
 /// keeps its models when one is added; where it starts), how much memory there is (models go on under another limit), how long things are
-/// kept, and when things are said rather than what (interim results, idle partitions). Of shards, which decide what series a snapshot
+/// kept, when things are said rather than what (interim results, idle partitions), and what is known beforehand (rules, filters, calendars: they
+/// hold from the next bucket on, whatever models have learnt before). Of shards, which decide what series a snapshot
 /// holds, the number in use is in the lineage of the job's plan. Keys do not change results, but likewise snapshots.
 fn fingerprint(job: &Job) -> u64 {
     let detectors: Vec<_> = job

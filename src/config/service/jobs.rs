@@ -1,18 +1,47 @@
-//! Where job files are, and one look at what is in them.
+//! Where job files are, and what stands beside them (filters), and one look at what is in them.
 //!
 //! A source is a file, a directory (every `.yaml`, `.yml` and `.json` in it), or a pattern with `*` in its last part. Looks follow symbolic
 //! links, as a Kubernetes ConfigMap needs: its files point through `..data`, which is swapped for another directory at an update.
 //! Holds: a look lists files in the order of their sources, and by name within one; each file once. Checked by the tests below.
 
+use crate::config::Shared;
 use std::collections::BTreeSet;
 use std::io;
 use std::path::{Path, PathBuf};
 
 const ENDINGS: [&str; 3] = [".yaml", ".yml", ".json"];
 
-/// The `jobs` of the configuration, relative paths resolved.
+/// The `jobs` of the configuration and what stands beside them, relative paths resolved.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct JobSources(Vec<PathBuf>);
+pub struct JobSources {
+    jobs: Vec<PathBuf>,
+    shared: SharedSources,
+}
+
+/// What a file that stands beside jobs holds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SharedKind {
+    /// Filters.
+    Filters,
+}
+
+/// Where the files are that stand beside jobs: files, directories, patterns.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct SharedSources {
+    /// Filters.
+    pub filters: Vec<PathBuf>,
+}
+
+/// A file that stands beside jobs.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SharedFile {
+    /// What it holds.
+    pub kind: SharedKind,
+    /// Which.
+    pub file: PathBuf,
+    /// Its text, or why it cannot be read.
+    pub text: Result<String, String>,
+}
 
 /// What job files hold at one moment.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -21,44 +50,106 @@ pub struct Look {
     pub files: Vec<(PathBuf, Result<String, String>)>,
     /// Sources that could not be listed: what they held before is not known to be gone.
     pub unlisted: Vec<String>,
+    /// What stands beside the jobs.
+    pub shared: Vec<SharedFile>,
 }
 
 impl JobSources {
     /// Files, directories and patterns.
     pub fn new(sources: Vec<PathBuf>) -> JobSources {
-        JobSources(sources)
+        JobSources {
+            jobs: sources,
+            shared: SharedSources::default(),
+        }
+    }
+
+    /// The same, and beside them what several jobs share.
+    #[must_use]
+    pub fn beside(self, shared: SharedSources) -> JobSources {
+        JobSources { shared, ..self }
     }
 
     /// Reads every file there is now.
     pub fn look(&self) -> Look {
         let mut look = Look::default();
-        let mut seen = BTreeSet::new();
-        for source in &self.0 {
-            let files = match list(source) {
-                Ok(files) => files,
-                // A file that is gone is gone; a directory that is gone is more likely a mount that failed.
-                Err(error) if is_missing(&error) && names_a_file(source) => continue,
+        look.files = read_all(&self.jobs, &mut look.unlisted);
+        look.shared = self.shared.read_all(&mut look.unlisted);
+        look
+    }
+}
+
+impl SharedSources {
+    fn read_all(&self, unlisted: &mut Vec<String>) -> Vec<SharedFile> {
+        let mut read = Vec::new();
+        for (kind, sources) in [(SharedKind::Filters, &self.filters)] {
+            let files = read_all(sources, unlisted).into_iter();
+            read.extend(files.map(|(file, text)| SharedFile { kind, file, text }));
+        }
+        read
+    }
+
+    /// What they hold, or everything that is wrong with them.
+    pub fn read(&self) -> Result<Shared, Vec<String>> {
+        let mut mistakes = Vec::new();
+        let files = self.read_all(&mut mistakes);
+        let is_gone = |source: &&PathBuf| names_a_file(source) && !source.exists();
+        for source in self.filters.iter().filter(is_gone) {
+            mistakes.push(format!("{}: is not there", source.display()));
+        }
+        let mut shared = Shared::default();
+        for file in &files {
+            mistakes.extend(file.join(&mut shared).err());
+        }
+        match mistakes.is_empty() {
+            true => Ok(shared),
+            false => Err(mistakes),
+        }
+    }
+}
+
+impl SharedFile {
+    /// Takes what the file holds into what is shared; otherwise everything that is wrong with it.
+    pub fn join(&self, shared: &mut Shared) -> Result<(), String> {
+        let text = self.text.as_ref().map_err(String::clone)?;
+        let name = self.file.display().to_string();
+        let joined = match self.kind {
+            SharedKind::Filters => shared.add_filters(text, &name),
+        };
+        joined.map_err(|errors| errors.to_string())
+    }
+}
+
+/// Every file of these sources with its text, or why it cannot be read.
+fn read_all(
+    sources: &[PathBuf],
+    unlisted: &mut Vec<String>,
+) -> Vec<(PathBuf, Result<String, String>)> {
+    let (mut read, mut seen) = (Vec::new(), BTreeSet::new());
+    for source in sources {
+        let files = match list(source) {
+            Ok(files) => files,
+            // A file that is gone is gone; a directory that is gone is more likely a mount that failed.
+            Err(error) if is_missing(&error) && names_a_file(source) => continue,
+            Err(error) => {
+                unlisted.push(format!("{}: {error}", source.display()));
+                continue;
+            }
+        };
+        for file in files {
+            if !seen.insert(file.clone()) {
+                continue;
+            }
+            match std::fs::read_to_string(&file) {
+                Ok(text) => read.push((file, Ok(text))),
+                Err(error) if is_missing(&error) => {} // gone since it was listed
                 Err(error) => {
-                    look.unlisted.push(format!("{}: {error}", source.display()));
-                    continue;
-                }
-            };
-            for file in files {
-                if !seen.insert(file.clone()) {
-                    continue;
-                }
-                match std::fs::read_to_string(&file) {
-                    Ok(text) => look.files.push((file, Ok(text))),
-                    Err(error) if is_missing(&error) => {} // gone since it was listed
-                    Err(error) => {
-                        let why = format!("{}: cannot be read: {error}", file.display());
-                        look.files.push((file, Err(why)));
-                    }
+                    let why = format!("{}: cannot be read: {error}", file.display());
+                    read.push((file, Err(why)));
                 }
             }
         }
-        look
     }
+    read
 }
 
 fn is_missing(error: &io::Error) -> bool {

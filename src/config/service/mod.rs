@@ -16,7 +16,7 @@ mod snapshots;
 pub use snapshots::{CredentialSource, S3Settings};
 
 pub(crate) use jobs::fits;
-pub use jobs::{JobSources, Look};
+pub use jobs::{JobSources, Look, SharedFile, SharedKind, SharedSources};
 
 use super::ConfigErrors;
 pub use alerts::{Alerts, Credentials, Receiver, ReceiverKind};
@@ -159,7 +159,7 @@ impl Service {
 /// `None` only when the reader has noted why.
 fn read_service(reader: &mut Reader, base: &Path) -> Option<Service> {
     let kafka = read_kafka(reader, base);
-    let jobs = read_jobs(reader, base);
+    let jobs = read_jobs(reader, base).beside(read_shared(reader, base));
     let topics = read_topics(reader);
     let snapshots = snapshots::read(reader, base);
     let snapshots_kept = reader.parsed("snapshots.keep", "3", "a number from 2 to 1000");
@@ -233,6 +233,24 @@ fn read_jobs(reader: &mut Reader, base: &Path) -> JobSources {
         sources.push(source);
     }
     JobSources::new(sources)
+}
+
+/// What stands beside the jobs. As with them, every source has to be there.
+fn read_shared(reader: &mut Reader, base: &Path) -> SharedSources {
+    let mut list = |key: &str| {
+        let mut sources = Vec::new();
+        for (at, path) in reader.list(key).iter().enumerate() {
+            let source = base.join(path);
+            if let Err(error) = jobs::list(&source) {
+                reader.mistake(&format!("{key}[{at}]"), format!("{path}: {error}"));
+            }
+            sources.push(source);
+        }
+        sources
+    };
+    SharedSources {
+        filters: list("filters"),
+    }
 }
 
 fn read_topics(reader: &mut Reader) -> Topics {

@@ -167,6 +167,13 @@ impl Forecaster {
         SeasonView::of(&self.profile, hour_of(at))
     }
 
+    /// Days begin so many hours later from now on.
+    pub fn turn(&mut self, hours: i8) {
+        self.profile.turn(hours);
+        // What it had begun to suspect is of the old hours.
+        self.clock_watch = ClockWatch::default();
+    }
+
     /// Heap bytes.
     pub fn heap_bytes(&self) -> usize {
         self.profile.heap_bytes() + self.level_watch.heap_bytes()
