@@ -7,6 +7,7 @@
 pub mod alerts;
 pub mod backtest;
 mod beside;
+pub mod calendar;
 pub mod categorize;
 pub mod demo;
 pub mod detect;
@@ -118,6 +119,9 @@ enum Command {
     /// What a job would have alerted people of over history, and how often at other thresholds.
     #[command(after_help = alerts::EXAMPLES)]
     Alerts(alerts::Args),
+    /// What comes of calendars: every occurrence of their events.
+    #[command(after_help = calendar::EXAMPLES)]
+    Calendar(calendar::Args),
     /// Run a job over history and measure it against labels: found, how fast, false alarms.
     #[command(after_help = backtest::EXAMPLES)]
     Backtest(backtest::Args),
@@ -220,6 +224,7 @@ fn dispatch(cli: Cli) -> anyhow::Result<ExitCode> {
     }
     match cli.command {
         Command::Alerts(args) => alerts::run(&args, color),
+        Command::Calendar(args) => calendar::run(&args),
         Command::Backtest(args) => backtest::run(&args, color),
         Command::Categorize(args) => categorize::run(&args, color),
         Command::Detect(args) => detect::run(&args, color),

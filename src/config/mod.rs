@@ -4,6 +4,7 @@
 
 mod alerts;
 mod byte_size;
+pub mod calendar;
 mod categorization;
 mod datafeed;
 mod error;
@@ -29,5 +30,5 @@ pub use extensions::{Extensions, Start};
 pub use function::{Family, Function, Side};
 pub use job::{Detector, FieldId, Job, ModelPlot, TimeFormat};
 pub(crate) use raw::MULTI_FIELDS;
-pub use raw::Shared;
 pub(crate) use raw::start::instant;
+pub use raw::{Coming, Shared};

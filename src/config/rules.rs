@@ -161,6 +161,15 @@ impl Condition {
 }
 
 impl Actions {
+    /// The same; the clock is moved only where it `begins`.
+    #[must_use]
+    pub fn once(self, begins: bool) -> Actions {
+        Actions {
+            shift_hours: if begins { self.shift_hours } else { 0 },
+            ..self
+        }
+    }
+
     /// What both do.
     #[must_use]
     pub fn and(self, other: Actions) -> Actions {

@@ -131,6 +131,15 @@ fn life(events: i64, value: f64) -> Vec<Happening> {
                 });
             }
         }
+        if minute == BURST {
+            // What nobody has but that user.
+            all.push(Happening {
+                at_ms: minute * MINUTE_MS,
+                host: Some(7),
+                user: 9,
+                value: Some(10.0),
+            });
+        }
         let (host, user, events, value) = match minute {
             BURST => (1, 9, events, value),
             90 => (2, 3, 60, 30.0),

@@ -4,7 +4,7 @@
 //! configurations number them alike. The fingerprint hashes a JSON rendering of everything that changes what the models learn or
 //! what results say of events, in one fixed order; it is the same in every build.
 
-use super::{RawJob, analyzer, document, feed};
+use super::{RawJob, analyzer, calendars, document, feed};
 use crate::config::categorization::{Categorization, MLCATEGORY, PerPartition};
 use crate::config::datafeed::{Datafeed, Feed};
 use crate::config::job::{Detector, FieldId, Job, ModelPlot, TimeFormat};
@@ -48,6 +48,8 @@ pub(super) fn job(raw: RawJob) -> Job {
         .as_ref()
         .map_or(0, |latency| latency.ms / 1000);
     let prune_window_buckets = checked(&analysis.prune_window).ms / span_text.ms;
+    let own = raw.extensions.as_ref();
+    let calendars = own.map_or_else(BTreeMap::new, |own| own.calendars.clone());
     let mut job = Job {
         description: raw.description.clone().unwrap_or_default(),
         groups: raw.groups.clone(),
@@ -57,6 +59,7 @@ pub(super) fn job(raw: RawJob) -> Job {
         influencers,
         summary_count_field,
         categorization,
+        events: Vec::new(),
         fields: fields.names,
         time_field: raw.data_description.time_field.clone(),
         time_format: time_format(&raw),
@@ -99,6 +102,9 @@ pub(super) fn job(raw: RawJob) -> Job {
         fingerprint: 0,
         id: raw.id,
     };
+    job.events = calendars::build(&calendars, &job.detectors, |name| job.field_id(name));
+    let idle = calendars::warnings(&calendars, &job.events);
+    job.warnings.extend(idle);
     job.fingerprint = fingerprint(&job);
     job
 }

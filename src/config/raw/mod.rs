@@ -14,6 +14,7 @@ pub(super) mod alerts;
 mod analysis;
 mod analyzer;
 mod build;
+mod calendars;
 mod categorization;
 mod computed;
 mod datafeed;
@@ -21,9 +22,11 @@ mod detector;
 mod document;
 mod feed;
 mod filters;
+mod ics;
 mod object;
 mod package;
 mod query;
+mod recurrence;
 mod rules;
 mod sections;
 mod shared;
@@ -32,7 +35,7 @@ pub(super) mod suggest;
 mod text;
 
 pub(crate) use feed::MULTI_FIELDS;
-pub use shared::Shared;
+pub use shared::{Coming, Shared};
 
 use super::error::{ConfigErrors, Mistake};
 use super::id;

@@ -4,6 +4,7 @@
 
 use super::alerts;
 use super::analysis::{Analysis, TIME_MS_MAX};
+use super::calendars::{self, Place, RawCalendar};
 use super::filters::{self, RawFilter};
 use super::object::{Grain, Object, kind_of, shown};
 use super::start;
@@ -154,6 +155,8 @@ pub(super) struct RawExtensions {
     pub(super) alerts: AlertWords,
     /// `filters`, and those from beside the job that its rules speak of.
     pub(super) filters: BTreeMap<String, RawFilter>,
+    /// `calendars`, and those from beside the job that it is in.
+    pub(super) calendars: BTreeMap<String, RawCalendar>,
     document: Value,
 }
 
@@ -168,6 +171,7 @@ impl Default for RawExtensions {
             values,
             alerts: AlertWords::default(),
             filters: BTreeMap::new(),
+            calendars: BTreeMap::new(),
         }
     }
 }
@@ -179,6 +183,10 @@ impl RawExtensions {
         if !self.filters.is_empty() {
             document["filters"] = self.filters.values().map(RawFilter::render).collect();
         }
+        if !self.calendars.is_empty() {
+            let calendars = self.calendars.iter();
+            document["calendars"] = calendars.map(|(id, one)| one.render(id)).collect();
+        }
         document
     }
 }
@@ -188,6 +196,7 @@ pub(super) fn read_extensions(object: Object<'_>, analysis: Option<&Analysis>) -
     let RawExtensions {
         mut values,
         mut filters,
+        mut calendars,
         mut document,
         ..
     } = RawExtensions::default();
@@ -224,11 +233,15 @@ pub(super) fn read_extensions(object: Object<'_>, analysis: Option<&Analysis>) -
     }
     let written = object.elements("filters").unwrap_or_default();
     filters::read_all(written, object.report(), &mut filters);
+    let written = object.elements("calendars").unwrap_or_default();
+    let place = (Place::Job, chrono_tz::Tz::UTC);
+    calendars::read_all(written, place, object.report(), &mut calendars);
     object.finish();
     RawExtensions {
         values,
         alerts: alerts.unwrap_or_default(),
         filters,
+        calendars,
         document,
     }
 }

@@ -18,7 +18,7 @@ pub use snapshots::{CredentialSource, S3Settings};
 pub(crate) use jobs::fits;
 pub use jobs::{JobSources, Look, SharedFile, SharedKind, SharedSources};
 
-use super::ConfigErrors;
+use super::{ConfigErrors, Shared};
 pub use alerts::{Alerts, Credentials, Receiver, ReceiverKind};
 use http::read_http;
 pub use http::{Http, HttpAuth, HttpTls};
@@ -227,7 +227,7 @@ fn read_jobs(reader: &mut Reader, base: &Path) -> JobSources {
     let mut sources = Vec::new();
     for (at, path) in written.iter().enumerate() {
         let source = base.join(path);
-        if let Err(error) = jobs::list(&source) {
+        if let Err(error) = jobs::list(&source, jobs::TEXTS) {
             reader.mistake(&format!("jobs[{at}]"), format!("{path}: {error}"));
         }
         sources.push(source);
@@ -237,19 +237,28 @@ fn read_jobs(reader: &mut Reader, base: &Path) -> JobSources {
 
 /// What stands beside the jobs. As with them, every source has to be there.
 fn read_shared(reader: &mut Reader, base: &Path) -> SharedSources {
-    let mut list = |key: &str| {
+    let mut list = |key: &str, endings: &[&str]| {
         let mut sources = Vec::new();
         for (at, path) in reader.list(key).iter().enumerate() {
             let source = base.join(path);
-            if let Err(error) = jobs::list(&source) {
+            if let Err(error) = jobs::list(&source, endings) {
                 reader.mistake(&format!("{key}[{at}]"), format!("{path}: {error}"));
             }
             sources.push(source);
         }
         sources
     };
+    let filters = list("filters", jobs::TEXTS);
+    let calendars = list("calendars", jobs::CALENDARS);
+    let zone = reader.text("calendar_time_zone");
+    let zone = zone.map(|name| Shared::zone(&name));
+    if let Some(Err(message)) = &zone {
+        reader.mistake("calendar_time_zone", message.clone());
+    }
     SharedSources {
-        filters: list("filters"),
+        filters,
+        calendars,
+        time_zone: zone.and_then(Result::ok),
     }
 }
 

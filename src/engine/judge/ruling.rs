@@ -1,4 +1,4 @@
-//! What rules say of a series in a bucket: the one place where the judge asks.
+//! What rules and scheduled events say of a series in a bucket: the one place where the judge asks.
 //!
 //! Four things follow from a ruling, and only here is said what they mean:
 //! - *hidden*: the series is judged, counts as one that showed nothing (p = 1), and no record tells of it. It still learns by what was thought of it.
@@ -12,6 +12,7 @@
 use super::Judge;
 use super::partial::RecordDraft;
 use super::series::{FeatureKind, Judged};
+use crate::config::calendar::ScheduledEvent;
 use crate::config::rules::{Actions, Facts, SplitValues};
 use crate::config::{Family, Job};
 use crate::engine::feature::Group;
@@ -26,6 +27,8 @@ pub(super) struct Asked {
     /// The middle of the bucket, and of the one before.
     middle: EventTime,
     before: EventTime,
+    /// The events that fall into it, and whether they begin in it.
+    events: Vec<(usize, bool)>,
     /// Whether any detector has a rule that may fit now.
     any: bool,
     /// Whether a clock may be moved now.
@@ -37,6 +40,7 @@ impl Default for Asked {
         Asked {
             middle: EventTime(0),
             before: EventTime(0),
+            events: Vec::new(),
             any: false,
             turns: false,
         }
@@ -147,11 +151,15 @@ impl Judge {
         let begins = |rule: &crate::config::rules::Rule| {
             rule.actions.shift_hours != 0 && rule.holds_at(middle) && !rule.holds_at(before)
         };
+        let events = now(&self.job, start);
+        let turned =
+            |(at, begins): &(usize, bool)| *begins && self.job.events[*at].actions.shift_hours != 0;
         self.asked = Asked {
             middle,
             before,
-            any: rules().next().is_some(),
-            turns: rules().any(begins),
+            any: rules().next().is_some() || !events.is_empty(),
+            turns: rules().any(begins) || events.iter().any(turned),
+            events,
         };
     }
 
@@ -182,17 +190,20 @@ impl Judge {
     fn ruling(&self, detector: u16, key: &SeriesKey, facts: impl FnOnce() -> Facts) -> Actions {
         let mut all = Actions::default();
         let rules = &self.job.detectors[usize::from(detector)].rules;
+        let values = values(key);
+        for (at, begins) in &self.asked.events {
+            let event = &self.job.events[*at];
+            if event.is_about(usize::from(detector), &values) {
+                all = all.and(event.actions.once(*begins));
+            }
+        }
         if rules.is_empty() {
             return all;
         }
-        let (values, facts) = (values(key), facts());
+        let facts = facts();
         for rule in rules {
             if rule.is_about(&values) && rule.holds(self.asked.middle, &facts) {
-                let goes_on = rule.actions.shift_hours != 0 && rule.holds_at(self.asked.before);
-                all = all.and(Actions {
-                    shift_hours: if goes_on { 0 } else { rule.actions.shift_hours },
-                    ..rule.actions
-                });
+                all = all.and(rule.actions.once(!rule.holds_at(self.asked.before)));
             }
         }
         all
@@ -308,31 +319,52 @@ impl Judge {
     }
 }
 
+/// The events that fall into a bucket, and whether they begin in it.
+fn now(job: &Job, start: BucketStart) -> Vec<(usize, bool)> {
+    if job.events.is_empty() {
+        return Vec::new();
+    }
+    let (from, to) = (start.time(), job.bucket_span.end_of(start).time());
+    let begins = |event: &ScheduledEvent| event.occurrences.begins_in(from, to);
+    let events = job.events_in(start);
+    events.map(|(at, event)| (at, begins(event))).collect()
+}
+
 /// Whether scores may be normalised by what a record tells: not by one that its models do not learn from. Asked where results are made, with the same
 /// answer as in the judge.
 pub(in crate::engine) fn may_teach(job: &Job, start: BucketStart, draft: &RecordDraft) -> bool {
-    let rules = &job.detectors[usize::from(draft.detector)].rules;
+    let detector = usize::from(draft.detector);
+    let rules = &job.detectors[detector].rules;
     let mut rules = rules.iter().filter(|rule| rule.actions.skip_model_update);
     let middle = EventTime(start.millis() + job.bucket_span.millis() / 2);
-    rules.all(|rule| {
-        let fits = |by: Option<&str>, actual: f64, typical: f64| {
+    let mut events = job
+        .events_in(start)
+        .filter(|(_, event)| event.actions.skip_model_update);
+    let of = |by: Option<&str>, actual: f64, typical: f64| {
+        let facts = Facts {
+            actual: Some(actual),
+            typical: Some(typical),
+        };
+        (by.map(str::to_owned), facts)
+    };
+    let told: Vec<_> = match draft.causes.as_slice() {
+        [] => vec![of(draft.key.by.as_deref(), draft.actual, draft.typical)],
+        causes => causes
+            .iter()
+            .map(|one| of(one.by.as_deref(), one.actual, one.typical))
+            .collect(),
+    };
+    let of_all = |fits: &dyn Fn(&SplitValues<'_>, &Facts) -> bool| {
+        told.iter().all(|(by, facts)| {
             let values = SplitValues {
-                by,
+                by: by.as_deref(),
                 ..values(&draft.key)
             };
-            let facts = Facts {
-                actual: Some(actual),
-                typical: Some(typical),
-            };
-            rule.is_about(&values) && rule.holds(middle, &facts)
-        };
-        match draft.causes.as_slice() {
-            [] => !fits(draft.key.by.as_deref(), draft.actual, draft.typical),
-            causes => !causes
-                .iter()
-                .all(|one| fits(one.by.as_deref(), one.actual, one.typical)),
-        }
-    })
+            fits(&values, facts)
+        })
+    };
+    rules.all(|rule| !of_all(&|values, facts| rule.is_about(values) && rule.holds(middle, facts)))
+        && events.all(|(_, event)| !of_all(&|values, _| event.is_about(detector, values)))
 }
 
 fn values(key: &SeriesKey) -> SplitValues<'_> {

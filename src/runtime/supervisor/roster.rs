@@ -172,6 +172,7 @@ impl Seating {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::service::SharedKind;
 
     /// A job file's text: its head, then what every job needs.
     fn text(head: &str) -> String {
@@ -292,6 +293,58 @@ mod tests {
             ..Look::default()
         });
         assert_eq!(described(&roster), pairs(&[("web", "")]));
+    }
+
+    /// A job that speaks of the filter `safe`, beside these files.
+    fn beside(shared: &[(SharedKind, &str, &str)]) -> Look {
+        let job = "analysis_config: {detectors: [{function: count, by_field_name: host, custom_rules: [{scope: {host: {filter_id: safe}}}]}]}\n\
+                   data_description: {}\ndatafeed_config: {indices: [x]}\n";
+        let file = |(kind, name, text): &(SharedKind, &str, &str)| SharedFile {
+            kind: *kind,
+            file: PathBuf::from(name),
+            text: Ok((*text).to_owned()),
+        };
+        Look {
+            shared: shared.iter().map(file).collect(),
+            ..look(&[("web.yaml", job)])
+        }
+    }
+
+    #[test]
+    fn what_stands_beside_a_job_is_followed_and_a_bad_file_says_what_it_said_before() {
+        let (filters, calendars) = (SharedKind::Filters, SharedKind::Calendars(None));
+        let safe = |items: &str| format!("filter_id: safe\nitems: [{items}]\n");
+        let day = "calendar_id: days\nevents: [{description: x, start_time: 2026-01-01, end_time: 2026-01-02}]\n";
+        let mut roster = Roster::default();
+        let said = roster.review(&beside(&[]));
+        assert!(said[0].contains("there is no filter \"safe\""), "{said:?}");
+        assert!(roster.jobs().is_empty());
+        let own =
+            |roster: &Roster, key: &str| roster.jobs()["web"].document["tidewatch"][key].clone();
+        assert!(
+            roster
+                .review(&beside(&[(filters, "f.yaml", &safe("a"))]))
+                .is_empty()
+        );
+        assert_eq!(own(&roster, "filters")[0]["items"][0], "a");
+        let both = beside(&[(filters, "f.yaml", &safe("b")), (calendars, "c.yaml", day)]);
+        assert!(roster.review(&both).is_empty());
+        assert_eq!(own(&roster, "filters")[0]["items"][0], "b");
+        assert_eq!(own(&roster, "calendars")[0]["calendar_id"], "days");
+        let before = roster.jobs()["web"].fingerprint;
+        let said = roster.review(&beside(&[(filters, "f.yaml", "filter_id: [")]));
+        assert!(
+            said.len() == 1 && said[0].starts_with("f.yaml: "),
+            "{said:?}"
+        );
+        assert_eq!(roster.refused(), 1);
+        assert_eq!(own(&roster, "filters")[0]["items"][0], "b", "as it was");
+        assert!(own(&roster, "calendars").is_null(), "gone with its file");
+        assert_eq!(roster.jobs()["web"].fingerprint, before);
+        // Without its filter the job is wrong, and goes on as it was.
+        let said = roster.review(&beside(&[]));
+        assert!(said[0].contains("there is no filter"), "{said:?}");
+        assert_eq!(own(&roster, "filters")[0]["items"][0], "b");
     }
 
     #[test]
