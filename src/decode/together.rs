@@ -396,6 +396,9 @@ mod tests {
         let jobs = jobs();
         let payload = br#" {"t": 1700000000000, "a": {"b": "x\u00e9", "c": [1, "2"]}, "b": 3.5} "#;
         assert_eq!(check(&jobs[..2], &[payload], None), 2);
+        // Whoever comes first: the time field is that of most.
+        let odd_first = [5, 0, 1].map(|n: usize| Arc::clone(&jobs[n]));
+        assert_eq!(check(&odd_first, &[payload], None), 2);
         // The one that reads `u`, and the one that reads `a.b`, are on their own; so is who calls a field of others by another name.
         assert!(check(&jobs, &[payload], None) >= 4);
         let broken: [&[u8]; 6] = [

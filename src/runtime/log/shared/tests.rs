@@ -1,3 +1,5 @@
+//! Any number of jobs on one partition, in any state: each is handed everything from its seek on, in order and once; and what is shared is.
+
 use super::*;
 use crate::runtime::clock::ManualClock;
 use crate::runtime::log::memory::{Cluster, MemoryLog};
