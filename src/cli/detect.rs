@@ -9,6 +9,7 @@
 //! known so far is written, and the exit code is 130. A file that cannot be read to its end (a cut gzip) is a failure, after what was read is told.
 
 use super::Color;
+use super::beside::Beside;
 use super::feed::{Ending, Source, Tally};
 use super::findings::Findings;
 use super::interrupt::{self, Interrupt};
@@ -62,6 +63,8 @@ pub struct Args {
     /// The job's datafeed, if it stands in a file of its own [default: datafeed_JOB beside the job, if the job has none].
     #[arg(long, value_name = "FILE")]
     datafeed: Option<PathBuf>,
+    #[command(flatten)]
+    beside: Beside,
     #[command(flatten)]
     source: Source,
     /// How results are written [default: table on a terminal, ndjson otherwise].
@@ -122,7 +125,9 @@ pub(super) fn score(text: &str) -> Result<f64, String> {
 
 /// Reads everything, says what was unusual.
 pub fn run(args: &Args, color: Color) -> anyhow::Result<ExitCode> {
-    let job = Arc::new(Job::from_files(&args.job, args.datafeed.as_deref())?);
+    let shared = args.beside.read()?;
+    let job = Job::from_files_beside(&args.job, args.datafeed.as_deref(), &shared)?;
+    let job = Arc::new(job);
     args.refuse_to_overwrite()?;
     let interrupt = Interrupt::listen()?;
     let reader = args.source.open(&job)?;

@@ -6,6 +6,8 @@
 
 pub mod alerts;
 pub mod backtest;
+mod beside;
+pub mod calendar;
 pub mod categorize;
 pub mod demo;
 pub mod detect;
@@ -124,6 +126,9 @@ enum Command {
     /// What a job would have alerted people of over history, and how often at other thresholds.
     #[command(after_help = alerts::EXAMPLES)]
     Alerts(alerts::Args),
+    /// What comes of calendars: every occurrence of their events.
+    #[command(after_help = calendar::EXAMPLES)]
+    Calendar(calendar::Args),
     /// Run a job over history and measure it against labels: found, how fast, false alarms.
     #[command(after_help = backtest::EXAMPLES)]
     Backtest(backtest::Args),
@@ -185,6 +190,8 @@ enum Command {
         /// A service's configuration, read as `run` reads it (environment and secret files included), and the jobs it names.
         #[arg(long, value_name = "FILE")]
         config: Option<PathBuf>,
+        #[command(flatten)]
+        beside: beside::Beside,
     },
 }
 
@@ -241,6 +248,7 @@ fn dispatch(cli: Cli) -> anyhow::Result<ExitCode> {
     }
     match cli.command {
         Command::Alerts(args) => alerts::run(&args, color),
+        Command::Calendar(args) => calendar::run(&args),
         Command::Backtest(args) => backtest::run(&args, color),
         Command::Categorize(args) => categorize::run(&args, color),
         Command::Detect(args) => detect::run(&args, color),
@@ -256,7 +264,11 @@ fn dispatch(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Tail(args) => tail::run(&args, color),
         Command::Top(args) => top::run(&args, color),
         Command::Topics(args) => topics::run(&args),
-        Command::Validate { jobs, config } => validate::run(config.as_deref(), &jobs),
+        Command::Validate {
+            jobs,
+            config,
+            beside,
+        } => validate::run(config.as_deref(), &jobs, &beside),
     }
 }
 

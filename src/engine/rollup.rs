@@ -14,7 +14,7 @@ mod totals;
 
 use super::categorize::CategoryNews;
 use super::frontier::Frontier;
-use super::judge::{GAP_BUCKETS_MAX, PartialBucket, RecordDraft, ShardSize};
+use super::judge::{GAP_BUCKETS_MAX, PartialBucket, RecordDraft, ShardSize, may_teach};
 use super::left::Left;
 use super::probability::Aggregate;
 use super::result::{BucketSummary, DataCounts, Document, DocumentId, MemoryStatus, Severity};
@@ -459,12 +459,14 @@ impl Rollup {
     fn learn_levels(&mut self, scored: &Scored) -> bool {
         let levels = &mut self.state.levels;
         let strongest = |evidence: &mut dyn Iterator<Item = f64>| evidence.fold(0.0, f64::max);
-        let mut grown = levels.records.learn(strongest(
-            &mut scored
-                .records
-                .iter()
-                .map(|record| record.draft.charge().evidence),
-        ));
+        let taught = |draft: &RecordDraft| may_teach(&self.job, scored.start, draft);
+        let records = scored.records.iter().map(|record| &record.draft);
+        let evidence = records.clone().filter(|draft| taught(draft));
+        let evidence = &mut evidence.map(|draft| draft.charge().evidence);
+        let mut grown = levels.records.learn(strongest(evidence));
+        if !records.clone().all(taught) {
+            return grown; // what all of them show together is no better a teacher
+        }
         grown |= levels.bucket.learn(scored.bucket_time.evidence);
         for index in 0..self.job.influencers.len() as u16 {
             let (values, field) = levels.influencers.entry(index).or_default();

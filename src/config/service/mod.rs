@@ -16,9 +16,9 @@ mod snapshots;
 pub use snapshots::{CredentialSource, S3Settings};
 
 pub(crate) use jobs::fits;
-pub use jobs::{JobSources, Look};
+pub use jobs::{JobSources, Look, SharedFile, SharedKind, SharedSources};
 
-use super::ConfigErrors;
+use super::{ConfigErrors, Shared};
 pub use alerts::{Alerts, Credentials, Receiver, ReceiverKind};
 use http::read_http;
 pub use http::{Http, HttpAuth, HttpTls};
@@ -209,7 +209,7 @@ enum JobFiles {
 /// `None` only when the reader has noted why.
 fn read_service(reader: &mut Reader, base: &Path) -> Option<Service> {
     let kafka = read_kafka(reader, base);
-    let jobs = read_jobs(reader, base);
+    let jobs = read_jobs(reader, base).beside(read_shared(reader, base));
     let topics = read_topics(reader);
     let snapshots = snapshots::read(reader, base);
     let snapshots_kept = reader.parsed("snapshots.keep", "3", "a number from 2 to 1000");
@@ -285,12 +285,39 @@ fn read_jobs(reader: &mut Reader, base: &Path) -> JobSources {
     let mut sources = Vec::new();
     for (at, path) in written.iter().enumerate() {
         let source = base.join(path);
-        if let Err(error) = jobs::list(&source) {
+        if let Err(error) = jobs::list(&source, jobs::TEXTS) {
             reader.mistake(&format!("jobs[{at}]"), format!("{path}: {error}"));
         }
         sources.push(source);
     }
     JobSources::new(sources)
+}
+
+/// What stands beside the jobs. As with them, every source has to be there.
+fn read_shared(reader: &mut Reader, base: &Path) -> SharedSources {
+    let mut list = |key: &str, endings: &[&str]| {
+        let mut sources = Vec::new();
+        for (at, path) in reader.list(key).iter().enumerate() {
+            let source = base.join(path);
+            if let Err(error) = jobs::list(&source, endings) {
+                reader.mistake(&format!("{key}[{at}]"), format!("{path}: {error}"));
+            }
+            sources.push(source);
+        }
+        sources
+    };
+    let filters = list("filters", jobs::TEXTS);
+    let calendars = list("calendars", jobs::CALENDARS);
+    let zone = reader.text("calendar_time_zone");
+    let zone = zone.map(|name| Shared::zone(&name));
+    if let Some(Err(message)) = &zone {
+        reader.mistake("calendar_time_zone", message.clone());
+    }
+    SharedSources {
+        filters,
+        calendars,
+        time_zone: zone.and_then(Result::ok),
+    }
 }
 
 fn read_topics(reader: &mut Reader) -> Topics {

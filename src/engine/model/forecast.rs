@@ -172,6 +172,13 @@ impl Forecaster {
         self.profile.slots(hour)
     }
 
+    /// Days begin so many hours later from now on.
+    pub fn turn(&mut self, hours: i8) {
+        self.profile.turn(hours);
+        // What it had begun to suspect is of the old hours.
+        self.clock_watch = ClockWatch::default();
+    }
+
     /// Heap bytes.
     pub fn heap_bytes(&self) -> usize {
         self.profile.heap_bytes() + self.level_watch.heap_bytes()

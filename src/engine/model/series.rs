@@ -134,6 +134,12 @@ impl SeriesModel {
         }
     }
 
+    /// Days begin so many hours later from now on, because somebody says so.
+    pub fn turn(&mut self, hours: i8) {
+        self.forecaster.turn(hours);
+        self.evidence.turn(hours);
+    }
+
     fn learn_as_member(&mut self, sample: &Sample, room: &mut Room) {
         if self.member.is_none() && room.grant(size_of::<Member>()) {
             self.member = Some(Box::default());

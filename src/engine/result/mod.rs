@@ -137,6 +137,8 @@ pub struct Bucket {
     pub event_count: u64,
     /// Its influencers, `bucket_time` among them, highest score first.
     pub bucket_influencers: Vec<BucketInfluencer>,
+    /// What the events are called that fall into it.
+    pub scheduled_events: Vec<String>,
 }
 
 /// `bucket_influencer` (results.md 3.3).

@@ -234,7 +234,11 @@ fn write_body<M: SerializeMap>(
                 .iter()
                 .map(|one| Nested { one, document })
                 .collect();
-            map.serialize_entry("bucket_influencers", &nested)
+            map.serialize_entry("bucket_influencers", &nested)?;
+            if !bucket.scheduled_events.is_empty() {
+                map.serialize_entry("scheduled_events", &bucket.scheduled_events)?;
+            }
+            Ok(())
         }
         Body::BucketInfluencer(one) => write_bucket_influencer(map, one),
         Body::Influencer(one) => {

@@ -204,6 +204,17 @@ impl Writer {
         documents
     }
 
+    /// The names of the events that fall into a bucket, each once.
+    fn scheduled(&self, start: BucketStart) -> Vec<String> {
+        let mut names: Vec<String> = Vec::new();
+        for (_, event) in self.job.events_in(start) {
+            if !names.contains(&event.description) {
+                names.push(event.description.clone());
+            }
+        }
+        names
+    }
+
     /// The bucket and its bucket influencers.
     fn bucket_documents(
         &self,
@@ -218,6 +229,7 @@ impl Writer {
             initial_anomaly_score: of_evidence(initial.evidence_most()),
             event_count: now.event_count,
             bucket_influencers: fields.clone(),
+            scheduled_events: self.scheduled(now.start),
         };
         documents.push(self.document(
             DocumentKind::Bucket,
