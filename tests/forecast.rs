@@ -183,12 +183,12 @@ fn the_further_ahead_the_wider_a_day_on_average() {
 #[test]
 fn a_season_is_carried_on_and_a_slope_with_it() {
     let kind = kind(3600, false);
-    let value = |at: usize| 100.0 + 0.1 * at as f64 + 20.0 * day(at) + 4.0 * noise(at);
+    let value = |at: usize| 100.0 + 0.03 * at as f64 + 20.0 * day(at) + 10.0 * noise(at);
     let model = taught(&kind, (0..28 * 24).map(|at| Some(value(at))));
     let prospects = told(&model, &kind, 28 * 24, 7 * 24);
     for (ahead, prospect) in prospects.iter().enumerate() {
         let at = 28 * 24 + ahead;
-        let truth = 100.0 + 0.1 * at as f64 + 20.0 * day(at);
+        let truth = 100.0 + 0.03 * at as f64 + 20.0 * day(at);
         assert!(
             (prospect.prediction - truth).abs() < 6.0,
             "{ahead}: {prospect:?} {truth}"
@@ -198,7 +198,7 @@ fn a_season_is_carried_on_and_a_slope_with_it() {
         (one.lower..=one.upper).contains(&value(28 * 24 + ahead))
     };
     let inside = prospects.iter().enumerate().filter(inside).count();
-    assert!(inside >= 155, "{inside} of 168");
+    assert!(inside >= 150, "{inside} of 168");
 }
 
 #[test]
