@@ -31,4 +31,6 @@ pub use function::{Family, Function, Side};
 pub use job::{Detector, FieldId, Job, ModelPlot, TimeFormat};
 pub(crate) use raw::MULTI_FIELDS;
 pub(crate) use raw::start::instant;
+pub(crate) use raw::suggest::nearest;
 pub use raw::{Coming, Shared};
+pub(crate) use time_text::TimeText;
