@@ -341,7 +341,7 @@ impl Session {
 }
 
 /// The pipeline whose state a former run left in `path`.
-fn restore(job: Arc<Job>, path: &Path) -> anyhow::Result<Pipeline> {
+pub(super) fn restore(job: Arc<Job>, path: &Path) -> anyhow::Result<Pipeline> {
     let bytes = std::fs::read(path)
         .with_context(|| format!("--state {}: cannot be read", path.display()))?;
     Pipeline::restore(job, &Snapshot::from_bytes(bytes))

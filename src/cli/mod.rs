@@ -14,6 +14,7 @@ pub mod detect;
 pub mod explain;
 mod feed;
 mod findings;
+pub mod forecast;
 mod interrupt;
 pub mod jobs;
 pub mod new;
@@ -47,6 +48,7 @@ Examples:
   tidewatch detect job.yaml web.ndjson                  what was unusual in a file
   tail -F access.ndjson | tidewatch detect job.yaml -   the same, live
   tidewatch backtest job.yaml web.ndjson --labels L     what of known incidents a job finds, how fast, at what price
+  tidewatch forecast job.yaml web.ndjson --duration 7d  how its series may go on, with bounds
   tidewatch alerts job.yaml web.ndjson                  which alerts it would have raised, by threshold
   tidewatch categorize app.log --table                  what kinds of messages a log has
   tidewatch plan job.yaml web.ndjson                    how many series, how much memory
@@ -139,6 +141,9 @@ enum Command {
     /// How a job is laid out on its topics, why, and what that costs.
     #[command(after_help = explain::EXAMPLES)]
     Explain(explain::Args),
+    /// How the series of a job may go on, with 95 % bounds: after files, or after what a running service has learnt.
+    #[command(after_help = forecast::EXAMPLES)]
+    Forecast(forecast::Args),
     /// Watch the service find known incidents in a simulated feed, with a verdict at the end.
     #[command(after_help = demo::EXAMPLES)]
     Demo(demo::Args),
@@ -248,6 +253,7 @@ fn dispatch(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Categorize(args) => categorize::run(&args, color),
         Command::Detect(args) => detect::run(&args, color),
         Command::Demo(args) => demo::run(&args, color),
+        Command::Forecast(args) => forecast::run(&args, color),
         Command::New(args) => new::run(&args),
         Command::Explain(args) => explain::run(&args),
         Command::Jobs(args) => jobs::run(&args),

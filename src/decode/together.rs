@@ -19,6 +19,7 @@ use crate::config::{Job, MULTI_FIELDS};
 use crate::engine::event::{Event, Rejection, Value};
 use crate::time::EventTime;
 use std::borrow::Cow;
+use std::cmp::Reverse;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -73,9 +74,18 @@ pub struct Given<'d> {
 }
 
 impl Together {
-    /// For these jobs, each with a key of its own. The first one decides on the time field.
+    /// For these jobs, each with a key of its own. The time field is the one that most of them name.
     pub fn of<'j>(jobs: impl Iterator<Item = (u64, &'j Arc<Job>)> + Clone) -> Option<Together> {
-        let (_, first) = jobs.clone().next()?;
+        let others_like = |job: &Job| {
+            let alike = jobs.clone().filter(|(_, other)| {
+                (&other.time_field, &other.time_format) == (&job.time_field, &job.time_format)
+            });
+            alike.count()
+        };
+        // Of several, the first.
+        let (_, first) = jobs
+            .clone()
+            .min_by_key(|(_, job)| Reverse(others_like(job)))?;
         let mut union = Union::default();
         let mut tables = BTreeMap::new();
         for (key, job) in jobs.clone() {

@@ -17,6 +17,7 @@ pub(crate) fn job(time_field: &str, time_format: TimeFormat, fields: &[&str]) ->
         influencers: Vec::new(),
         summary_count_field: None,
         categorization: None,
+        events: Vec::new(),
         fields: fields.iter().map(|field| field.to_string()).collect(),
         time_field: time_field.into(),
         time_format,

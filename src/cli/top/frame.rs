@@ -85,10 +85,11 @@ fn title(view: &View, width: usize, style: Style) -> String {
         1 => "1 instance".to_owned(),
         all => format!("{answered} of {all} instances"),
     };
-    let words = format!(
-        "tidewatch top  {count}, {} jobs{now}  q quits",
-        view.jobs.len()
-    );
+    let jobs = match view.jobs.len() {
+        1 => "1 job".to_owned(),
+        many => format!("{many} jobs"),
+    };
+    let words = format!("tidewatch top  {count}, {jobs}{now}  q quits");
     paint(style, "1", &fit(&words, width))
 }
 
@@ -103,9 +104,6 @@ fn instance_line(instance: &Instance, width: usize, style: Style) -> String {
             let mut words = format!("{url}  {}", well(facts));
             if let Some(bytes) = facts.resident_bytes {
                 words += &format!("  {} resident", size_of(bytes));
-            }
-            if let Some(cpu) = facts.cpu {
-                words += &format!("  {} cores", rounded(cpu));
             }
             words += &format!("  {}", facts.version);
             let code = if facts.live && facts.ready { "2" } else { "33" };

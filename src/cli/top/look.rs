@@ -26,7 +26,6 @@ pub(super) struct Outcome {
     pub(super) health: Health,
     /// Events that each job has read since the instance began.
     pub(super) events: BTreeMap<String, f64>,
-    pub(super) cpu_seconds: Option<f64>,
     pub(super) resident_bytes: Option<f64>,
 }
 
@@ -112,7 +111,6 @@ impl Outcome {
                         outcome.events.insert(job, value);
                     }
                 }
-                ("process_cpu_seconds_total", _, value) => outcome.cpu_seconds = Some(value),
                 ("process_resident_memory_bytes", _, value) => outcome.resident_bytes = Some(value),
                 _ => {}
             }
@@ -167,13 +165,12 @@ mod tests {
     fn health_and_metrics_are_read_and_what_is_new_in_them_passed_over() {
         let health = r#"{"schema":"tidewatch.health/1","version":"0.1.0","of_tomorrow":[1],"timestamp_ms":5,"live":true,"ready":true,
             "jobs":{"web":{"state":"live","lag_messages":null,"partitions":[{}],"memory":{"model_bytes":1,"limit_bytes":2,"status":"ok"}}}}"#;
-        let metrics = "# HELP x y\ntidewatch_event_lateness_seconds_count{job_id=\"web\"} 12\nprocess_cpu_seconds_total 3.5\n\
+        let metrics = "# HELP x y\ntidewatch_event_lateness_seconds_count{job_id=\"web\"} 12\n\
             process_resident_memory_bytes 1e6\nother{a=\"b\"} NaN\n";
         let outcome = Outcome::read(health, metrics).unwrap();
         assert_eq!(outcome.health.jobs["web"].state, "live");
         assert_eq!(outcome.health.jobs["web"].lag_messages, None);
         assert_eq!(outcome.events["web"], 12.0);
-        assert_eq!(outcome.cpu_seconds, Some(3.5));
         assert_eq!(outcome.resident_bytes, Some(1e6));
     }
 

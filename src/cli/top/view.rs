@@ -32,8 +32,6 @@ pub(super) struct Facts {
     pub(super) live: bool,
     pub(super) ready: bool,
     pub(super) resident_bytes: Option<f64>,
-    /// Cores in use.
-    pub(super) cpu: Option<f64>,
 }
 
 /// One job on all of them.
@@ -80,7 +78,7 @@ impl View {
             let rates = Rates::between(earlier, look);
             instances.push(Instance {
                 url: look.url.clone(),
-                facts: facts(look, &rates),
+                facts: facts(look),
             });
             let Ok(outcome) = &look.outcome else {
                 continue;
@@ -164,7 +162,7 @@ fn rank(state: &str) -> u8 {
     }
 }
 
-fn facts(look: &Look, rates: &Rates<'_>) -> Result<Facts, String> {
+fn facts(look: &Look) -> Result<Facts, String> {
     let outcome = look.outcome.as_ref().map_err(String::clone)?;
     Ok(Facts {
         version: outcome.health.version.clone(),
@@ -172,7 +170,6 @@ fn facts(look: &Look, rates: &Rates<'_>) -> Result<Facts, String> {
         live: outcome.health.live,
         ready: outcome.health.ready,
         resident_bytes: outcome.resident_bytes,
-        cpu: rates.cpu(),
     })
 }
 
@@ -230,11 +227,6 @@ impl<'l> Rates<'l> {
         let (before, after) = self.pair?;
         let of = |outcome: &Outcome| outcome.events.get(job).copied();
         self.rate(of(before), of(after))
-    }
-
-    fn cpu(&self) -> Option<f64> {
-        let (before, after) = self.pair?;
-        self.rate(before.cpu_seconds, after.cpu_seconds)
     }
 }
 

@@ -417,7 +417,7 @@ impl Handler for Intake<'_> {
     fn shared(&mut self, at: &TopicPartition, portion: &Portion<'_>) {
         self.take(at, &mut portion.messages());
         if portion.is_of_another() {
-            let messages = portion.messages().count() as u64;
+            let messages = portion.count() as u64;
             let fact = Fact::Shared { at, messages };
             self.observer.observe(self.job_id, &fact);
         }

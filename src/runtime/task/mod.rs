@@ -24,8 +24,8 @@ pub use mark::Mark;
 pub use meter::{LATENESS_BOUNDS_MS, Measured};
 pub use plan::{Placement, Plan, PlanError, StageKind, TopicNames};
 pub use range::Range;
-pub(crate) use voice::Speech;
 pub use voice::{Plots, Remembered};
+pub(crate) use voice::{Speech, message_of};
 
 use crate::decode::together::Given;
 use crate::engine::event::Rejection;

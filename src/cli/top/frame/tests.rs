@@ -19,7 +19,6 @@ fn view() -> View {
         live: true,
         ready: true,
         resident_bytes: Some(150.0 * 1024.0 * 1024.0),
-        cpu: Some(0.42),
     };
     let bucket = Bucket {
         timestamp_ms: NOW_MS - 245_000,
@@ -90,7 +89,7 @@ fn a_wide_frame_has_everything() {
     assert_eq!(
         at(140, None).join("\n"),
         "tidewatch top  1 of 2 instances, 2 jobs  2026-03-09 15:04:05  q quits\n\
-         http://a:9600  ready  150 MiB resident  0.42 cores  0.1.0\n\
+         http://a:9600  ready  150 MiB resident  0.1.0\n\
          http://b:9600  no answer: connection refused\n\
          \n\
          JOB   STATE     LAG  EVENTS/S  DELAY  WATERMARK                        MEMORY  SERIES  LAST BUCKET       SCORE  ON\n\

@@ -147,6 +147,12 @@ impl<'b> Portion<'b> {
         self.is_of_another
     }
 
+    /// How many messages.
+    pub fn count(&self) -> usize {
+        let places = &self.batch.cell.borrow_owner().places;
+        places.len() - places.partition_point(|place| place.offset < self.from)
+    }
+
     /// Its messages, each with what has been decoded of it for this job.
     pub fn messages(&self) -> impl Iterator<Item = (Message<'b>, Option<Given<'b>>)> + 'b {
         let copied = self.batch.cell.borrow_owner();
@@ -194,6 +200,7 @@ mod tests {
             let portion = Portion::own(&batch, from, 1);
             let given: Vec<Message<'_>> = portion.messages().map(|(message, _)| message).collect();
             let expected = messages.iter().filter(|message| message.offset >= from);
+            assert_eq!(portion.count(), given.len());
             assert_eq!(given, expected.copied().collect::<Vec<_>>());
         }
     }

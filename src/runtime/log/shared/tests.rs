@@ -297,3 +297,57 @@ fn the_lag_of_one_who_follows_is_nought_exactly_when_all_has_been_handed_over() 
     world.clock.advance(251);
     assert_ne!(b.log.lag(&at), Some(0));
 }
+
+#[test]
+fn on_threads_of_their_own_all_read_everything_in_order_while_some_begin_anew_and_some_go() {
+    const MESSAGES: i64 = 20_000;
+    let world = World::new(Limits {
+        patience_ms: 5,
+        ..small()
+    });
+    let sharing = Sharing::new(
+        Arc::new(crate::runtime::clock::SystemClock),
+        world.sharing.limits,
+    );
+    let world = World { sharing, ..world };
+    let at = TopicPartition::new(TOPIC, 0);
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            for _ in 0..MESSAGES / 50 {
+                world.append(50);
+            }
+        });
+        for number in 0..4 {
+            let (world, at) = (&world, &at);
+            scope.spawn(move || {
+                let (id, field) = (format!("job-{number}"), format!("field-{number}"));
+                let mut reader = world.reader(&id, &field, 0);
+                let mut from = 0;
+                while reader.diary.offsets.last() != Some(&(MESSAGES - 1)) {
+                    reader.poll();
+                    let read = reader.diary.offsets.len() as i64;
+                    match number {
+                        // Comes back to where it has been.
+                        1 if from == 0 && read > MESSAGES / 3 => {
+                            reader.has_read(0, read);
+                            from = read / 2;
+                            reader.diary.offsets.clear();
+                            reader.log.seek(at, from).unwrap();
+                        }
+                        // Goes, and another one of its kind comes.
+                        2 if from == 0 && read > MESSAGES / 2 => {
+                            reader.has_read(0, read);
+                            from = read;
+                            drop(reader);
+                            reader = world.reader("again", &field, from);
+                        }
+                        // Is slow.
+                        3 if read % 7 == 0 => std::thread::yield_now(),
+                        _ => {}
+                    }
+                }
+                reader.has_read(from, MESSAGES);
+            });
+        }
+    });
+}
