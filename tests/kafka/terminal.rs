@@ -113,7 +113,8 @@ fn tail_shows_what_a_job_says_and_leaves_no_trace() {
         .flat_map(|kind| deployment.seen(kind))
         .filter_map(|seen| seen.value)
         .collect();
-    (lines.sort(), values.sort());
+    lines.sort();
+    values.sort();
     assert!(lines == values, "{} of {}", lines.len(), values.len());
 
     // People see the incidents in order of time, in the words of `detect`.
@@ -131,7 +132,8 @@ fn tail_shows_what_a_job_says_and_leaves_no_trace() {
     );
     let times: Vec<&str> = table
         .lines()
-        .filter_map(|line| line.starts_with("2025-").then(|| &line[..16]))
+        .filter(|line| line.starts_with("2025-"))
+        .map(|line| &line[..16])
         .collect();
     assert!(!times.is_empty() && times.is_sorted(), "{table}");
     let incident = START_MS + BUCKETS * 3 / 4 * SPAN_MS;

@@ -167,16 +167,16 @@ impl Forecaster {
         SeasonView::of(&self.profile, hour_of(at))
     }
 
+    /// What the profile knows of this hour of the day, and of the week.
+    pub fn slots(&self, hour: i64) -> [Option<Slot>; 2] {
+        self.profile.slots(hour)
+    }
+
     /// Days begin so many hours later from now on.
     pub fn turn(&mut self, hours: i8) {
         self.profile.turn(hours);
         // What it had begun to suspect is of the old hours.
         self.clock_watch = ClockWatch::default();
-    }
-
-    /// What the profile knows of this hour of the day, and of the week.
-    pub fn slots(&self, hour: i64) -> [Option<Slot>; 2] {
-        self.profile.slots(hour)
     }
 
     /// Heap bytes.
