@@ -306,6 +306,10 @@ fn what_would_be_read_wrongly_is_refused_by_name() {
 }
 
 #[test]
+#[allow(
+    clippy::disallowed_methods,
+    reason = "how long it takes is the question"
+)]
 fn hostile_files_end_soon_and_say_why() {
     let begun = Instant::now();
     let deep = "BEGIN:A\n".repeat(200_000);

@@ -14,6 +14,7 @@ mod show;
 pub(super) use show::name_of;
 
 use super::Color;
+use super::beside::Beside;
 use super::detect;
 use super::feed::{Ending, Source};
 use super::interrupt::{self, Interrupt};
@@ -65,6 +66,8 @@ pub struct Args {
     /// The job's datafeed, if it stands in a file of its own [default: datafeed_JOB beside the job, if the job has none].
     #[arg(long, value_name = "FILE")]
     datafeed: Option<PathBuf>,
+    #[command(flatten)]
+    beside: Beside,
     #[command(flatten)]
     source: Source,
     /// How far ahead: from one bucket span to 3650d.
@@ -250,7 +253,9 @@ impl Args {
 }
 
 fn of_files(args: &Args, color: Color) -> anyhow::Result<ExitCode> {
-    let job = Arc::new(Job::from_files(&args.job, args.datafeed.as_deref())?);
+    let shared = args.beside.read()?;
+    let job = Job::from_files_beside(&args.job, args.datafeed.as_deref(), &shared)?;
+    let job = Arc::new(job);
     let mut request = args.request();
     let notes = forecast::check(&job, &request)?;
     let out = args.out.as_deref().unwrap_or(Path::new("-"));

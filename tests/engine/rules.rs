@@ -285,7 +285,8 @@ fn conditions_go_by_what_the_record_says() {
     let all = run(never.clone());
     let id = |one: &Value| format!("{} {}", one["timestamp"], one["partition_field_value"]);
     let number = |one: &Value, key: &str| one[key][0].as_f64().unwrap();
-    let subjects: [(&str, fn(f64, f64) -> f64); 3] = [
+    type Of = fn(f64, f64) -> f64;
+    let subjects: [(&str, Of); 3] = [
         ("actual", |actual, _| actual),
         ("typical", |_, typical| typical),
         ("diff_from_typical", |actual, typical| {
