@@ -58,7 +58,13 @@ const INCIDENTS: [(&str, Incident); 9] = [
 
 impl Incident {
     /// Puts it into the values from `at` on; how many buckets it lasts, or `None` where it makes no sense.
-    fn plant(self, stream: &Stream, values: &mut [f64], at: usize, draw: &mut Draw) -> Option<usize> {
+    fn plant(
+        self,
+        stream: &Stream,
+        values: &mut [f64],
+        at: usize,
+        draw: &mut Draw,
+    ) -> Option<usize> {
         let (period, rest) = stream.rhythm;
         let lasts = match self {
             Incident::Spike => 1,
@@ -161,7 +167,13 @@ const STREAMS: [Stream; 20] = [
         duty(d, n, [(20.0, 1.0, 8, 20), (80.0, 3.0, 5, 12)])
     }),
     stream("two modes", (false, 300, 4_000), 6.0, (0, 0.0), |d, n| {
-        each(n, |_| if d.unit() < 0.6 { 100.0 + 5.0 * d.normal() } else { 200.0 + 8.0 * d.normal() })
+        each(n, |_| {
+            if d.unit() < 0.6 {
+                100.0 + 5.0 * d.normal()
+            } else {
+                200.0 + 8.0 * d.normal()
+            }
+        })
     }),
     stream("saw-tooth", (false, 60, 8_000), 12.0, (0, 0.0), |d, n| {
         let z = each(n, |_| d.normal());
@@ -172,55 +184,129 @@ const STREAMS: [Stream; 20] = [
     stream("latencies", (false, 300, 4_000), 40.0, (0, 0.0), |d, n| {
         each(n, |_| {
             let calls: f64 = (0..20).map(|_| (4.0 + d.normal()).exp()).sum();
-            calls / 20.0 + if d.unit() < 0.02 { 150.0 * d.unit() } else { 0.0 }
+            calls / 20.0
+                + if d.unit() < 0.02 {
+                    150.0 * d.unit()
+                } else {
+                    0.0
+                }
         })
     }),
-    stream("disk filling", (false, 300, 6_000), 8.0, (0, 0.0), |d, n| filling(d, n, 0.15, 80.0, 10.0)),
-    stream("office hours", (true, 900, 4_032), 15.0, (672, 3.0), |d, n| {
-        each(n, |i| {
-            let open = !is_weekend(i, 900) && (8.0..18.0).contains(&(24.0 * day(i, 900)));
-            if open { over_dispersed(d, 200.0, 40) } else { d.poisson(3.0) }
-        })
-    }),
-    stream("sparse bursts", (true, 300, 5_000), 3.0, (0, 0.0), |d, n| {
-        each(n, |_| if d.unit() < 0.03 { 5.0 + d.poisson(6.0) } else { 0.0 })
-    }),
-    stream("growth, new slope", (false, 3_600, 1_600), 8.0, (0, 0.0), |d, n| {
-        let half = n as f64 / 2.0;
-        each(n, |i| {
-            let t = i as f64;
-            200.0 + 0.1 * t + 0.3 * (t - half).max(0.0) + 8.0 * d.normal()
-        })
-    }),
+    stream(
+        "disk filling",
+        (false, 300, 6_000),
+        8.0,
+        (0, 0.0),
+        |d, n| filling(d, n, 0.15, 80.0, 10.0),
+    ),
+    stream(
+        "office hours",
+        (true, 900, 4_032),
+        15.0,
+        (672, 3.0),
+        |d, n| {
+            each(n, |i| {
+                let open = !is_weekend(i, 900) && (8.0..18.0).contains(&(24.0 * day(i, 900)));
+                if open {
+                    over_dispersed(d, 200.0, 40)
+                } else {
+                    d.poisson(3.0)
+                }
+            })
+        },
+    ),
+    stream(
+        "sparse bursts",
+        (true, 300, 5_000),
+        3.0,
+        (0, 0.0),
+        |d, n| {
+            each(n, |_| {
+                if d.unit() < 0.03 {
+                    5.0 + d.poisson(6.0)
+                } else {
+                    0.0
+                }
+            })
+        },
+    ),
+    stream(
+        "growth, new slope",
+        (false, 3_600, 1_600),
+        8.0,
+        (0, 0.0),
+        |d, n| {
+            let half = n as f64 / 2.0;
+            each(n, |i| {
+                let t = i as f64;
+                200.0 + 0.1 * t + 0.3 * (t - half).max(0.0) + 8.0 * d.normal()
+            })
+        },
+    ),
     stream("7 hours", (false, 300, 6_000), 8.0, (84, 100.0), |d, n| {
-        each(n, |i| 100.0 + 40.0 * (TAU * i as f64 / 84.0).sin() + 8.0 * d.normal())
+        each(n, |i| {
+            100.0 + 40.0 * (TAU * i as f64 / 84.0).sin() + 8.0 * d.normal()
+        })
     }),
     stream("90 minutes", (false, 60, 8_000), 3.0, (90, 20.0), |d, n| {
-        each(n, |i| 20.0 + if i % 90 < 12 { 70.0 } else { 0.0 } + 3.0 * d.normal())
-    }),
-    stream("shift of 50 hours", (true, 1_800, 3_000), 10.0, (100, 40.0), |d, n| {
-        each(n, |i| d.poisson(if i % 100 < 30 { 100.0 } else { 40.0 }))
-    }),
-    stream("road speed", (false, 300, 6_000), 5.0, (288, 65.0), |d, n| {
-        let z = autoregressive(d, 0.8, n);
         each(n, |i| {
-            let hour = 24.0 * day(i, 300);
-            let rush = !is_weekend(i, 300) && ((7.0..9.0).contains(&hour) || (16.0..18.5).contains(&hour));
-            (65.0 - if rush { 25.0 } else { 0.0 } + if rush { 8.0 } else { 3.0 } * z[i]).round()
+            20.0 + if i % 90 < 12 { 70.0 } else { 0.0 } + 3.0 * d.normal()
         })
     }),
-    stream("spread by day", (false, 300, 6_000), 2.0, (288, 100.0), |d, n| {
-        each(n, |i| {
-            let busy = (8.0..20.0).contains(&(24.0 * day(i, 300)));
-            100.0 + if busy { 15.0 } else { 1.5 } * d.normal()
-        })
-    }),
-    stream("temperature", (false, 3_600, 1_600), 1.0, (24, 22.0), |d, n| {
-        let z = autoregressive(d, 0.97, n);
-        each(n, |i| 22.0 + 3.0 * (TAU * day(i, 3_600)).sin() + 2.0 * z[i] + 0.1 * d.normal())
-    }),
+    stream(
+        "shift of 50 hours",
+        (true, 1_800, 3_000),
+        10.0,
+        (100, 40.0),
+        |d, n| each(n, |i| d.poisson(if i % 100 < 30 { 100.0 } else { 40.0 })),
+    ),
+    stream(
+        "road speed",
+        (false, 300, 6_000),
+        5.0,
+        (288, 65.0),
+        |d, n| {
+            let z = autoregressive(d, 0.8, n);
+            each(n, |i| {
+                let hour = 24.0 * day(i, 300);
+                let rush = !is_weekend(i, 300)
+                    && ((7.0..9.0).contains(&hour) || (16.0..18.5).contains(&hour));
+                (65.0 - if rush { 25.0 } else { 0.0 } + if rush { 8.0 } else { 3.0 } * z[i]).round()
+            })
+        },
+    ),
+    stream(
+        "spread by day",
+        (false, 300, 6_000),
+        2.0,
+        (288, 100.0),
+        |d, n| {
+            each(n, |i| {
+                let busy = (8.0..20.0).contains(&(24.0 * day(i, 300)));
+                100.0 + if busy { 15.0 } else { 1.5 } * d.normal()
+            })
+        },
+    ),
+    stream(
+        "temperature",
+        (false, 3_600, 1_600),
+        1.0,
+        (24, 22.0),
+        |d, n| {
+            let z = autoregressive(d, 0.97, n);
+            each(n, |i| {
+                22.0 + 3.0 * (TAU * day(i, 3_600)).sin() + 2.0 * z[i] + 0.1 * d.normal()
+            })
+        },
+    ),
     stream("error counts", (true, 600, 4_000), 2.0, (0, 0.0), |d, n| {
-        each(n, |_| if d.unit() < 0.01 { over_dispersed(d, 6.0, 1) } else { d.poisson(0.5) })
+        each(n, |_| {
+            if d.unit() < 0.01 {
+                over_dispersed(d, 6.0, 1)
+            } else {
+                d.poisson(0.5)
+            }
+        })
     }),
     stream("queue length", (true, 60, 8_000), 6.0, (0, 0.0), |d, n| {
         let mut queue: f64 = 5.0;
@@ -229,28 +315,64 @@ const STREAMS: [Stream; 20] = [
             queue
         })
     }),
-    stream("orders an hour", (true, 3_600, 1_600), 25.0, (168, 30.0), |d, n| {
-        each(n, |i| {
-            let wave = 1.0 + 0.7 * (TAU * (day(i, 3_600) - 0.35)).sin();
-            over_dispersed(d, 150.0 * wave * if is_weekend(i, 3_600) { 0.6 } else { 1.0 }, 30)
-        })
-    }),
-    stream("weekly backup", (false, 900, 4_032), 5.0, (672, 50.0), |d, n| {
-        each(n, |i| {
-            let backup = i * 900 / 3_600 % 168 == 147;
-            50.0 + if backup { 250.0 } else { 0.0 } + 5.0 * d.normal()
-        })
-    }),
-    stream("daily job, 5 min", (false, 300, 6_000), 4.0, (288, 40.0), |d, n| {
-        each(n, |i| 40.0 + if i % 288 == 40 { 160.0 } else { 0.0 } + 4.0 * d.normal())
-    }),
-    stream("utilisation", (false, 300, 6_000), 3.0, (288, 20.0), |d, n| {
-        let z = autoregressive(d, 0.9, n);
-        each(n, |i| {
-            let base = 30.0 + 25.0 * (TAU * (day(i, 300) - 0.3)).sin() + 4.0 * z[i];
-            (base + if d.unit() < 0.02 { 30.0 * d.unit() } else { 0.0 }).clamp(1.0, 100.0)
-        })
-    }),
+    stream(
+        "orders an hour",
+        (true, 3_600, 1_600),
+        25.0,
+        (168, 30.0),
+        |d, n| {
+            each(n, |i| {
+                let wave = 1.0 + 0.7 * (TAU * (day(i, 3_600) - 0.35)).sin();
+                over_dispersed(
+                    d,
+                    150.0 * wave * if is_weekend(i, 3_600) { 0.6 } else { 1.0 },
+                    30,
+                )
+            })
+        },
+    ),
+    stream(
+        "weekly backup",
+        (false, 900, 4_032),
+        5.0,
+        (672, 50.0),
+        |d, n| {
+            each(n, |i| {
+                let backup = i * 900 / 3_600 % 168 == 147;
+                50.0 + if backup { 250.0 } else { 0.0 } + 5.0 * d.normal()
+            })
+        },
+    ),
+    stream(
+        "daily job, 5 min",
+        (false, 300, 6_000),
+        4.0,
+        (288, 40.0),
+        |d, n| {
+            each(n, |i| {
+                40.0 + if i % 288 == 40 { 160.0 } else { 0.0 } + 4.0 * d.normal()
+            })
+        },
+    ),
+    stream(
+        "utilisation",
+        (false, 300, 6_000),
+        3.0,
+        (288, 20.0),
+        |d, n| {
+            let z = autoregressive(d, 0.9, n);
+            each(n, |i| {
+                let base = 30.0 + 25.0 * (TAU * (day(i, 300) - 0.3)).sin() + 4.0 * z[i];
+                (base
+                    + if d.unit() < 0.02 {
+                        30.0 * d.unit()
+                    } else {
+                        0.0
+                    })
+                .clamp(1.0, 100.0)
+            })
+        },
+    ),
 ];
 
 /// Evidence of a life, bucket by bucket.
@@ -273,7 +395,9 @@ fn found(stream: &Stream, which: usize) -> Option<usize> {
             // Whole periods, and there have to be two of them.
             at = (at / period * period).min(stream.buckets - 2 * period);
         }
-        let lasts = INCIDENTS[which].1.plant(stream, &mut values, at, &mut draw)?;
+        let lasts = INCIDENTS[which]
+            .1
+            .plant(stream, &mut values, at, &mut draw)?;
         let evidence = live(stream, &values);
         let seen = &evidence[at..(at + lasts + 2).min(evidence.len())];
         found += usize::from(seen.iter().any(|&nats| nats >= ALARM));
@@ -298,7 +422,10 @@ fn main() {
         .collect();
     let names = INCIDENTS.map(|(name, _)| name).join(" | ");
     println!("Found of {SEEDS} at a score of 75 and more; false alarms per 1,000 buckets\n");
-    println!("| stream | false | {names} |\n|---|---|{}", "---|".repeat(INCIDENTS.len()));
+    println!(
+        "| stream | false | {names} |\n|---|---|{}",
+        "---|".repeat(INCIDENTS.len())
+    );
     let (mut sums, mut asked_for, mut false_sum, mut streams) = ([0; 9], [0; 9], 0.0, 0);
     for stream in &STREAMS {
         if !asked.is_empty() && !asked.iter().any(|one| stream.name.contains(one.as_str())) {
@@ -323,6 +450,11 @@ fn main() {
         .zip(asked_for)
         .map(|(found, of)| format!("{:.0} %", 100.0 * *found as f64 / f64::max(of as f64, 1.0)))
         .collect();
-    let all = 100.0 * sums.iter().sum::<usize>() as f64 / asked_for.iter().sum::<usize>().max(1) as f64;
-    println!("| all: {all:.0} % | {:.2} | {} |", false_sum / f64::from(streams.max(1)), shares.join(" | "));
+    let all =
+        100.0 * sums.iter().sum::<usize>() as f64 / asked_for.iter().sum::<usize>().max(1) as f64;
+    println!(
+        "| all: {all:.0} % | {:.2} | {} |",
+        false_sum / f64::from(streams.max(1)),
+        shares.join(" | ")
+    );
 }

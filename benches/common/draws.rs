@@ -61,7 +61,7 @@ impl Draw {
 
 /// A model fed bucket after bucket.
 pub struct Life {
-    model: SeriesModel,
+    pub model: SeriesModel,
     kind: Kind,
     bucket: i64,
 }
@@ -139,4 +139,3 @@ pub fn alarms(evidence: &[f64], nats: f64) -> usize {
     }
     alarms
 }
-

@@ -11,6 +11,7 @@ pub mod crowd;
 pub mod evidence;
 pub mod forecast;
 pub mod member;
+pub mod modes;
 pub mod multi_bucket;
 pub mod novelty;
 pub mod presence;
@@ -18,6 +19,7 @@ pub mod profile;
 pub mod residual;
 mod room;
 mod series;
+pub mod spread;
 pub mod surprise;
 pub mod together;
 pub mod watch;
@@ -83,6 +85,8 @@ pub struct Verdict {
     pub typical: f64,
     /// Values seen before this one.
     pub history: u32,
+    /// Values have two modes.
+    pub multimodal: bool,
     /// Whether the interval was widened because the bucket holds fewer measurements than usual.
     pub incomplete: bool,
     /// Buckets since the ongoing anomaly began, this one included; 0 when there is none.
