@@ -8,7 +8,7 @@ use super::modes::Modes;
 use super::multi_bucket::MultiBucket;
 use super::residual::{Residuals, Run, Tails};
 use super::spread::HourSpread;
-use super::{Change, Kind, Model, Noticed, Room, Sample, Verdict};
+use super::{Change, Kind, Model, Noticed, Room, Sample, Shape, Verdict};
 use crate::config::Side;
 use crate::numerics::special::normal;
 use crate::time::{BucketSpan, EventTime};
@@ -28,6 +28,8 @@ const LASTS: u32 = 3;
 const DAY_MS: i64 = 86_400_000;
 /// Evidence counts by half after this many values, and ever more after.
 const THIN_HISTORY: f64 = 24.0;
+/// An hour is restless when it varies so many times as much as the day as a whole.
+const HIGH_VARIANCE: f64 = 1.1;
 /// A bucket with fewer than this share of the usual measurements is incomplete.
 const INCOMPLETE: f64 = 2.0;
 const MEASUREMENT_GAIN: f64 = 0.02;
@@ -264,7 +266,10 @@ impl Model for SeriesModel {
             foresight,
             typical,
             history,
-            multimodal: self.modes.are_believed(),
+            shape: Shape {
+                multimodal: self.modes.are_believed(),
+                high_variance: self.spread.at(sample.at) > HIGH_VARIANCE,
+            },
             incomplete: self.widening(kind, sample) > INCOMPLETE,
             anomaly_buckets: if anomalous {
                 self.anomaly_buckets + 1
