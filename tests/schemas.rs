@@ -91,6 +91,8 @@ fn jobs() -> Vec<Arc<Job>> {
 fn crowd() -> Arc<Job> {
     let body = json!({
         "job_id": "crowd", "data_description": {"time_field": "time"}, "datafeed_config": {"indices": ["events"]},
+        "tidewatch": {"calendars": [{"calendar_id": "nights", "events": [{"description": "backup", "recurrence": "FREQ=DAILY",
+            "start_time": "2020-01-01T01:00", "end_time": "2020-01-01T02:00", "skip_result": false, "skip_model_update": false}]}]},
         "analysis_config": {"bucket_span": "15m", "influencers": ["host.name", "user"], "detectors": [
             {"function": "high_count", "over_field_name": "user"},
             {"function": "mean", "field_name": "ms", "by_field_name": "host.name", "over_field_name": "user"},

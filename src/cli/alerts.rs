@@ -4,6 +4,7 @@
 //! they or the rate limit hold back is counted apart.
 
 use super::Color;
+use super::beside::Beside;
 use super::feed::{Ending, Source, Tally, counted};
 use super::interrupt::{self, Interrupt};
 use super::output;
@@ -44,6 +45,8 @@ pub struct Args {
     /// The job: the body of Elastic's create-job request, YAML or JSON.
     #[arg(value_name = "JOB")]
     job: PathBuf,
+    #[command(flatten)]
+    beside: Beside,
     #[command(flatten)]
     source: Source,
     /// An incident begins at this score.
@@ -118,7 +121,8 @@ impl Args {
 
 /// Runs the job, tells what would have been told.
 pub fn run(args: &Args, color: Color) -> anyhow::Result<ExitCode> {
-    let job = Arc::new(Job::from_file(&args.job)?);
+    let job = Job::from_files_beside(&args.job, None, &args.beside.read()?)?;
+    let job = Arc::new(job);
     let interrupt = Interrupt::listen()?;
     let reader = args.source.open(&job)?;
     let progress = Progress::new(reader.bytes_total());

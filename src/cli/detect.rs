@@ -9,6 +9,7 @@
 //! known so far is written, and the exit code is 130. A file that cannot be read to its end (a cut gzip) is a failure, after what was read is told.
 
 use super::Color;
+use super::beside::Beside;
 use super::feed::{Ending, Source, Tally};
 use super::findings::Findings;
 use super::interrupt::{self, Interrupt};
@@ -63,6 +64,8 @@ pub struct Args {
     #[arg(long, value_name = "FILE")]
     datafeed: Option<PathBuf>,
     #[command(flatten)]
+    beside: Beside,
+    #[command(flatten)]
     source: Source,
     /// How results are written [default: table on a terminal, ndjson otherwise].
     #[arg(long, value_enum)]
@@ -93,14 +96,14 @@ pub struct Args {
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-enum Format {
+pub(super) enum Format {
     /// A document a line, as Elastic writes it.
     Ndjson,
     /// Top anomalies and influencers, for people.
     Table,
 }
 
-fn kind(name: &str) -> Result<DocumentKind, String> {
+pub(super) fn kind(name: &str) -> Result<DocumentKind, String> {
     DocumentKind::ALL
         .into_iter()
         .find(|kind| kind.name() == name)
@@ -112,7 +115,7 @@ fn kind(name: &str) -> Result<DocumentKind, String> {
         })
 }
 
-fn score(text: &str) -> Result<f64, String> {
+pub(super) fn score(text: &str) -> Result<f64, String> {
     let score = text
         .parse()
         .ok()
@@ -122,7 +125,9 @@ fn score(text: &str) -> Result<f64, String> {
 
 /// Reads everything, says what was unusual.
 pub fn run(args: &Args, color: Color) -> anyhow::Result<ExitCode> {
-    let job = Arc::new(Job::from_files(&args.job, args.datafeed.as_deref())?);
+    let shared = args.beside.read()?;
+    let job = Job::from_files_beside(&args.job, args.datafeed.as_deref(), &shared)?;
+    let job = Arc::new(job);
     args.refuse_to_overwrite()?;
     let interrupt = Interrupt::listen()?;
     let reader = args.source.open(&job)?;
@@ -336,7 +341,7 @@ impl Session {
 }
 
 /// The pipeline whose state a former run left in `path`.
-fn restore(job: Arc<Job>, path: &Path) -> anyhow::Result<Pipeline> {
+pub(super) fn restore(job: Arc<Job>, path: &Path) -> anyhow::Result<Pipeline> {
     let bytes = std::fs::read(path)
         .with_context(|| format!("--state {}: cannot be read", path.display()))?;
     Pipeline::restore(job, &Snapshot::from_bytes(bytes))

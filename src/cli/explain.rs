@@ -3,6 +3,7 @@
 //! The same [`Plan`] that the service makes, from the partitions that the brokers tell, or from stated ones. Bytes on the internal topics are measured: a
 //! bucket of made-up series goes through the job's own gatherer and encoding. Checked by: tests/cli.rs, and the test below.
 
+use super::beside::Beside;
 use super::jobs::{find, jobs_of};
 use super::run;
 use crate::config::{Detector, Job};
@@ -35,6 +36,8 @@ pub struct Args {
     /// A job file, or the id of a job of the configuration.
     #[arg(value_name = "JOB")]
     job: String,
+    #[command(flatten)]
+    beside: Beside,
     /// The service's configuration; its brokers are asked for partitions unless these are stated.
     #[arg(long, env = "TIDEWATCH_CONFIG", value_name = "FILE")]
     config: Option<PathBuf>,
@@ -59,7 +62,7 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
     let file = PathBuf::from(&args.job);
     let job = match (&configuration, file.is_file()) {
         (Some(configuration), false) => find(&jobs_of(configuration), &args.job)?,
-        _ => Arc::new(Job::from_file(&file)?),
+        _ => Arc::new(Job::from_files_beside(&file, None, &args.beside.read()?)?),
     };
     let (names, base) = match &configuration {
         Some(service) => (

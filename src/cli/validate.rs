@@ -3,19 +3,20 @@
 //! One line a good file, one line a mistake, in the order of the files. The exit code is 1 as soon as one file is bad, so that a
 //! pipeline can stop on it. No broker is asked. Checked by: the tests below; tests/chart.rs, with what the Helm chart renders.
 
+use super::beside::Beside;
 use super::run::environment;
 use crate::config::query::Query;
 use crate::config::service::Service;
-use crate::config::{Detector, Job};
+use crate::config::{Detector, Job, Shared};
 use crate::runtime::supervisor::Roster;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 /// Validates the service's configuration, if there is one, and each file, and prints the verdicts to standard output.
-pub fn run(config: Option<&Path>, files: &[PathBuf]) -> anyhow::Result<ExitCode> {
+pub fn run(config: Option<&Path>, files: &[PathBuf], beside: &Beside) -> anyhow::Result<ExitCode> {
     let out = &mut io::stdout().lock();
-    let mut bad = report(files, out)?;
+    let mut bad = report(files, &beside.read()?, out)?;
     if let Some(config) = config {
         bad += report_service(config, environment(), out)?;
     }
@@ -40,7 +41,15 @@ fn report_service(
     };
     let look = service.jobs.look();
     let files: Vec<PathBuf> = look.files.iter().map(|(file, _)| file.clone()).collect();
-    let bad = report(&files, out)?;
+    let mut shared = Shared::default();
+    let mut bad = 0;
+    for file in &look.shared {
+        if let Err(mistakes) = file.join(&mut shared) {
+            bad += 1;
+            writeln!(out, "{mistakes}")?;
+        }
+    }
+    bad += report(&files, &shared, out)?;
     if bad > 0 {
         return Ok(bad);
     }
@@ -67,10 +76,10 @@ fn report_service(
 }
 
 /// Writes the verdicts to `out`; how many files are bad.
-fn report(files: &[PathBuf], out: &mut dyn Write) -> io::Result<usize> {
+fn report(files: &[PathBuf], shared: &Shared, out: &mut dyn Write) -> io::Result<usize> {
     let mut bad = 0;
     for file in files {
-        match Job::from_file(file) {
+        match Job::from_files_beside(file, None, shared) {
             Ok(job) => {
                 writeln!(out, "{}: ok: {}", file.display(), summary(&job))?;
                 for warning in &job.warnings {
@@ -152,7 +161,8 @@ mod tests {
         );
         let absent = folder.path().join("absent.json");
         let mut out = Vec::new();
-        assert_eq!(report(&[good, bad, absent], &mut out).unwrap(), 2);
+        let files = [good, bad, absent];
+        assert_eq!(report(&files, &Shared::default(), &mut out).unwrap(), 2);
         let out = String::from_utf8(out).unwrap();
         let out = out.replace(&format!("{}/", folder.path().display()), "");
         let lines: Vec<&str> = out.lines().collect();

@@ -4,11 +4,13 @@
 //! [`Job::fields`], and events carry their values in that order.
 
 use super::alerts::AlertWords;
+use super::calendar::ScheduledEvent;
 use super::categorization::Categorization;
 use super::datafeed::{Datafeed, Feed};
 use super::extensions::Extensions;
 use super::function::Function;
-use crate::time::{BucketSpan, Lateness};
+use super::rules::Rule;
+use crate::time::{BucketSpan, BucketStart, Lateness};
 use serde::Serialize;
 
 /// A field that the job names; index into [`Job::fields`].
@@ -39,6 +41,8 @@ pub struct Job {
     /// Every field that the analysis reads (time excluded), then those that only its feed reads; without repeats, dotted paths as
     /// written. `FieldId` indexes it.
     pub fields: Vec<String>,
+    /// The events of the calendars that it is in.
+    pub events: Vec<ScheduledEvent>,
     /// `data_description.time_field`.
     pub time_field: String,
     /// `data_description.time_format`.
@@ -90,6 +94,8 @@ pub struct Detector {
     pub exclude_frequent_by: bool,
     /// Whether members of a population active in more than a tenth of the buckets are left out of the results.
     pub exclude_frequent_over: bool,
+    /// `custom_rules`.
+    pub rules: Vec<Rule>,
     /// `detector_description`, given or generated.
     pub description: String,
 }
@@ -130,6 +136,13 @@ impl Job {
     /// The name of a field.
     pub fn field_name(&self, id: FieldId) -> &str {
         &self.fields[id.0 as usize]
+    }
+
+    /// The events that fall into the bucket from `start`, each with its place in [`Job::events`].
+    pub fn events_in(&self, start: BucketStart) -> impl Iterator<Item = (usize, &ScheduledEvent)> {
+        let (from, to) = (start.time(), self.bucket_span.end_of(start).time());
+        let events = self.events.iter().enumerate();
+        events.filter(move |(_, event)| event.occurrences.between(from, to).next().is_some())
     }
 
     /// What of `model_memory_limit` is for categories of messages: a quarter, where there are any.

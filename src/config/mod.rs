@@ -4,6 +4,7 @@
 
 mod alerts;
 mod byte_size;
+pub mod calendar;
 mod categorization;
 mod datafeed;
 mod error;
@@ -13,6 +14,7 @@ mod id;
 mod job;
 pub mod query;
 mod raw;
+pub mod rules;
 pub mod service;
 mod time_pattern;
 mod time_text;
@@ -29,3 +31,6 @@ pub use function::{Family, Function, Side};
 pub use job::{Detector, FieldId, Job, ModelPlot, TimeFormat};
 pub(crate) use raw::MULTI_FIELDS;
 pub(crate) use raw::start::instant;
+pub(crate) use raw::suggest::nearest;
+pub use raw::{Coming, Shared};
+pub(crate) use time_text::TimeText;

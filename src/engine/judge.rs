@@ -9,11 +9,13 @@ mod bucket;
 mod cost;
 mod customs;
 mod entity;
+mod forecast;
 mod memory;
 mod partial;
 mod population;
 mod rare;
 mod rarity;
+mod ruling;
 mod series;
 mod shelves;
 
@@ -36,6 +38,8 @@ use entity::Entities;
 use memory::Budget;
 use population::Populations;
 use rare::Tables;
+use ruling::Asked;
+pub(super) use ruling::may_teach;
 use serde::{Deserialize, Serialize};
 use series::{FeatureKind, Mode, Series};
 use shelves::Shelves;
@@ -127,6 +131,8 @@ pub struct Judge {
     kinds: Vec<Vec<FeatureKind>>,
     /// What of the job's memory limit is this shard's.
     budget: Budget,
+    /// The rules that may be asked in the bucket at work; no lasting state.
+    asked: Asked,
     state: State,
     /// The latest interim word of each gatherer on each open bucket; no lasting state.
     interim: BTreeMap<BucketStart, BTreeMap<InputId, ClosedBucket>>,
@@ -170,6 +176,7 @@ impl Judge {
             job,
             layout,
             kinds,
+            asked: Asked::default(),
             state,
             interim: BTreeMap::new(),
             pruned: 0,

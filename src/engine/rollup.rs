@@ -14,7 +14,7 @@ mod totals;
 
 use super::categorize::CategoryNews;
 use super::frontier::Frontier;
-use super::judge::{GAP_BUCKETS_MAX, PartialBucket, RecordDraft, ShardSize};
+use super::judge::{GAP_BUCKETS_MAX, PartialBucket, RecordDraft, ShardSize, may_teach};
 use super::left::Left;
 use super::probability::Aggregate;
 use super::result::{BucketSummary, DataCounts, Document, DocumentId, MemoryStatus, Severity};
@@ -25,6 +25,7 @@ use crate::config::Job;
 use crate::time::{BucketStart, Finality};
 use categories::CategoryTotals;
 use documents::{Scored, Writer};
+pub(super) use documents::{feature_suffix, model_feature, series_hash};
 use history::History;
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
@@ -153,6 +154,8 @@ struct State {
     said_size: Option<SaidSize>,
     /// Of the categories of messages.
     categories: CategoryTotals,
+    /// Partitions (`""`: there are none) whose categories have come to be of no use.
+    warned: BTreeSet<Arc<str>>,
     /// Interim documents said and not yet replaced.
     interim: BTreeSet<DocumentId>,
 }
@@ -189,6 +192,7 @@ impl Rollup {
             peak_bytes: 0,
             said_size: None,
             categories: CategoryTotals::default(),
+            warned: BTreeSet::new(),
             interim: BTreeSet::new(),
         };
         Rollup::with_state(job, state)
@@ -455,12 +459,14 @@ impl Rollup {
     fn learn_levels(&mut self, scored: &Scored) -> bool {
         let levels = &mut self.state.levels;
         let strongest = |evidence: &mut dyn Iterator<Item = f64>| evidence.fold(0.0, f64::max);
-        let mut grown = levels.records.learn(strongest(
-            &mut scored
-                .records
-                .iter()
-                .map(|record| record.draft.charge().evidence),
-        ));
+        let taught = |draft: &RecordDraft| may_teach(&self.job, scored.start, draft);
+        let records = scored.records.iter().map(|record| &record.draft);
+        let evidence = records.clone().filter(|draft| taught(draft));
+        let evidence = &mut evidence.map(|draft| draft.charge().evidence);
+        let mut grown = levels.records.learn(strongest(evidence));
+        if !records.clone().all(taught) {
+            return grown; // what all of them show together is no better a teacher
+        }
         grown |= levels.bucket.learn(scored.bucket_time.evidence);
         for index in 0..self.job.influencers.len() as u16 {
             let (values, field) = levels.influencers.entry(index).or_default();

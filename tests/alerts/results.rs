@@ -116,6 +116,7 @@ pub(crate) fn whole(bucket: i64, finality: Finality, score: f64) -> Document {
         initial_anomaly_score: score,
         event_count: 10,
         bucket_influencers: Vec::new(),
+        scheduled_events: Vec::new(),
     };
     let name = id::bucket(JOB, start(bucket), span());
     document(

@@ -86,6 +86,9 @@ def service_schema():
     for section, keys in yaml.safe_load((ROOT / "config/tidewatch.yaml").read_text()).items():
         if section in OURS:
             continue
+        if not isinstance(keys, dict):
+            sections[section] = shape(keys)
+            continue
         properties = {key: shape(value) for key, value in keys.items() if f"{section}.{key}" not in OURS}
         if properties:
             sections[section] = {"type": "object", "additionalProperties": False, "properties": properties}

@@ -13,7 +13,7 @@ fn choices() -> Vec<(&'static str, Vec<Value>)> {
         json!({"function": "mean", "field_name": "ms", "by_field_name": "host", "partition_field_name": "site", "use_null": true}),
         json!({"function": "nzc", "by_field_name": "user.name", "partition_field_name": "site", "exclude_frequent": "BY"}),
         json!({"function": "high_avg", "field_name": "ms", "partition_field_name": "site", "detector_description": "slow"}),
-        json!({"function": "low_dc", "field_name": "a b", "partition_field_name": "site", "custom_rules": []}),
+        json!({"function": "low_dc", "field_name": "a b", "partition_field_name": "site", "custom_rules": [{"actions": ["skip_model_update", "force_time_shift"], "conditions": [{"applies_to": "time", "operator": "gte", "value": 1.5}], "params": {"force_time_shift": {"time_shift_amount": -7200}}}, {"conditions": {"applies_to": "diff_from_typical", "operator": "LT", "value": 3}}]}),
     ];
     vec![
         ("description", vec![json!("x"), json!("")]),
@@ -41,6 +41,7 @@ fn choices() -> Vec<(&'static str, Vec<Value>)> {
             json!({"indices": "logs", "query": {"bool": {"should": [{"query_string": {"query": "a:1 AND b:[2 TO *]"}}, {"range": {"t": {"gte": "now-1d/d"}}}], "must_not": {"exists": {"field": "x.y"}}}}, "runtime_mappings": {"host": {"type": "keyword", "script": "emit(doc['a'].value + '-' + doc['b'].value)"}}})]),
         ("tidewatch.keyed_by_partition_field", vec![json!(false)]),
         ("tidewatch.shards", vec![json!(1), json!(1024)]),
+        ("tidewatch.filters", vec![json!([]), json!({"filter_id": "b", "items": ["x", "*y", "x"]}), json!([{"filter_id": "b", "description": "x"}, {"filter_id": "a", "items": []}])]),
         ("tidewatch.idle_timeout", vec![json!("500ms")]),
         ("tidewatch.max_future_skew", vec![json!("0"), json!("36h")]),
     ]
@@ -159,6 +160,8 @@ fn any_key() -> impl Strategy<Value = String> {
         "conditions",
         "actions",
         "filter_id",
+        "filters",
+        "items",
         "params",
     ];
     prop_oneof![9 => prop::sample::select(known).prop_map(str::to_owned), 1 => ".{0,6}"]

@@ -11,6 +11,7 @@ pub(crate) fn job(time_field: &str, time_format: TimeFormat, fields: &[&str]) ->
         id: "test".into(),
         description: String::new(),
         groups: Vec::new(),
+        events: Vec::new(),
         bucket_span: BucketSpan::from_seconds(300).expect("5 m"),
         lateness: Lateness::default(),
         detectors: Vec::new(),

@@ -1,6 +1,8 @@
 //! The engine as a whole: the same events give the same bytes, however they are spread, ordered, interrupted.
 
+mod calendars;
 mod placement;
+mod rules;
 mod states;
 mod support;
 mod together;

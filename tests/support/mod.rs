@@ -33,6 +33,7 @@ pub(crate) fn job(
         exclude_frequent_by: false,
         exclude_frequent_over: false,
         over: None,
+        rules: Vec::new(),
         description: String::new(),
     };
     let template = r#"{"job_id": "test", "data_description": {"time_field": "time"},

@@ -5,6 +5,7 @@ use super::others::Other;
 use super::show;
 use crate::backtest::{AlertPer, Backtest, Measured, SCORE_MIN, Settings, Window};
 use crate::cli::Color;
+use crate::cli::beside::Beside;
 use crate::cli::feed::Source;
 use crate::cli::output;
 use crate::cli::report::Report;
@@ -52,6 +53,8 @@ pub struct Args {
     /// The job's datafeed, if it stands in a file of its own [default: datafeed_JOB beside the job, if the job has none].
     #[arg(long, value_name = "FILE")]
     pub(super) datafeed: Option<PathBuf>,
+    #[command(flatten)]
+    pub(super) beside: Beside,
     #[command(flatten)]
     pub(super) source: Source,
     /// What should have been found: CSV, JSON or NDJSON; without it alerts are counted.
@@ -203,7 +206,10 @@ impl Args {
 
     /// The other detector, if the events can be read for it too.
     pub(super) fn other(&self) -> anyhow::Result<Option<Other>> {
-        let other = self.against.as_deref().map(Other::at).transpose()?;
+        let other = self.against.as_deref();
+        let other = other
+            .map(|path| Other::at(path, &self.beside))
+            .transpose()?;
         let reads_again = matches!(other, Some(Other::Job(_) | Other::Build));
         if reads_again && self.source.has_stdin() {
             bail!(

@@ -33,7 +33,9 @@ use std::sync::Arc;
 
 /// Runs everything, measures it, tells it.
 pub fn run(args: &Args, color: Color) -> anyhow::Result<ExitCode> {
-    let job = Arc::new(Job::from_files(&args.job, args.datafeed.as_deref())?);
+    let shared = args.beside.read()?;
+    let job = Job::from_files_beside(&args.job, args.datafeed.as_deref(), &shared)?;
+    let job = Arc::new(job);
     args.refuse_what_cannot_be()?;
     let settings = args.settings(&job)?;
     let windows = args.windows(&job)?;

@@ -6,7 +6,7 @@ use super::Args;
 use super::listen::{Ran, hear, run_job};
 use crate::backtest::{Coverage, Heard};
 use crate::cli::Color;
-use crate::cli::feed::Source;
+use crate::cli::beside::Beside;
 use crate::cli::interrupt::Interrupt;
 use crate::config::Job;
 use anyhow::{Context, bail};
@@ -45,7 +45,7 @@ impl Other {
                 let ran = run_job(job, &args.source, interrupt, &[], args.from, None)?;
                 return Ok(ran.map(|ran| (ran.heard, ran.coverage)));
             }
-            Other::Build => run_build(path, &args.job, &args.source, color),
+            Other::Build => run_build(path, args, color),
             Other::Results(heard) => Ok(heard),
         };
         match interrupt.asked() {
@@ -56,7 +56,7 @@ impl Other {
     }
 
     /// Told by what the file begins with.
-    pub(super) fn at(path: &Path) -> anyhow::Result<Other> {
+    pub(super) fn at(path: &Path, beside: &Beside) -> anyhow::Result<Other> {
         /// Programs of Linux, scripts, programs of macOS (of one architecture, of several).
         const PROGRAMS: [&[u8]; 4] = [b"\x7fELF", b"#!", b"\xcf\xfa\xed\xfe", b"\xca\xfe\xba\xbe"];
         let named = || format!("--against {}", path.display());
@@ -74,15 +74,19 @@ impl Other {
                 let whole = Cursor::new(head).chain(file);
                 Other::Results(hear_lines(BufReader::new(whole)).with_context(named)?)
             }
-            () => Other::Job(Arc::new(Job::from_file(path).with_context(|| {
-                format!("{}: neither a program nor results", named())
-            })?)),
+            () => {
+                let job = Job::from_files_beside(path, None, &beside.read()?);
+                Other::Job(Arc::new(job.with_context(|| {
+                    format!("{}: neither a program nor results", named())
+                })?))
+            }
         })
     }
 }
 
 /// Runs another build of this program over the same events.
-fn run_build(program: &Path, job: &Path, source: &Source, color: Color) -> anyhow::Result<Heard> {
+fn run_build(program: &Path, args: &Args, color: Color) -> anyhow::Result<Heard> {
+    let (job, source) = (&args.job, &args.source);
     let named = || format!("{} detect", program.display());
     // A bare name would be looked for in the path, not here.
     let at = std::fs::canonicalize(program).with_context(named)?;
@@ -91,6 +95,7 @@ fn run_build(program: &Path, job: &Path, source: &Source, color: Color) -> anyho
         .args(["--format=ndjson", "--kinds=record"])
         .args((color == Color::Never).then_some("--color=never"))
         .args(source.as_arguments())
+        .args(args.beside.as_arguments())
         .arg("--")
         .arg(job)
         .args(&source.files)

@@ -18,6 +18,7 @@ mod table;
 use super::feed::{InputKind, delimiter};
 use super::output;
 use super::progress::Progress;
+use crate::cli::beside::Beside;
 use crate::config::Job;
 use crate::decode::{Format as InputFormat, Options, Reader};
 use crate::engine::feature::Layout;
@@ -48,6 +49,8 @@ pub struct Args {
     /// The job's datafeed, if it stands in a file of its own [default: datafeed_JOB beside the job, if the job has none].
     #[arg(long, value_name = "FILE")]
     datafeed: Option<PathBuf>,
+    #[command(flatten)]
+    beside: Beside,
     /// A sample of its events: NDJSON, JSON or CSV, plain, gzip or zstd; `-` is stdin.
     #[arg(value_name = "FILE")]
     files: Vec<PathBuf>,
@@ -86,7 +89,9 @@ fn cardinality(text: &str) -> Result<(String, u64), String> {
 
 /// Reads the sample if there is one, says what is to be expected.
 pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
-    let job = Arc::new(Job::from_files(&args.job, args.datafeed.as_deref())?);
+    let shared = args.beside.read()?;
+    let job = Job::from_files_beside(&args.job, args.datafeed.as_deref(), &shared)?;
+    let job = Arc::new(job);
     if let Some(out) = &args.out {
         let mut inputs = std::iter::once(&args.job).chain(&args.files);
         if let Some(input) = inputs.find(|input| output::same(input, out)) {

@@ -4,12 +4,13 @@
 //! configurations number them alike. The fingerprint hashes a JSON rendering of everything that changes what the models learn or
 //! what results say of events, in one fixed order; it is the same in every build.
 
-use super::{RawJob, analyzer, document, feed};
+use super::{RawJob, analyzer, calendars, document, feed};
 use crate::config::categorization::{Categorization, MLCATEGORY, PerPartition};
 use crate::config::datafeed::{Datafeed, Feed};
 use crate::config::job::{Detector, FieldId, Job, ModelPlot, TimeFormat};
 use crate::time::{BucketSpan, Lateness};
 use serde_json::json;
+use std::collections::BTreeMap;
 use xxhash_rust::xxh3::xxh3_64;
 
 const DAY_SECONDS: i64 = 86_400;
@@ -47,6 +48,8 @@ pub(super) fn job(raw: RawJob) -> Job {
         .as_ref()
         .map_or(0, |latency| latency.ms / 1000);
     let prune_window_buckets = checked(&analysis.prune_window).ms / span_text.ms;
+    let own = raw.extensions.as_ref();
+    let calendars = own.map_or_else(BTreeMap::new, |own| own.calendars.clone());
     let mut job = Job {
         description: raw.description.clone().unwrap_or_default(),
         groups: raw.groups.clone(),
@@ -56,6 +59,7 @@ pub(super) fn job(raw: RawJob) -> Job {
         influencers,
         summary_count_field,
         categorization,
+        events: Vec::new(),
         fields: fields.names,
         time_field: raw.data_description.time_field.clone(),
         time_format: time_format(&raw),
@@ -98,6 +102,9 @@ pub(super) fn job(raw: RawJob) -> Job {
         fingerprint: 0,
         id: raw.id,
     };
+    job.events = calendars::build(&calendars, &job.detectors, |name| job.field_id(name));
+    let idle = calendars::warnings(&calendars, &job.events);
+    job.warnings.extend(idle);
     job.fingerprint = fingerprint(&job);
     job
 }
@@ -130,7 +137,7 @@ fn checked<T>(value: &Option<T>) -> &T {
 #[derive(Default)]
 pub(super) struct Fields {
     pub(super) names: Vec<String>,
-    ids: std::collections::BTreeMap<String, FieldId>,
+    ids: BTreeMap<String, FieldId>,
 }
 
 impl Fields {
@@ -154,6 +161,8 @@ impl Fields {
 
 fn detectors(raw: &RawJob, fields: &mut Fields) -> Vec<Detector> {
     let mut id = |name: &Option<String>| name.as_deref().map(|name| fields.id(name));
+    let none = BTreeMap::new();
+    let filters = raw.extensions.as_ref().map_or(&none, |own| &own.filters);
     (0u16..)
         .zip(&raw.analysis.detectors)
         .map(|(index, detector)| Detector {
@@ -166,6 +175,11 @@ fn detectors(raw: &RawJob, fields: &mut Fields) -> Vec<Detector> {
             use_null: detector.use_null,
             exclude_frequent_by: matches!(detector.exclude_frequent, Some("by" | "all")),
             exclude_frequent_over: matches!(detector.exclude_frequent, Some("over" | "all")),
+            rules: detector
+                .rules
+                .iter()
+                .map(|rule| rule.build(filters))
+                .collect(),
             description: detector.description.clone(),
         })
         .collect()
@@ -214,7 +228,8 @@ const SHARDS_STAND_IN: u16 = 4;
 
 /// Left out on purpose: what is only for people (description, groups, detectors' descriptions), where events come from (topics: a job
 /// keeps its models when one is added; where it starts), how much memory there is (models go on under another limit), how long things are
-/// kept, and when things are said rather than what (interim results, idle partitions). Of shards, which decide what series a snapshot
+/// kept, when things are said rather than what (interim results, idle partitions), and what is known beforehand (rules, filters, calendars: they
+/// hold from the next bucket on, whatever models have learnt before). Of shards, which decide what series a snapshot
 /// holds, the number in use is in the lineage of the job's plan. Keys do not change results, but likewise snapshots.
 fn fingerprint(job: &Job) -> u64 {
     let detectors: Vec<_> = job

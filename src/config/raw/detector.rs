@@ -4,7 +4,7 @@
 //! given for each thing that is missing. Checked: `tests/config.rs`, a case for every row.
 
 use super::object::{Object, shown};
-use super::rules;
+use super::rules::{self, RawRule};
 use super::suggest::nearest;
 use crate::config::function::{Family, Function};
 
@@ -16,6 +16,7 @@ pub(super) struct RawDetector {
     pub(super) names: Names,
     pub(super) use_null: bool,
     pub(super) exclude_frequent: Option<&'static str>,
+    pub(super) rules: Vec<RawRule>,
     /// Given or generated.
     pub(super) description: String,
 }
@@ -64,10 +65,11 @@ pub(super) fn read(object: Object<'_>) -> Option<RawDetector> {
     object.value("detector_index"); // assigned by position, whatever is written
 
     check_names(&object, &names);
+    let mut rules = Vec::new();
     if let Some(function) = function {
         check_needs(&object, function, &names);
         check_built(&object, function);
-        rules::check(&object, function, &names);
+        rules = rules::read(&object, function, &names);
     } else {
         object.value("custom_rules");
     }
@@ -82,6 +84,7 @@ pub(super) fn read(object: Object<'_>) -> Option<RawDetector> {
         names,
         use_null,
         exclude_frequent,
+        rules,
         description,
     })
 }

@@ -8,6 +8,8 @@ use super::RawJob;
 use super::analysis::Analysis;
 use super::analyzer;
 use super::detector::RawDetector;
+use super::rules::RawRule;
+use super::sections::RawExtensions;
 use serde_json::{Map, Value, json};
 
 /// Properties in the order in which they are put; absent ones are left out.
@@ -80,7 +82,7 @@ pub(super) fn render(raw: &RawJob) -> Value {
         .put("allow_lazy_open", raw.allow_lazy_open)
         .put_some(
             "tidewatch",
-            raw.extensions.as_ref().map(|own| own.document.clone()),
+            raw.extensions.as_ref().map(RawExtensions::render),
         )
         .take()
 }
@@ -132,8 +134,14 @@ fn detector(index: usize, detector: &RawDetector) -> Value {
         .put_some("partition_field_name", names.partition.as_deref())
         .put_some("use_null", detector.use_null.then_some(true))
         .put_some("exclude_frequent", detector.exclude_frequent)
+        .put_some("custom_rules", rules(detector))
         .put("detector_index", index)
         .take()
+}
+
+fn rules(detector: &RawDetector) -> Option<Value> {
+    let rules = detector.rules.iter().map(RawRule::render);
+    (!detector.rules.is_empty()).then(|| rules.collect())
 }
 
 /// Beside a datafeed the format is always shown; without one, leaving it out means to go by what the values are.

@@ -14,22 +14,28 @@ pub(super) mod alerts;
 mod analysis;
 mod analyzer;
 mod build;
+mod calendars;
 mod categorization;
 mod computed;
 mod datafeed;
 mod detector;
 mod document;
 mod feed;
+mod filters;
+mod ics;
 mod object;
 mod package;
 mod query;
+mod recurrence;
 mod rules;
 mod sections;
+mod shared;
 pub(super) mod start;
 pub(super) mod suggest;
 mod text;
 
 pub(crate) use feed::MULTI_FIELDS;
+pub use shared::{Coming, Shared};
 
 use super::error::{ConfigErrors, Mistake};
 use super::id;
@@ -71,18 +77,23 @@ struct Retention {
 impl Job {
     /// The job that a create-job body means.
     pub fn from_value(body: &Value) -> Result<Job, ConfigErrors> {
-        read_value(body, None, Report::default())
+        read_value(body, None, &Shared::default(), Report::default())
             .map_err(|mistakes| ConfigErrors::new(None, mistakes))
     }
 
     /// The job that a JSON or YAML text means. `name` is what the text is called, a file's path say: mistakes begin with it, and its
     /// stem is the job's id when the text has none.
     pub fn from_text(text: &str, name: &str) -> Result<Job, ConfigErrors> {
+        Job::from_text_beside(text, name, &Shared::default())
+    }
+
+    /// The same, beside what several jobs share.
+    pub fn from_text_beside(text: &str, name: &str, shared: &Shared) -> Result<Job, ConfigErrors> {
         let report = Report::default();
         let stem = Path::new(name).file_stem().and_then(|stem| stem.to_str());
         let job = match text::parse(text, &report) {
             Some(value) => match package::unpacked(value, None, &report) {
-                Some(body) => read_value(&body, stem, report),
+                Some(body) => read_value(&body, stem, shared, report),
                 None => Err(report.into_mistakes()),
             },
             None => Err(report.into_mistakes()),
@@ -101,11 +112,20 @@ impl Job {
         path: impl AsRef<Path>,
         datafeed: Option<&Path>,
     ) -> Result<Job, ConfigErrors> {
+        Job::from_files_beside(path, datafeed, &Shared::default())
+    }
+
+    /// The same, beside what several jobs share.
+    pub fn from_files_beside(
+        path: impl AsRef<Path>,
+        datafeed: Option<&Path>,
+        shared: &Shared,
+    ) -> Result<Job, ConfigErrors> {
         let path = path.as_ref();
         let report = Report::default();
         match package::read(path, datafeed, &report) {
             Ok(package) => match package.body {
-                Some(body) => read_value(&body, package.stem.as_deref(), report),
+                Some(body) => read_value(&body, package.stem.as_deref(), shared, report),
                 None => Err(report.into_mistakes()),
             }
             .map_err(|mistakes| ConfigErrors::new(Some(package.name), mistakes)),
@@ -118,8 +138,17 @@ impl Job {
     }
 }
 
-fn read_value(body: &Value, stem: Option<&str>, report: Report) -> Result<Job, Vec<Mistake>> {
-    let job = Object::new(String::new(), body, &report).and_then(|object| read(object, stem));
+fn read_value(
+    body: &Value,
+    stem: Option<&str>,
+    shared: &Shared,
+    report: Report,
+) -> Result<Job, Vec<Mistake>> {
+    let object = Object::new(String::new(), body, &report);
+    let mut job = object.and_then(|object| read(object, stem));
+    if let Some(job) = &mut job {
+        shared.join(job, &report);
+    }
     let mistakes = report.into_mistakes();
     if !mistakes.is_empty() {
         return Err(mistakes);

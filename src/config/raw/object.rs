@@ -311,6 +311,8 @@ const HOMES: &[(&str, &str)] = &[
     ("idle_timeout", "tidewatch"),
     ("interim_interval", "tidewatch"),
     ("alerts", "tidewatch"),
+    ("filters", "tidewatch"),
+    ("calendars", "tidewatch"),
 ];
 
 /// Properties of responses, which the server sets.

@@ -4,12 +4,15 @@
 
 use super::alerts;
 use super::analysis::{Analysis, TIME_MS_MAX};
+use super::calendars::{self, Place, RawCalendar};
+use super::filters::{self, RawFilter};
 use super::object::{Grain, Object, kind_of, shown};
 use super::start;
 use crate::config::alerts::AlertWords;
 use crate::config::extensions::Extensions;
 use crate::config::{byte_size, time_pattern};
 use serde_json::{Value, json};
+use std::collections::BTreeMap;
 
 /// Elastic's default for new jobs.
 const MEMORY_MB_DEFAULT: u64 = 1024;
@@ -150,16 +153,53 @@ pub(super) fn read_model_plot(object: Object<'_>) -> Option<RawModelPlot> {
 pub(super) struct RawExtensions {
     pub(super) values: Extensions,
     pub(super) alerts: AlertWords,
-    pub(super) document: Value,
+    /// `filters`, and those from beside the job that its rules speak of.
+    pub(super) filters: BTreeMap<String, RawFilter>,
+    /// `calendars`, and those from beside the job that it is in.
+    pub(super) calendars: BTreeMap<String, RawCalendar>,
+    document: Value,
+}
+
+impl Default for RawExtensions {
+    fn default() -> RawExtensions {
+        let values = Extensions::default();
+        RawExtensions {
+            document: json!({
+                "keyed_by_partition_field": false, "max_future_skew": "1d", "shards": values.shards,
+                "idle_timeout": "30s", "interim_interval": "10s",
+            }),
+            values,
+            alerts: AlertWords::default(),
+            filters: BTreeMap::new(),
+            calendars: BTreeMap::new(),
+        }
+    }
+}
+
+impl RawExtensions {
+    /// As a response shows it.
+    pub(super) fn render(&self) -> Value {
+        let mut document = self.document.clone();
+        if !self.filters.is_empty() {
+            document["filters"] = self.filters.values().map(RawFilter::render).collect();
+        }
+        if !self.calendars.is_empty() {
+            let calendars = self.calendars.iter();
+            document["calendars"] = calendars.map(|(id, one)| one.render(id)).collect();
+        }
+        document
+    }
 }
 
 /// Reads `tidewatch`.
 pub(super) fn read_extensions(object: Object<'_>, analysis: Option<&Analysis>) -> RawExtensions {
-    let mut values = Extensions::default();
-    let mut document = json!({
-        "keyed_by_partition_field": false, "max_future_skew": "1d", "shards": values.shards,
-        "idle_timeout": "30s", "interim_interval": "10s",
-    });
+    let RawExtensions {
+        mut values,
+        mut filters,
+        mut calendars,
+        mut document,
+        ..
+    } = RawExtensions::default();
     if let Some(keyed) = object.boolean("keyed_by_partition_field") {
         values.keyed_by_partition_field = keyed;
         document["keyed_by_partition_field"] = keyed.into();
@@ -191,10 +231,17 @@ pub(super) fn read_extensions(object: Object<'_>, analysis: Option<&Analysis>) -
         values.start = start;
         document["start"] = written;
     }
+    let written = object.elements("filters").unwrap_or_default();
+    filters::read_all(written, object.report(), &mut filters);
+    let written = object.elements("calendars").unwrap_or_default();
+    let place = (Place::Job, chrono_tz::Tz::UTC);
+    calendars::read_all(written, place, object.report(), &mut calendars);
     object.finish();
     RawExtensions {
         values,
         alerts: alerts.unwrap_or_default(),
+        filters,
+        calendars,
         document,
     }
 }

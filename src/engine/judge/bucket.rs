@@ -4,11 +4,13 @@
 
 use super::entity::{self, Entities, Seat, entity_id};
 use super::rarity::{Rare, Rarity};
+use super::ruling::Rulings;
 use super::series::{Context, FeatureKind, Finding, Judged, Mode, Series};
 use super::shelves::{Held, Purpose};
 use super::{Judge, PartialBucket, SeriesShelves, VOLUME_GAIN, measurements};
 use crate::config::{Family, Side};
 use crate::engine::feature::Analysis;
+use crate::engine::probability::Charge;
 use crate::engine::wire::{ClosedBucket, SeriesBucket, SeriesKey};
 use crate::time::{BucketStart, EventTime, Finality};
 use std::cmp::Ordering;
@@ -20,6 +22,15 @@ struct Desk {
     judged: Vec<Judged>,
     /// Of one series.
     findings: Vec<Finding>,
+}
+
+/// Why something that was found is not told.
+#[derive(Clone, Copy)]
+struct Telling<'r> {
+    /// The series is one of every day.
+    frequent: bool,
+    /// Rules say so.
+    rulings: &'r Rulings,
 }
 
 /// Where a series of a bucket stands, seen from a known one. Names of long standing are the same text in memory, which is seen at once.
@@ -64,6 +75,7 @@ impl Judge {
         );
         let middle = EventTime(start.millis() + self.job.bucket_span.millis() / 2);
         let refused_before = self.state.size.refusals();
+        self.ask(start);
         if learns {
             self.state.buckets += 1;
             partial.counts = std::mem::take(&mut self.state.carried);
@@ -122,6 +134,9 @@ impl Judge {
     /// Makes room for the series that are seen for the first time; counts those that could not be taken in.
     fn admit(&mut self, start: BucketStart, present: &[SeriesBucket]) {
         for bucket in strangers(present, &self.state.series) {
+            if self.keeps_out(bucket) {
+                continue;
+            }
             let size = &mut self.state.size;
             let features = self.kinds[usize::from(bucket.group)].len();
             let bytes = Series::bytes_when_new(features, &bucket.key);
@@ -150,6 +165,9 @@ impl Judge {
         let rarity = Rarity::of(present, &self.state.series, wanted);
         let rare = |bucket: &SeriesBucket, present| rarity.of_series(bucket, present);
         if matches!(mode, Mode::Learn) {
+            if self.asked.turns {
+                self.turn_clocks();
+            }
             self.admit(start, present);
         }
         let mut series_of = std::mem::take(&mut self.state.series);
@@ -191,6 +209,7 @@ impl Judge {
                 bucket,
                 rare: bucket.and_then(|bucket| rare(bucket, series.present)),
                 series,
+                rulings: Rulings::default(),
                 judged: 0..0,
             });
         }
@@ -228,6 +247,9 @@ impl Judge {
             let (from, plots) = (judged.len(), &mut partial.plots);
             seat.series
                 .judge(&context(false), seat.key, seat.bucket, mode, plots, judged);
+            let own = &mut judged[from..];
+            seat.rulings = self.rulings_on((group, seat.key), seat.bucket, own);
+            seat.rulings.hush(kinds, own);
             seat.judged = from..judged.len();
         }
         let is_joined = kinds.first().is_some_and(|kind| kind.kind.joined);
@@ -242,7 +264,8 @@ impl Judge {
             let mut room = self.budget.room(&self.state.size);
             if let Some(entity) = entity::known_or_new(entities, &seats[0], start, &mut room) {
                 let before = entity.bytes;
-                entity.learn(blame.as_ref(), start, &mut room);
+                let lesson = entity.lesson(blame.as_ref(), seats, kinds, judged);
+                entity.learn(lesson, start, &mut room);
                 // Peaks that have faded give their memory back.
                 let others = self.state.size.model_bytes - before;
                 self.state.size.model_bytes = others + entity.bytes;
@@ -257,6 +280,7 @@ impl Judge {
                 series,
                 bucket,
                 rare,
+                rulings,
                 ..
             } = seat;
             let context = context(rare.is_some());
@@ -265,17 +289,23 @@ impl Judge {
             if let Held::Change(series) = series {
                 let mut room = self.budget.room(&self.state.size);
                 let changes = &mut partial.changes;
+                let own = (own, &rulings);
                 series.learn(&context, (key, bucket), own, &mut room, changes);
                 if let Some(blame) = blame {
                     series.learn_said(&context, own, blame.parts);
                 }
                 if bucket.is_some() {
                     series.last_seen = start;
-                    series.present = series.present.saturating_add(1);
+                    let counts = self.counts_presence(group, &rulings);
+                    series.present = series.present.saturating_add(u32::from(counts));
                 }
                 self.state.size.recount(series, key, &room);
             }
-            self.tell(findings, group, key, frequent, rare, partial);
+            let telling = Telling {
+                frequent,
+                rulings: &rulings,
+            };
+            self.tell(findings, (group, key), telling, rare, partial);
         }
     }
 
@@ -288,8 +318,12 @@ impl Judge {
         partial: &mut PartialBucket,
     ) {
         if matches!(mode, Mode::Interim(_)) {
-            let none = &mut Vec::new();
-            self.tell(none, bucket.group, &bucket.key, false, rare, partial);
+            let telling = Telling {
+                frequent: false,
+                rulings: &self.rulings_on_stranger(bucket),
+            };
+            let of = (bucket.group, &bucket.key);
+            self.tell(&mut Vec::new(), of, telling, rare, partial);
         }
     }
 
@@ -297,9 +331,8 @@ impl Judge {
     fn tell(
         &self,
         findings: &mut Vec<Finding>,
-        group: u16,
-        key: &SeriesKey,
-        frequent: bool,
+        (group, key): (u16, &SeriesKey),
+        telling: Telling<'_>,
         rarity: Option<Rare>,
         partial: &mut PartialBucket,
     ) {
@@ -307,7 +340,11 @@ impl Judge {
             self.add_rarity(findings, group, key, rare);
         }
         for finding in findings.drain(..) {
-            if frequent && self.job.detectors[finding.detector].exclude_frequent_by {
+            if telling.frequent && self.job.detectors[finding.detector].exclude_frequent_by {
+                continue;
+            }
+            if telling.rulings.hides(finding.detector) {
+                partial.judged.add(Charge::default());
                 continue;
             }
             partial.judged.add(finding.alone);

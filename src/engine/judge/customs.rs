@@ -54,6 +54,8 @@ struct Member<'b> {
     looks: Vec<Option<Look>>,
     /// By attribute: how rare it is that a member shows what it showed as seldom before.
     pairs: Vec<Option<Look>>,
+    /// Which of the series of the bucket its own begin with.
+    from: usize,
 }
 
 impl Customs {
@@ -149,6 +151,7 @@ impl Judge {
         let Some(first) = present.first() else { return };
         let id = (first.group, first.key.partition.clone());
         let span = self.job.bucket_span;
+        let rulings = self.rulings_on_all(present);
         if let Some(customs) = self.state.customs.get(&id) {
             let attributes: Vec<u64> = present.iter().map(attribute).collect();
             let pairs: Vec<u64> = present.iter().map(pair).collect();
@@ -157,20 +160,31 @@ impl Judge {
             };
             let mut looks = judge(&customs.attributes, &attributes);
             let mut pairs = judge(&customs.pairs, &pairs);
+            let mut from = 0;
             let members: Vec<Member<'_>> = present
                 .chunk_by(|a, b| a.key.over == b.key.over)
-                .map(|present| Member {
-                    present,
-                    looks: looks.by_ref().take(present.len()).collect(),
-                    pairs: pairs.by_ref().take(present.len()).collect(),
+                .map(|present| {
+                    from += present.len();
+                    Member {
+                        present,
+                        looks: looks.by_ref().take(present.len()).collect(),
+                        pairs: pairs.by_ref().take(present.len()).collect(),
+                        from: from - present.len(),
+                    }
                 })
                 .collect();
             for spec in &self.layout.groups[usize::from(id.0)].features {
-                self.tell_customs(spec.detector, customs, &members, start, partial);
+                let hidden = |at| rulings.hides(at, spec.detector);
+                self.tell_customs(spec.detector, customs, (&members, &hidden), start, partial);
             }
         }
         if matches!(mode, Mode::Learn) {
-            self.learn_customs(id, present, start);
+            let group = &self.layout.groups[usize::from(id.0)];
+            let taught: Vec<&SeriesBucket> =
+                rulings.taught(&present.iter().collect::<Vec<_>>(), group);
+            if !taught.is_empty() {
+                self.learn_customs(id, &taught, start);
+            }
         }
     }
 
@@ -179,7 +193,7 @@ impl Judge {
         &self,
         detector: u16,
         customs: &Customs,
-        members: &[Member<'_>],
+        (members, hidden): (&[Member<'_>], &dyn Fn(usize) -> bool),
         start: BucketStart,
         partial: &mut PartialBucket,
     ) {
@@ -188,7 +202,12 @@ impl Judge {
         let counts = self.job.detectors[usize::from(detector)].function.family == Family::FreqRare;
         let mut most = Charge::default();
         for member in members {
-            let chances = member.chances(counts);
+            let mut chances = member.chances(counts);
+            for (at, chance) in chances.iter_mut().enumerate() {
+                if hidden(member.from + at) {
+                    *chance = 0.0;
+                }
+            }
             let charge = bar.charge(member.ln_together(&chances));
             if !bar.tells(charge) {
                 continue;
@@ -282,7 +301,7 @@ impl Judge {
         culprits
     }
 
-    fn learn_customs(&mut self, id: CustomsId, present: &[SeriesBucket], start: BucketStart) {
+    fn learn_customs(&mut self, id: CustomsId, present: &[&SeriesBucket], start: BucketStart) {
         let (span, budget) = (self.job.bucket_span, self.budget);
         let size = &mut self.state.size;
         if !self.state.customs.contains_key(&id) {
@@ -303,11 +322,12 @@ impl Judge {
             }
             admitted
         };
-        let mut members: Vec<u64> = present.iter().map(member).collect();
+        let mut members: Vec<u64> = present.iter().map(|series| member(series)).collect();
         members.dedup();
-        let is_new = |series: &&SeriesBucket| !customs.pairs.knows(pair(series));
-        let new: Vec<u64> = present.iter().filter(is_new).map(attribute).collect();
-        let pairs: Vec<u64> = present.iter().map(pair).collect();
+        let is_new = |series: &&&SeriesBucket| !customs.pairs.knows(pair(series));
+        let new = present.iter().filter(is_new);
+        let new: Vec<u64> = new.map(|series| attribute(series)).collect();
+        let pairs: Vec<u64> = present.iter().map(|series| pair(series)).collect();
         customs.members.learn(&members, start, span, &mut admit);
         customs.attributes.learn(&new, start, span, &mut admit);
         customs.pairs.learn(&pairs, start, span, &mut admit);

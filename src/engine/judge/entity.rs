@@ -5,10 +5,11 @@
 use super::blame::Blame;
 use super::memory::map_bytes;
 use super::rarity::Rare;
-use super::series::{Judged, Series};
+use super::ruling::Rulings;
+use super::series::{FeatureKind, Judged, Series};
 use super::shelves::Held;
 use crate::engine::model::Room;
-use crate::engine::model::together::Together;
+use crate::engine::model::together::{Joint, Together};
 use crate::engine::wire::{SeriesBucket, SeriesKey};
 use crate::time::{BucketSpan, BucketStart, EventTime};
 use serde::{Deserialize, Serialize};
@@ -29,6 +30,8 @@ pub(super) struct Seat<'s> {
     pub(super) series: Held<'s, Series>,
     pub(super) bucket: Option<&'s SeriesBucket>,
     pub(super) rare: Option<Rare>,
+    /// What rules say of it.
+    pub(super) rulings: Rulings,
     /// Which of what was judged in the entity is this one's.
     pub(super) judged: Range<usize>,
 }
@@ -98,11 +101,45 @@ impl Entity {
         Some(Blame::of(joint, &self.together, seats, judged, at, span))
     }
 
-    /// Learns what was judged of the bucket from `start`, growing within the room.
-    pub(super) fn learn(&mut self, blame: Option<&Blame>, start: BucketStart, room: &mut Room) {
-        if let Some(blame) = blame {
-            self.together.learn(&blame.joint, room);
-            self.together.learn_alone(blame.alone, room);
+    /// What is to be learnt of a bucket: what the series have shown together, and the most that any has shown by itself. Without those that
+    /// rules keep from teaching.
+    pub(super) fn lesson(
+        &self,
+        blame: Option<&Blame>,
+        seats: &[Seat<'_>],
+        kinds: &[FeatureKind],
+        judged: &[Judged],
+    ) -> Option<(Joint, f64)> {
+        let teaches = |seat: &Seat<'_>, one: &Judged| seat.rulings.teaches(kinds[one.at].detector);
+        if seats.iter().all(|seat| seat.rulings.is_empty()) {
+            return blame.map(|blame| (blame.joint, blame.alone));
+        }
+        let taught: Vec<&Judged> = seats
+            .iter()
+            .flat_map(|seat| {
+                judged[seat.judged.clone()]
+                    .iter()
+                    .map(move |one| (seat, one))
+            })
+            .filter(|(seat, one)| teaches(seat, one))
+            .map(|(_, one)| one)
+            .collect();
+        let deviations = taught.iter().map(|one| &one.verdict.deviation);
+        let joint = self.together.judge(deviations)?;
+        let alone = taught.iter().map(|one| one.verdict.evidence);
+        Some((joint, alone.fold(0.0, f64::max)))
+    }
+
+    /// Learns what the bucket from `start` has shown, growing within the room.
+    pub(super) fn learn(
+        &mut self,
+        lesson: Option<(Joint, f64)>,
+        start: BucketStart,
+        room: &mut Room,
+    ) {
+        if let Some((joint, alone)) = lesson {
+            self.together.learn(&joint, room);
+            self.together.learn_alone(alone, room);
         }
         self.last_seen = start;
         self.bytes = self.count_bytes();

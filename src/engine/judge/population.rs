@@ -15,6 +15,7 @@ use super::partial::{CauseDraft, RecordDraft, TogetherCharge};
 use super::rarity::LN_BLOCK;
 use super::series::{Context, FeatureKind, LN_RECORD, Mode};
 use super::{Judge, PartialBucket, ShardSize};
+use crate::config::rules::{Actions, Facts};
 use crate::engine::event::symbols::hash_of;
 use crate::engine::influence::{Case, INFLUENCE_MIN};
 use crate::engine::model::Shape;
@@ -77,6 +78,18 @@ struct Look<'b> {
     value: f64,
     /// `None` where the crowd is not known yet.
     seen: Option<Seen>,
+    /// What rules say of it.
+    ruling: Actions,
+}
+
+impl Look<'_> {
+    fn is_told(&self) -> bool {
+        !self.ruling.skip_result
+    }
+
+    fn teaches(&self) -> bool {
+        !self.ruling.skip_model_update
+    }
 }
 
 #[derive(Clone, Copy)]
@@ -249,6 +262,10 @@ impl Judge {
                     feature,
                     value: sample.value,
                     seen: None,
+                    ruling: self.ruling_on(series, feature, || Facts {
+                        actual: Some(sample.value),
+                        typical: None,
+                    }),
                 })
             })
         };
@@ -269,6 +286,10 @@ impl Judge {
         members: &[Member<'_>],
         start: BucketStart,
     ) {
+        let teaches = |member: &&Member<'_>| member.looks.iter().any(Look::teaches);
+        if !members.iter().any(|member| teaches(&member)) {
+            return;
+        }
         let (span, budget) = (self.job.bucket_span, self.budget);
         let size = &mut self.state.size;
         if !populations.contains_key(&id) {
@@ -282,10 +303,11 @@ impl Judge {
             .entry(id)
             .or_insert_with(|| Population::new(start));
         population.last_seen = start;
-        let suspects = members.iter().any(|member| member.suspect);
+        let suspects = members.iter().filter(teaches).any(|member| member.suspect);
         population.suspicious += SUSPICION_GAIN * (f64::from(suspects) - population.suspicious);
         let doubts_them = population.suspicious < SUSPICIOUS_SHARE;
-        let names: Vec<u64> = members.iter().map(|one| hash_of(one.over)).collect();
+        let names = members.iter().filter(teaches);
+        let names: Vec<u64> = names.map(|one| hash_of(one.over)).collect();
         let admit = |size: &mut ShardSize, bytes: u64| {
             let admitted = budget.admits(size, bytes);
             match admitted {
@@ -297,7 +319,7 @@ impl Judge {
         population
             .members
             .learn(&names, start, span, || admit(size, member_bytes()));
-        for (id, mut shown) in by_attribute(members) {
+        for (id, mut shown) in by_attribute(members, |look| look.teaches()) {
             shown.iter_mut().for_each(|one| one.suspect &= doubts_them);
             if !population.crowds.contains_key(&id) {
                 let new = Known {
@@ -329,10 +351,13 @@ fn crowd_growth(members: usize) -> u64 {
 }
 
 /// What was shown, by feature and attribute.
-fn by_attribute(members: &[Member<'_>]) -> BTreeMap<CrowdId, Vec<Shown>> {
+fn by_attribute(
+    members: &[Member<'_>],
+    counts: impl Fn(&Look<'_>) -> bool,
+) -> BTreeMap<CrowdId, Vec<Shown>> {
     let mut by_attribute: BTreeMap<CrowdId, Vec<Shown>> = BTreeMap::new();
     for member in members {
-        for look in &member.looks {
+        for look in member.looks.iter().filter(|look| counts(look)) {
             let id = (look.feature as u16, look.series.key.by.clone());
             by_attribute.entry(id).or_default().push(Shown {
                 value: look.value,
@@ -365,7 +390,7 @@ impl<'j> Jury<'j> {
     ) -> Jury<'j> {
         let span = judge.job.bucket_span;
         let mut frames = BTreeMap::new();
-        for (id, shown) in by_attribute(members) {
+        for (id, shown) in by_attribute(members, |_| true) {
             let Some(known) = population.crowds.get(&id) else {
                 continue;
             };
@@ -398,6 +423,10 @@ impl<'j> Jury<'j> {
                 ln_probability: self.ln_probability(frame, kind, look.value),
                 typical: frame.typical(),
             });
+            look.ruling = self.judge.ruling_on(look.series, look.feature, || Facts {
+                actual: Some(look.value),
+                typical: look.seen.map(|seen| seen.typical),
+            });
         }
         let detectors: Vec<usize> = {
             let of = |look: &Look<'_>| self.kinds(look.series.group)[look.feature].detector;
@@ -412,12 +441,16 @@ impl<'j> Jury<'j> {
             {
                 continue;
             }
-            let Some(charge) = self.charge(member, detector) else {
-                continue;
+            let charge = self.charge(self.looks(member, detector, |look| look.is_told()));
+            // Who is hidden is suspected all the same: it is no better a teacher for that.
+            let shown = match member.looks.iter().all(Look::is_told) {
+                true => charge,
+                false => self.charge(self.looks(member, detector, |_| true)),
             };
+            member.suspect |= shown.is_some_and(|charge| self.bar.suspects(charge));
+            let Some(charge) = charge else { continue };
             let most = self.most.entry(detector).or_default();
             *most = most.or(charge);
-            member.suspect |= self.bar.suspects(charge);
             if self.bar.tells(charge) {
                 partial.records.push(self.record(member, detector, charge));
             }
@@ -453,10 +486,16 @@ impl<'j> Jury<'j> {
     }
 
     /// The looks of one detector that count, the least likely first.
-    fn looks<'m, 'b>(&self, member: &'m Member<'b>, detector: usize) -> Vec<(&'m Look<'b>, Seen)> {
+    fn looks<'m, 'b>(
+        &self,
+        member: &'m Member<'b>,
+        detector: usize,
+        is_wanted: impl Fn(&Look<'_>) -> bool,
+    ) -> Vec<(&'m Look<'b>, Seen)> {
         let excludes = self.judge.job.detectors[detector].exclude_frequent_by;
         let counts = |look: &&Look<'_>| {
             self.kinds(look.series.group)[look.feature].detector == detector
+                && is_wanted(look)
                 && !(excludes && self.is_frequent_attribute(look))
         };
         let looks = member.looks.iter().filter(counts);
@@ -469,10 +508,9 @@ impl<'j> Jury<'j> {
         looks
     }
 
-    /// What is held against a member by one detector; `None` when nothing was looked at.
-    fn charge(&self, member: &Member<'_>, detector: usize) -> Option<Charge> {
+    /// What is held against a member by these looks of one detector; `None` when there are none.
+    fn charge(&self, looks: Vec<(&Look<'_>, Seen)>) -> Option<Charge> {
         let mut together = Aggregate::default();
-        let looks = self.looks(member, detector);
         for (_, seen) in &looks {
             together.add(Charge {
                 ln_probability: seen.ln_probability,
@@ -499,7 +537,7 @@ impl<'j> Jury<'j> {
     }
 
     fn record(&self, member: &Member<'_>, detector: usize, charge: Charge) -> RecordDraft {
-        let looks = self.looks(member, detector);
+        let looks = self.looks(member, detector, |look| look.is_told());
         let least = looks[0].1.ln_probability;
         let statistic = |look: &Look<'_>| self.kinds(look.series.group)[look.feature].statistic;
         // Causes are of one statistic (results.md 3.5).

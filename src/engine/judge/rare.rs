@@ -91,29 +91,36 @@ impl Judge {
         let text = |series: &SeriesBucket| hash_of(series.key.by.as_deref().unwrap_or_default());
         let values: Vec<u64> = present.iter().map(text).collect();
         let span = self.job.bucket_span;
+        let rulings = self.rulings_on_all(present);
         let mut most = Charge::default();
         if let Some(table) = self.state.rare.get(&id) {
             let looks = table.presences.judge(&values, start, span);
             let history = table.presences.buckets(start, span) as u32;
             let group = &self.layout.groups[usize::from(id.0)];
-            let told = present.iter().zip(looks);
-            for (series, look) in told.filter_map(|(series, look)| Some((series, look?))) {
+            for (at, look) in looks.into_iter().enumerate() {
+                let Some(look) = look.filter(|_| rulings.is_heard(at, group)) else {
+                    continue;
+                };
                 most = most.or(charge(&look));
-                self.tell_rare(group, series, &look, history, partial);
+                let hidden = |detector| rulings.hides(at, detector);
+                self.tell_rare((group, &present[at]), &look, history, hidden, partial);
             }
         }
         partial.judged.add(most);
         if matches!(mode, Mode::Learn) {
-            self.learn_rare(id, &values, start);
+            let taught = rulings.taught(&values, &self.layout.groups[usize::from(id.0)]);
+            if !taught.is_empty() {
+                self.learn_rare(id, &taught, start);
+            }
         }
     }
 
     fn tell_rare(
         &self,
-        group: &Group,
-        series: &SeriesBucket,
+        (group, series): (&Group, &SeriesBucket),
         look: &Look,
         history: u32,
+        hidden: impl Fn(u16) -> bool,
         partial: &mut PartialBucket,
     ) {
         let context = Context {
@@ -126,7 +133,7 @@ impl Judge {
         let mut influencers = context.split_culprits(&series.key);
         influencers.extend(company(series));
         influencers.sort_by_key(|one| one.0);
-        for spec in &group.features {
+        for spec in group.features.iter().filter(|spec| !hidden(spec.detector)) {
             partial.records.push(RecordDraft {
                 detector: spec.detector,
                 key: series.key.clone(),

@@ -3,6 +3,7 @@
 use super::blame::{Part, SeatBlame};
 use super::memory::{map_bytes, text_bytes};
 use super::partial::{ChangeDraft, PlotDraft, RecordDraft};
+use super::ruling::Rulings;
 use crate::config::{Family, Job, Side};
 use crate::engine::feature::{Accumulator, Group, Statistic};
 use crate::engine::influence::{Case, INFLUENCE_MIN};
@@ -58,9 +59,12 @@ pub(super) enum Mode {
 
 /// One judged feature.
 pub(super) struct Judged {
-    at: usize,
-    sample: Sample,
+    pub(super) at: usize,
+    pub(super) sample: Sample,
+    /// What counts.
     pub(super) verdict: Verdict,
+    /// Of a hidden one, what its model thinks of it all the same.
+    pub(super) thought: Option<Box<Verdict>>,
 }
 
 /// What is to be said of one detector's view of a series.
@@ -161,6 +165,10 @@ impl Series {
         }
     }
 
+    pub(super) fn models(&self) -> &[SeriesModel] {
+        &self.models
+    }
+
     /// Whether `exclude_frequent` leaves the series out: present in more than a tenth of the buckets since it was first seen (of fifty at least).
     pub(super) fn is_frequent(&self, at: BucketStart, span: crate::time::BucketSpan) -> bool {
         let lived = (span.buckets_between(self.born, at) + 1).max(FREQUENT_BUCKETS_MIN);
@@ -214,8 +222,16 @@ impl Series {
                     at,
                     sample,
                     verdict,
+                    thought: None,
                 });
             }
+        }
+    }
+
+    /// Days begin so many hours later for one of its models.
+    pub(super) fn turn(&mut self, at: usize, hours: i8) {
+        if let Some(model) = self.models.get_mut(at) {
+            model.turn(hours);
         }
     }
 
@@ -231,9 +247,16 @@ impl Series {
     }
 
     /// Remembers what was said of each feature's part.
-    pub(super) fn learn_said(&mut self, context: &Context<'_>, judged: &[Judged], parts: &[Part]) {
+    pub(super) fn learn_said(
+        &mut self,
+        context: &Context<'_>,
+        (judged, rulings): (&[Judged], &Rulings),
+        parts: &[Part],
+    ) {
         let (at, span) = (context.middle, context.job.bucket_span);
-        for (one, part) in judged.iter().zip(parts) {
+        let taught = |one: &Judged| rulings.teaches(context.kinds[one.at].detector);
+        let all = judged.iter().zip(parts);
+        for (one, part) in all.filter(|(one, _)| taught(one)) {
             self.models[one.at].learn_said_together(part.evidence, part.said, at, span);
         }
     }
@@ -243,17 +266,18 @@ impl Series {
         &mut self,
         context: &Context<'_>,
         (key, bucket): (&SeriesKey, Option<&SeriesBucket>),
-        judged: &[Judged],
+        (judged, rulings): (&[Judged], &Rulings),
         room: &mut Room,
         changes: &mut Vec<ChangeDraft>,
     ) {
         for (at, (kind, model)) in context.kinds.iter().zip(&mut self.models).enumerate() {
+            if !rulings.teaches(kind.detector) {
+                continue;
+            }
             let known = judged.iter().find(|one| one.at == at);
             let cell = bucket.map(|bucket| &bucket.cells[at]);
             let noticed = match known {
-                Some(Judged {
-                    sample, verdict, ..
-                }) => model.learn(&kind.kind, sample, Some(verdict), room),
+                Some(one) => model.learn(&kind.kind, &one.sample, Some(one.thought()), room),
                 None => match kind.sample(context.middle, cell) {
                     Some(sample) => model.learn(&kind.kind, &sample, None, room),
                     None => None,

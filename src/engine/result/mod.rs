@@ -1,11 +1,13 @@
 //! Result documents: plain data with public fields, in Elastic's shapes (results.md).
 
+pub mod forecast;
 pub mod id;
 pub mod sentence;
 mod write;
 
 use super::categorize::{CategorizerStats, CategoryDefinition};
 use crate::time::{BucketSpan, BucketStart, EventTime, Finality};
+pub use forecast::{ForecastStats, ForecastStatus, ModelForecast};
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 
@@ -23,10 +25,18 @@ pub enum DocumentKind {
     DataCounts,
     CategoryDefinition,
     CategorizerStats,
+    ModelForecast,
+    ModelForecastRequestStats,
 }
 
 impl DocumentKind {
-    /// Every kind.
+    /// What somebody asked to be foretold: said on request, not by a job as it goes.
+    pub const FORECASTS: [DocumentKind; 2] = [
+        DocumentKind::ModelForecast,
+        DocumentKind::ModelForecastRequestStats,
+    ];
+
+    /// Every kind that a job says.
     pub const ALL: [DocumentKind; 10] = [
         DocumentKind::Bucket,
         DocumentKind::BucketInfluencer,
@@ -53,6 +63,8 @@ impl DocumentKind {
             DocumentKind::DataCounts => "data_counts",
             DocumentKind::CategoryDefinition => "category_definition",
             DocumentKind::CategorizerStats => "categorizer_stats",
+            DocumentKind::ModelForecast => "model_forecast",
+            DocumentKind::ModelForecastRequestStats => "model_forecast_request_stats",
         }
     }
 }
@@ -90,6 +102,8 @@ pub enum Body {
     DataCounts(JobCounts),
     Category(Box<Category>),
     CategorizerStats(Partitioned),
+    ModelForecast(ModelForecast),
+    ForecastStats(Box<ForecastStats>),
 }
 
 impl Document {
@@ -105,7 +119,9 @@ impl Document {
             | Body::ModelSizeStats(_)
             | Body::DataCounts(_)
             | Body::Category(_)
-            | Body::CategorizerStats(_) => None,
+            | Body::CategorizerStats(_)
+            | Body::ModelForecast(_)
+            | Body::ForecastStats(_) => None,
         }
     }
 }
@@ -121,6 +137,8 @@ pub struct Bucket {
     pub event_count: u64,
     /// Its influencers, `bucket_time` among them, highest score first.
     pub bucket_influencers: Vec<BucketInfluencer>,
+    /// What the events are called that fall into it.
+    pub scheduled_events: Vec<String>,
 }
 
 /// `bucket_influencer` (results.md 3.3).
@@ -297,17 +315,38 @@ fn is_nothing(number: &Option<f64>) -> bool {
     number.is_none_or(|number| number == 0.0)
 }
 
-/// `annotation` of a change that a model noticed (results.md 3.8).
+/// What an annotation is about (`event`, results.md 3.9).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum AnnotationEvent {
+    /// A model noticed that its series has changed.
+    ModelChange,
+    /// The categories of messages have come to be of no use, or of use again.
+    CategorizationStatusChange,
+}
+
+impl AnnotationEvent {
+    /// `event`.
+    pub fn name(self) -> &'static str {
+        match self {
+            AnnotationEvent::ModelChange => "model_change",
+            AnnotationEvent::CategorizationStatusChange => "categorization_status_change",
+        }
+    }
+}
+
+/// `annotation` (results.md 3.9).
 #[derive(Clone, Debug, PartialEq)]
 pub struct Annotation {
+    /// About what.
+    pub event: AnnotationEvent,
     /// One sentence.
     pub annotation: String,
     /// When it began to show; `timestamp` of the document.
     pub since: EventTime,
     /// When it was noticed.
     pub until: EventTime,
-    /// Which detector.
-    pub detector_index: u16,
+    /// Which detector, where it is about one.
+    pub detector_index: Option<u16>,
     /// Which series: by and partition field with their values, where there are any.
     pub by: Option<(String, String)>,
     /// Likewise.

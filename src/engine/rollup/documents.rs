@@ -204,6 +204,17 @@ impl Writer {
         documents
     }
 
+    /// The names of the events that fall into a bucket, each once.
+    fn scheduled(&self, start: BucketStart) -> Vec<String> {
+        let mut names: Vec<String> = Vec::new();
+        for (_, event) in self.job.events_in(start) {
+            if !names.contains(&event.description) {
+                names.push(event.description.clone());
+            }
+        }
+        names
+    }
+
     /// The bucket and its bucket influencers.
     fn bucket_documents(
         &self,
@@ -218,6 +229,7 @@ impl Writer {
             initial_anomaly_score: of_evidence(initial.evidence_most()),
             event_count: now.event_count,
             bucket_influencers: fields.clone(),
+            scheduled_events: self.scheduled(now.start),
         };
         documents.push(self.document(
             DocumentKind::Bucket,
@@ -416,11 +428,7 @@ impl Writer {
             );
             if detector.function.family == Family::Metric {
                 // Three features of one series and detector: Elastic's id tells them not apart, ours has to.
-                id.push_str(match plot.statistic {
-                    Statistic::Min => "_min",
-                    Statistic::Max => "_max",
-                    _ => "_mean",
-                });
+                id.push_str(feature_suffix(plot.statistic));
             }
             let body = ModelPlot {
                 detector_index: plot.detector,
@@ -492,12 +500,21 @@ fn probability(ln_p: f64) -> f64 {
     ln_p.exp().clamp(f64::MIN_POSITIVE, 1.0)
 }
 
-pub(super) fn series_hash(key: &SeriesKey) -> String {
+pub(crate) fn series_hash(key: &SeriesKey) -> String {
     id::entity_hash([
         key.by.as_deref(),
         key.over.as_deref(),
         key.partition.as_deref(),
     ])
+}
+
+/// What tells the ids of one detector's features apart.
+pub(crate) fn feature_suffix(statistic: Statistic) -> &'static str {
+    match statistic {
+        Statistic::Min => "_min",
+        Statistic::Max => "_max",
+        _ => "_mean",
+    }
 }
 
 /// −5 (this bucket alone) to 5 (the last dozen), floored to two decimals (results.md 3.12).
@@ -550,7 +567,7 @@ pub(super) fn description(function: Function, statistic: Statistic) -> &'static 
 }
 
 /// `model_feature` (functions.md 2.7), its quotes included.
-fn model_feature(function: Function, statistic: Statistic) -> &'static str {
+pub(crate) fn model_feature(function: Function, statistic: Statistic) -> &'static str {
     match (function.family, function.side, statistic) {
         (Family::Count, Side::Both, _) => "'count per bucket by person'",
         (Family::Count, Side::High, _) => "'high values of count per bucket by person'",

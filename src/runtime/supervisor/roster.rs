@@ -4,8 +4,8 @@
 //! was. Holds: no two jobs have one id; no job's group is another's id; of two that claim one name the one that has it keeps it,
 //! otherwise the first. A job leaves the roster only when no file describes it any more. Checked by the tests below.
 
-use crate::config::Job;
-use crate::config::service::Look;
+use crate::config::service::{Look, SharedFile};
+use crate::config::{Job, Shared};
 use crate::runtime::task::Plan;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -17,6 +17,8 @@ pub struct Roster {
     /// By file, in no other order than the look's.
     accepted: BTreeMap<PathBuf, Arc<Job>>,
     refused: BTreeMap<PathBuf, String>,
+    /// What stands beside the jobs, as it was last accepted.
+    shared: BTreeMap<PathBuf, SharedFile>,
 }
 
 impl Roster {
@@ -24,10 +26,11 @@ impl Roster {
     pub fn review(&mut self, look: &Look) -> Vec<String> {
         let mut seating = Seating::default();
         let mut refused = BTreeMap::new();
+        let shared = self.review_shared(look, &mut refused);
         let (mut changed, mut newcomers) = (Vec::new(), Vec::new());
         for (file, text) in &look.files {
             let had = self.accepted.get(file);
-            match (read(file, text), had) {
+            match (read(file, text, &shared), had) {
                 (Ok(job), Some(had)) if had.id == job.id => changed.push((file, job)),
                 (Ok(job), _) => {
                     newcomers.push((file, job));
@@ -68,6 +71,36 @@ impl Roster {
         news.map(|(_, why)| why.clone()).collect()
     }
 
+    /// What stands beside the jobs: what the files say now, or, of a bad one, what it said before.
+    fn review_shared(&mut self, look: &Look, refused: &mut BTreeMap<PathBuf, String>) -> Shared {
+        let mut shared = Shared::default();
+        let known = std::mem::take(&mut self.shared);
+        let mut keep = |file: &SharedFile, kept: &mut BTreeMap<PathBuf, SharedFile>| {
+            let joined = file.join(&mut shared);
+            if joined.is_ok() {
+                kept.insert(file.file.clone(), file.clone());
+            }
+            joined
+        };
+        for file in &look.shared {
+            let Err(why) = keep(file, &mut self.shared) else {
+                continue;
+            };
+            refused.insert(file.file.clone(), why);
+            if let Some(known) = known.get(&file.file) {
+                // What it said may have gone to another file in the meantime.
+                let _ = keep(known, &mut self.shared);
+            }
+        }
+        if !look.unlisted.is_empty() {
+            let seen = |file: &PathBuf| look.shared.iter().any(|one| one.file == *file);
+            for (_, known) in known.iter().filter(|(file, _)| !seen(file)) {
+                let _ = keep(known, &mut self.shared);
+            }
+        }
+        shared
+    }
+
     /// The jobs, by id.
     pub fn jobs(&self) -> BTreeMap<String, Arc<Job>> {
         let jobs = self.accepted.values();
@@ -81,10 +114,10 @@ impl Roster {
 }
 
 /// A file's job, or every mistake in it.
-fn read(file: &Path, text: &Result<String, String>) -> Result<Arc<Job>, String> {
+fn read(file: &Path, text: &Result<String, String>, shared: &Shared) -> Result<Arc<Job>, String> {
     let text = text.as_ref().map_err(String::clone)?;
     let name = file.display().to_string();
-    let job = Job::from_text(text, &name).map_err(|errors| errors.to_string())?;
+    let job = Job::from_text_beside(text, &name, shared).map_err(|errors| errors.to_string())?;
     Plan::asked(&job).map_err(|error| format!("{name}: {error}"))?;
     Ok(Arc::new(job))
 }
@@ -139,6 +172,7 @@ impl Seating {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::service::SharedKind;
 
     /// A job file's text: its head, then what every job needs.
     fn text(head: &str) -> String {
@@ -153,7 +187,7 @@ mod tests {
                 .iter()
                 .map(|(name, text)| (PathBuf::from(name), Ok((*text).to_owned())))
                 .collect(),
-            unlisted: Vec::new(),
+            ..Look::default()
         }
     }
 
@@ -256,8 +290,61 @@ mod tests {
         roster.review(&Look {
             files: Vec::new(),
             unlisted: vec!["jobs: Permission denied".to_owned()],
+            ..Look::default()
         });
         assert_eq!(described(&roster), pairs(&[("web", "")]));
+    }
+
+    /// A job that speaks of the filter `safe`, beside these files.
+    fn beside(shared: &[(SharedKind, &str, &str)]) -> Look {
+        let job = "analysis_config: {detectors: [{function: count, by_field_name: host, custom_rules: [{scope: {host: {filter_id: safe}}}]}]}\n\
+                   data_description: {}\ndatafeed_config: {indices: [x]}\n";
+        let file = |(kind, name, text): &(SharedKind, &str, &str)| SharedFile {
+            kind: *kind,
+            file: PathBuf::from(name),
+            text: Ok((*text).to_owned()),
+        };
+        Look {
+            shared: shared.iter().map(file).collect(),
+            ..look(&[("web.yaml", job)])
+        }
+    }
+
+    #[test]
+    fn what_stands_beside_a_job_is_followed_and_a_bad_file_says_what_it_said_before() {
+        let (filters, calendars) = (SharedKind::Filters, SharedKind::Calendars(None));
+        let safe = |items: &str| format!("filter_id: safe\nitems: [{items}]\n");
+        let day = "calendar_id: days\nevents: [{description: x, start_time: 2026-01-01, end_time: 2026-01-02}]\n";
+        let mut roster = Roster::default();
+        let said = roster.review(&beside(&[]));
+        assert!(said[0].contains("there is no filter \"safe\""), "{said:?}");
+        assert!(roster.jobs().is_empty());
+        let own =
+            |roster: &Roster, key: &str| roster.jobs()["web"].document["tidewatch"][key].clone();
+        assert!(
+            roster
+                .review(&beside(&[(filters, "f.yaml", &safe("a"))]))
+                .is_empty()
+        );
+        assert_eq!(own(&roster, "filters")[0]["items"][0], "a");
+        let both = beside(&[(filters, "f.yaml", &safe("b")), (calendars, "c.yaml", day)]);
+        assert!(roster.review(&both).is_empty());
+        assert_eq!(own(&roster, "filters")[0]["items"][0], "b");
+        assert_eq!(own(&roster, "calendars")[0]["calendar_id"], "days");
+        let before = roster.jobs()["web"].fingerprint;
+        let said = roster.review(&beside(&[(filters, "f.yaml", "filter_id: [")]));
+        assert!(
+            said.len() == 1 && said[0].starts_with("f.yaml: "),
+            "{said:?}"
+        );
+        assert_eq!(roster.refused(), 1);
+        assert_eq!(own(&roster, "filters")[0]["items"][0], "b", "as it was");
+        assert!(own(&roster, "calendars").is_null(), "gone with its file");
+        assert_eq!(roster.jobs()["web"].fingerprint, before);
+        // Without its filter the job is wrong, and goes on as it was.
+        let said = roster.review(&beside(&[]));
+        assert!(said[0].contains("there is no filter"), "{said:?}");
+        assert_eq!(own(&roster, "filters")[0]["items"][0], "b");
     }
 
     #[test]

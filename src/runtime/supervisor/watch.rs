@@ -61,7 +61,7 @@ mod tests {
     fn look(text: &str) -> Look {
         Look {
             files: vec![(PathBuf::from("web.yaml"), Ok(text.to_owned()))],
-            unlisted: Vec::new(),
+            ..Look::default()
         }
     }
 
