@@ -5,132 +5,26 @@
 //! definition, so that nothing of what is tested makes the test data; only the calibration inverts with the crate's own quantiles (they are checked
 //! against references). Buckets are judged first and learnt second, as in the engine.
 
-use tidewatch::config::Side;
-use tidewatch::engine::model::{Kind, Model, Room, Sample, SeriesModel, Verdict};
+#[path = "common/draws.rs"]
+mod draws;
+
+use draws::{ALARM, Draw, Life, alarms, autoregressive, each, student};
+use tidewatch::engine::model::Verdict;
 use tidewatch::engine::score::of_evidence;
 use tidewatch::numerics::special::{gamma, negative_binomial, normal, poisson};
-use tidewatch::time::{BucketSpan, EventTime};
 
-/// A Monday, 2024-01-01T00:00:00Z.
-const START_MS: i64 = 1_704_067_200_000;
 const HOUR_S: f64 = 3_600.0;
 const WEEK_S: f64 = 168.0 * HOUR_S;
 /// What the judge makes records of: below this ln p, or from this evidence on.
 const LN_RECORD: f64 = -3.352_407_217_330_787; // ln 0.035
 const EVIDENCE_RECORD: f64 = 2.0;
-/// Evidence of an alarm: a score of 75.
-const ALARM: f64 = 3.0;
-/// An alarm silences so many buckets after it.
-const QUIET_BUCKETS: usize = 24;
 const LN_USUAL: f64 = -2.995_732_273_553_991; // ln 0.05
-/// Measurements in a bucket of averages.
-const MEASUREMENTS: u64 = 50;
-
-/// A seeded source of draws.
-struct Draw(u64);
-
-impl Draw {
-    fn new(seed: u64, stream: u64) -> Draw {
-        let mut draw = Draw(seed.wrapping_mul(0x2545_f491_4f6c_dd1d) ^ (stream << 32));
-        for _ in 0..3 {
-            draw.word();
-        }
-        draw
-    }
-
-    fn word(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut h = self.0;
-        h = (h ^ (h >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        h = (h ^ (h >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        h ^ (h >> 31)
-    }
-
-    /// Uniform, 0 and 1 excluded.
-    fn unit(&mut self) -> f64 {
-        ((self.word() >> 12) as f64 + 0.5) / (1u64 << 52) as f64
-    }
-
-    /// Box and Muller 1958.
-    fn normal(&mut self) -> f64 {
-        (-2.0 * self.unit().ln()).sqrt() * (std::f64::consts::TAU * self.unit()).cos()
-    }
-
-    /// Arrivals within `mean` units of a clock that ticks exponentially.
-    fn poisson(&mut self, mean: f64) -> f64 {
-        let (mut clock, mut arrivals) = (-self.unit().ln(), 0.0);
-        while clock < mean {
-            clock -= self.unit().ln();
-            arrivals += 1.0;
-        }
-        arrivals
-    }
-}
-
-/// A model fed bucket after bucket.
-struct Life {
-    model: SeriesModel,
-    kind: Kind,
-    bucket: i64,
-}
-
-impl Life {
-    fn new(seconds: i64, counting: bool) -> Life {
-        let span = BucketSpan::from_seconds(seconds).expect("a span of sensible length");
-        let (side, averages) = (Side::Both, !counting);
-        let kind = Kind {
-            side,
-            counting,
-            averages,
-            joined: false,
-            span,
-        };
-        Life {
-            model: SeriesModel::new(),
-            kind,
-            bucket: 0,
-        }
-    }
-
-    /// Judges the next bucket's value, then learns it.
-    fn live(&mut self, value: f64) -> Option<Verdict> {
-        let span = self.kind.span.millis();
-        let sample = Sample {
-            at: EventTime(START_MS + span * self.bucket + span / 2),
-            value,
-            measurements: if self.kind.counting {
-                value as u64
-            } else {
-                MEASUREMENTS
-            },
-        };
-        let verdict = self.model.judge(&self.kind, &sample);
-        self.model.learn(
-            &self.kind,
-            &sample,
-            verdict.as_ref(),
-            &mut Room::unlimited(),
-        );
-        self.bucket += 1;
-        verdict
-    }
-}
 
 /// Noise of one kind: `values` of a draw, in buckets of so many seconds.
 struct Noise {
     name: &'static str,
     counting: bool,
     values: fn(&mut Draw, f64, usize) -> Vec<f64>,
-}
-
-/// Normal with this factor on the last value; mean 0, deviation 1.
-fn autoregressive(draw: &mut Draw, factor: f64, n: usize) -> Vec<f64> {
-    let (mut z, fresh) = (draw.normal(), (1.0 - factor * factor).sqrt());
-    let step = |_| {
-        z = factor * z + fresh * draw.normal();
-        z
-    };
-    (0..n).map(step).collect()
 }
 
 fn walk(draw: &mut Draw, n: usize) -> Vec<f64> {
@@ -152,11 +46,6 @@ fn bursts(draw: &mut Draw, n: usize) -> Vec<f64> {
     (0..n).map(step).collect()
 }
 
-fn student(draw: &mut Draw) -> f64 {
-    let chi_square: f64 = (0..3).map(|_| draw.normal().powi(2)).sum();
-    draw.normal() / (chi_square / 3.0).sqrt()
-}
-
 /// The wave of a day at a bucket, −1..=1.
 fn wave(seconds: f64, bucket: usize) -> f64 {
     (std::f64::consts::TAU * seconds * bucket as f64 / (24.0 * HOUR_S)).sin()
@@ -164,10 +53,6 @@ fn wave(seconds: f64, bucket: usize) -> f64 {
 
 fn scaled(z: Vec<f64>) -> Vec<f64> {
     z.into_iter().map(|z| 100.0 + 10.0 * z).collect()
-}
-
-fn each(n: usize, one: impl FnMut(usize) -> f64) -> Vec<f64> {
-    (0..n).map(one).collect()
 }
 
 const fn noise(
@@ -203,18 +88,6 @@ const NOISES: [Noise; 9] = [
         scaled(each(n, |_| student(d)))
     }),
 ];
-
-/// Alarms at `nats` a life, each silencing what follows.
-fn alarms(evidence: &[f64], nats: f64) -> usize {
-    let (mut alarms, mut from) = (0, 0);
-    for (at, &one) in evidence.iter().enumerate() {
-        if one >= nats && at >= from {
-            alarms += 1;
-            from = at + 1 + QUIET_BUCKETS;
-        }
-    }
-    alarms
-}
 
 fn false_alarms() {
     const SEEDS: u64 = 20;

@@ -17,6 +17,7 @@ use super::{Judge, PartialBucket, ShardSize};
 use crate::config::Family;
 use crate::engine::event::symbols::hash_of;
 use crate::engine::feature::{Accumulator, Statistic};
+use crate::engine::model::Shape;
 use crate::engine::model::presence::{Look, Presence, Presences};
 use crate::engine::probability::{Charge, ln_extreme};
 use crate::engine::wire::{SeriesBucket, SeriesKey};
@@ -265,6 +266,7 @@ impl Judge {
             ln_multi: None,
             history,
             incomplete: false,
+            shape: Shape::default(),
             anomaly: (0, 0.0),
             first_occurrence: member.looks[order[0]].is_some_and(|look| look.first),
             relative_rarity: None,

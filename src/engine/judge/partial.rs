@@ -1,7 +1,7 @@
 //! What a judge says of one bucket: the records it found, and of everything else only what the aggregate needs.
 
 use crate::engine::feature::Statistic;
-use crate::engine::model::Noticed;
+use crate::engine::model::{Noticed, Shape};
 use crate::engine::probability::{Aggregate, Charge};
 use crate::engine::result::{DataCounts, MemoryStatus};
 use crate::engine::wire::SeriesKey;
@@ -100,6 +100,8 @@ pub struct RecordDraft {
     pub history: u32,
     /// Whether the bucket held fewer measurements than usual.
     pub incomplete: bool,
+    /// What is particular about the distribution that it was judged by.
+    pub shape: Shape,
     /// Buckets since the ongoing anomaly began, and the sign of its errors' sum.
     pub anomaly: (u32, f64),
     /// Whether the by value was never seen before.

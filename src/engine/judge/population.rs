@@ -18,6 +18,7 @@ use super::{Judge, PartialBucket, ShardSize};
 use crate::config::rules::{Actions, Facts};
 use crate::engine::event::symbols::hash_of;
 use crate::engine::influence::{Case, INFLUENCE_MIN};
+use crate::engine::model::Shape;
 use crate::engine::model::crowd::{Crowd, Frame, Shown};
 use crate::engine::model::evidence::BLOCK_BUCKETS;
 use crate::engine::model::presence::{Presence, Presences};
@@ -574,6 +575,7 @@ impl<'j> Jury<'j> {
             ln_multi: None,
             history: self.bar.history,
             incomplete: false,
+            shape: Shape::default(),
             anomaly: (0, 0.0),
             first_occurrence: false,
             relative_rarity: None,

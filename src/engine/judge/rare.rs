@@ -11,6 +11,7 @@ use super::series::{Context, Mode};
 use super::{Judge, PartialBucket, ShardSize};
 use crate::engine::event::symbols::hash_of;
 use crate::engine::feature::{Group, Statistic};
+use crate::engine::model::Shape;
 use crate::engine::model::presence::{Look, Presence, Presences};
 use crate::engine::probability::Charge;
 use crate::engine::wire::SeriesBucket;
@@ -146,6 +147,7 @@ impl Judge {
                 ln_multi: None,
                 history,
                 incomplete: false,
+                shape: Shape::default(),
                 anomaly: (0, 0.0),
                 first_occurrence: look.first,
                 relative_rarity: Some(look.relative),

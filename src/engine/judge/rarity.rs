@@ -8,6 +8,7 @@ use super::SeriesShelves;
 use super::partial::RecordDraft;
 use super::series::{Finding, LN_RECORD};
 use crate::engine::feature::Statistic;
+use crate::engine::model::Shape;
 use crate::engine::probability::Charge;
 use crate::engine::wire::{SeriesBucket, SeriesKey, Share};
 use std::collections::BTreeMap;
@@ -179,6 +180,7 @@ impl Rare {
             ln_multi: None,
             history: 0,
             incomplete: false,
+            shape: Shape::default(),
             anomaly: (0, 0.0),
             first_occurrence: self.first,
             relative_rarity: Some(self.relative),

@@ -393,6 +393,7 @@ impl Series {
             ln_multi: verdict.ln_multi,
             history: verdict.history,
             incomplete: verdict.incomplete,
+            shape: verdict.shape,
             anomaly: (verdict.anomaly_buckets, verdict.anomaly_error),
             first_occurrence: false,
             relative_rarity: None,

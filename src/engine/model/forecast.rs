@@ -29,6 +29,9 @@ const SHIFT_RUN: u16 = 6;
 const SEASONAL_SHIFT_HOURS: u16 = 24;
 /// Seasonal predictors come first.
 const SEASONAL: usize = 2;
+/// The mean of all, and the slowest level.
+const MEAN: usize = 2;
+const SLOWEST: usize = 3;
 const WEEK: usize = 0;
 const DAY: usize = 1;
 
@@ -67,6 +70,15 @@ pub struct Foresight {
     seasonal: [Option<f64>; 2],
     /// The predictor that spoke.
     best: usize,
+    /// What was expected by a predictor that follows nothing quickly.
+    calm: f64,
+}
+
+impl Foresight {
+    /// What was expected by a predictor that follows nothing quickly: not a mode that lasts for a while either.
+    pub fn calm(&self) -> f64 {
+        self.calm
+    }
 }
 
 const LEVEL_GAINS: [f64; 4] = [1.0 / 512.0, 1.0 / 64.0, 1.0 / 16.0, 0.25];
@@ -91,7 +103,13 @@ impl Forecaster {
         let candidates = self.candidates(seasonal);
         let best = self.best(&candidates);
         let expected = candidates[best].expect("the best one speaks");
-        Some((expected, Foresight { seasonal, best }))
+        let calm = self.calm(seasonal);
+        let foresight = Foresight {
+            seasonal,
+            best,
+            calm,
+        };
+        Some((expected, foresight))
     }
 
     /// Learns a value, as it came and as far as it is believed; `foresight` is what [`forecast`](Self::forecast) found for `at`, if it was asked. Says
@@ -105,7 +123,7 @@ impl Forecaster {
         room: &mut Room,
     ) -> (bool, Option<Noticed>) {
         let known = foresight.or_else(|| Some(self.forecast(at)?.1));
-        let Some(Foresight { seasonal, best }) = known else {
+        let Some(Foresight { seasonal, best, .. }) = known else {
             self.restart(x);
             self.learn_season(at, x, span, room);
             return (false, None);
@@ -265,6 +283,15 @@ impl Forecaster {
             let gain = (1.0 / f64::from(track.count)).max(1.0 / ERROR_MEMORY);
             track.square += (gain * (square - f64::from(track.square))) as f32;
         }
+    }
+
+    /// What the season says by itself where there is one, else the better of the mean and the slowest level.
+    fn calm(&self, [day, week]: [Option<f64>; 2]) -> f64 {
+        let slowest =
+            self.tracks[SLOWEST].square < self.tracks[MEAN].square * CALM_ADVANTAGE as f32;
+        let level = if slowest { self.levels[0] } else { self.mean };
+        let season = week.or(day).filter(|_| self.season_watch.is_there());
+        season.unwrap_or(level)
     }
 
     /// The profile's means of the day and of the week.

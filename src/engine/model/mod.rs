@@ -12,6 +12,7 @@ pub mod crowd;
 pub mod evidence;
 pub mod forecast;
 pub mod member;
+pub mod modes;
 pub mod multi_bucket;
 pub mod novelty;
 pub mod outlook;
@@ -20,6 +21,7 @@ pub mod profile;
 pub mod residual;
 mod room;
 mod series;
+pub mod spread;
 pub mod surprise;
 pub mod together;
 mod variogram;
@@ -33,6 +35,7 @@ pub use series::SeriesModel;
 
 use crate::config::Side;
 use crate::time::{BucketSpan, EventTime};
+use serde::{Deserialize, Serialize};
 
 /// What does not change in the life of a series.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -87,12 +90,23 @@ pub struct Verdict {
     pub typical: f64,
     /// Values seen before this one.
     pub history: u32,
+    /// What is particular about the distribution it was judged by.
+    pub shape: Shape,
     /// Whether the interval was widened because the bucket holds fewer measurements than usual.
     pub incomplete: bool,
     /// Buckets since the ongoing anomaly began, this one included; 0 when there is none.
     pub anomaly_buckets: u32,
     /// Sum of the prediction errors of the ongoing anomaly (its sign: spike or dip).
     pub anomaly_error: f64,
+}
+
+/// What is particular about the distribution that a value was judged by.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Shape {
+    /// It has two modes.
+    pub multimodal: bool,
+    /// It is wider than that of the day as a whole, because the hour is restless.
+    pub high_variance: bool,
 }
 
 impl Verdict {
@@ -103,7 +117,7 @@ impl Verdict {
 }
 
 /// A model of one feature of one series.
-pub trait Model: Clone + PartialEq + serde::Serialize + serde::de::DeserializeOwned {
+pub trait Model: Clone + PartialEq + Serialize + serde::de::DeserializeOwned {
     /// A model that has seen nothing.
     fn new() -> Self;
     /// What is to be thought of a sample; changes nothing. `None` for the very first.

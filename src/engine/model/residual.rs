@@ -251,6 +251,22 @@ impl Residuals {
         }
     }
 
+    /// The least deviation that values of this kind can have: a third of the step of integers.
+    pub fn least_deviation(&self) -> f64 {
+        if self.integer { SD_FLOOR_INTEGER } else { 0.0 }
+    }
+
+    /// ln of the density at `x`, all families together.
+    pub fn ln_density_of_all(&self, x: f64, forecast: f64, counting: bool) -> f64 {
+        let weights = self.weights(counting);
+        (0..FAMILIES)
+            .filter(|&family| weights[family] > WEIGHT_MIN)
+            .map(|family| {
+                self.ln_density(family, x, forecast).max(LIKELIHOOD_MIN) + weights[family].ln()
+            })
+            .fold(f64::NEG_INFINITY, ln_add_exp)
+    }
+
     /// Learns what a forecast left; `weight` in 0..=1 says how much of it to believe. By how much the spread has changed, if that is believed now.
     pub fn learn(
         &mut self,

@@ -2,13 +2,15 @@
 
 use super::ahead::Ahead;
 use super::alarm::{Alarm, Hold};
-use super::evidence::{Claim, EvidenceModel, ln_probability_of};
+use super::evidence::{Claim, EvidenceModel, TailOf, ln_probability_of};
 use super::forecast::{Forecaster, Foresight};
 use super::member::{Deviation, Member};
+use super::modes::Modes;
 use super::multi_bucket::MultiBucket;
 use super::outlook::Outlook;
 use super::residual::{Residuals, Run, Tails};
-use super::{Change, Kind, Model, Noticed, Room, Sample, Verdict};
+use super::spread::HourSpread;
+use super::{Change, Kind, Model, Noticed, Room, Sample, Shape, Verdict};
 use crate::config::Side;
 use crate::numerics::special::normal;
 use crate::time::{BucketSpan, EventTime};
@@ -28,6 +30,8 @@ const LASTS: u32 = 3;
 const DAY_MS: i64 = 86_400_000;
 /// Evidence counts by half after this many values, and ever more after.
 const THIN_HISTORY: f64 = 24.0;
+/// An hour is restless when it varies so many times as much as the day as a whole.
+const HIGH_VARIANCE: f64 = 1.1;
 /// A bucket with fewer than this share of the usual measurements is incomplete.
 const INCOMPLETE: f64 = 2.0;
 const MEASUREMENT_GAIN: f64 = 0.02;
@@ -47,6 +51,8 @@ const OUTLOOK_AFTER: u32 = 4;
 pub struct SeriesModel {
     forecaster: Forecaster,
     residuals: Residuals,
+    spread: HourSpread,
+    modes: Modes,
     multi: MultiBucket,
     evidence: EvidenceModel,
     alarm: Alarm,
@@ -105,6 +111,16 @@ impl SeriesModel {
         }
     }
 
+    /// A comparable value as if its hour were as restless as the day: what varies in proportion is steadied in proportion, and stays above 0.
+    fn steadied(&self, x: f64, at: EventTime, forecast: f64) -> f64 {
+        stretched(
+            x,
+            forecast,
+            1.0 / self.spread.at(at),
+            self.residuals.positive(),
+        )
+    }
+
     fn forecast(&self, kind: &Kind, at: EventTime) -> Option<(f64, Foresight)> {
         let (mut value, foresight) = self.forecaster.forecast(at)?;
         if value <= 0.0 && self.residuals.positive() {
@@ -149,6 +165,59 @@ impl SeriesModel {
         }
     }
 
+    /// The tails at a comparable value.
+    fn tails(
+        &self,
+        kind: &Kind,
+        x: f64,
+        at: EventTime,
+        forecast: f64,
+        foresight: &Foresight,
+    ) -> Tails {
+        let steadied = self.steadied(x, at, forecast);
+        let families = self.residuals.tails(steadied, forecast, kind.counting);
+        let least = self.residuals.least_deviation();
+        let two = self
+            .modes
+            .tails(x, foresight.calm(), kind.side, least, families);
+        two.unwrap_or(families)
+    }
+
+    /// Fits two modes beside the families, where values look like it; laws of counting have their own shapes.
+    fn learn_modes(
+        &mut self,
+        kind: &Kind,
+        x: f64,
+        at: EventTime,
+        verdict: &Verdict,
+        room: &mut Room,
+    ) {
+        if kind.counting {
+            return;
+        }
+        let (calm, typical) = (verdict.foresight.calm(), verdict.typical);
+        let steadied = self.steadied(x, at, typical);
+        let families = &self.residuals;
+        let least = families.least_deviation();
+        self.modes.learn(
+            x,
+            calm,
+            families.positive(),
+            least,
+            || families.ln_density_of_all(steadied, typical, kind.counting),
+            room,
+        );
+    }
+
+    /// Laws of counting say themselves how much a quiet hour varies; other values have to show it.
+    fn learn_spread(&mut self, kind: &Kind, at: EventTime, deviate: f64, room: &mut Room) {
+        let a_day = buckets_a_day(kind.span);
+        let known = self.spread.at(at);
+        if self.spread.learn(at, deviate, known, a_day, room) {
+            self.residuals.restart();
+        }
+    }
+
     fn deviation(&self, kind: &Kind, at: EventTime, x: f64) -> Deviation {
         self.member
             .as_ref()
@@ -173,6 +242,8 @@ impl Model for SeriesModel {
         SeriesModel {
             forecaster: Forecaster::default(),
             residuals: Residuals::default(),
+            spread: HourSpread::default(),
+            modes: Modes::default(),
             multi: MultiBucket::default(),
             evidence: EvidenceModel::new(),
             alarm: Alarm::default(),
@@ -188,7 +259,7 @@ impl Model for SeriesModel {
         let sample = &Self::bounded(sample);
         let (typical, foresight) = self.forecast(kind, sample.at)?;
         let x = self.comparable(kind, sample, typical);
-        let tails = self.residuals.tails(x, typical, kind.counting);
+        let tails = self.tails(kind, x, sample.at, typical, &foresight);
         let ln_single = tails.ln_probability(kind.side).max(LN_LEAST);
         let deviate = Self::deviate(tails);
         let ln_multi = self.multi.ln_probability(deviate, kind.side);
@@ -226,6 +297,10 @@ impl Model for SeriesModel {
             foresight,
             typical,
             history,
+            shape: Shape {
+                multimodal: self.modes.are_believed(),
+                high_variance: self.spread.at(sample.at) > HIGH_VARIANCE,
+            },
             incomplete: self.widening(kind, sample) > INCOMPLETE,
             anomaly_buckets: if anomalous {
                 self.anomaly_buckets + 1
@@ -244,6 +319,8 @@ impl Model for SeriesModel {
         let widening = self.widening(kind, sample);
         let spread = |p: f64| {
             let bound = self.residuals.quantile(p, typical, kind.counting);
+            let restless = self.spread.at(sample.at);
+            let bound = stretched(bound, typical, restless, self.residuals.positive());
             let bound = typical + (bound - typical) * widening.sqrt();
             let bound = if bound.is_finite() {
                 bound.clamp(-VALUE_MOST * VALUE_MOST, VALUE_MOST * VALUE_MOST)
@@ -256,16 +333,23 @@ impl Model for SeriesModel {
                 bound
             }
         };
-        (spread(0.025).min(typical), spread(0.975).max(typical))
+        let (low, high) = (spread(0.025).min(typical), spread(0.975).max(typical));
+        let least = self.residuals.least_deviation();
+        let foresight = self.forecaster.forecast(sample.at);
+        let calm = foresight.map_or(typical, |(_, foresight)| foresight.calm());
+        match self.modes.range(calm, least) {
+            Some((lower, upper)) if self.residuals.nonnegative() => (lower.max(0.0), upper),
+            Some(range) => range,
+            None => (low, high),
+        }
     }
 
     fn ln_probability(&self, kind: &Kind, sample: &Sample) -> f64 {
         let sample = &Self::bounded(sample);
         match self.forecast(kind, sample.at) {
-            Some((typical, _)) => {
+            Some((typical, foresight)) => {
                 let x = self.comparable(kind, sample, typical);
-                self.residuals
-                    .tails(x, typical, kind.counting)
+                self.tails(kind, x, sample.at, typical, &foresight)
                     .ln_probability(kind.side)
                     .max(LN_LEAST)
             }
@@ -292,6 +376,7 @@ impl Model for SeriesModel {
             self.multi.learn(verdict.deviate);
             (self.anomaly_buckets, self.anomaly_error) =
                 (verdict.anomaly_buckets, verdict.anomaly_error);
+            self.learn_modes(kind, comparable, sample.at, verdict, room);
             let two_sided = verdict.tails.ln_probability(Side::Both);
             let weight = outlier_weight(two_sided, self.anomaly_buckets);
             if self.anomaly_buckets < LASTS && verdict.history > THIN_HISTORY as u32 {
@@ -299,13 +384,13 @@ impl Model for SeriesModel {
                 x = verdict.typical + (x - verdict.typical).clamp(-reach, reach);
             }
             spread = self.residuals.learn(
-                comparable,
+                self.steadied(comparable, sample.at, verdict.typical),
                 verdict.typical,
                 weight,
                 kind.counting,
                 Run {
                     on_one_side: self.forecaster.is_on_one_side(),
-                    day_buckets: (DAY_MS / kind.span.millis()).clamp(1, 10_000) as u16,
+                    day_buckets: buckets_a_day(kind.span),
                 },
             );
             self.alarm.learn(
@@ -316,21 +401,22 @@ impl Model for SeriesModel {
                 Hold::of_series(kind.span),
             );
         }
+        let tail = TailOf {
+            ln_p: verdict.map_or(0.0, |verdict| verdict.ln_single),
+            knows_more: self.spread.is_believed() || self.modes.are_believed(),
+        };
         let judged_as_it_is =
             |verdict: &&Verdict| self.comparable(kind, sample, verdict.typical) == sample.value;
         let claim = verdict
             .filter(judged_as_it_is)
             .map(|verdict| &verdict.claim);
-        self.evidence.learn(
-            sample.at,
-            sample.value,
-            kind,
-            verdict.map_or(0.0, |verdict| verdict.ln_single),
-            claim,
-            room,
-        );
+        self.evidence
+            .learn(sample.at, sample.value, kind, tail, claim, room);
         if kind.joined {
             self.learn_as_member(sample, room);
+        }
+        if let Some(verdict) = verdict.filter(|_| !kind.counting) {
+            self.learn_spread(kind, sample.at, verdict.deviate, room);
         }
         let foresight = verdict.map(|verdict| verdict.foresight);
         let believed = (sample.value, x);
@@ -375,8 +461,27 @@ impl Model for SeriesModel {
         size_of::<SeriesModel>()
             + self.evidence.heap_bytes()
             + self.forecaster.heap_bytes()
+            + self.spread.heap_bytes()
+            + self.modes.heap_bytes()
             + member
             + outlook
+    }
+}
+
+/// Buckets of a day, one at the least.
+fn buckets_a_day(span: BucketSpan) -> u16 {
+    (DAY_MS / span.millis()).clamp(1, 10_000) as u16
+}
+
+/// The value so many times as far from the forecast: by difference, or by ratio of what is always above 0.
+fn stretched(x: f64, forecast: f64, times: f64, in_proportion: bool) -> f64 {
+    if times == 1.0 {
+        x
+    } else if in_proportion && x > 0.0 && forecast > 0.0 {
+        let y = forecast * (x / forecast).powf(times);
+        if y.is_finite() { y } else { x }
+    } else {
+        forecast + times * (x - forecast)
     }
 }
 

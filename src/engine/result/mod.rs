@@ -293,7 +293,11 @@ pub struct Explanation {
     #[serde(skip_serializing_if = "is_nothing")]
     pub upper_confidence_bound: Option<f64>,
     #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub high_variance_penalty: bool,
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub incomplete_bucket_penalty: bool,
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub multimodal_distribution: bool,
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub by_field_first_occurrence: bool,
     #[serde(skip_serializing_if = "Option::is_none")]
