@@ -24,6 +24,10 @@ demo: build ## Watch the service find known incidents in a simulated feed; Ctrl-
 test: headers java shipper valgrind alertmanager moto chart-tools ## All tests, those on a real Apache Kafka included (Maven fetches it once)
 	cargo test --locked --no-fail-fast $(CARGO_FEATURES)
 
+.PHONY: chaos
+chaos: headers java ## The table of faults in its long form, figures of docs/reliability.md; TIDEWATCH_TEST_SEED sets another seed
+	TIDEWATCH_CHAOS=long cargo test --locked $(CARGO_FEATURES) --test kafka faults:: -- --nocapture --test-threads 1
+
 .PHONY: bench
 bench: build java valgrind ## Speed, memory and quality, as docs/benchmarks.md shows them
 	cargo bench --locked $(CARGO_FEATURES)

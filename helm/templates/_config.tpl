@@ -24,7 +24,7 @@
 {{- with .Values.kafka.sasl.mechanism }}
 {{- $_ := set $properties "sasl.mechanism" . }}
 {{- end }}
-{{- if include "tidewatch.isStatic" . }}
+{{- if and (include "tidewatch.isStatic" .) (ne (toString (get (.Values.kafka.properties | default dict) "group.protocol")) "consumer") }}
 {{- /* Longer than a restart takes: until then the group waits for the pod to come back under its name. */}}
 {{- $_ := set $properties "session.timeout.ms" 45000 }}
 {{- end }}

@@ -173,7 +173,30 @@ pub enum Fact<'a> {
         /// How long it took.
         duration_ms: i64,
     },
-    /// Messages that should have been replayed are gone from the log: from here on the results differ from those of an unbroken run.
+    /// An input topic does not exist any more; what was read of it has been said.
+    TopicGone {
+        /// Its name.
+        topic: &'a str,
+    },
+    /// An input topic was made anew, or has lost its newest messages: its partition is read from its present start (or end), with the state that the task had.
+    TopicRenewed {
+        /// Which partition.
+        at: &'a TopicPartition,
+        /// The offset of the old one that was to be read next.
+        from: i64,
+        /// Where reading goes on.
+        to: i64,
+    },
+    /// An input topic has more partitions than when the job was laid out.
+    PartitionsAdded {
+        /// Its name.
+        topic: &'a str,
+        /// How many it had; 0: the topic itself is new.
+        before: i32,
+        /// How many it has.
+        count: i32,
+    },
+    /// Messages that should have been read, or replayed, are gone from the log: from here on the results differ from those of an unbroken run.
     Gap {
         /// Where.
         at: &'a TopicPartition,

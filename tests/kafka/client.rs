@@ -2,7 +2,8 @@
 
 use crate::broker::{Broker, broker};
 use rdkafka::admin::{
-    AdminClient, AdminOptions, AlterConfig, NewTopic, ResourceSpecifier, TopicReplication,
+    AdminClient, AdminOptions, AlterConfig, NewPartitions, NewTopic, ResourceSpecifier,
+    TopicReplication,
 };
 use rdkafka::client::DefaultClientContext;
 use rdkafka::config::ClientConfig;
@@ -26,7 +27,7 @@ pub fn unique(name: &str) -> String {
     )
 }
 
-fn config(broker: &Broker) -> ClientConfig {
+pub fn config(broker: &Broker) -> ClientConfig {
     let mut config = ClientConfig::new();
     config
         .set("bootstrap.servers", &broker.address)
@@ -42,22 +43,54 @@ pub fn topic(name: &str, partitions: i32) -> String {
 /// The same on another broker.
 pub fn topic_on(broker: &Broker, name: &str, partitions: i32) -> String {
     let name = unique(name);
+    create_on(broker, &name, partitions);
+    name
+}
+
+/// Makes a topic of this very name and waits until it can be written to.
+pub fn create_on(broker: &Broker, name: &str, partitions: i32) {
     let admin = admin(broker);
-    let request = NewTopic::new(&name, partitions, TopicReplication::Fixed(1));
+    // As many replicas as the brokers keep of anything.
+    let request = NewTopic::new(name, partitions, TopicReplication::Fixed(-1));
     let made = wait(admin.create_topics(&[request], &AdminOptions::new())).expect("an answer");
     assert!(made.iter().all(Result::is_ok), "{made:?}");
+    await_partitions(broker, name, partitions);
+}
+
+/// Waits until a topic has so many partitions, with leaders.
+fn await_partitions(broker: &Broker, name: &str, partitions: i32) {
+    let admin = admin(broker);
     let deadline = Instant::now() + PATIENCE;
     loop {
         let metadata = admin
             .inner()
-            .fetch_metadata(Some(&name), Duration::from_secs(10))
+            .fetch_metadata(Some(name), Duration::from_secs(10))
             .expect("metadata");
         let parts = metadata.topics()[0].partitions();
         if parts.len() == partitions as usize && parts.iter().all(|part| part.leader() >= 0) {
-            return name;
+            return;
         }
         assert!(Instant::now() < deadline, "{name} got no leader");
         std::thread::sleep(Duration::from_millis(10));
+    }
+}
+
+/// Gives a topic more partitions, so many in all.
+pub fn grow(topic: &str, partitions: i32) {
+    let wanted = NewPartitions::new(topic, partitions as usize);
+    let done = wait(admin(broker()).create_partitions(&[wanted], &AdminOptions::new()));
+    assert!(done.expect("an answer").iter().all(Result::is_ok));
+    await_partitions(broker(), topic, partitions);
+}
+
+/// Deletes a topic and waits until it is gone.
+pub fn delete(topic: &str) {
+    let done = wait(admin(broker()).delete_topics(&[topic], &AdminOptions::new()));
+    assert!(done.expect("an answer").iter().all(Result::is_ok));
+    let deadline = Instant::now() + PATIENCE;
+    while exists(broker(), topic) {
+        assert!(Instant::now() < deadline, "{topic} is still there");
+        std::thread::sleep(Duration::from_millis(20));
     }
 }
 
@@ -76,17 +109,21 @@ pub fn produce(topic: &str, messages: impl IntoIterator<Item = (i32, String)>) {
     produce_on(broker(), topic, messages);
 }
 
-/// The same on another broker.
-pub fn produce_on(broker: &Broker, topic: &str, messages: impl IntoIterator<Item = (i32, String)>) {
+/// The same on another broker, and of any bytes.
+pub fn produce_on<P: AsRef<[u8]>>(
+    broker: &Broker,
+    topic: &str,
+    messages: impl IntoIterator<Item = (i32, P)>,
+) {
     let producer: BaseProducer = config(broker)
         .set("linger.ms", "5")
         .set("enable.idempotence", "true")
         .create()
         .expect("a producer");
-    for (partition, text) in messages {
-        let mut record = BaseRecord::<(), str>::to(topic)
+    for (partition, payload) in messages {
+        let mut record = BaseRecord::<(), [u8]>::to(topic)
             .partition(partition)
-            .payload(&text);
+            .payload(payload.as_ref());
         while let Err((error, back)) = producer.send(record) {
             assert!(
                 matches!(

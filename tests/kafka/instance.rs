@@ -22,8 +22,15 @@ pub struct Deployment {
     broker: &'static Broker,
     /// Further lines of the configuration's `kafka` section, `properties` last.
     kafka: String,
+    /// How long a member may be silent, or which protocol its group speaks: further `properties`.
+    group: &'static str,
     settings: String,
 }
+
+/// How a group finds out soon that a member is dead: the classic protocol.
+pub const CLASSIC: &str = "    session.timeout.ms: 1500\n    heartbeat.interval.ms: 300\n";
+/// The protocol of KIP-848, in which the brokers say how long.
+pub const CONSUMER: &str = "    group.protocol: consumer\n";
 
 /// What instances say, as a rule.
 const DEBUG: &str = "tidewatch=debug,warn";
@@ -48,8 +55,14 @@ impl Deployment {
             prefix: unique("tw"),
             broker,
             kafka: kafka.to_string(),
+            group: CLASSIC,
             settings: settings.to_string(),
         }
+    }
+
+    /// The same with other properties of its groups' members.
+    pub fn with_group(self, group: &'static str) -> Deployment {
+        Deployment { group, ..self }
     }
 
     /// The same with other settings: those that name files of its directory.
@@ -110,10 +123,9 @@ impl Deployment {
     pub fn write_configuration(&self, name: &str, port: u16) -> PathBuf {
         let prefix = &self.prefix;
         let configuration = format!(
-            "kafka:\n  group_id: {prefix}\n  instance_id: {name}\n{}\n    session.timeout.ms: 1500\n    \
-             heartbeat.interval.ms: 300\n\
+            "kafka:\n  group_id: {prefix}\n  instance_id: {name}\n{}\n{}\
              jobs: [jobs]\ntopics:\n  prefix: {prefix}\n  partitions: 2\nhttp:\n  bind: 127.0.0.1:{port}\n{}\n",
-            self.kafka, self.settings
+            self.kafka, self.group, self.settings
         );
         let file = self.path(&format!("{name}.yaml"));
         fs::write(&file, configuration).expect("a configuration");
@@ -172,6 +184,22 @@ impl Deployment {
         }
     }
 
+    /// Copies the logs to where they outlive the test.
+    pub fn keep_logs(&self, what: &str) {
+        let place = what.replace(|c: char| !c.is_ascii_alphanumeric(), "-");
+        let kept = PathBuf::from(env!("CARGO_MANIFEST_DIR"))
+            .join("target/kafka/failed")
+            .join(place);
+        let _ = fs::create_dir_all(&kept);
+        for entry in fs::read_dir(self.directory.path())
+            .expect("the directory")
+            .flatten()
+        {
+            let _ = fs::copy(entry.path(), kept.join(entry.file_name()));
+        }
+        println!("the logs are in {}", kept.display());
+    }
+
     /// Every instance's log, for a failure.
     pub fn logs(&self) -> String {
         let mut text = String::new();
@@ -185,7 +213,8 @@ impl Deployment {
                 .is_some_and(|extension| extension == "log")
             {
                 let log = fs::read_to_string(entry.path()).unwrap_or_default();
-                let lines: Vec<&str> = log.lines().collect();
+                let telling = |line: &&str| !line.contains("snapshot stored");
+                let lines: Vec<&str> = log.lines().filter(telling).collect();
                 text.push_str(&format!(
                     "--- {}\n{}\n",
                     entry.path().display(),
@@ -237,6 +266,9 @@ impl Deployment {
     /// Fails with the first differences unless the results are these, each once.
     pub fn assert_results(&self, expected: &[Word], what: &str) {
         let results = self.results();
+        if results != expected {
+            self.keep_logs(what);
+        }
         assert!(
             results == expected,
             "{what}: {} results, {} expected\n{}\n{}",
@@ -287,6 +319,28 @@ impl Instance {
     pub fn kill(mut self) {
         self.process.kill().expect("it can be killed");
         self.process.wait().expect("it has ended");
+    }
+
+    /// SIGSTOP: everybody else takes it for dead, and it knows nothing of that.
+    pub fn pause(&self) {
+        self.signal("-STOP");
+    }
+
+    /// SIGCONT: it goes on as if nothing had been.
+    pub fn resume(&self) {
+        self.signal("-CONT");
+    }
+
+    /// The number of its process.
+    pub fn pid(&self) -> u32 {
+        self.process.id()
+    }
+
+    fn signal(&self, signal: &str) {
+        let done = Command::new("kill")
+            .args([signal, &self.pid().to_string()])
+            .status();
+        assert!(done.expect("kill").success());
     }
 
     /// SIGTERM, and its exit code.

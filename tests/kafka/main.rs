@@ -9,6 +9,9 @@ mod alerts;
 #[path = "../support/broker.rs"]
 mod broker;
 mod client;
+#[path = "../support/cluster.rs"]
+mod cluster;
+mod faults;
 mod instance;
 mod jobs;
 mod log;

@@ -384,7 +384,7 @@ fn a_member_whose_name_lasts_finds_its_partitions_where_it_left_them() {
 }
 
 /// The value of a metric now.
-fn metric(instance: &Instance, name: &str) -> Option<f64> {
+pub fn metric(instance: &Instance, name: &str) -> Option<f64> {
     let (_, metrics) = instance.get("/metrics")?;
     metrics
         .lines()
@@ -392,7 +392,7 @@ fn metric(instance: &Instance, name: &str) -> Option<f64> {
 }
 
 /// Waits until it is so.
-fn eventually(what: &str, is_so: impl Fn() -> bool) {
+pub fn eventually(what: &str, is_so: impl Fn() -> bool) {
     let deadline = Instant::now() + PATIENCE;
     while !is_so() {
         assert!(Instant::now() < deadline, "never: {what}");

@@ -123,12 +123,15 @@ pub fn job(kind: Kind, topic: &str, extensions: &str) -> String {
 pub type Word = (String, String, String);
 
 /// What the pipeline says of all events in order, sorted.
-pub fn expected(job_text: &str, payloads: impl IntoIterator<Item = String>) -> Vec<Word> {
+pub fn expected<P: AsRef<[u8]>>(
+    job_text: &str,
+    payloads: impl IntoIterator<Item = P>,
+) -> Vec<Word> {
     let job = Arc::new(Job::from_text(job_text, "job.json").expect("a job"));
     let (mut decoder, mut pipeline) = (Decoder::new(&job), Pipeline::new(job));
     let mut words = Vec::new();
     for payload in payloads {
-        decoder.payload(payload.as_bytes(), None, &mut |decoded| {
+        decoder.payload(payload.as_ref(), None, &mut |decoded| {
             let outputs = match &decoded {
                 Ok(event) => pipeline.handle(Input::Event(event)),
                 Err(rejection) => pipeline.handle(Input::Rejected(rejection)),

@@ -137,6 +137,9 @@ impl Observer for Witness {
             | Fact::Unreadable { .. }
             | Fact::Reconfigured { .. }
             | Fact::AlertStateUnusable { .. }
+            | Fact::TopicGone { .. }
+            | Fact::TopicRenewed { .. }
+            | Fact::PartitionsAdded { .. }
             | Fact::PositionVanished { .. } => tally.wrong.push(format!("{fact:?}")),
             _ => {}
         }

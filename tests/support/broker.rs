@@ -21,7 +21,7 @@ use std::time::{Duration, Instant};
 /// The version in `tests/kafka/pom.xml`.
 const VERSION: &str = "4.3.1";
 /// Any 22 characters of base64url.
-const CLUSTER_ID: &str = "tidewatchTestsCluster0";
+pub const CLUSTER_ID: &str = "tidewatchTestsCluster0";
 /// From the start of the JVM to its first metadata answer; two to eight seconds even on a busy machine.
 const START_DEADLINE: Duration = Duration::from_secs(90);
 /// Another process may take a port between our look and the broker's bind.
@@ -52,15 +52,28 @@ pub fn start_beside(name: &str, properties: impl Fn(&str) -> String) -> Broker {
     }
 }
 
-fn start(name: &str, properties: impl Fn(&str) -> String) -> Result<Broker, String> {
-    // Two first tests at once would fetch the same jars.
-    static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
+// Two first tests at once would fetch the same jars.
+static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
+
+/// Where Kafka is: the home of all runs, what is installed, and the checkpoint that a data directory begins with.
+#[allow(dead_code, reason = "for clusters, which not every test binary wants")]
+pub fn checkpoint() -> Result<(PathBuf, PathBuf, PathBuf), String> {
     let _turn = ONE_AT_A_TIME.lock().unwrap_or_else(PoisonError::into_inner);
+    prepare()
+}
+
+fn prepare() -> Result<(PathBuf, PathBuf, PathBuf), String> {
     let home = Path::new(env!("CARGO_MANIFEST_DIR")).join("target/kafka");
     let installed = home.join(VERSION);
     fetch_jars(&installed)?;
     sweep_old_runs(&home);
     let checkpoint = bootstrap_checkpoint(&installed)?;
+    Ok((home, installed, checkpoint))
+}
+
+fn start(name: &str, properties: impl Fn(&str) -> String) -> Result<Broker, String> {
+    let _turn = ONE_AT_A_TIME.lock().unwrap_or_else(PoisonError::into_inner);
+    let (home, installed, checkpoint) = prepare()?;
     let run = home.join(format!("run-{}{name}", std::process::id()));
     let mut reason = String::new();
     for _ in 0..START_ATTEMPTS {
@@ -153,7 +166,7 @@ fn start_node(
         &data.join("meta.properties"),
         &format!("version=1\ncluster.id={CLUSTER_ID}\nnode.id=1\n"),
     )?;
-    let (client_port, controller_port) =
+    let ((client_port, controller_port), _) =
         free_ports().map_err(|error| format!("no free port: {error}"))?;
     let properties = run.join("server.properties");
     let usual = server_properties(client_port, controller_port, &data);
@@ -201,7 +214,7 @@ fn start_node(
 }
 
 /// `java -cp jars`, to be killed by the kernel when the thread that spawns it ends.
-fn java(installed: &Path, options: &[&str]) -> Command {
+pub fn java(installed: &Path, options: &[&str]) -> Command {
     let mut command = Command::new("setpriv");
     command
         .args(["--pdeathsig", "KILL", "java"])
@@ -212,7 +225,7 @@ fn java(installed: &Path, options: &[&str]) -> Command {
 }
 
 /// The parent-death signal watches the spawning *thread*, and test threads end with their test.
-fn spawn_from_lasting_thread(mut command: Command) -> std::io::Result<Child> {
+pub fn spawn_from_lasting_thread(mut command: Command) -> std::io::Result<Child> {
     let (sender, receiver) = mpsc::channel();
     std::thread::Builder::new()
         .name("broker-parent".into())
@@ -250,19 +263,21 @@ fn wait_for_metadata(address: &str, child: &mut Child) -> Result<(), String> {
     }
 }
 
-fn free_ports() -> std::io::Result<(u16, u16)> {
+/// Two ports, free as long as the listeners are held.
+pub fn free_ports() -> std::io::Result<((u16, u16), [TcpListener; 2])> {
     let one = TcpListener::bind("127.0.0.1:0")?;
     let other = TcpListener::bind("127.0.0.1:0")?;
-    Ok((one.local_addr()?.port(), other.local_addr()?.port()))
+    let ports = (one.local_addr()?.port(), other.local_addr()?.port());
+    Ok((ports, [one, other]))
 }
 
-fn write(path: &Path, text: &str) -> Result<(), String> {
+pub fn write(path: &Path, text: &str) -> Result<(), String> {
     fs::File::create(path)
         .and_then(|mut file| file.write_all(text.as_bytes()))
         .map_err(|error| format!("{}: {error}", path.display()))
 }
 
-const LOGGING: &str = "\
+pub const LOGGING: &str = "\
 status=error
 appender.c.type=Console
 appender.c.name=c

@@ -194,9 +194,25 @@ impl Workshop for Factory {
     fn work(&self, assignment: &Assignment, stop: &Shutdown) -> Result<(), WorkError> {
         let job = &assignment.job;
         let kafka = kafka_of(&self.configuration, &job.id);
-        let log = KafkaLog::open(&kafka, &self.configuration.topics)?;
+        // A job whose topics have changed is ended in order and laid out anew.
+        while !stop.is_asked() {
+            self.work_as_laid_out(assignment, &kafka, stop)?;
+        }
+        Ok(())
+    }
+}
+
+impl Factory {
+    fn work_as_laid_out(
+        &self,
+        assignment: &Assignment,
+        kafka: &Kafka,
+        stop: &Shutdown,
+    ) -> Result<(), WorkError> {
+        let job = &assignment.job;
+        let log = KafkaLog::open(kafka, &self.configuration.topics)?;
         let log = SharedLog::new(log, &self.sharing, Arc::clone(job));
-        let store = open_store(&self.configuration, &kafka)?;
+        let store = open_store(&self.configuration, kafka)?;
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
         let settings = Settings {
             life: assignment.life,
@@ -222,6 +238,7 @@ pub(super) fn settings(configuration: &Configuration) -> Settings {
     Settings {
         names: TopicNames::new(&configuration.topics.prefix),
         commit_interval_ms: millis(configuration.timing.commit_interval),
+        topics_interval_ms: topics_interval_ms(&configuration.kafka),
         snapshot_interval_ms: millis(configuration.timing.snapshot_interval),
         snapshots_kept: configuration.snapshots_kept.into(),
         remembers: remembers(configuration.scores),
@@ -233,6 +250,14 @@ pub(super) fn settings(configuration: &Configuration) -> Settings {
         },
         ..Settings::default()
     }
+}
+
+/// Topics are looked at as often as the client looks.
+fn topics_interval_ms(kafka: &Kafka) -> i64 {
+    let said = kafka.property("topic.metadata.refresh.interval.ms");
+    let said = said.and_then(|text| text.parse().ok());
+    said.filter(|ms| *ms > 0)
+        .unwrap_or(Settings::default().topics_interval_ms)
 }
 
 /// What the series of scores want to hear of.

@@ -11,6 +11,9 @@ use std::path::Path;
 /// The key under `secret_files` of the file with an OAUTHBEARER token. Ours: librdkafka takes tokens by a call, not by a property.
 pub const TOKEN: &str = "sasl.oauthbearer.token";
 
+/// What `group.protocol` is called that KIP-848 brought.
+const CONSUMER_PROTOCOL: &str = "consumer";
+
 /// The `kafka` section.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Kafka {
@@ -47,6 +50,11 @@ impl Kafka {
         secret.or_else(|| self.properties.get(name).map(String::as_str))
     }
 
+    /// Whether groups speak the protocol of KIP-848, in which the brokers assign and the timeouts are theirs.
+    pub fn speaks_consumer_protocol(&self) -> bool {
+        self.property("group.protocol") == Some(CONSUMER_PROTOCOL)
+    }
+
     /// The SASL mechanism, in capitals, where one is asked for.
     pub fn mechanism(&self) -> Option<String> {
         let protocol = self.property("security.protocol")?;
@@ -60,7 +68,7 @@ impl Kafka {
 }
 
 /// Properties that the service needs for its guarantee; another value would break it in silence.
-const OWNED_PROPERTIES: [(&str, &str); 9] = [
+const OWNED_PROPERTIES: [(&str, &str); 8] = [
     ("group.id", "say kafka.group_id"),
     (
         "transactional.id",
@@ -84,9 +92,17 @@ const OWNED_PROPERTIES: [(&str, &str); 9] = [
         "partition.assignment.strategy",
         "partitions move one by one (cooperative-sticky)",
     ),
+];
+
+/// What the brokers say, and not a member, in the protocol of KIP-848.
+const BROKERS_PROPERTIES: [(&str, &str); 2] = [
     (
-        "group.protocol",
-        "the group's classic protocol is the one in use",
+        "session.timeout.ms",
+        "the brokers' group.consumer.session.timeout.ms",
+    ),
+    (
+        "heartbeat.interval.ms",
+        "the brokers' group.consumer.heartbeat.interval.ms",
     ),
 ];
 
@@ -99,6 +115,27 @@ const SECRET_PROPERTIES: [&str; 6] = [
     "sasl.oauthbearer.client.secret",
     TOKEN,
 ];
+
+/// Which protocol the groups speak: the classic one, or that of KIP-848.
+fn check_protocol(reader: &mut Reader, properties: &BTreeMap<String, String>) {
+    match properties.get("group.protocol").map(String::as_str) {
+        None | Some("classic") => {}
+        Some(CONSUMER_PROTOCOL) => {
+            for (name, instead) in BROKERS_PROPERTIES {
+                if properties.contains_key(name) {
+                    let path = format!("kafka.properties.{name}");
+                    let why =
+                        format!("has no meaning with group.protocol: consumer; set {instead}");
+                    reader.mistake(&path, why);
+                }
+            }
+        }
+        Some(other) => reader.mistake(
+            "kafka.properties.group.protocol",
+            format!("{other:?} is neither classic nor consumer"),
+        ),
+    }
+}
 
 /// `None` only when the reader has noted why.
 pub(super) fn read_kafka(reader: &mut Reader, base: &Path) -> Option<Kafka> {
@@ -116,6 +153,7 @@ pub(super) fn read_kafka(reader: &mut Reader, base: &Path) -> Option<Kafka> {
             );
         }
     }
+    check_protocol(reader, &properties);
     let (secrets, secret_files) = read_secrets(reader, base, &mut properties);
     if !properties.contains_key("bootstrap.servers") && !secrets.contains_key("bootstrap.servers") {
         reader.mistake(

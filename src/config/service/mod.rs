@@ -470,6 +470,29 @@ mod tests {
     }
 
     #[test]
+    fn a_group_speaks_one_of_two_protocols_and_the_timeouts_of_the_newer_are_the_brokers() {
+        let properties = |text: &str| {
+            format!("{{jobs: Cargo.toml, kafka: {{properties: {{bootstrap.servers: x, {text}}}}}}}")
+        };
+        let service = parse(&properties("group.protocol: consumer"), &[]).unwrap();
+        assert!(service.kafka.speaks_consumer_protocol());
+        let service = parse(&properties("group.protocol: classic"), &[]).unwrap();
+        assert!(!service.kafka.speaks_consumer_protocol());
+        assert_eq!(
+            mistakes(&properties("group.protocol: newest")),
+            ["kafka.properties.group.protocol: \"newest\" is neither classic nor consumer"]
+        );
+        assert_eq!(
+            mistakes(&properties(
+                "group.protocol: consumer, session.timeout.ms: 10000"
+            )),
+            [
+                "kafka.properties.session.timeout.ms: has no meaning with group.protocol: consumer; set the brokers' group.consumer.session.timeout.ms"
+            ]
+        );
+    }
+
+    #[test]
     fn the_environment_has_the_last_word() {
         let service = parse(
             SMALL,

@@ -63,6 +63,21 @@ pub fn bucket_influencer(job: &str, at: BucketStart, span: BucketSpan, field: &s
     )
 }
 
+/// Id of an annotation of messages of a partition that were lost from an offset on, noticed in the bucket at `at`.
+pub fn loss(
+    job: &str,
+    at: BucketStart,
+    span: BucketSpan,
+    partition: &dyn std::fmt::Display,
+    offset: i64,
+) -> String {
+    format!(
+        "{job}_annotation_{}_{}_lost_{partition}_{offset}",
+        at.millis(),
+        span.seconds()
+    )
+}
+
 /// Id of an annotation of a model's change, noticed in the bucket at `at`.
 pub fn annotation(
     job: &str,

@@ -322,6 +322,8 @@ pub enum AnnotationEvent {
     ModelChange,
     /// The categories of messages have come to be of no use, or of use again.
     CategorizationStatusChange,
+    /// Messages were gone before they could be read, or read again.
+    DelayedData,
 }
 
 impl AnnotationEvent {
@@ -330,6 +332,7 @@ impl AnnotationEvent {
         match self {
             AnnotationEvent::ModelChange => "model_change",
             AnnotationEvent::CategorizationStatusChange => "categorization_status_change",
+            AnnotationEvent::DelayedData => "delayed_data",
         }
     }
 }
@@ -351,6 +354,21 @@ pub struct Annotation {
     pub by: Option<(String, String)>,
     /// Likewise.
     pub partition: Option<(String, String)>,
+    /// Which messages are missing, where any are.
+    pub lost: Option<Lost>,
+}
+
+/// Messages that were gone before they were read, or before they could be read again.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Lost {
+    /// Of which topic.
+    pub topic: String,
+    /// Which of its partitions.
+    pub partition: i32,
+    /// The first offset that is missed.
+    pub from: i64,
+    /// The first that is there; `None` when the topic itself was deleted, so that nobody knows.
+    pub to: Option<i64>,
 }
 
 /// `model_plot` (results.md 3.8).

@@ -302,6 +302,14 @@ fn write_annotation<M: SerializeMap>(map: &mut M, one: &Annotation) -> Result<()
         map.serialize_entry("by_field_name", name)?;
         map.serialize_entry("by_field_value", value)?;
     }
+    if let Some(lost) = &one.lost {
+        map.serialize_entry("topic", &lost.topic)?;
+        map.serialize_entry("kafka_partition", &lost.partition)?;
+        map.serialize_entry("offset_from", &lost.from)?;
+        if let Some(to) = lost.to {
+            map.serialize_entry("offset_to", &to)?;
+        }
+    }
     Ok(())
 }
 

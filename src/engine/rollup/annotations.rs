@@ -56,6 +56,7 @@ impl Writer {
             detector_index: Some(change.detector),
             by,
             partition,
+            lost: None,
         };
         let body = Body::Annotation(body);
         self.document(DocumentKind::Annotation, id, start, Finality::Final, body)

@@ -106,6 +106,7 @@ impl Writer {
             detector_index: None,
             by: None,
             partition: named,
+            lost: None,
         };
         let id = id::categorization_annotation(
             &self.job.id,

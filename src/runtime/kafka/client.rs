@@ -52,6 +52,12 @@ fn base(kafka: &service::Kafka) -> ClientConfig {
     for (name, secret) in kafka.secrets.iter().filter(|(name, _)| *name != TOKEN) {
         config.set(name, secret.reveal());
     }
+    if kafka.speaks_consumer_protocol() {
+        // The brokers' to say; the client refuses to be told.
+        for name in ["session.timeout.ms", "heartbeat.interval.ms"] {
+            config.remove(name);
+        }
+    }
     // Producer properties on a consumer, and the reverse, are not worth a line each: one map serves both.
     config.set_log_level(RDKafkaLogLevel::Warning);
     config.set("log.connection.close", "false");
@@ -61,7 +67,9 @@ fn base(kafka: &service::Kafka) -> ClientConfig {
 /// A member of the group that reads committed messages from where it is told to.
 pub(super) fn member(kafka: &service::Kafka) -> ClientConfig {
     let mut config = reader(kafka);
-    config.set("partition.assignment.strategy", "cooperative-sticky");
+    if !kafka.speaks_consumer_protocol() {
+        config.set("partition.assignment.strategy", "cooperative-sticky");
+    }
     config
 }
 
@@ -83,14 +91,18 @@ pub(super) fn reader(kafka: &service::Kafka) -> ClientConfig {
 /// Writes whole batches in transactions.
 pub(super) fn transactional(kafka: &service::Kafka, transactional_id: &str) -> ClientConfig {
     let mut config = loose(kafka);
-    config
-        .set("transactional.id", transactional_id)
-        .set(
-            "transaction.timeout.ms",
-            TRANSACTION_TIMEOUT.as_millis().to_string(),
-        )
+    let timeout_ms = TRANSACTION_TIMEOUT.as_millis().to_string();
+    let preferences = [
+        ("transaction.timeout.ms", timeout_ms.as_str()),
         // A transaction is handed over whole: there is nothing to wait for.
-        .set("linger.ms", "0");
+        ("linger.ms", "0"),
+    ];
+    for (name, value) in preferences {
+        if kafka.property(name).is_none() {
+            config.set(name, value);
+        }
+    }
+    config.set("transactional.id", transactional_id);
     config
 }
 

@@ -1,4 +1,4 @@
-//! The doorway to what the safe client lacks, batch reads and new credentials: all `unsafe` of the runtime is here.
+//! The doorway to what the safe client lacks, batch reads, new credentials and the ids of topics: all `unsafe` of the runtime is here.
 //!
 //! The safe client hands messages over one at a time; librdkafka can hand over a thousand of one partition in one call, at less than half the
 //! cost. That is sound on a partition's own queue only (on the consumer's queue it would answer a rebalance behind our back).
@@ -12,6 +12,7 @@ use rdkafka_sys as sys;
 use std::ffi::{CStr, CString, c_void};
 use std::ptr;
 use std::sync::Arc;
+use std::time::Duration;
 
 /// One partition's own queue of fetched messages.
 pub(super) struct PartitionQueue<C: ConsumerContext> {
@@ -242,4 +243,89 @@ pub(super) fn known_end<C: ConsumerContext>(
         )
     };
     (error == sys::rd_kafka_resp_err_t::RD_KAFKA_RESP_ERR_NO_ERROR && high >= 0).then_some(high)
+}
+
+/// A topic's id, or why it has none.
+type Described = Result<u128, RDKafkaErrorCode>;
+
+/// What a broker says of some topics: the id of each, or why it has none. The safe client does not ask for ids.
+pub(super) fn describe_topics<C: ClientContext>(
+    client: &Client<C>,
+    names: &[String],
+    timeout: Duration,
+) -> Result<Vec<(String, Described)>, RDKafkaErrorCode> {
+    use sys::rd_kafka_admin_op_t::RD_KAFKA_ADMIN_OP_DESCRIBETOPICS;
+    let names: Vec<CString> = names
+        .iter()
+        .filter_map(|name| CString::new(name.as_str()).ok())
+        .collect();
+    let mut pointers: Vec<_> = names.iter().map(|name| name.as_ptr()).collect();
+    let timeout_ms = i32::try_from(timeout.as_millis()).unwrap_or(i32::MAX);
+    // SAFETY: the client lives. librdkafka copies the names; collection, options, queue and event are ours, and each is destroyed once, the event
+    // after all that was read out of it was copied.
+    unsafe {
+        let native = client.native_ptr();
+        let asked =
+            sys::rd_kafka_TopicCollection_of_topic_names(pointers.as_mut_ptr(), pointers.len());
+        let options = sys::rd_kafka_AdminOptions_new(native, RD_KAFKA_ADMIN_OP_DESCRIBETOPICS);
+        let mut why = [0; 256];
+        sys::rd_kafka_AdminOptions_set_request_timeout(
+            options,
+            timeout_ms,
+            why.as_mut_ptr(),
+            why.len(),
+        );
+        let queue = sys::rd_kafka_queue_new(native);
+        sys::rd_kafka_DescribeTopics(native, asked, options, queue);
+        // The request has its own timeout, which is told as an event.
+        let event = sys::rd_kafka_queue_poll(queue, timeout_ms.saturating_add(1_000));
+        let answer = described(event);
+        if !event.is_null() {
+            sys::rd_kafka_event_destroy(event);
+        }
+        sys::rd_kafka_queue_destroy(queue);
+        sys::rd_kafka_AdminOptions_destroy(options);
+        sys::rd_kafka_TopicCollection_destroy(asked);
+        answer
+    }
+}
+
+/// SAFETY: `event` is null, or a live event of ours.
+unsafe fn described(
+    event: *mut sys::rd_kafka_event_t,
+) -> Result<Vec<(String, Described)>, RDKafkaErrorCode> {
+    use sys::rd_kafka_resp_err_t::RD_KAFKA_RESP_ERR_NO_ERROR;
+    if event.is_null() {
+        return Err(RDKafkaErrorCode::OperationTimedOut);
+    }
+    // SAFETY: the caller's promise; what is read belongs to the event, which outlives this call, and lengths are librdkafka's own.
+    unsafe {
+        let error = sys::rd_kafka_event_error(event);
+        if error != RD_KAFKA_RESP_ERR_NO_ERROR {
+            return Err(error.into());
+        }
+        let result = sys::rd_kafka_event_DescribeTopics_result(event);
+        if result.is_null() {
+            return Err(RDKafkaErrorCode::Unknown);
+        }
+        let mut count = 0;
+        let topics = sys::rd_kafka_DescribeTopics_result_topics(result, &mut count);
+        let one = |at: usize| {
+            let topic = *topics.add(at);
+            let name = CStr::from_ptr(sys::rd_kafka_TopicDescription_name(topic));
+            let error = sys::rd_kafka_error_code(sys::rd_kafka_TopicDescription_error(topic));
+            let id = sys::rd_kafka_TopicDescription_topic_id(topic);
+            let answer = match error {
+                RD_KAFKA_RESP_ERR_NO_ERROR if !id.is_null() => {
+                    let high = sys::rd_kafka_Uuid_most_significant_bits(id) as u64;
+                    let low = sys::rd_kafka_Uuid_least_significant_bits(id) as u64;
+                    Ok(u128::from(high) << 64 | u128::from(low))
+                }
+                RD_KAFKA_RESP_ERR_NO_ERROR => Err(RDKafkaErrorCode::Unknown),
+                error => Err(error.into()),
+            };
+            (name.to_string_lossy().into_owned(), answer)
+        };
+        Ok((0..count).map(one).collect())
+    }
 }

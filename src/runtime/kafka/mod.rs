@@ -31,7 +31,7 @@ mod transaction;
 
 use super::log::{
     Bell, CommitError, Handler, Log, LogError, Message, NewTopic, Outgoing, Place, Revocation,
-    TopicPartition, Topics, Transaction,
+    TopicId, TopicPartition, Topics, Transaction,
 };
 use crate::config::service;
 use credentials::{Change, Credentials};
@@ -148,6 +148,10 @@ impl Session {
 impl Topics for KafkaLog {
     fn partitions(&mut self, names: &[String]) -> Result<BTreeMap<String, i32>, LogError> {
         self.topics.partitions(names)
+    }
+
+    fn identities(&mut self, names: &[String]) -> Result<BTreeMap<String, TopicId>, LogError> {
+        self.topics.identities(names)
     }
 
     fn create(&mut self, topics: &[NewTopic]) -> Result<(), LogError> {

@@ -5,12 +5,14 @@
 
 use super::client::{Complaints, Deliveries, Listener, admin, loose, reader, unmakeable};
 use super::credentials::{Change, Credentials};
-use super::edge::{Buffer, Entry, PartitionQueue};
+use super::edge::{Buffer, Entry, PartitionQueue, describe_topics};
 use super::layout::Shape;
 use super::rights::{Resource, is_denial};
 use super::transaction::{drain, send};
 use crate::config::service;
-use crate::runtime::log::{LogError, Message, NewTopic, Outgoing, Place, TopicPartition, Topics};
+use crate::runtime::log::{
+    LogError, Message, NewTopic, Outgoing, Place, TopicId, TopicPartition, Topics,
+};
 use rdkafka::admin::{AdminClient, AdminOptions, NewTopic as Request, TopicReplication};
 use rdkafka::client::ClientContext;
 use rdkafka::config::FromClientConfigAndContext;
@@ -24,8 +26,13 @@ use std::time::{Duration, Instant};
 
 /// For a question to the brokers.
 pub(super) const REQUEST_TIMEOUT: Duration = Duration::from_secs(10);
+/// For the ids of topics, which are asked for while a job works: it is asked again, and must not stand still for a broker that does not answer.
+const LOOK_TIMEOUT: Duration = Duration::from_secs(3);
 /// For a topic made to have its leaders.
 const LEADERS_TIMEOUT: Duration = Duration::from_secs(30);
+/// So many answers in a row, of whichever brokers, have a new topic before it is believed that all of them have.
+const AGREED_MIN: usize = 6;
+const AGREE_INTERVAL: Duration = Duration::from_millis(100);
 /// For what was published to be safe.
 const FLUSH_TIMEOUT: Duration = Duration::from_secs(30);
 /// For a partition read to its end to go on.
@@ -123,8 +130,11 @@ impl KafkaTopics {
         settings.fold(request, |request, (name, value)| request.set(name, value))
     }
 
+    /// Waits until brokers, whichever is asked, have the topics. A group whose members learn of its topics from one broker and have them assigned by
+    /// the word of another that does not know them yet goes without them, for good.
     fn await_leaders(&self, topics: &[&NewTopic]) -> Result<(), LogError> {
         let deadline = Instant::now() + LEADERS_TIMEOUT;
+        let mut agreed = 0;
         loop {
             let metadata = self.metadata()?;
             let led = |wanted: &&NewTopic| {
@@ -140,12 +150,23 @@ impl KafkaTopics {
                             .all(|part| part.leader() >= 0 && part.error().is_none())
                 })
             };
+            let wanted = match metadata.brokers().len() {
+                0 | 1 => 1,
+                _ => AGREED_MIN,
+            };
             match topics.iter().find(|topic| !led(topic)) {
-                None => return Ok(()),
+                None if agreed + 1 >= wanted => return Ok(()),
+                None => {
+                    agreed += 1;
+                    std::thread::sleep(AGREE_INTERVAL);
+                }
                 Some(topic) if Instant::now() > deadline => {
                     return Err(self.unavailable(format!("topic \"{}\" has no leader", topic.name)));
                 }
-                Some(_) => std::thread::sleep(Duration::from_millis(20)),
+                Some(_) => {
+                    agreed = 0;
+                    std::thread::sleep(Duration::from_millis(20));
+                }
             }
         }
     }
@@ -201,6 +222,29 @@ impl Topics for KafkaTopics {
         for name in names.iter().filter(|name| !name.starts_with('^')) {
             if !found.contains_key(name) {
                 self.refuse_if_hidden(name)?;
+            }
+        }
+        Ok(found)
+    }
+
+    fn identities(&mut self, names: &[String]) -> Result<BTreeMap<String, TopicId>, LogError> {
+        self.follow_credentials()?;
+        if names.is_empty() {
+            return Ok(BTreeMap::new());
+        }
+        let answers = describe_topics(self.admin.inner(), names, LOOK_TIMEOUT)
+            .map_err(|error| self.unavailable(format!("the brokers do not answer: {error}")))?;
+        let mut found = BTreeMap::new();
+        for (name, answer) in answers {
+            match answer {
+                Ok(id) => drop(found.insert(name, TopicId(id))),
+                Err(RDKafkaErrorCode::UnknownTopicOrPartition) => {}
+                Err(code) => {
+                    return Err(match Resource::read(&name).denied(code) {
+                        Some(why) => LogError::Fatal(why),
+                        None => LogError::Unavailable(format!("topic \"{name}\": {code}")),
+                    });
+                }
             }
         }
         Ok(found)

@@ -5,7 +5,8 @@
 //!             └──────────────── abortable ──────────┴────────► purge, wait until nothing is under way, abort
 //! ```
 //!
-//! Every wait has a deadline. Two habits of librdkafka are designed around: its own flush polls in steps of 100 ms, so we wait for delivery
+//! Every wait has a deadline, also those of the client's that should have and do not: a call that does not come back is left alone on its thread,
+//! with its producer. Two habits of librdkafka are designed around: its own flush polls in steps of 100 ms, so we wait for delivery
 //! ourselves; and a commit that ran out of time must be called again, never followed by an abort (it may have happened).
 //! Whoever cannot know how a commit ended is [`CommitError::Fenced`]: a new producer of the same id settles it before positions are read.
 //! Checked by: tests/kafka.
@@ -21,10 +22,14 @@ use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::message::{Header, OwnedHeaders};
 use rdkafka::producer::{BaseProducer, BaseRecord, Producer, PurgeConfig};
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
+use std::sync::{Arc, mpsc};
+use std::thread;
 use std::time::{Duration, Instant};
 
 /// For one round trip within a transaction.
 const STEP_TIMEOUT: Duration = Duration::from_secs(5);
+/// For a call of the client's to come back that was given [`STEP_TIMEOUT`].
+const CALL_MAX: Duration = Duration::from_secs(8);
 /// For the whole of one; the broker gives up on it soon after.
 const TOTAL_TIMEOUT: Duration = TRANSACTION_TIMEOUT;
 /// For the start.
@@ -37,7 +42,7 @@ const AGAIN_INTERVAL: Duration = Duration::from_millis(20);
 
 /// A producer of transactions.
 pub(super) struct TransactionalProducer {
-    producer: BaseProducer<Deliveries>,
+    producer: Arc<BaseProducer<Deliveries>>,
     deliveries: Deliveries,
     group: Resource,
     transactional_id: Resource,
@@ -79,7 +84,7 @@ impl TransactionalProducer {
             }
         }
         Ok(TransactionalProducer {
-            producer,
+            producer: Arc::new(producer),
             deliveries,
             group: Resource::group(&kafka.group_id),
             transactional_id: resource,
@@ -132,9 +137,13 @@ impl TransactionalProducer {
                 group.ok_or_else(|| CommitError::Retry("the group has not been joined".into()))?;
             let offsets = offsets(transaction.positions)
                 .map_err(|error| CommitError::Fatal(error.to_string()))?;
+            let given = Arc::new((offsets, group));
             persist("positions", deadline, &self.group, || {
-                self.producer
-                    .send_offsets_to_transaction(&offsets, &group, STEP_TIMEOUT)
+                let (producer, given) = (Arc::clone(&self.producer), Arc::clone(&given));
+                watched(move || {
+                    let (offsets, group) = &*given;
+                    producer.send_offsets_to_transaction(offsets, group, STEP_TIMEOUT)
+                })
             })
             .map_err(|trouble| unreadable_topic(trouble.undone(), transaction.positions))?;
         }
@@ -145,7 +154,8 @@ impl TransactionalProducer {
         // From here on nothing may be aborted because time ran out: the broker may have committed.
         let deadline = Instant::now() + TOTAL_TIMEOUT;
         persist("commit", deadline, &self.transactional_id, || {
-            self.producer.commit_transaction(STEP_TIMEOUT)
+            let producer = Arc::clone(&self.producer);
+            watched(move || producer.commit_transaction(STEP_TIMEOUT))
         })
         .map_err(|trouble| match trouble {
             Trouble::OutOfTime(why) => CommitError::Fenced(why),
@@ -161,7 +171,8 @@ impl TransactionalProducer {
         let _ = self.deliveries.take_failure();
         let deadline = Instant::now() + TOTAL_TIMEOUT;
         persist("abort", deadline, &self.transactional_id, || {
-            self.producer.abort_transaction(STEP_TIMEOUT)
+            let producer = Arc::clone(&self.producer);
+            watched(move || producer.abort_transaction(STEP_TIMEOUT))
         })
         .map_err(|trouble| trouble.undone().to_string())
     }
@@ -185,15 +196,31 @@ impl Trouble {
     }
 }
 
+/// Makes a call that has a timeout of its own, and does not wait for one that has forgotten it (librdkafka issue 5456: positions, when their
+/// coordinator goes at the wrong moment). `None`: it has not come back. Its thread keeps what it holds.
+fn watched<T: Send + 'static>(call: impl FnOnce() -> T + Send + 'static) -> Option<T> {
+    let (told, heard) = mpsc::channel();
+    let work = move || drop(told.send(call()));
+    let thread = thread::Builder::new().name("transaction".into());
+    thread.spawn(work).ok()?;
+    heard.recv_timeout(CALL_MAX).ok()
+}
+
 /// Calls again while the client says that calling again helps.
 fn persist(
     step: &str,
     deadline: Instant,
     resource: &Resource,
-    mut call: impl FnMut() -> Result<(), KafkaError>,
+    mut call: impl FnMut() -> Option<Result<(), KafkaError>>,
 ) -> Result<(), Trouble> {
     loop {
-        match call() {
+        let Some(outcome) = call() else {
+            let why = format!(
+                "{step}: the client's call does not come back; another producer takes over"
+            );
+            return Err(Trouble::Refused(CommitError::Fenced(why)));
+        };
+        match outcome {
             Ok(()) => return Ok(()),
             Err(KafkaError::Transaction(error)) if error.is_retriable() => {
                 if Instant::now() > deadline {
@@ -202,7 +229,7 @@ fn persist(
                     )));
                 }
                 tracing::debug!(step, %error, "again");
-                std::thread::sleep(AGAIN_INTERVAL);
+                thread::sleep(AGAIN_INTERVAL);
             }
             Err(error) => return Err(Trouble::Refused(verdict(step, &error, resource))),
         }

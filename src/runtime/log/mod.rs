@@ -65,6 +65,17 @@ impl fmt::Display for TopicPartition {
     }
 }
 
+/// Which topic of its name: one that is deleted and made again has another. Random, 128 bits.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct TopicId(pub u128);
+
+impl fmt::Display for TopicId {
+    /// 32 hexadecimal digits.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:032x}", self.0)
+    }
+}
+
 /// A message read, borrowed from the client's buffer for the time of the call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Message<'a> {
@@ -205,6 +216,9 @@ pub trait Topics {
     /// from the answer.
     fn partitions(&mut self, names: &[String]) -> Result<BTreeMap<String, i32>, LogError>;
 
+    /// Which topics of these names there are now. A name that does not exist is absent from the answer.
+    fn identities(&mut self, names: &[String]) -> Result<BTreeMap<String, TopicId>, LogError>;
+
     /// Creates what is missing of `topics`; those that exist are left as they are. On return they can be written to.
     fn create(&mut self, topics: &[NewTopic]) -> Result<(), LogError>;
 
@@ -266,6 +280,15 @@ pub trait Handler {
 
     /// These are not, or soon will not be.
     fn revoked(&mut self, partitions: &[TopicPartition], how: Revocation);
+
+    /// Messages of this partition from offset `from` on, up to `to`, are gone from the log; what comes next begins there.
+    fn skipped(&mut self, _at: &TopicPartition, _from: i64, _to: i64) {}
+
+    /// This partition ends before `next_offset`, which was to be read next: its topic was made anew, or has lost messages. Nothing of it is
+    /// delivered until a seek. Whether somebody sees to it; if not, `poll` fails for good.
+    fn displaced(&mut self, _at: &TopicPartition, _next_offset: i64) -> bool {
+        false
+    }
 
     /// The next messages of one partition. The handler takes all of them.
     fn batch(&mut self, at: &TopicPartition, messages: &mut dyn Iterator<Item = Message<'_>>);

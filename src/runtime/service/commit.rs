@@ -41,7 +41,11 @@ impl<L: Log> Service<L> {
 
     /// Makes the transaction; returns whether it happened. When it did not, what was said waits for the next, unless its task is lost by then.
     pub(super) fn commit(&mut self) -> Result<bool, ServiceError> {
-        let mut parts: Vec<Part> = self.tasks.values_mut().filter_map(part_of).collect();
+        let forsaken = &self.forsaken;
+        let tasks = self.tasks.values_mut();
+        let mut parts: Vec<Part> = tasks
+            .filter_map(|task| part_of(task, !forsaken.contains(&task.at.topic)))
+            .collect();
         if parts.is_empty() {
             return Ok(true);
         }
@@ -139,8 +143,18 @@ impl<L: Log> Service<L> {
 
     /// Partitions that leave: a last commit, a last snapshot for whoever comes, and they are forgotten.
     pub(super) fn hand_over(&mut self, leaving: &[TopicPartition]) -> Result<(), ServiceError> {
-        if self.commit()? {
-            self.keep_and_wait(leaving);
+        let gone = self.gone_among(leaving);
+        if !gone.is_empty() {
+            self.part_from(&gone);
+        }
+        self.forsaken = gone;
+        let committed = self.commit();
+        let gone = std::mem::take(&mut self.forsaken);
+        if committed? {
+            let exists = |at: &&TopicPartition| !gone.contains(&at.topic);
+            let kept: Vec<TopicPartition> = leaving.iter().filter(exists).cloned().collect();
+            self.keep_and_wait(&kept);
+            self.keep_between_topics(&gone);
         }
         self.tasks.retain(|at, _| !leaving.contains(at));
         Ok(())
@@ -211,8 +225,9 @@ impl<L: Log> Service<L> {
     }
 }
 
-fn part_of(task: &mut Task) -> Option<Part> {
-    let position = task.next_position();
+/// What a task has for a transaction. A partition that does not exist any more has no position.
+fn part_of(task: &mut Task, exists: bool) -> Option<Part> {
+    let position = task.next_position().filter(|_| exists);
     if position.is_none() && !task.has_words() {
         return None;
     }

@@ -13,6 +13,7 @@
 
 mod align;
 mod commit;
+mod inputs;
 mod restore;
 
 pub use align::Align;
@@ -21,7 +22,7 @@ use super::alerts::AlertSettings;
 use super::clock::Clock;
 use super::log::shared::Portion;
 use super::log::{
-    Assignment, CommitError, Handler, Log, LogError, Message, Revocation, TopicPartition,
+    Assignment, CommitError, Handler, Log, LogError, Message, Revocation, TopicId, TopicPartition,
 };
 use super::observer::{Fact, Observer};
 use super::shutdown::Shutdown;
@@ -29,7 +30,7 @@ use super::store::{Keeper, SnapshotStore, Writing};
 use super::task::{BUILD, Plan, PlanError, Range, Remarkable, Remembered, Task, TopicNames};
 use crate::config::Job;
 use crate::decode::together::Given;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -54,6 +55,8 @@ pub struct Settings {
     pub snapshot_writing: Writing,
     /// A replay: only these events count, and the end comes with them.
     pub range: Option<Range>,
+    /// How often it is looked whether the input topics are still those that the job was laid out on.
+    pub topics_interval_ms: i64,
     /// Which life of the job this is: what stages said to each other in another is not heard, though the configuration be the same.
     pub life: u64,
     /// How far inputs may drift apart in event time.
@@ -72,6 +75,7 @@ impl Default for Settings {
             alerts: None,
             snapshot_writing: Writing::default(),
             range: None,
+            topics_interval_ms: 30_000,
             life: 0,
             align: Align::default(),
         }
@@ -123,6 +127,17 @@ pub struct Service<L> {
     commit_cost_ms: i64,
     /// The last transaction did not happen: poll once before the next.
     retry: bool,
+    /// Which input topics of their names these are, as far as it is known.
+    topics: BTreeMap<Arc<str>, TopicId>,
+    /// Input topics that did not exist when it was looked last.
+    absent: BTreeSet<Arc<str>>,
+    /// Input topics that are gone: no position of theirs can be committed.
+    forsaken: BTreeSet<Arc<str>>,
+    /// How often these partitions have been found to end before what was to be read next.
+    doubts: BTreeMap<TopicPartition, u32>,
+    look_due_ms: i64,
+    /// The job is to be laid out anew.
+    outdated: bool,
     /// Inputs that are held back.
     paused: usize,
 }
@@ -158,6 +173,12 @@ impl<L: Log> Service<L> {
             log,
             keeper: Keeper::new(store, Arc::clone(&clock), settings.snapshot_writing),
             committed_ms: clock.now_ms(),
+            look_due_ms: clock.now_ms() + settings.topics_interval_ms,
+            topics: BTreeMap::new(),
+            absent: BTreeSet::new(),
+            doubts: BTreeMap::new(),
+            forsaken: BTreeSet::new(),
+            outdated: false,
             clock,
             observer,
             settings,
@@ -217,9 +238,9 @@ impl<L: Log> Service<L> {
         lines.collect::<Vec<_>>().join("\n")
     }
 
-    /// Breathes until `shutdown` is asked for, then finishes.
+    /// Breathes until `shutdown` is asked for, or the job is to be laid out anew ([`Service::is_outdated`]), then finishes.
     pub fn run(&mut self, shutdown: &Shutdown) -> Result<(), ServiceError> {
-        while !shutdown.is_asked() && !self.is_done() {
+        while !shutdown.is_asked() && !self.is_done() && !self.is_outdated() {
             match self.breathe(Duration::from_millis(self.patience_ms())) {
                 Err(ServiceError::Log(LogError::Unavailable(error))) => {
                     self.tell(&Fact::Unavailable { error });
@@ -245,13 +266,22 @@ impl<L: Log> Service<L> {
             job_id: &self.plan.job.id,
             arrivals: std::mem::take(&mut self.waiting),
             leaving: Vec::new(),
+            displaced: false,
             taken: BTreeMap::new(),
         };
         let polled = self.log.poll(timeout, &mut intake);
-        let (arrivals, leaving, taken) = (intake.arrivals, intake.leaving, intake.taken);
+        let (mut arrivals, leaving, taken) = (intake.arrivals, intake.leaving, intake.taken);
+        self.outdated |= intake.displaced;
         self.retry = false;
         if !leaving.is_empty() {
             self.hand_over(&leaving)?;
+        }
+        match self.learn_topics(arrivals.iter().map(|one| one.at.clone())) {
+            Err(LogError::Unavailable(error)) => {
+                self.tell(&Fact::Unavailable { error });
+                self.waiting.append(&mut arrivals);
+            }
+            done => done?,
         }
         for assignment in arrivals {
             match self.restore(assignment.clone()) {
@@ -269,6 +299,7 @@ impl<L: Log> Service<L> {
 
     /// The second half: what the clock has to say, then the transaction and snapshots that are due.
     pub fn settle(&mut self) -> Result<(), ServiceError> {
+        self.look_at_topics()?;
         let at_end = self.wake_tasks();
         self.publish_interim()?;
         if self.commit_is_due(at_end) && self.commit()? {
@@ -300,11 +331,8 @@ impl<L: Log> Service<L> {
 
     /// The end: what is finished is committed, the state kept, the group left at once.
     pub fn finish(&mut self) -> Result<(), ServiceError> {
-        if self.commit()? {
-            let all: Vec<TopicPartition> = self.tasks.keys().cloned().collect();
-            self.keep_and_wait(&all);
-        }
-        self.tasks.clear();
+        let all: Vec<TopicPartition> = self.tasks.keys().cloned().collect();
+        self.hand_over(&all)?;
         Ok(self.log.leave()?)
     }
 
@@ -387,6 +415,8 @@ struct Intake<'s> {
     job_id: &'s str,
     arrivals: Vec<Assignment>,
     leaving: Vec<TopicPartition>,
+    /// A partition ends before what was to be read next.
+    displaced: bool,
     taken: BTreeMap<TopicPartition, (u64, u64)>,
 }
 
@@ -407,6 +437,20 @@ impl Handler for Intake<'_> {
         }
         self.observer
             .observe(self.job_id, &Fact::Revoked { partitions, how });
+    }
+
+    fn skipped(&mut self, at: &TopicPartition, from: i64, to: i64) {
+        let lost = self.tasks.get_mut(at).and_then(|task| task.skip(from, to));
+        if let Some(loss) = lost {
+            let from = loss.from;
+            self.observer
+                .observe(self.job_id, &Fact::Gap { at, from, to });
+        }
+    }
+
+    fn displaced(&mut self, _at: &TopicPartition, _next_offset: i64) -> bool {
+        self.displaced = true;
+        true
     }
 
     fn batch(&mut self, at: &TopicPartition, messages: &mut dyn Iterator<Item = Message<'_>>) {

@@ -12,15 +12,19 @@
 //! A snapshot of a format given up is passed over: the replay is longer, its end the same.
 //! An internal topic is always begun at its start: of another lineage's messages nothing is heard. A replay begins at its range.
 //! If the log no longer reaches back that far, the task begins at its start and says so.
+//! If the topic is not the one that was read (another id, or it ends before the position), the newest state goes on at its start; if it is the same
+//! topic that has lost its newest messages, at its end. Then all snapshots of old offsets are replaced by one of the new, because offsets are what
+//! tells them apart.
 
+use super::inputs::between_topics;
 use super::{Service, ServiceError};
 use crate::config::Start;
 use crate::engine::snapshot::{RestoreError, Snapshot};
 use crate::runtime::alerts::{Desk, DeskPlace};
-use crate::runtime::log::{Assignment, Log, LogError, Place, Position, TopicPartition};
+use crate::runtime::log::{Assignment, Log, LogError, Place, Position, TopicId, TopicPartition};
 use crate::runtime::observer::Fact;
-use crate::runtime::store::SnapshotKey;
-use crate::runtime::task::{BUILD, Beginning, Mark, StageKind, Task};
+use crate::runtime::store::{Order, SnapshotKey};
+use crate::runtime::task::{BUILD, Beginning, Loss, Mark, StageKind, Task};
 use std::sync::Arc;
 
 /// What is known of a partition's past.
@@ -38,7 +42,25 @@ struct Past {
     began_ms: i64,
     /// The version of the state of alerts at the committed position, of whatever lineage.
     alerts: u64,
+    /// Which topic of its name the committed position is in, where its mark says so.
+    topic: Option<TopicId>,
+    /// The topic is not the one that was read before.
+    renewal: Option<Renewal>,
 }
+
+/// A partition whose offsets are not those that were read.
+#[derive(Clone, Copy, Debug)]
+struct Renewal {
+    /// What was to be read next.
+    held: i64,
+    /// Where reading goes on.
+    from: i64,
+    /// Whether it is another topic, and not the same that has lost messages.
+    anew: bool,
+}
+
+/// How often a log that ends too early is asked again; some ten times a second.
+const DOUBTS_MAX: u32 = 30;
 
 /// Why a snapshot is not begun with.
 enum Unusable {
@@ -69,15 +91,49 @@ struct Foreign {
     began: Option<i64>,
 }
 
+/// What is gone before the offset that was wanted.
+fn loss(past: &Past, wanted: i64) -> Option<Loss> {
+    let committed = past.committed.as_ref().map_or(0, |held| held.next_offset);
+    match past.renewal {
+        Some(renewal) => renewal.anew.then_some(Loss {
+            from: renewal.held,
+            to: None,
+            was_read: false,
+        }),
+        None => (past.log_start > wanted).then_some(Loss {
+            from: wanted,
+            to: Some(past.log_start),
+            was_read: past.log_start <= committed,
+        }),
+    }
+}
+
+/// The mark of a position whose offsets mean nothing any more: what was published stays so.
+fn renewed(mark: Mark, renewal: Renewal) -> Mark {
+    Mark {
+        began: renewal.from,
+        told: 0,
+        silent_until_ms: mark.silent_until_ms.max(mark.final_until_ms),
+        ..mark
+    }
+}
+
 impl<L: Log> Service<L> {
     pub(super) fn restore(&mut self, assignment: Assignment) -> Result<(), ServiceError> {
         let Some(kind) = self.plan.stage_of(&assignment.at) else {
             return Ok(()); // a partition that came with a pattern and is none of ours
         };
-        let past = self.past_of(kind, assignment)?;
+        if self.is_beyond_plan(&assignment.at) {
+            return Ok(());
+        }
+        let mut past = self.past_of(kind, assignment)?;
+        past.renewal = self.renewal(&past)?;
         let (mut task, snapshot, beginning) = self.begin(&past)?;
         if let Some(desk) = self.open_desk(&past)? {
             task.set_desk(desk);
+        }
+        if let (Some(renewal), Some(key)) = (past.renewal, &snapshot) {
+            self.file_anew(key, &mut task, renewal);
         }
         let at = past.at;
         self.tasks.insert(at.clone(), task);
@@ -96,6 +152,95 @@ impl<L: Log> Service<L> {
             }
             done => Ok(done?),
         }
+    }
+
+    /// Whether the partition is another one than it was, or shorter.
+    fn renewal(&mut self, past: &Past) -> Result<Option<Renewal>, ServiceError> {
+        if !past.kind.reads_events() || self.plan.range.is_some() {
+            return Ok(None);
+        }
+        let (lineage, waits) = (self.plan.lineage, between_topics(self.plan.lineage));
+        let committed = past.committed.as_ref().map(|held| held.next_offset);
+        let newest = match committed {
+            Some(_) => None,
+            None => {
+                let listed = self.keeper.store().list(&self.plan.task_name(&past.at));
+                let keys = listed.unwrap_or_default().into_iter();
+                let ours = |key: &SnapshotKey| key.lineage == lineage || key.lineage == waits;
+                keys.filter(ours).max_by_key(|key| key.offset)
+            }
+        };
+        let Some(held) = committed.or(newest.as_ref().map(|key| key.offset)) else {
+            return Ok(None);
+        };
+        let now = self.topics.get(&past.at.topic).copied();
+        let is_another = past.topic.is_some() && now.is_some() && past.topic != now;
+        let renewed = Renewal {
+            held,
+            from: past.log_start,
+            anew: true,
+        };
+        if is_another || newest.is_some_and(|key| key.lineage == waits) {
+            return Ok(Some(renewed));
+        }
+        let end = self.log.offset_of(&past.at, Place::End)?;
+        if held <= end {
+            self.doubts.remove(&past.at);
+            return Ok(None);
+        }
+        // A leader that is new may not know yet how far its log is readable. It is asked again before it is believed.
+        let doubts = self.doubts.entry(past.at.clone()).or_default();
+        *doubts += 1;
+        if *doubts < DOUBTS_MAX {
+            return Err(ServiceError::Log(LogError::Unavailable(format!(
+                "{} ends at offset {end}, but {held} is to be read next",
+                past.at
+            ))));
+        }
+        self.doubts.remove(&past.at);
+        let is_same = past.topic.is_some() && past.topic == now;
+        Ok(Some(match is_same {
+            false => renewed,
+            true => Renewal {
+                from: end,
+                anew: false,
+                ..renewed
+            },
+        }))
+    }
+
+    /// Replaces a task's snapshots by one at the offset that it goes on from. Until the next position is committed all of this can be done again.
+    fn file_anew(&mut self, from: &SnapshotKey, task: &mut Task, renewal: Renewal) {
+        let lineage = self.plan.lineage;
+        let (key, state) = task.last_state(lineage);
+        debug_assert_eq!(key.offset, renewal.from.max(0), "where the task begins");
+        let name = key.task.clone();
+        self.keeper.wait_for(&name);
+        self.keeper.take(Order {
+            key: key.clone(),
+            state,
+            kept_max: usize::MAX,
+        });
+        self.keeper.wait_for(&name);
+        let mut store = self.keeper.store();
+        let is_stored = matches!(store.get(&key), Ok(Some(_)));
+        let listed = if is_stored {
+            store.list(&name)
+        } else {
+            Ok(Vec::new())
+        };
+        let others = listed.unwrap_or_default().into_iter();
+        // One that stays because the store does not answer lies at an offset of the old topic: it would be taken for one of the new.
+        let failed: Vec<String> = others
+            .filter(|other| *other != key)
+            .filter_map(|other| store.delete(&other).err())
+            .map(|error| error.to_string())
+            .collect();
+        drop(store);
+        for error in failed {
+            self.tell(&Fact::SnapshotsNotForgotten { key: from, error });
+        }
+        self.tell_kept();
     }
 
     /// The desk of whoever writes the results, as it stood at the committed position.
@@ -143,6 +288,7 @@ impl<L: Log> Service<L> {
             began: found.as_ref().map(|mark| mark.began),
         };
         let alerts = found.as_ref().map_or(0, |mark| mark.alerts);
+        let topic = found.as_ref().and_then(|mark| mark.topic);
         let mark = found.filter(|mark| mark.lineage == self.plan.lineage);
         let is_foreign = committed.is_some() && mark.is_none();
         if is_foreign {
@@ -158,6 +304,8 @@ impl<L: Log> Service<L> {
             foreign: is_foreign.then_some(left),
             began_ms: self.clock.now_ms(),
             alerts,
+            topic,
+            renewal: None,
         })
     }
 
@@ -170,7 +318,7 @@ impl<L: Log> Service<L> {
             match self.begin_with(past, &key) {
                 Ok((task, beginning)) => {
                     self.tell_gap(past, key.offset);
-                    if past.committed.is_none() {
+                    if past.committed.is_none() && past.renewal.is_none() {
                         let (at, from) = (&past.at, beginning.from);
                         self.tell(&Fact::PositionVanished { at, from });
                     }
@@ -192,6 +340,9 @@ impl<L: Log> Service<L> {
 
     /// Where reading begins without any snapshot.
     fn first_offset(&mut self, past: &Past) -> Result<i64, ServiceError> {
+        if let Some(renewal) = past.renewal {
+            return Ok(renewal.from);
+        }
         if let Some(mark) = &past.mark {
             return Ok(mark.began);
         }
@@ -256,12 +407,21 @@ impl<L: Log> Service<L> {
     fn beginning(&self, past: &Past, wanted: i64) -> Beginning {
         let committed = past.committed.as_ref().map(|held| held.next_offset);
         let live_from = committed.filter(|_| past.foreign.is_none());
+        let (wanted, live_from) = match past.renewal {
+            None => (wanted, live_from.unwrap_or(wanted)),
+            Some(renewal) => (renewal.from, renewal.from),
+        };
         Beginning {
             from: wanted.max(past.log_start),
-            live_from: live_from.unwrap_or(wanted).max(past.log_start),
-            mark: past.mark.clone(),
+            live_from: live_from.max(past.log_start),
+            mark: match past.renewal {
+                None => past.mark.clone(),
+                Some(renewal) => past.mark.clone().map(|mark| renewed(mark, renewal)),
+            },
             silent_until_ms: past.foreign.and_then(|foreign| foreign.published),
             committed: past.committed.clone(),
+            topic: self.topics.get(&past.at.topic).copied(),
+            loss: loss(past, wanted),
             now_ms: past.began_ms,
             snapshot_interval_ms: self.settings.snapshot_interval_ms,
             remembers: self.settings.remembers,
@@ -269,7 +429,10 @@ impl<L: Log> Service<L> {
     }
 
     fn tell_gap(&self, past: &Past, wanted: i64) {
-        if past.log_start > wanted {
+        if let Some(Renewal { held, from, .. }) = past.renewal {
+            let (at, from, to) = (&past.at, held, from);
+            self.tell(&Fact::TopicRenewed { at, from, to });
+        } else if past.log_start > wanted {
             let (at, from, to) = (&past.at, wanted, past.log_start);
             self.tell(&Fact::Gap { at, from, to });
         }
@@ -281,14 +444,17 @@ impl<L: Log> Service<L> {
             return Vec::new();
         }
         let (task, lineage) = (self.plan.task_name(&past.at), self.plan.lineage);
-        let offset_max = past
-            .committed
-            .as_ref()
-            .map_or(i64::MAX, |held| held.next_offset);
+        let committed = past.committed.as_ref();
+        let offset_max = match past.renewal {
+            None => committed.map_or(i64::MAX, |held| held.next_offset),
+            Some(_) => i64::MAX,
+        };
+        let waiting = past.renewal.map(|_| between_topics(lineage));
         let listed = self.keeper.store().list(&task);
         match listed {
             Ok(mut keys) => {
-                keys.retain(|key| key.lineage == lineage && key.offset <= offset_max);
+                let is_ours = |of: u64| of == lineage || Some(of) == waiting;
+                keys.retain(|key| is_ours(key.lineage) && key.offset <= offset_max);
                 keys
             }
             Err(error) => {

@@ -4,6 +4,7 @@
 //! Text, so that the usual Kafka tools show it: `tidewatch/1 lineage=… began=… idle=… build=… final=… inputs=web:4,auth:2`.
 //! A later build that means something else by it says `tidewatch/2`, which this one refuses; words that it does not know it passes over. Holds: `parse` reads what `write` wrote; text of other origin is no mark, never an error.
 
+use crate::runtime::log::TopicId;
 use std::collections::BTreeMap;
 use std::fmt::Write;
 use std::sync::Arc;
@@ -32,6 +33,10 @@ pub struct Mark {
     pub silent_until_ms: Option<i64>,
     /// The version of the state of alerts that belongs to this position; 0: none.
     pub alerts: u64,
+    /// Messages before this offset that were gone have been told of: an annotation is published.
+    pub told: i64,
+    /// Which topic of its name the position is in; `None` in marks of builds that did not say.
+    pub topic: Option<TopicId>,
     /// The input topics and partitions that the lineage began with.
     pub inputs: BTreeMap<Arc<str>, i32>,
 }
@@ -59,6 +64,12 @@ impl Mark {
         }
         if self.alerts > 0 {
             let _ = write!(text, " alerts={}", self.alerts);
+        }
+        if self.told > 0 {
+            let _ = write!(text, " told={}", self.told);
+        }
+        if let Some(id) = self.topic {
+            let _ = write!(text, " topic={id}");
         }
         let mut separator = " inputs=";
         for (topic, partitions) in &self.inputs {
@@ -95,6 +106,8 @@ impl Mark {
                 "ended" => mark.ended = value == "1",
                 "final" => mark.final_until_ms = Some(value.parse().ok()?),
                 "alerts" => mark.alerts = value.parse().ok()?,
+                "told" => mark.told = value.parse().ok()?,
+                "topic" => mark.topic = Some(TopicId(u128::from_str_radix(value, 16).ok()?)),
                 "silent" => mark.silent_until_ms = Some(value.parse().ok()?),
                 "inputs" => {
                     for input in value.split(',') {
@@ -122,11 +135,11 @@ mod tests {
         #[test]
         fn what_is_written_beside_a_position_is_read_again(
             lineage: u64, began in 0i64.., idle: bool, ended: bool, final_until_ms: Option<i64>,
-            silent_until_ms: Option<i64>, alerts: u64, inputs in proptest::collection::btree_map("[a-zA-Z0-9._-]{1,20}", 1i32..100, 0..8),
+            silent_until_ms: Option<i64>, alerts: u64, told in 0i64.., topic: Option<u128>, inputs in proptest::collection::btree_map("[a-zA-Z0-9._-]{1,20}", 1i32..100, 0..8),
             build in proptest::option::of("[0-9a-z.+-]{1,20}"),
         ) {
             let inputs = inputs.into_iter().map(|(topic, n)| (topic.into(), n)).collect();
-            let mark = Mark { build, lineage, began, idle, ended, final_until_ms, silent_until_ms, alerts, inputs };
+            let mark = Mark { build, lineage, began, idle, ended, final_until_ms, silent_until_ms, alerts, told, topic: topic.map(TopicId), inputs };
             prop_assert_eq!(Mark::parse(&mark.write(4096)), Some(mark));
         }
 

@@ -12,6 +12,7 @@
 //! the state that the former owner had there, and everything before has been said. Only what the clock decides is not in the messages: that a partition is idle is
 //! therefore part of the position's [`Mark`], and interim results change no state.
 
+mod loss;
 mod mark;
 mod meter;
 mod plan;
@@ -19,6 +20,7 @@ mod range;
 mod stage;
 mod voice;
 
+pub(crate) use loss::Loss;
 pub(crate) use mark::BUILD;
 pub use mark::Mark;
 pub use meter::{LATENESS_BOUNDS_MS, Measured};
@@ -32,12 +34,16 @@ use crate::engine::event::Rejection;
 use crate::engine::result::BucketSummary;
 use crate::engine::snapshot::{Frozen, RestoreError, Snapshot};
 use crate::engine::wire::InputId;
+use crate::engine::wire::StageMessage;
 use crate::runtime::alerts::Desk;
-use crate::runtime::log::{METADATA_BYTES_MAX, Message, Outgoing, Position, TopicPartition};
+use crate::runtime::log::{
+    METADATA_BYTES_MAX, Message, Outgoing, Position, TopicId, TopicPartition,
+};
 use crate::runtime::store::SnapshotKey;
 use crate::time::EventTime;
 use meter::Meter;
 use stage::{Note, Stage};
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use voice::Voice;
 
@@ -69,6 +75,10 @@ pub(crate) struct Beginning {
     pub(crate) silent_until_ms: Option<i64>,
     /// The committed position, if there is one.
     pub(crate) committed: Option<Position>,
+    /// Which topic of its name it is, where that is known.
+    pub(crate) topic: Option<TopicId>,
+    /// What is gone before `from`.
+    pub(crate) loss: Option<Loss>,
     pub(crate) now_ms: i64,
     pub(crate) snapshot_interval_ms: i64,
     pub(crate) remembers: Remembered,
@@ -100,6 +110,13 @@ pub(crate) struct Task {
     first_watermark: Option<EventTime>,
     /// What a later build has written where the task stands; it goes no further.
     barred: Option<String>,
+    /// What is gone from the log and was not told yet, with the watermark before it.
+    losses: Vec<(Loss, Option<EventTime>)>,
+    /// Nobody may know yet that there is such a partition: said with its first message, so that it is waited for from there on.
+    unspoken: bool,
+    /// Speakers whose partitions do not exist, and which the task has been told not to wait for.
+    silenced: BTreeSet<InputId>,
+    began_ms: i64,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -122,16 +139,21 @@ impl Task {
             lineage: plan.lineage,
             began: beginning.from,
             // Unknown when there is a past without a mark: a needless word of being awake does no harm.
-            idle: beginning.committed.is_some(),
+            idle: beginning.committed.is_some()
+                || beginning.loss.is_some_and(|loss| loss.to.is_none()),
             ended: false,
             final_until_ms: beginning.silent_until_ms,
             silent_until_ms: beginning.silent_until_ms,
             alerts: 0,
+            told: 0,
+            topic: None,
             inputs: plan.inputs.clone(),
         };
+        let mark = beginning.mark.unwrap_or(fresh);
         let mark = Mark {
             build: Some(BUILD.to_owned()),
-            ..beginning.mark.unwrap_or(fresh)
+            topic: beginning.topic.or(mark.topic),
+            ..mark
         };
         let stage = match snapshot {
             Some(snapshot) => Stage::restore(kind, &plan, snapshot)?,
@@ -150,8 +172,15 @@ impl Task {
             messages: 0,
             began_ms: beginning.now_ms,
         });
+        let before = stage.watermark();
+        let is_news = |loss: &Loss| loss.to.is_none_or(|to| to > mark.told);
+        let losses = beginning.loss.filter(is_news).map(|loss| (loss, before));
         let mut task = Task {
             at,
+            losses: losses.into_iter().collect(),
+            silenced: BTreeSet::new(),
+            unspoken: snapshot.is_none() && beginning.committed.is_none(),
+            began_ms: beginning.now_ms,
             meter: Meter::of(&plan.job),
             plan,
             kind,
@@ -238,8 +267,8 @@ impl Task {
             }
             count += 1;
             bytes += message.payload.map_or(0, <[u8]>::len) as u64;
-            if self.mark.idle && !self.voice.muted {
-                self.mark.idle = false;
+            if (self.mark.idle || self.unspoken) && !self.voice.muted {
+                (self.mark.idle, self.unspoken) = (false, false);
                 self.stage.say_awake(&self.plan, &mut self.voice);
             }
         }
@@ -257,6 +286,101 @@ impl Task {
             }
         }
         (count, bytes)
+    }
+
+    /// Messages up to `to` are gone from the log; those behind the task's position it has missed. What is lost, if anything.
+    pub(crate) fn skip(&mut self, from: i64, to: i64) -> Option<Loss> {
+        let from = from.max(self.position);
+        let loss = Loss {
+            from,
+            to: Some(to),
+            was_read: from < self.live_from,
+        };
+        let is_missed = from < to;
+        if is_missed {
+            self.losses.push((loss, self.stage.watermark()));
+        }
+        is_missed.then_some(loss)
+    }
+
+    /// Whether there is a loss to tell of.
+    fn owes_word(&self) -> bool {
+        let position = self.position;
+        self.is_live() && self.losses.iter().any(|(loss, _)| loss.is_behind(position))
+    }
+
+    /// Tells of what is lost, as soon as a position behind it can be committed with the word. When: from the watermark before it to the present one.
+    fn tell_losses(&mut self) {
+        if !self.owes_word() {
+            return;
+        }
+        let known = self.mark.final_until_ms.unwrap_or(self.began_ms);
+        let until = self.stage.watermark().unwrap_or(EventTime(known));
+        let position = self.position;
+        for (loss, since) in std::mem::take(&mut self.losses) {
+            if !loss.is_behind(position) {
+                self.losses.push((loss, since));
+                continue;
+            }
+            self.voice.loss(&loss, since.unwrap_or(until), until);
+            self.mark.told = self.mark.told.max(loss.to.unwrap_or(0));
+        }
+    }
+
+    /// Says on behalf of those speakers that have no partition any more that nobody is to wait for them: `found` are the input topics that exist.
+    /// How many have become silent.
+    pub(crate) fn silence(
+        &mut self,
+        known: &BTreeMap<Arc<str>, i32>,
+        found: &BTreeMap<Arc<str>, i32>,
+    ) -> usize {
+        let word = match (self.kind, self.plan.placement) {
+            (StageKind::Judge, _) => StageMessage::Idle(Vec::new()),
+            (StageKind::Rollup, Placement::Keyed) => StageMessage::IdleKeyed(Vec::new()),
+            _ => return 0,
+        };
+        if !self.is_live() {
+            return 0;
+        }
+        let is_there = |id: &InputId| {
+            let (topic, partition) = id.0.rsplit_once('/').unwrap_or_default();
+            let count = found.get(topic).copied().unwrap_or(0);
+            partition
+                .parse()
+                .is_ok_and(|partition: i32| partition < count)
+        };
+        self.silenced.retain(|id| !is_there(id));
+        let mut speakers: BTreeSet<InputId> = BTreeSet::new();
+        for inputs in [known, &self.mark.inputs] {
+            speakers.extend(self.plan.speakers_to(self.kind, inputs));
+        }
+        let mut count = 0;
+        for speaker in speakers.into_iter().filter(|id| !is_there(id)) {
+            if self.silenced.insert(speaker.clone()) {
+                self.voice.silence(&speaker, &word);
+                count += 1;
+            }
+        }
+        count
+    }
+
+    /// Its topic is gone: the others are not to wait for it, and have what it leaves.
+    pub(crate) fn fall_silent(&mut self) {
+        let is_awaited = matches!(self.kind, StageKind::Gather | StageKind::Keyed);
+        if is_awaited && self.is_live() && !self.mark.idle {
+            self.mark.idle = true;
+            self.stage.say_idle(&mut self.voice);
+        }
+    }
+
+    /// The state as it stands, whatever is committed: of a partition whose topic is gone.
+    pub(crate) fn last_state(&mut self, lineage: u64) -> (SnapshotKey, Frozen) {
+        let key = SnapshotKey {
+            task: self.plan.task_name(&self.at),
+            lineage,
+            offset: self.position,
+        };
+        (key, self.stage.freeze())
     }
 
     /// What was measured since the last call.
@@ -349,6 +473,7 @@ impl Task {
         if !self.is_live() {
             return None;
         }
+        self.tell_losses();
         self.mark.final_until_ms = self.voice.final_until_ms;
         self.mark.alerts = self.voice.desk.as_ref().map_or(0, Desk::version);
         let position = Position {
@@ -365,7 +490,7 @@ impl Task {
 
     /// Whether there is anything to send.
     pub(crate) fn has_words(&self) -> bool {
-        !self.voice.is_empty()
+        !self.voice.is_empty() || self.owes_word()
     }
 
     /// Whether the committed position is behind what has been read.

@@ -6,15 +6,18 @@
 //! Messages between stages have the key `<lineage, 16 hex digits> <speaker>`, so that a stage hears only its own lineage. Between two commits, a
 //! watermark that follows another to the same partition replaces it: only the last one says anything.
 
+use super::loss::Loss;
 use super::plan::Plan;
 use crate::alert::Notice;
 use crate::engine::event::Rejection;
 use crate::engine::judge::PartialBucket;
-use crate::engine::result::{Body, BucketSummary, Document, DocumentId, DocumentKind};
+use crate::engine::result::{
+    Annotation, AnnotationEvent, Body, BucketSummary, Document, DocumentId, DocumentKind, Lost, id,
+};
 use crate::engine::wire::{ClosedBucket, InputId, StageMessage};
 use crate::runtime::alerts::Desk;
 use crate::runtime::log::{Message, Outgoing, TopicPartition};
-use crate::time::{BucketStart, Finality};
+use crate::time::{BucketStart, EventTime, Finality};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
@@ -268,6 +271,52 @@ impl Voice {
             let messages = desk.closed(summary.start, summary.finality);
             messages.into_iter().for_each(|message| self.add(message));
         }
+    }
+
+    /// Messages of this partition were gone before they could be read: a note for charts, told once, whatever was published before.
+    pub(super) fn loss(&mut self, loss: &Loss, since: EventTime, until: EventTime) {
+        let (job, span) = (&self.plan.job, self.plan.job.bucket_span);
+        let time = span.bucket_of(until);
+        let body = Annotation {
+            annotation: loss.sentence(&self.at),
+            since: since.min(until),
+            until,
+            event: AnnotationEvent::DelayedData,
+            detector_index: None,
+            by: None,
+            partition: None,
+            lost: Some(Lost {
+                topic: self.at.topic.to_string(),
+                partition: self.at.partition,
+                from: loss.from,
+                to: loss.to,
+            }),
+        };
+        let document = Document {
+            kind: DocumentKind::Annotation,
+            id: id::loss(&job.id, time, span, &self.at, loss.from),
+            job_id: job.id.as_str().into(),
+            time,
+            span,
+            finality: Finality::Final,
+            body: Body::Annotation(body),
+        };
+        let topic = Arc::clone(self.plan.names.results(document.kind));
+        let message = self.document(topic, &document);
+        self.add(message);
+    }
+
+    /// Nobody waits any more for a speaker whose partition does not exist. Said to the task's own partition, on the speaker's behalf.
+    pub(super) fn silence(&mut self, speaker: &InputId, word: &StageMessage) {
+        let message = Outgoing {
+            topic: Arc::clone(&self.at.topic),
+            partition: Some(self.at.partition),
+            key: Some(format!("{:016x} {}", self.plan.lineage, speaker.0).into_bytes()),
+            payload: Some(word.encode()),
+            headers: Vec::new(),
+            timestamp_ms: None,
+        };
+        self.add(message);
     }
 
     /// The bytes that were refused, with the reason and where they came from.

@@ -82,7 +82,8 @@ catalogue! {
     TRANSACTION_DURATION = Kind::Histogram(QUICK), "tidewatch_transaction_duration_seconds", [], "How long a committed transaction took.";
     RESTORE_DURATION = Kind::Histogram(SLOW), "tidewatch_restore_duration_seconds", ["job_id"], "From the assignment of a partition until its task was live, replay included.";
     REPLAYED = Kind::Counter, "tidewatch_replayed_messages_total", ["job_id"], "Messages read again, with nothing said, to reach the committed position.";
-    REPLAY_GAPS = Kind::Counter, "tidewatch_replay_gaps_total", ["job_id"], "Times that messages to be replayed were gone from the log, or positions had vanished: results may differ from those of an unbroken run.";
+    REPLAY_GAPS = Kind::Counter, "tidewatch_replay_gaps_total", ["job_id"], "Times that messages to be read, or read again, were gone from the log, or positions had vanished: results may differ from those of an unbroken run.";
+    TOPIC_CHANGES = Kind::Counter, "tidewatch_topic_changes_total", ["job_id", "kind"], "Changes of input topics while the job was at work: gone, renewed (made anew, or shorter than what was read; by partition), partitions_added.";
     ANOMALY_SCORE = Kind::Gauge, "tidewatch_anomaly_score", ["job_id", "detector", "entity"], "With metrics.scores: the record score, 0 to 100, in the last final bucket; 0 without a record. The one family with an entity as a label, and that only with metrics.scores: entities.";
     Y = Kind::Gauge, "tidewatch_y", ["job_id", "detector", "entity"], "With metrics.scores: the value in the last final bucket that had a model plot or a record of it.";
     YHAT = Kind::Gauge, "tidewatch_yhat", ["job_id", "detector", "entity"], "The value that was expected.";

@@ -80,6 +80,7 @@ pub struct Telemetry {
     restore_duration: HistogramVec,
     replayed: IntCounterVec,
     gaps: IntCounterVec,
+    topic_changes: IntCounterVec,
     unavailable: IntCounterVec,
     scores: Option<ScoreSeries>,
     alerts: AlertMetrics,
@@ -134,6 +135,7 @@ impl Telemetry {
             restore_duration: metric::RESTORE_DURATION.histogram(to),
             replayed: metric::REPLAYED.counter(to),
             gaps: metric::REPLAY_GAPS.counter(to),
+            topic_changes: metric::TOPIC_CHANGES.counter(to),
             unavailable: metric::LOG_UNAVAILABLE.counter(to),
             alerts: AlertMetrics::new(to),
             scores: ScoreSeries::of(scores, to),
@@ -247,6 +249,9 @@ impl Telemetry {
         self.alerts.begin_at_zero(id);
         for outcome in ["stored", "failed", "unusable"] {
             self.snapshots.with_label_values(&[id, outcome]);
+        }
+        for kind in ["gone", "renewed", "partitions_added"] {
+            self.topic_changes.with_label_values(&[id, kind]);
         }
         for counter in [
             &self.filtered,
@@ -451,12 +456,19 @@ impl Telemetry {
             Fact::Gap { .. } | Fact::PositionVanished { .. } => {
                 self.gaps.with_label_values(job).inc()
             }
+            Fact::TopicGone { .. } => self.topic_changed(job_id, "gone"),
+            Fact::TopicRenewed { .. } => self.topic_changed(job_id, "renewed"),
+            Fact::PartitionsAdded { .. } => self.topic_changed(job_id, "partitions_added"),
             Fact::Unavailable { error } => {
                 self.ledger().failed(job_id, error);
                 self.unavailable.with_label_values(job).inc();
             }
             _ => {}
         }
+    }
+
+    fn topic_changed(&self, job_id: &str, kind: &str) {
+        self.topic_changes.with_label_values(&[job_id, kind]).inc();
     }
 
     fn revoked(&self, job_id: &str, partitions: &[TopicPartition], how: Revocation) {
@@ -637,7 +649,7 @@ fn say(job_id: &str, fact: &Fact<'_>) {
             tracing::info!(job_id, %at, messages, duration_ms, "replayed; live");
         }
         Fact::Gap { at, from, to } => {
-            tracing::error!(job_id, %at, from, to, "messages to be replayed are gone from the log: results may differ from those of an unbroken run");
+            tracing::error!(job_id, %at, from, to, "messages to be read, or read again, are gone from the log: results may differ from those of an unbroken run");
         }
         Fact::PositionVanished { at, from } => {
             tracing::error!(job_id, %at, from, "the committed position had vanished; a snapshot stands in, and results after it may come twice");
@@ -660,6 +672,36 @@ fn say(job_id: &str, fact: &Fact<'_>) {
         }
         Fact::Revoked { partitions, how } => {
             tracing::info!(job_id, ?how, partitions = %list(partitions), "partitions left");
+        }
+        of_topics => say_of_topics(job_id, of_topics),
+    }
+}
+
+/// What becomes of the topics that a job reads.
+fn say_of_topics(job_id: &str, fact: &Fact<'_>) {
+    match fact {
+        Fact::TopicGone { topic } => {
+            tracing::error!(
+                job_id,
+                topic,
+                "an input topic does not exist any more; the job goes on without it, and waits for it to be made anew"
+            );
+        }
+        Fact::TopicRenewed { at, from, to } => {
+            tracing::error!(job_id, %at, from, to, "the topic was made anew, or has lost messages: offset `from` was to be read next; reading goes on at `to`, with the models that there are");
+        }
+        Fact::PartitionsAdded {
+            topic,
+            before,
+            count,
+        } => {
+            tracing::warn!(
+                job_id,
+                topic,
+                before,
+                count,
+                "an input topic has more partitions (0 before: it is new); they are read from their beginning"
+            );
         }
         _ => {}
     }

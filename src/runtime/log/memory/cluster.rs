@@ -1,6 +1,6 @@
 //! The cluster in memory: topics, groups and transactions behind one lock, and the levers that a simulation pulls.
 
-use super::super::{Cleanup, LogError, NewTopic, Outgoing, Position, TopicPartition};
+use super::super::{Cleanup, LogError, NewTopic, Outgoing, Position, TopicId, TopicPartition};
 use super::MemoryLog;
 use super::group::{Assignor, Group};
 use super::partition::{Partition, Stored};
@@ -25,6 +25,7 @@ pub(super) struct State {
 
 #[derive(Debug)]
 pub(super) struct Topic {
+    pub(super) id: TopicId,
     pub(super) partitions: Vec<Partition>,
     cleanup: Cleanup,
     appended: usize,
@@ -139,6 +140,27 @@ impl Cluster {
         }
     }
 
+    /// Gives a topic more partitions. Members see them when they join anew.
+    pub fn grow_topic(&self, name: &str, partitions: usize) {
+        if let Some(topic) = self.lock().topics.get_mut(name) {
+            topic.partitions.resize_with(partitions, Partition::default);
+        }
+    }
+
+    /// Deletes a topic and makes it again, empty; as a broker does, groups forget their positions in it.
+    pub fn remake_topic(&self, name: &str, partitions: i32) {
+        let mut state = self.lock();
+        state.topics.remove(name);
+        for group in state.groups.values_mut() {
+            group.committed.retain(|at, _| *at.topic != *name);
+        }
+        state.create(&NewTopic {
+            name: name.to_owned(),
+            partitions: Some(partitions),
+            cleanup: Cleanup::Delete,
+        });
+    }
+
     /// Retention: a partition forgets everything before `offset`.
     pub fn truncate(&self, at: &TopicPartition, offset: i64) {
         if let Some(partition) = self.lock().partition_mut(at) {
@@ -183,9 +205,12 @@ impl State {
             "topic {} with {partitions} partitions",
             topic.name
         );
+        self.next_number += 1;
+        let id = TopicId(self.next_number.into());
         self.topics
             .entry(topic.name.as_str().into())
             .or_insert_with(|| Topic {
+                id,
                 partitions: (0..partitions).map(|_| Partition::default()).collect(),
                 cleanup: topic.cleanup,
                 appended: 0,

@@ -17,7 +17,7 @@ pub use partition::Stored;
 
 use super::{
     Assignment, Bell, CommitError, Handler, Log, LogError, Message, NewTopic, Outgoing, Place,
-    Revocation, TopicPartition, Topics, Transaction,
+    Revocation, TopicId, TopicPartition, Topics, Transaction,
 };
 use cluster::OpenTransaction;
 use std::collections::{BTreeMap, BTreeSet};
@@ -183,8 +183,21 @@ impl MemoryLog {
             };
             let batch = {
                 let state = self.cluster.lock();
-                let partition = state.partition(at).expect("assigned partitions exist");
-                let (batch, next) = partition.readable(from.max(partition.start()), self.batch_max);
+                let Some(partition) = state.partition(at) else {
+                    continue; // deleted
+                };
+                if from > partition.next() {
+                    *position = None;
+                    let _ = handler.displaced(at, from);
+                    return;
+                }
+                let start = partition.start();
+                if start > from {
+                    *position = Some(start);
+                    handler.skipped(at, from, start);
+                    return;
+                }
+                let (batch, next) = partition.readable(from, self.batch_max);
                 *position = Some(next);
                 batch
             };
@@ -235,6 +248,12 @@ impl Stored {
 impl Topics for MemoryLog {
     fn partitions(&mut self, names: &[String]) -> Result<BTreeMap<String, i32>, LogError> {
         self.cluster.lock().matching(names)
+    }
+
+    fn identities(&mut self, names: &[String]) -> Result<BTreeMap<String, TopicId>, LogError> {
+        let state = self.cluster.lock();
+        let known = |name: &String| Some((name.clone(), state.topics.get(name.as_str())?.id));
+        Ok(names.iter().filter_map(known).collect())
     }
 
     fn create(&mut self, topics: &[NewTopic]) -> Result<(), LogError> {

@@ -28,7 +28,7 @@ pub use batch::Portion;
 
 use super::{
     Assignment, Bell, CommitError, Handler, Log, LogError, Message, NewTopic, Outgoing, Place,
-    Revocation, TopicPartition, Topics, Transaction,
+    Revocation, TopicId, TopicPartition, Topics, Transaction,
 };
 use crate::config::Job;
 use crate::runtime::clock::Clock;
@@ -70,11 +70,14 @@ impl Default for Limits {
     }
 }
 
+/// A partition, and which topic of its name it is of: what was read of one that has been made anew since is not for the others.
+type ShelfKey = (TopicPartition, Option<TopicId>);
+
 /// What the jobs of a process share.
 pub struct Sharing {
     limits: Limits,
     clock: Arc<dyn Clock>,
-    shelves: Mutex<BTreeMap<TopicPartition, Arc<Mutex<Shelf>>>>,
+    shelves: Mutex<BTreeMap<ShelfKey, Arc<Mutex<Shelf>>>>,
     members: AtomicU64,
 }
 
@@ -101,6 +104,7 @@ fn ring(bells: Bells) {
 
 /// A job's place at one partition.
 struct Seat {
+    key: ShelfKey,
     shelf: Arc<Mutex<Shelf>>,
     /// The next offset to hand over.
     next: i64,
@@ -123,6 +127,8 @@ struct Places {
     /// By what the others know it.
     key: u64,
     seats: BTreeMap<TopicPartition, Seat>,
+    /// Which topics of their names the job knows.
+    topics: BTreeMap<String, TopicId>,
 }
 
 impl Places {
@@ -134,7 +140,7 @@ impl Places {
         let mut shelf = lock(&seat.shelf);
         let bells = shelf.leave(self.key);
         if shelf.is_empty() {
-            shelves.remove(at);
+            shelves.remove(&seat.key);
         }
         drop(shelf);
         drop(shelves);
@@ -172,6 +178,7 @@ impl<L: Log> SharedLog<L> {
                 sharing: Arc::clone(sharing),
                 job,
                 seats: BTreeMap::new(),
+                topics: BTreeMap::new(),
             },
             turn: 0,
         }
@@ -267,6 +274,8 @@ struct Ears<'p> {
     handler: &'p mut dyn Handler,
     places: &'p mut Places,
     told: bool,
+    /// Where the log has a gap, and goes on: each job reads over it by itself, so that it hears of it.
+    gaps: Vec<(TopicPartition, i64)>,
 }
 
 impl Handler for Ears<'_> {
@@ -279,6 +288,17 @@ impl Handler for Ears<'_> {
         self.told = true;
         partitions.iter().for_each(|at| self.places.stand_up(at));
         self.handler.revoked(partitions, how);
+    }
+
+    fn skipped(&mut self, at: &TopicPartition, from: i64, to: i64) {
+        self.told = true;
+        self.handler.skipped(at, from, to);
+        self.gaps.push((at.clone(), to));
+    }
+
+    fn displaced(&mut self, at: &TopicPartition, next_offset: i64) -> bool {
+        self.told = true;
+        self.handler.displaced(at, next_offset)
     }
 
     fn batch(&mut self, at: &TopicPartition, messages: &mut dyn Iterator<Item = Message<'_>>) {
@@ -313,6 +333,13 @@ impl Handler for Ears<'_> {
 impl<L: Log> Topics for SharedLog<L> {
     fn partitions(&mut self, names: &[String]) -> Result<BTreeMap<String, i32>, LogError> {
         self.inner.partitions(names)
+    }
+
+    fn identities(&mut self, names: &[String]) -> Result<BTreeMap<String, TopicId>, LogError> {
+        let found = self.inner.identities(names)?;
+        let news = found.iter().map(|(name, id)| (name.clone(), *id));
+        self.places.topics.extend(news);
+        Ok(found)
     }
 
     fn create(&mut self, topics: &[NewTopic]) -> Result<(), LogError> {
@@ -355,13 +382,17 @@ impl<L: Log> Log for SharedLog<L> {
                 handler: &mut *handler,
                 places: &mut self.places,
                 told: false,
+                gaps: Vec::new(),
             };
             let wait = match bell {
                 Some(_) => Duration::ZERO,
                 None => timeout,
             };
             self.inner.poll(wait, &mut ears)?;
-            let told = ears.told;
+            let (told, gaps) = (ears.told, ears.gaps);
+            for (at, to) in gaps {
+                self.seek(&at, to)?;
+            }
             self.look_ahead();
             let told = self.follow(handler) | told;
             let left = deadline.saturating_duration_since(Instant::now());
@@ -376,12 +407,14 @@ impl<L: Log> Log for SharedLog<L> {
         self.places.stand_up(at);
         let now_ms = self.places.sharing.clock.now_ms();
         let mut shelves = lock(&self.places.sharing.shelves);
-        let shelf = Arc::clone(shelves.entry(at.clone()).or_default());
+        let key = (at.clone(), self.places.topics.get(&*at.topic).copied());
+        let shelf = Arc::clone(shelves.entry(key.clone()).or_default());
         let who = (self.places.key, &self.places.job);
         let when = (now_ms, &self.places.sharing.limits);
         let reads = lock(&shelf).sit(who, self.inner.bell(), offset, when);
         drop(shelves);
         let seat = Seat {
+            key,
             shelf,
             next: offset,
             reads,

@@ -1,0 +1,315 @@
+//! What becomes of the topics that a job reads while it reads them: partitions added, topics deleted and made anew, retention faster than the
+//! reader. The service in memory; tests/kafka/faults holds the same against a real broker.
+
+#[path = "support/house.rs"]
+mod house;
+
+use house::{House, MINUTE_MS, event, job};
+use serde_json::Value;
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+use tidewatch::config::Job;
+use tidewatch::engine::result::DocumentKind;
+use tidewatch::runtime::log::memory::MemoryLog;
+use tidewatch::runtime::log::{Groups, Outgoing, TopicPartition};
+use tidewatch::runtime::service::Service;
+
+/// Nobody falls idle while a test looks away.
+const PLACEMENTS: [(&str, i32); 3] = [
+    (r#"{"idle_timeout":"1d"}"#, 1),
+    (r#"{"idle_timeout":"1d","shards":2}"#, 2),
+    (
+        r#"{"idle_timeout":"1d","keyed_by_partition_field":true}"#,
+        2,
+    ),
+];
+
+fn breathe(house: &House, service: &mut Service<MemoryLog>) {
+    for _ in 0..80 {
+        house.clock.advance(250);
+        service.breathe(Duration::ZERO).unwrap();
+    }
+}
+
+fn documents(house: &House, kind: DocumentKind) -> Vec<Value> {
+    let read = |payload: &[u8]| serde_json::from_slice(payload).unwrap();
+    let stored = house.results(kind);
+    let payloads = stored.iter().filter_map(|stored| stored.payload.as_deref());
+    payloads.map(read).collect()
+}
+
+/// Events by the minute of their bucket; a bucket that is published twice fails.
+fn counts(house: &House) -> BTreeMap<i64, u64> {
+    let mut counts = BTreeMap::new();
+    for bucket in documents(house, DocumentKind::Bucket) {
+        let minute = bucket["timestamp"].as_i64().unwrap() / MINUTE_MS;
+        let count = bucket["event_count"].as_u64().unwrap();
+        let before = counts.insert(minute, count);
+        assert!(
+            before.is_none_or(|before| before == count),
+            "minute {minute}: {before:?}, then {count}"
+        );
+    }
+    counts
+}
+
+fn notes(house: &House) -> Vec<Value> {
+    documents(house, DocumentKind::Annotation)
+}
+
+#[test]
+fn a_log_that_no_longer_reaches_back_is_an_annotation_and_told_once() {
+    for (extensions, partitions) in PLACEMENTS {
+        let house = House::new(partitions);
+        let mut service = house.start(job("1m", extensions));
+        for minute in 0..30 {
+            (0..partitions).for_each(|at| house.send(at, &event(minute, "a")));
+        }
+        house.settle(&mut service);
+        house.cluster.evict(&service.into_log()); // dead before a snapshot was due
+        house
+            .cluster
+            .truncate(&TopicPartition::new("events", 0), 10);
+        for _ in 0..2 {
+            let mut service = house.start(job("1m", extensions));
+            house.settle(&mut service);
+            assert!(house.diary.has("Gap"), "{extensions}");
+            house.cluster.evict(&service.into_log());
+        }
+        let notes = notes(&house);
+        assert_eq!(notes.len(), 1, "{extensions}: {notes:?}");
+        assert_eq!(notes[0]["event"], "delayed_data");
+        assert_eq!(notes[0]["topic"], "events");
+        assert_eq!(notes[0]["offset_from"], 0);
+        assert_eq!(notes[0]["offset_to"], 10);
+        let sentence = notes[0]["annotation"].as_str().unwrap();
+        assert!(
+            sentence.contains("Offsets 0 to 9 of partition 0 of topic events"),
+            "{sentence}"
+        );
+        let _ = counts(&house);
+    }
+}
+
+#[test]
+fn messages_deleted_before_they_were_read_are_counted_and_noted_and_the_rest_is_read() {
+    for (extensions, partitions) in PLACEMENTS {
+        let house = House::new(partitions);
+        let mut service = house.start(job("1m", extensions));
+        for minute in 0..10 {
+            (0..partitions).for_each(|at| house.send(at, &event(minute, "a")));
+        }
+        house.settle(&mut service);
+        for minute in 10..30 {
+            (0..partitions).for_each(|at| house.send(at, &event(minute, "a")));
+        }
+        house
+            .cluster
+            .truncate(&TopicPartition::new("events", 0), 15);
+        house.settle(&mut service);
+        assert!(house.diary.has("Gap"), "{extensions}");
+        let notes = notes(&house);
+        assert_eq!(notes.len(), 1, "{extensions}: {notes:?}");
+        assert_eq!(
+            (&notes[0]["offset_from"], &notes[0]["offset_to"]),
+            (&10.into(), &15.into())
+        );
+        let lost = |minute: i64| u64::from((10..15).contains(&minute));
+        for (minute, count) in counts(&house) {
+            assert_eq!(
+                count,
+                partitions as u64 - lost(minute),
+                "{extensions}: minute {minute}"
+            );
+        }
+    }
+}
+
+#[test]
+fn a_topic_made_anew_is_read_from_its_beginning_and_nothing_is_said_twice() {
+    for (extensions, partitions) in PLACEMENTS {
+        for is_stopped_in_order in [true, false] {
+            let house = House::new(partitions);
+            let mut service = house.start(job("1m", extensions));
+            for minute in 0..30 {
+                (0..partitions).for_each(|at| house.send(at, &event(minute, "a")));
+            }
+            house.settle(&mut service);
+            let before = counts(&house).len();
+            // Ended in order, it has a snapshot of all it read; killed, none.
+            match is_stopped_in_order {
+                true => service.finish().unwrap(),
+                false => house.cluster.evict(&service.into_log()),
+            }
+            house.cluster.remake_topic("events", partitions);
+            for minute in 30..50 {
+                (0..partitions).for_each(|at| house.send(at, &event(minute, "a")));
+            }
+            let mut service = house.start(job("1m", extensions));
+            house.settle(&mut service);
+            let name = format!("{extensions}, in order: {is_stopped_in_order}");
+            assert_eq!(
+                house.diary.has("TopicRenewed"),
+                is_stopped_in_order,
+                "{name}"
+            );
+            let counts = counts(&house);
+            let last = counts.keys().next_back().copied();
+            assert!(last >= Some(48), "{name}: {last:?}");
+            for minute in 31..49 {
+                assert_eq!(
+                    counts.get(&minute),
+                    Some(&(partitions as u64)),
+                    "{name}: {minute}"
+                );
+            }
+            assert!(counts.len() > before, "{name}");
+            service.finish().unwrap();
+            // A snapshot at offsets of the old topic must not be taken for one of the new.
+            for minute in 50..70 {
+                (0..partitions).for_each(|at| house.send(at, &event(minute, "a")));
+            }
+            let mut service = house.start(job("1m", extensions));
+            house.settle(&mut service);
+            assert!(!house.diary.has("TopicRenewed"), "{name}: once");
+            assert_eq!(
+                self::counts(&house).get(&60),
+                Some(&(partitions as u64)),
+                "{name}"
+            );
+        }
+    }
+}
+
+#[test]
+fn a_topic_that_is_made_anew_under_a_running_job_has_it_laid_out_anew() {
+    for (extensions, partitions) in PLACEMENTS {
+        let house = House::new(partitions);
+        let mut service = house.start(job("1m", extensions));
+        for minute in 0..30 {
+            (0..partitions).for_each(|at| house.send(at, &event(minute, "a")));
+        }
+        house.settle(&mut service);
+        assert!(!service.is_outdated());
+        house.cluster.remake_topic("events", partitions);
+        // Longer than what was read: offsets alone would not tell.
+        for minute in 30..90 {
+            (0..partitions).for_each(|at| house.send(at, &event(minute, "a")));
+        }
+        house.clock.advance(60_000);
+        breathe(&house, &mut service);
+        assert!(service.is_outdated(), "{extensions}");
+        service.finish().unwrap();
+        let mut service = house.start(job("1m", extensions));
+        house.settle(&mut service);
+        assert!(house.diary.has("TopicRenewed"), "{extensions}");
+        let counts = counts(&house);
+        for minute in 61..88 {
+            assert_eq!(
+                counts.get(&minute),
+                Some(&(partitions as u64)),
+                "{extensions}: {minute}"
+            );
+        }
+        let notes = notes(&house);
+        assert_eq!(notes.len(), partitions as usize, "{extensions}: {notes:?}");
+        let sentence = notes[0]["annotation"].as_str().unwrap();
+        assert!(sentence.contains("was deleted and made anew"), "{sentence}");
+    }
+}
+
+#[test]
+fn a_partition_more_is_read_from_its_beginning_and_the_watermark_does_not_go_back() {
+    for (extensions, partitions) in PLACEMENTS {
+        let house = House::new(partitions);
+        let mut service = house.start(job("1m", extensions));
+        for minute in 0..20 {
+            (0..partitions).for_each(|at| house.send(at, &event(minute, "a")));
+        }
+        house.settle(&mut service);
+        house.cluster.grow_topic("events", partitions as usize + 1);
+        house.clock.advance(60_000);
+        breathe(&house, &mut service);
+        assert!(house.diary.has("PartitionsAdded"), "{extensions}");
+        let is_staged = extensions.contains("shards");
+        assert_eq!(service.is_outdated(), !is_staged, "{extensions}");
+        // The group of the log in memory sees partitions when members join anew.
+        service.finish().unwrap();
+        let mut service = house.start(job("1m", extensions));
+        breathe(&house, &mut service);
+        // It is waited for from its first message on.
+        house.send(partitions, &event(20, "a"));
+        breathe(&house, &mut service);
+        for minute in 20..40 {
+            (0..=partitions).for_each(|at| house.send(at, &event(minute, "a")));
+        }
+        house.settle(&mut service);
+        let counts = counts(&house);
+        for minute in 22..38 {
+            assert_eq!(
+                counts.get(&minute),
+                Some(&(partitions as u64 + 1)),
+                "{extensions}: {minute}: {counts:?}"
+            );
+        }
+    }
+}
+
+#[test]
+fn a_partition_whose_topic_is_gone_is_not_waited_for() {
+    for (extensions, _) in &PLACEMENTS[1..] {
+        let house = House::new(2);
+        house.cluster.create_topic("events-2", 1);
+        let text = format!(
+            r#"{{"job_id":"j","analysis_config":{{"bucket_span":"1m","detectors":[{{"function":"count","partition_field_name":"host"}}]}},
+            "data_description":{{"time_field":"time","time_format":"epoch_ms"}},
+            "datafeed_config":{{"indices":["^events"]}},"tidewatch":{extensions}}}"#
+        );
+        let job = Arc::new(Job::from_text(&text, "test").unwrap());
+        let send = |topic: &str, partition: i32, minute: i64| {
+            let message = Outgoing {
+                topic: topic.into(),
+                partition: Some(partition),
+                key: None,
+                payload: Some(event(minute, "a").into()),
+                headers: Vec::new(),
+                timestamp_ms: Some(0),
+            };
+            house.cluster.append(&message).unwrap();
+        };
+        let mut service = house.start(job.clone());
+        for minute in 0..20 {
+            (0..2).for_each(|at| send("events", at, minute));
+            send("events-2", 0, minute);
+        }
+        (0..100).for_each(|_| service.breathe(Duration::ZERO).unwrap());
+        service.log_mut().delete_topic("events-2").unwrap();
+        for minute in 20..40 {
+            (0..2).for_each(|at| send("events", at, minute));
+        }
+        breathe(&house, &mut service);
+        assert!(
+            counts(&house).keys().next_back() < Some(&20),
+            "{extensions}: it is waited for"
+        );
+        for _ in 0..2 {
+            house.clock.advance(31_000);
+            breathe(&house, &mut service);
+        }
+        assert!(house.diary.has("TopicGone"), "{extensions}");
+        assert!(!service.is_outdated(), "{extensions}: the others go on");
+        let counts = counts(&house);
+        assert_eq!(counts.get(&37), Some(&2), "{extensions}: {counts:?}");
+        // Once, and not at every look.
+        let words = house
+            .cluster
+            .end(&TopicPartition::new("tidewatch.j.partials", 0));
+        house.clock.advance(31_000);
+        breathe(&house, &mut service);
+        let now = house
+            .cluster
+            .end(&TopicPartition::new("tidewatch.j.partials", 0));
+        assert!(now - words < 8, "{extensions}: {words}, then {now}");
+    }
+}

@@ -1,0 +1,124 @@
+//! Faults of the brokers: one of three killed and started again, cut off from the others, the coordinators among them; transactions that take too long.
+
+use super::{Trial, of, seed};
+use crate::cluster::{Cluster, cluster};
+use crate::instance::CLASSIC;
+use crate::service::metric;
+use std::time::Duration;
+
+const SECOND: Duration = Duration::from_secs(1);
+/// How long a node is away: longer than its session with the controllers, and than the members' with it.
+const AWAY: Duration = Duration::from_secs(5);
+
+/// What is done to the node, and undone.
+type Fault = (fn(&Cluster, usize), fn(&Cluster, usize));
+
+const KILL: Fault = (Cluster::kill, Cluster::restart);
+const CUT: Fault = (Cluster::cut_off, Cluster::rejoin);
+
+/// Which nodes it is done to, one after another.
+type Victims = fn(&Cluster, &Trial) -> Vec<usize>;
+
+fn group_of(trial: &Trial) -> String {
+    format!("{}.per-host", trial.deployment.prefix)
+}
+
+/// The leader of an input partition, and where that leadership went then: whoever comes first.
+fn leader(cluster: &Cluster, trial: &Trial) -> Vec<usize> {
+    vec![cluster.leader(&trial.input, 0)]
+}
+
+/// The group's coordinator, and that of the transactions.
+fn coordinators(cluster: &Cluster, trial: &Trial) -> Vec<usize> {
+    let group = group_of(trial);
+    let mut nodes = vec![
+        cluster.coordinator(&group),
+        cluster.transaction_coordinator(&format!("{group}-a")),
+    ];
+    nodes.dedup();
+    nodes
+}
+
+fn broken(name: &str, fault: Fault, victims: Victims) {
+    let seed = seed(name);
+    let (cluster, _turn) = cluster();
+    let trial = Trial::new(name, &cluster.broker, of(60, 300), seed).with_group(CLASSIC);
+    let a = trial.deployment.start("a");
+    a.await_ready();
+    let feed = trial.feed(SECOND * of(12, 120));
+    std::thread::sleep(SECOND * 2);
+    let watch = trial.watch();
+    let mut done = 0;
+    for _ in 0..of(1, 6) {
+        for node in victims(cluster, &trial) {
+            (fault.0)(cluster, node);
+            std::thread::sleep(AWAY);
+            (fault.1)(cluster, node);
+            cluster.await_nodes(3);
+            done += 1;
+        }
+    }
+    feed.join().expect("all is written");
+    trial.assert_right(&format!("{name}, seed {seed}"));
+    let aborted = metric(&a, "tidewatch_transactions_total{outcome=\"aborted\"}");
+    println!(
+        "chaos: {name}: {done} times for {} s; results equal detect; longest time without a bucket {:.1} s; transactions aborted {}",
+        AWAY.as_secs(),
+        watch.longest_silence().as_secs_f64(),
+        aborted.unwrap_or(0.0)
+    );
+    assert_eq!(a.stop(), Some(0), "{}", trial.deployment.logs());
+}
+
+#[test]
+fn a_leader_killed_and_started_again_leaves_the_results_of_a_calm_run() {
+    broken("leader-killed", KILL, leader);
+}
+
+#[test]
+fn coordinators_that_move_leave_the_results_of_a_calm_run() {
+    broken("coordinators-killed", KILL, coordinators);
+}
+
+#[test]
+fn a_broker_cut_off_from_the_others_leaves_the_results_of_a_calm_run() {
+    broken("cut-off", CUT, coordinators);
+}
+
+/// A process that stops in the middle of its transaction, for longer than the brokers wait: they abort it, and readers go on.
+#[test]
+fn a_transaction_that_takes_too_long_is_aborted_and_made_again() {
+    let name = "transaction-timeout";
+    let seed = seed(name);
+    let (cluster, _turn) = cluster();
+    let trial = Trial::new(name, &cluster.broker, of(40, 120), seed);
+    let start = |name: &str| {
+        let variables = [
+            ("TIDEWATCH_KAFKA_PROPERTIES_TRANSACTION_TIMEOUT_MS", "2000"),
+            // So that the pause ends the transaction and not the membership.
+            ("TIDEWATCH_KAFKA_PROPERTIES_SESSION_TIMEOUT_MS", "30000"),
+        ];
+        trial.deployment.start_with(name, &variables)
+    };
+    let a = start("a");
+    a.await_ready();
+    let feed = trial.feed(SECOND * of(10, 60));
+    let watch = trial.watch();
+    // A transaction of three brokers takes tens of milliseconds, and they come one after another: most pauses hit one.
+    for pause in 0..of(2u64, 12) {
+        std::thread::sleep(Duration::from_millis(700 + 137 * pause));
+        a.pause();
+        std::thread::sleep(Duration::from_millis(3_500));
+        a.resume();
+    }
+    feed.join().expect("all is written");
+    trial.assert_right(&format!("transactions that time out, seed {seed}"));
+    let aborted = metric(&a, "tidewatch_transactions_total{outcome=\"aborted\"}");
+    println!(
+        "chaos: {name}: {} pauses of 3.5 s at a transaction timeout of 2 s; results equal detect; transactions aborted {}; longest time without a bucket {:.1} s",
+        of(2, 12),
+        aborted.unwrap_or(0.0),
+        watch.longest_silence().as_secs_f64()
+    );
+    assert_eq!(a.stop(), Some(0), "{}", trial.deployment.logs());
+}

@@ -1,0 +1,255 @@
+//! Faults of the topics that a job reads: deleted and made anew, grown, new ones, retention faster than the reader.
+
+use super::{PARTITIONS, await_line, seed};
+use crate::broker::broker;
+use crate::client::{create_on, delete, delete_before, grow, produce, topic, unique};
+use crate::instance::{Deployment, Instance};
+use crate::random::Random;
+use crate::service::{await_metric, eventually, metric, reference};
+use crate::world::{Kind, Message, Spread, close, events, job, publish};
+use std::time::Duration;
+
+const BUCKETS: i64 = 60;
+
+/// Metadata every second: what takes up to half a minute otherwise.
+fn deployment(jobs: &[String]) -> Deployment {
+    let kafka = format!(
+        "  properties:\n    bootstrap.servers: {}\n    topic.metadata.refresh.interval.ms: 1000",
+        broker().address
+    );
+    let settings = "timing:\n  commit_interval: 50ms\n  snapshot_interval: 500ms";
+    Deployment::on(broker(), &kafka, jobs, settings)
+}
+
+/// Waits until an instance has read everything of these partitions.
+fn await_read(instance: &Instance, topic: &str, partitions: std::ops::Range<i32>) {
+    for partition in partitions {
+        let lag = format!(
+            "tidewatch_consumer_lag_messages{{kafka_partition=\"{partition}\",topic=\"{topic}\"}}"
+        );
+        await_metric(instance, &lag, |lag| lag == 0.0);
+    }
+    // And said it.
+    std::thread::sleep(Duration::from_millis(500));
+}
+
+fn halves(seed: u64) -> (Vec<Message>, Vec<Message>) {
+    let all = events(seed, BUCKETS);
+    let (first, second) = all.split_at(all.len() / 2);
+    (first.to_vec(), second.to_vec())
+}
+
+fn changes(instance: &Instance, kind: &str) -> f64 {
+    let name = format!("tidewatch_topic_changes_total{{job_id=\"per-host\",kind=\"{kind}\"}}");
+    metric(instance, &name).unwrap_or(0.0)
+}
+
+fn deleted_and_made_anew(partitions: i32) {
+    let seed = seed("topic-made-anew");
+    let input = topic("anew", partitions);
+    let jobs = [job(Kind::PerHost, &input, ""), job(Kind::Whole, &input, "")];
+    let wanted = reference(&jobs, BUCKETS, seed);
+    let deployment = deployment(&jobs);
+    let (first, second) = halves(seed);
+    let instance = deployment.start("a");
+    instance.await_ready();
+    publish(&input, partitions, Spread::AtRandom, &first);
+    await_read(&instance, &input, 0..partitions);
+    delete(&input);
+    await_line(&deployment, "a", "does not exist any more");
+    create_on(broker(), &input, partitions);
+    await_line(&deployment, "a", "was made anew");
+    eventually("every partition is read again", || {
+        changes(&instance, "renewed") == f64::from(partitions)
+    });
+    publish(&input, partitions, Spread::AtRandom, &second);
+    close(&input, partitions, BUCKETS);
+    let noted: Vec<_> = wanted
+        .iter()
+        .filter(|(kind, ..)| kind != "annotation")
+        .cloned()
+        .collect();
+    let got = deployment.await_results(&wanted);
+    let got: Vec<_> = got
+        .into_iter()
+        .filter(|(kind, ..)| kind != "annotation")
+        .collect();
+    if got != noted {
+        deployment.keep_logs(&format!("made anew {partitions}"));
+    }
+    assert!(
+        got == noted,
+        "{partitions} partitions: {}",
+        deployment.logs()
+    );
+    assert!(changes(&instance, "gone") >= 1.0);
+    assert_eq!(instance.stop(), Some(0), "{}", deployment.logs());
+    let notes = deployment.seen("results.annotation");
+    let lost = notes.iter().filter(|seen| {
+        let text = seen.value.as_deref().unwrap_or_default();
+        text.contains("\"delayed_data\"") && text.contains("\"per-host\"")
+    });
+    assert_eq!(
+        lost.count(),
+        partitions as usize,
+        "a note for each partition"
+    );
+    println!("chaos: topic-made-anew: {partitions} partitions; results equal detect");
+}
+
+#[test]
+fn a_staged_topic_that_is_deleted_and_made_anew_loses_and_doubles_nothing_that_was_read() {
+    deleted_and_made_anew(PARTITIONS);
+}
+
+#[test]
+fn a_topic_of_one_partition_that_is_deleted_and_made_anew_loses_and_doubles_nothing_that_was_read()
+{
+    deleted_and_made_anew(1);
+}
+
+/// Messages and their partitions.
+type Placed = Vec<(i32, String)>;
+
+/// Where each message goes, those first that open a partition of `new`: their gatherers are waited for once they have spoken.
+fn openers_first(
+    messages: &[Message],
+    partitions: i32,
+    new: std::ops::Range<i32>,
+) -> (Placed, Placed) {
+    let mut random = Random::new(11);
+    let (mut openers, mut rest) = (Placed::new(), Placed::new());
+    for message in messages {
+        let partition = random.within(0, partitions.into()) as i32;
+        let place = (partition, message.text.clone());
+        let is_open = openers.iter().any(|(opened, _)| *opened == partition);
+        match new.contains(&partition) && !is_open {
+            true => openers.push(place),
+            false => rest.push(place),
+        }
+    }
+    (openers, rest)
+}
+
+#[test]
+fn partitions_that_are_added_are_read_from_their_beginning() {
+    let seed = seed("partitions-added");
+    let input = topic("grown", PARTITIONS);
+    let jobs = [job(Kind::PerHost, &input, ""), job(Kind::Whole, &input, "")];
+    let wanted = reference(&jobs, BUCKETS, seed);
+    let deployment = deployment(&jobs);
+    let (first, second) = halves(seed);
+    let instance = deployment.start("a");
+    instance.await_ready();
+    publish(&input, PARTITIONS, Spread::AtRandom, &first);
+    await_read(&instance, &input, 0..PARTITIONS);
+    grow(&input, 5);
+    await_line(&deployment, "a", "has more partitions");
+    await_line(&deployment, "a", &format!("at={input}/4"));
+    let (openers, rest) = openers_first(&second, 5, PARTITIONS..5);
+    produce(&input, openers);
+    await_read(&instance, &input, PARTITIONS..5);
+    produce(&input, rest);
+    close(&input, 5, BUCKETS);
+    deployment.await_results(&wanted);
+    deployment.assert_results(&wanted, "partitions added");
+    assert!(changes(&instance, "partitions_added") >= 1.0);
+    assert_eq!(instance.stop(), Some(0), "{}", deployment.logs());
+    println!("chaos: partitions-added: 3 -> 5; results equal detect");
+}
+
+#[test]
+fn a_topic_that_comes_later_and_matches_the_pattern_is_read_from_its_beginning() {
+    let seed = seed("topic-later");
+    let prefix = unique("later");
+    let (one, two) = (format!("{prefix}-1"), format!("{prefix}-2"));
+    create_on(broker(), &one, 2);
+    let pattern = format!("^{prefix}-");
+    let jobs = [job(Kind::PerHost, &pattern, "")];
+    let wanted = reference(&jobs, BUCKETS, seed);
+    let deployment = deployment(&jobs);
+    let (first, second) = halves(seed);
+    let instance = deployment.start("a");
+    instance.await_ready();
+    publish(&one, 2, Spread::AtRandom, &first);
+    await_read(&instance, &one, 0..2);
+    create_on(broker(), &two, 1);
+    await_line(&deployment, "a", &format!("at={two}/0"));
+    // Partition 2 stands for the new topic.
+    let (openers, rest) = openers_first(&second, 3, 2..3);
+    produce(&two, openers.into_iter().map(|(_, text)| (0, text)));
+    await_read(&instance, &two, 0..1);
+    // Whichever is ahead, the other is waited for.
+    let (to_two, to_one): (Vec<_>, Vec<_>) = rest.into_iter().partition(|(at, _)| *at == 2);
+    produce(&two, to_two.into_iter().map(|(_, text)| (0, text)));
+    produce(&one, to_one);
+    close(&one, 2, BUCKETS);
+    close(&two, 1, BUCKETS);
+    deployment.await_results(&wanted);
+    deployment.assert_results(&wanted, "a topic that came later");
+    assert_eq!(instance.stop(), Some(0), "{}", deployment.logs());
+    println!("chaos: topic-later: results equal detect");
+}
+
+/// The process stands still while retention overtakes it.
+#[test]
+fn messages_deleted_before_they_were_read_are_said_aloud_and_noted() {
+    let seed = seed("out-of-range");
+    let input = topic("overtaken", 1);
+    let jobs = [job(Kind::PerHost, &input, "")];
+    let deployment = deployment(&jobs);
+    let (first, second) = halves(seed);
+    let patient = [("TIDEWATCH_KAFKA_PROPERTIES_SESSION_TIMEOUT_MS", "30000")];
+    let instance = deployment.start_with("a", &patient);
+    instance.await_ready();
+    publish(&input, 1, Spread::AtRandom, &first);
+    await_read(&instance, &input, 0..1);
+    instance.pause();
+    publish(&input, 1, Spread::AtRandom, &second);
+    let (from, to) = (first.len() as i64, first.len() as i64 + 100);
+    delete_before(&input, 0, to);
+    // What was under way when it stopped, it still has.
+    std::thread::sleep(Duration::from_secs(1));
+    instance.resume();
+    close(&input, 1, BUCKETS);
+    let line = await_line(&deployment, "a", "are gone from the log");
+    assert!(
+        line.contains("ERROR") && line.contains(&format!("to={to}")),
+        "{line}"
+    );
+    await_metric(
+        &instance,
+        "tidewatch_replay_gaps_total{job_id=\"per-host\"}",
+        |gaps| gaps == 1.0,
+    );
+    await_read(&instance, &input, 0..1);
+    assert_eq!(instance.stop(), Some(0), "{}", deployment.logs());
+    let notes = deployment.seen("results.annotation");
+    let values: Vec<&str> = notes
+        .iter()
+        .filter_map(|seen| seen.value.as_deref())
+        .collect();
+    let noted = format!("\"offset_from\":{from},\"offset_to\":{to}");
+    assert!(
+        values.iter().any(|text| text.contains(&noted)),
+        "{noted}: {values:?}"
+    );
+    // Every event that is there is in a bucket, and no other.
+    let buckets = deployment
+        .seen("results.bucket")
+        .into_iter()
+        .filter_map(|seen| seen.value);
+    let mut counts = std::collections::BTreeMap::new();
+    for text in buckets {
+        let bucket: serde_json::Value = serde_json::from_str(&text).expect("a document");
+        counts.insert(
+            bucket["timestamp"].as_i64(),
+            bucket["event_count"].as_u64().unwrap_or(0),
+        );
+    }
+    let counted: u64 = counts.values().sum();
+    assert_eq!(counted, (first.len() + second.len() - 100) as u64);
+    println!(
+        "chaos: out-of-range: 100 messages gone; a log line, a count and an annotation say so; the others are counted"
+    );
+}
