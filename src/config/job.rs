@@ -7,9 +7,12 @@ use super::alerts::AlertWords;
 use super::categorization::Categorization;
 use super::datafeed::{Datafeed, Feed};
 use super::extensions::Extensions;
-use super::function::Function;
+use super::function::{Family, Function};
 use crate::time::{BucketSpan, Lateness};
 use serde::Serialize;
+
+/// What is behind the name of a field that holds a position as an object: its latitude and its longitude.
+pub(crate) const POSITION_HALVES: [&str; 2] = [".lat", ".lon"];
 
 /// A field that the job names; index into [`Job::fields`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
@@ -130,6 +133,23 @@ impl Job {
     /// The name of a field.
     pub fn field_name(&self, id: FieldId) -> &str {
         &self.fields[id.0 as usize]
+    }
+
+    /// The fields that detectors read positions from; behind each, where the job reads them, those of its latitude and longitude, for positions that are objects.
+    pub fn position_fields(&self) -> impl Iterator<Item = (FieldId, Option<[FieldId; 2]>)> {
+        let mut fields: Vec<FieldId> = self
+            .detectors
+            .iter()
+            .filter(|detector| detector.function.family == Family::LatLong)
+            .filter_map(|detector| detector.field)
+            .collect();
+        fields.sort_unstable();
+        fields.dedup();
+        fields.into_iter().map(|field| {
+            let halves = POSITION_HALVES.map(|half| format!("{}{half}", self.field_name(field)));
+            let [latitude, longitude] = halves.map(|name| self.field_id(&name));
+            (field, latitude.zip(longitude).map(|(lat, lon)| [lat, lon]))
+        })
     }
 
     /// What of `model_memory_limit` is for categories of messages: a quarter, where there are any.
