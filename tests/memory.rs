@@ -258,8 +258,10 @@ fn what_is_counted_is_what_the_allocator_gave() {
             recounted, counted,
             "{life}: a restored judge counts the same"
         );
+        // A map put together in order has its nodes less full than one that was filled at random.
+        let most = given.max((1.005 * counted_f) as i64 + 2048);
         assert!(
-            regiven <= given && regiven as f64 > 0.8 * recounted as f64,
+            regiven <= most && regiven as f64 > 0.8 * recounted as f64,
             "{life}: {recounted} counted, {regiven} given anew"
         );
     }
