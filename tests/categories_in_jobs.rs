@@ -193,6 +193,14 @@ fn each_partition_has_its_own_categories_and_a_useless_one_is_stopped() {
         *of.unwrap_or_else(|| panic!("no statistics of {service}"))
     };
     assert_eq!(last("dull")["categorization_status"], "warn");
+    let notes: Vec<&Json> = of_kind(&documents, "annotation")
+        .into_iter()
+        .filter(|one| one["event"] == "categorization_status_change")
+        .collect();
+    assert_eq!(notes.len(), 1, "said once: {notes:?}");
+    assert_eq!(notes[0]["partition_field_value"], "dull");
+    let text = notes[0]["annotation"].as_str().unwrap();
+    assert!(text.contains("service=dull changed to \"warn\""), "{text}");
     assert_eq!(
         (
             last("dull")["categorized_doc_count"].as_u64(),

@@ -433,7 +433,7 @@ fn documents(lines: &[String]) -> Vec<Document> {
     for line in lines {
         decoder.payload(line.as_bytes(), None, &mut |event| {
             let event = event.unwrap_or_else(|refused| panic!("{line}: {refused:?}"));
-            hear(pipeline.handle(Input::Event(&event)));
+            hear(pipeline.handle(Input::Event(event)));
         });
     }
     hear(pipeline.handle(Input::Flush(tidewatch::time::Finality::Final)));

@@ -63,7 +63,9 @@ impl Gathered {
             | Body::ModelSizeStats(_)
             | Body::DataCounts(_)
             | Body::Category(_)
-            | Body::CategorizerStats(_) => {}
+            | Body::CategorizerStats(_)
+            | Body::ModelForecast(_)
+            | Body::ForecastStats(_) => {}
         }
     }
 

@@ -52,6 +52,7 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
     if configuration.snapshots == Where::Topic {
         want(TopicStore::<KafkaTopics>::topic(&names.snapshots()));
     }
+    names.forecasts().into_iter().for_each(&mut want);
     if let Some(alerts) = run::alert_settings(&configuration) {
         alerts.topics(&names).into_iter().for_each(&mut want);
     }

@@ -9,6 +9,7 @@ mod bucket;
 mod cost;
 mod customs;
 mod entity;
+mod forecast;
 mod habits;
 mod memory;
 mod partial;

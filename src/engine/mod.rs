@@ -13,6 +13,7 @@ pub mod categorize;
 pub mod event;
 pub mod feature;
 mod feed;
+pub mod forecast;
 pub mod frontier;
 pub mod gatherer;
 pub mod influence;

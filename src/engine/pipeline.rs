@@ -4,6 +4,7 @@
 
 use super::categorize::{CategoryNews, Word};
 use super::event::Rejection;
+use super::forecast::{Request, Yield};
 use super::gatherer::{self, Gatherer};
 use super::judge::{self, Judge, PartialBucket};
 use super::result::{BucketSummary, Document, DocumentId};
@@ -12,6 +13,7 @@ use super::snapshot::{self, Door, Frozen, RestoreError, Snapshot};
 use super::wire::InputId;
 use crate::config::Job;
 use crate::time::{BucketStart, EventTime, Finality};
+use std::ops::ControlFlow;
 use std::sync::Arc;
 
 /// Everything a pipeline can say.
@@ -137,6 +139,20 @@ impl Keyed {
     /// As [`Judge::pruned_series`].
     pub fn pruned_series(&self) -> u64 {
         self.judge.pruned_series()
+    }
+
+    /// As [`Judge::forecast_start`].
+    pub fn forecast_start(&self) -> Option<BucketStart> {
+        self.judge.forecast_start()
+    }
+
+    /// As [`Judge::forecast`].
+    pub fn forecast(
+        &self,
+        request: &Request,
+        say: &mut dyn FnMut(Document) -> ControlFlow<()>,
+    ) -> Yield {
+        self.judge.forecast(request, say)
     }
 
     /// The state, also in mid-bucket; to be written while the pair goes on.
@@ -274,6 +290,20 @@ impl Pipeline {
     /// As [`Judge::pruned_series`].
     pub fn pruned_series(&self) -> u64 {
         self.keyed.pruned_series()
+    }
+
+    /// As [`Judge::forecast_start`].
+    pub fn forecast_start(&self) -> Option<BucketStart> {
+        self.keyed.forecast_start()
+    }
+
+    /// As [`Judge::forecast`].
+    pub fn forecast(
+        &self,
+        request: &Request,
+        say: &mut dyn FnMut(Document) -> ControlFlow<()>,
+    ) -> Yield {
+        self.keyed.forecast(request, say)
     }
 
     /// The state, also in mid-bucket; to be written while the pipeline goes on.

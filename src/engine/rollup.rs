@@ -25,6 +25,7 @@ use crate::config::Job;
 use crate::time::{BucketStart, Finality};
 use categories::CategoryTotals;
 use documents::{Scored, Writer};
+pub(super) use documents::{feature_suffix, model_feature, series_hash};
 use history::History;
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
@@ -153,6 +154,8 @@ struct State {
     said_size: Option<SaidSize>,
     /// Of the categories of messages.
     categories: CategoryTotals,
+    /// Partitions (`""`: there are none) whose categories have come to be of no use.
+    warned: BTreeSet<Arc<str>>,
     /// Interim documents said and not yet replaced.
     interim: BTreeSet<DocumentId>,
 }
@@ -189,6 +192,7 @@ impl Rollup {
             peak_bytes: 0,
             said_size: None,
             categories: CategoryTotals::default(),
+            warned: BTreeSet::new(),
             interim: BTreeSet::new(),
         };
         Rollup::with_state(job, state)

@@ -330,3 +330,54 @@ fn missing_topics_are_made_and_existing_ones_left_alone() {
     let texts = committed(&made, 1);
     assert_eq!(texts, ["at once"]);
 }
+
+#[test]
+fn what_is_held_waits_and_what_is_rested_is_silent_until_it_is_sought_again() {
+    let input = topic("held", 2);
+    produce(&input, (0..4000).map(|i| (i % 2, format!("{i}"))));
+    let mut log = open(&unique("group"), "a", &input);
+    let mut notes = Notes::default();
+    poll_until(&mut log, &mut notes, "assignment", |_, notes| {
+        notes.assigned.len() == 2
+    });
+    let at = |partition| TopicPartition::new(&*input, partition);
+    log.seek(&at(0), 0).unwrap();
+    log.seek(&at(1), 0).unwrap();
+    log.hold(&at(0), true);
+    let of = |notes: &Notes, partition| notes.payloads.get(&at(partition)).map_or(0, Vec::len);
+    poll_until(&mut log, &mut notes, "the other partition", |log, notes| {
+        of(notes, 1) == 2000 && log.lag(&at(1)) == Some(0)
+    });
+    assert_eq!(of(&notes, 0), 0, "held, and delivered");
+    // It knows all the same how much there is.
+    poll_until(&mut log, &mut notes, "a lag", |log, _| {
+        log.lag(&at(0)).is_some_and(|lag| lag >= 2000)
+    });
+    log.hold(&at(0), false);
+    poll_until(&mut log, &mut notes, "what was held", |_, notes| {
+        of(notes, 0) == 2000
+    });
+    let offsets = |notes: &Notes| -> Vec<i64> {
+        let read = notes.payloads[&at(0)].iter();
+        read.map(|(offset, _)| *offset).collect()
+    };
+    assert_eq!(offsets(&notes), (0..2000).collect::<Vec<_>>());
+
+    log.rest(&at(0)).unwrap();
+    produce(&input, (0..20).map(|i| (i % 2, format!("{i}"))));
+    poll_until(
+        &mut log,
+        &mut notes,
+        "the partition that goes on",
+        |_, notes| of(notes, 1) == 2010,
+    );
+    for _ in 0..10 {
+        log.poll(Duration::from_millis(20), &mut notes).unwrap();
+    }
+    assert_eq!((of(&notes, 0), log.lag(&at(0))), (2000, None));
+    log.seek(&at(0), 1990).unwrap();
+    poll_until(&mut log, &mut notes, "from the seek on", |_, notes| {
+        of(notes, 0) == 2020
+    });
+    assert_eq!(offsets(&notes)[2000..], (1990..2010).collect::<Vec<_>>());
+}

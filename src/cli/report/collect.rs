@@ -108,7 +108,9 @@ impl Collector {
             | Body::ModelSizeStats(_)
             | Body::DataCounts(_)
             | Body::Category(_)
-            | Body::CategorizerStats(_) => {}
+            | Body::CategorizerStats(_)
+            | Body::ModelForecast(_)
+            | Body::ForecastStats(_) => {}
         }
     }
 

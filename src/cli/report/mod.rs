@@ -13,6 +13,7 @@ mod anomaly;
 mod backtest;
 mod chart;
 mod collect;
+mod forecast;
 mod overview;
 mod page;
 mod series;
@@ -26,6 +27,7 @@ mod value_axis;
 mod windows;
 
 pub(super) use collect::plotting;
+pub(super) use forecast::ForecastPage;
 
 use super::output;
 use crate::backtest::Backtest;

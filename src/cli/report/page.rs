@@ -19,8 +19,8 @@ use base64::engine::general_purpose::STANDARD;
 use maud::{DOCTYPE, Markup, PreEscaped, html};
 use sha2::{Digest, Sha256};
 
-const STYLE: &str = include_str!("style.css");
-const SCRIPT: &str = include_str!("script.js");
+pub(super) const STYLE: &str = include_str!("style.css");
+pub(super) const SCRIPT: &str = include_str!("script.js");
 /// Inputs that are named.
 const INPUTS_MAX: usize = 4;
 
@@ -74,7 +74,7 @@ pub(super) fn page(collected: &Collector, source: &Source, measured: Option<&Bac
 }
 
 /// Style and script by their hashes; nothing else, from nowhere.
-fn policy() -> String {
+pub(super) fn policy() -> String {
     let hash = |text: &str| STANDARD.encode(Sha256::digest(text.as_bytes()));
     format!(
         "default-src 'none'; style-src 'sha256-{}'; script-src 'sha256-{}'; base-uri 'none'; form-action 'none'",
@@ -180,7 +180,7 @@ fn notes(story: &Story<'_>, source: &Source) -> Vec<String> {
 }
 
 /// A wave.
-fn logo() -> Markup {
+pub(super) fn logo() -> Markup {
     html! {
         svg.logo viewBox="0 0 32 32" aria-hidden="true" {
             path d="M2 21c4 0 4-5 8-5s4 5 8 5 4-14 7-14 3 8 5 8" {}

@@ -27,7 +27,7 @@ pub(super) struct Key {
 }
 
 /// The same, borrowed from a document. Hashes as [`Key`] does: field by field, in the same order.
-#[derive(Clone, Copy, Debug, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Hash)]
 pub(super) struct KeyRef<'a> {
     pub(super) detector: u16,
     pub(super) statistic: &'static str,

@@ -61,7 +61,7 @@ impl CategorizerStats {
     }
 
     /// Whether the categories are of no use.
-    pub(super) fn is_warning(&self) -> bool {
+    pub(in crate::engine) fn is_warning(&self) -> bool {
         self.categorization_status == CategorizationStatus::Warn
     }
 

@@ -161,6 +161,10 @@ impl Series {
         }
     }
 
+    pub(super) fn models(&self) -> &[SeriesModel] {
+        &self.models
+    }
+
     /// Whether `exclude_frequent` leaves the series out: present in more than a tenth of the buckets since it was first seen (of fifty at least).
     pub(super) fn is_frequent(&self, at: BucketStart, span: crate::time::BucketSpan) -> bool {
         let lived = (span.buckets_between(self.born, at) + 1).max(FREQUENT_BUCKETS_MIN);

@@ -6,7 +6,7 @@
 //! Units: values as they come. Holds: the forecast is finite; judging changes nothing.
 
 use super::Room;
-use super::profile::{HOUR_MS, HourMeans, Profile, hour_of};
+use super::profile::{HOUR_MS, HourMeans, Profile, Slot, hour_of};
 use super::surprise::SeasonView;
 use super::watch::{ClockWatch, LevelWatch, SeasonWatch, Shift};
 use super::{Change, Noticed};
@@ -167,6 +167,11 @@ impl Forecaster {
         SeasonView::of(&self.profile, hour_of(at))
     }
 
+    /// What the profile knows of this hour of the day, and of the week.
+    pub fn slots(&self, hour: i64) -> [Option<Slot>; 2] {
+        self.profile.slots(hour)
+    }
+
     /// Heap bytes.
     pub fn heap_bytes(&self) -> usize {
         self.profile.heap_bytes() + self.level_watch.heap_bytes()
@@ -256,7 +261,7 @@ impl Forecaster {
     }
 
     /// The profile's means of the day and of the week.
-    fn seasonal(&self, at: EventTime) -> [Option<f64>; 2] {
+    pub(super) fn seasonal(&self, at: EventTime) -> [Option<f64>; 2] {
         [self.profile.day_mean(at), self.profile.week_mean(at)]
     }
 

@@ -4,6 +4,7 @@
 //! ([`forecast`]), the distribution around it ([`residual`]), the evidence of several views against a value ([`evidence`]) and what of it is said
 //! ([`alarm`]).
 
+pub mod ahead;
 pub mod alarm;
 pub mod calibration;
 pub mod change;
@@ -15,6 +16,7 @@ pub mod member;
 pub mod multi_bucket;
 pub mod novelty;
 pub mod oddity;
+pub mod outlook;
 pub mod presence;
 pub mod profile;
 pub mod residual;
@@ -22,8 +24,10 @@ mod room;
 mod series;
 pub mod surprise;
 pub mod together;
+mod variogram;
 pub mod watch;
 
+pub use ahead::{Ahead, Prospect};
 pub use change::{Change, Noticed};
 pub use residual::Tails;
 pub use room::Room;

@@ -46,6 +46,23 @@ impl Band {
     }
 }
 
+/// What a ring knows of an hour.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Slot {
+    /// The mean of the visits.
+    pub mean: f64,
+    /// How many there were, saturating.
+    pub visits: u8,
+}
+
+/// How long ago, in visits and as of the last one, what a slot holds was seen on average.
+pub fn content_age(visits: u8) -> f64 {
+    (2..=visits).fold(0.0, |age, visit| {
+        let gain = (1.0 / f64::from(visit)).max(f64::from(VISIT_GAIN_MIN));
+        (1.0 - gain) * (age + 1.0)
+    })
+}
+
 /// A ring of slots: means, and how often each was visited (saturating); one piece of memory, empty until it is made.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 struct Ring<const SLOTS: usize> {
@@ -101,6 +118,13 @@ impl<const SLOTS: usize> Ring<SLOTS> {
     /// Mean of a slot visited at least `visits_min` times.
     fn known(&self, slot: usize, visits_min: u8) -> Option<f64> {
         (!self.is_empty() && self.visits(slot) >= visits_min).then(|| f64::from(self.mean(slot)))
+    }
+
+    fn what_is_known(&self, hour: i64) -> Option<Slot> {
+        let slot = Self::slot(hour);
+        let mean = self.known(slot, 1)?;
+        let visits = self.visits(slot);
+        Some(Slot { mean, visits })
     }
 
     fn learn(&mut self, hour: i64, x: f64) {
@@ -263,6 +287,11 @@ impl Profile {
     /// The mean of this time of the week once visited, between slots by straight lines.
     pub fn week_mean(&self, at: EventTime) -> Option<f64> {
         self.week.interpolate(at, 1)
+    }
+
+    /// What is known of this hour of the day, and of this hour of the week.
+    pub fn slots(&self, hour: i64) -> [Option<Slot>; 2] {
+        [self.day.what_is_known(hour), self.week.what_is_known(hour)]
     }
 
     /// Takes the mean of an hour that is over. Without room for a day or a week it stays as it is.

@@ -159,10 +159,15 @@ impl Residuals {
 
     /// Standard deviation around the forecast, floored.
     pub fn deviation(&self, forecast: f64) -> f64 {
-        let floor = if self.integer { SD_FLOOR_INTEGER } else { 0.0 };
         (self.square * (1.0 + 1.0 / self.weight.max(1.0)))
             .sqrt()
-            .max(SD_FLOOR_SHARE * forecast.abs())
+            .max(self.deviation_floor(forecast))
+    }
+
+    /// No standard deviation is less: values are rounded, whatever they are.
+    pub fn deviation_floor(&self, forecast: f64) -> f64 {
+        let floor = if self.integer { SD_FLOOR_INTEGER } else { 0.0 };
+        (SD_FLOOR_SHARE * forecast.abs())
             .max(floor)
             .max(f64::MIN_POSITIVE.sqrt())
     }
@@ -200,13 +205,38 @@ impl Residuals {
         }
     }
 
+    fn likeliest(&self, counting: bool) -> usize {
+        let weights = self.weights(counting);
+        (0..FAMILIES)
+            .max_by(|&a, &b| weights[a].total_cmp(&weights[b]))
+            .unwrap_or(NORMAL)
+    }
+
+    /// As [`quantile`](Self::quantile), of a distribution of `ratio` times the variance: that of a forecast further ahead, or of a better one. Positive families
+    /// are widened in logarithms, counts by their dispersion, which is at least Poisson's: neither comes to promise values below zero.
+    pub fn quantile_of_ratio(&self, p: f64, forecast: f64, counting: bool, ratio: f64) -> f64 {
+        let value = self.quantile(p, forecast, counting);
+        let wider = ratio.sqrt();
+        match self.likeliest(counting) {
+            LOG_NORMAL | GAMMA if value > 0.0 && forecast > 0.0 => {
+                forecast * (ln_ratio(value, forecast) * wider).exp()
+            }
+            COUNTS => {
+                let mean = count_mean(forecast);
+                let variance = ratio * (mean + mean * mean / self.count_size());
+                let size = match variance > mean {
+                    true => (mean * mean / (variance - mean)).clamp(1e-3, 1e9),
+                    false => 1e9,
+                };
+                negative_binomial::quantile(p, mean, size)
+            }
+            _ => forecast + (value - forecast) * wider,
+        }
+    }
+
     /// The value below which the share `p` of the likeliest family lies.
     pub fn quantile(&self, p: f64, forecast: f64, counting: bool) -> f64 {
-        let weights = self.weights(counting);
-        let best = (0..FAMILIES)
-            .max_by(|&a, &b| weights[a].total_cmp(&weights[b]))
-            .unwrap_or(NORMAL);
-        match best {
+        match self.likeliest(counting) {
             LOG_NORMAL => {
                 positive(forecast)
                     * (self.log_deviation(forecast) * student_t::quantile(p, self.freedom())).exp()

@@ -1,10 +1,12 @@
 //! The model of a series: forecast, residual distribution, the dozen buckets, and the evidence of its own past.
 
+use super::ahead::Ahead;
 use super::alarm::{Alarm, Hold};
 use super::evidence::{Claim, EvidenceModel, ln_probability_of};
 use super::forecast::{Forecaster, Foresight};
 use super::member::{Deviation, Member};
 use super::multi_bucket::MultiBucket;
+use super::outlook::Outlook;
 use super::residual::{Residuals, Run, Tails};
 use super::{Change, Kind, Model, Noticed, Room, Sample, Verdict};
 use crate::config::Side;
@@ -37,6 +39,9 @@ const LN_LEAST: f64 = -1e6;
 /// Values beyond this size are judged as if they were of this size: their squares stay finite in every part of the model.
 const VALUE_MOST: f64 = 1e30;
 
+/// A series that has come so often is here to stay: from then on it is learnt how it may go on.
+const OUTLOOK_AFTER: u32 = 4;
+
 /// What is normal for one feature of one series.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct SeriesModel {
@@ -47,6 +52,8 @@ pub struct SeriesModel {
     alarm: Alarm,
     /// Of a series that is one of several of an entity.
     member: Option<Box<Member>>,
+    /// Of a series that has come more than a few times.
+    outlook: Option<Box<Outlook>>,
     /// Usual number of measurements a bucket.
     measurements: f64,
     anomaly_buckets: u32,
@@ -54,6 +61,23 @@ pub struct SeriesModel {
 }
 
 impl SeriesModel {
+    /// How the series may go on after what was learnt; `None` while that is too little.
+    pub fn ahead<'m>(&'m self, kind: &'m Kind) -> Option<Ahead<'m>> {
+        let outlook = self.outlook.as_deref()?;
+        Ahead::of(kind, &self.forecaster, &self.residuals, outlook)
+    }
+
+    /// Before the forecaster learns the value: an hour is held against a profile that has not seen it.
+    fn learn_outlook(&mut self, at: EventTime, x: f64, span: BucketSpan, room: &mut Room) {
+        let is_here = self.forecaster.steps() >= OUTLOOK_AFTER;
+        if self.outlook.is_none() && is_here && room.grant(size_of::<Outlook>()) {
+            self.outlook = Some(Box::default());
+        }
+        if let Some(outlook) = &mut self.outlook {
+            outlook.learn(at, x, span, |hour| self.forecaster.slots(hour));
+        }
+    }
+
     /// How much wider the distribution is because the bucket holds few measurements (a variance ratio, at least 1).
     fn widening(&self, kind: &Kind, sample: &Sample) -> f64 {
         if kind.averages && sample.measurements > 0 {
@@ -147,6 +171,7 @@ impl Model for SeriesModel {
             evidence: EvidenceModel::new(),
             alarm: Alarm::default(),
             member: None,
+            outlook: None,
             measurements: 0.0,
             anomaly_buckets: 0,
             anomaly_error: 0.0,
@@ -303,11 +328,19 @@ impl Model for SeriesModel {
         }
         let foresight = verdict.map(|verdict| verdict.foresight);
         let believed = (sample.value, x);
+        self.learn_outlook(sample.at, x, kind.span, room);
         let (changed, noticed) = self
             .forecaster
             .learn(sample.at, believed, kind.span, foresight, room);
         if changed {
             self.residuals.restart();
+        }
+        if let (Some(outlook), Some(noticed)) = (&mut self.outlook, &noticed) {
+            match noticed.change {
+                Change::Level { to, .. } => outlook.shift(Some(to)),
+                Change::Scale(_) => outlook.shift(None),
+                Change::Clock(_) | Change::Season(_) | Change::Spread(_) => {}
+            }
         }
         if let Some(Noticed {
             change: Change::Clock(hours),
@@ -332,10 +365,12 @@ impl Model for SeriesModel {
 
     fn memory_bytes(&self) -> usize {
         let member = self.member.as_ref().map_or(0, |_| size_of::<Member>());
+        let outlook = self.outlook.as_ref().map_or(0, |_| size_of::<Outlook>());
         size_of::<SeriesModel>()
             + self.evidence.heap_bytes()
             + self.forecaster.heap_bytes()
             + member
+            + outlook
     }
 }
 

@@ -79,6 +79,21 @@ pub fn annotation(
     )
 }
 
+/// Id of an annotation of the status of a partition's categories, or of all.
+pub fn categorization_annotation(
+    job: &str,
+    at: BucketStart,
+    span: BucketSpan,
+    partition: Option<&str>,
+) -> String {
+    format!(
+        "{job}_annotation_{}_{}_categorization_{}",
+        at.millis(),
+        span.seconds(),
+        entity_hash([partition])
+    )
+}
+
 /// Id of a model plot.
 pub fn model_plot(
     job: &str,
@@ -92,6 +107,27 @@ pub fn model_plot(
         at.millis(),
         span.seconds()
     )
+}
+
+/// Id of a point of a forecast.
+pub fn model_forecast(
+    job: &str,
+    forecast: &str,
+    at: BucketStart,
+    span: BucketSpan,
+    detector: u16,
+    hash: &str,
+) -> String {
+    format!(
+        "{job}_model_forecast_{forecast}_{}_{}_{detector}_{hash}",
+        at.millis(),
+        span.seconds()
+    )
+}
+
+/// Id of what became of a request for a forecast.
+pub fn forecast_stats(job: &str, forecast: &str) -> String {
+    format!("{job}_model_forecast_request_stats_{forecast}")
 }
 
 /// Id of model size statistics.

@@ -1,5 +1,6 @@
 //! Result documents: plain data with public fields, in Elastic's shapes (results.md).
 
+pub mod forecast;
 pub mod id;
 pub mod sentence;
 mod when_where;
@@ -7,6 +8,7 @@ mod write;
 
 use super::categorize::{CategorizerStats, CategoryDefinition};
 use crate::time::{BucketSpan, BucketStart, EventTime, Finality};
+pub use forecast::{ForecastStats, ForecastStatus, ModelForecast};
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 
@@ -24,10 +26,18 @@ pub enum DocumentKind {
     DataCounts,
     CategoryDefinition,
     CategorizerStats,
+    ModelForecast,
+    ModelForecastRequestStats,
 }
 
 impl DocumentKind {
-    /// Every kind.
+    /// What somebody asked to be foretold: said on request, not by a job as it goes.
+    pub const FORECASTS: [DocumentKind; 2] = [
+        DocumentKind::ModelForecast,
+        DocumentKind::ModelForecastRequestStats,
+    ];
+
+    /// Every kind that a job says.
     pub const ALL: [DocumentKind; 10] = [
         DocumentKind::Bucket,
         DocumentKind::BucketInfluencer,
@@ -54,6 +64,8 @@ impl DocumentKind {
             DocumentKind::DataCounts => "data_counts",
             DocumentKind::CategoryDefinition => "category_definition",
             DocumentKind::CategorizerStats => "categorizer_stats",
+            DocumentKind::ModelForecast => "model_forecast",
+            DocumentKind::ModelForecastRequestStats => "model_forecast_request_stats",
         }
     }
 }
@@ -91,6 +103,8 @@ pub enum Body {
     DataCounts(JobCounts),
     Category(Box<Category>),
     CategorizerStats(Partitioned),
+    ModelForecast(ModelForecast),
+    ForecastStats(Box<ForecastStats>),
 }
 
 impl Document {
@@ -106,7 +120,9 @@ impl Document {
             | Body::ModelSizeStats(_)
             | Body::DataCounts(_)
             | Body::Category(_)
-            | Body::CategorizerStats(_) => None,
+            | Body::CategorizerStats(_)
+            | Body::ModelForecast(_)
+            | Body::ForecastStats(_) => None,
         }
     }
 }
@@ -316,17 +332,38 @@ fn is_nothing(number: &Option<f64>) -> bool {
     number.is_none_or(|number| number == 0.0)
 }
 
-/// `annotation` of a change that a model noticed (results.md 3.8).
+/// What an annotation is about (`event`, results.md 3.9).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum AnnotationEvent {
+    /// A model noticed that its series has changed.
+    ModelChange,
+    /// The categories of messages have come to be of no use, or of use again.
+    CategorizationStatusChange,
+}
+
+impl AnnotationEvent {
+    /// `event`.
+    pub fn name(self) -> &'static str {
+        match self {
+            AnnotationEvent::ModelChange => "model_change",
+            AnnotationEvent::CategorizationStatusChange => "categorization_status_change",
+        }
+    }
+}
+
+/// `annotation` (results.md 3.9).
 #[derive(Clone, Debug, PartialEq)]
 pub struct Annotation {
+    /// About what.
+    pub event: AnnotationEvent,
     /// One sentence.
     pub annotation: String,
     /// When it began to show; `timestamp` of the document.
     pub since: EventTime,
     /// When it was noticed.
     pub until: EventTime,
-    /// Which detector.
-    pub detector_index: u16,
+    /// Which detector, where it is about one.
+    pub detector_index: Option<u16>,
     /// Which series: by and partition field with their values, where there are any.
     pub by: Option<(String, String)>,
     /// Likewise.

@@ -185,6 +185,7 @@ impl Serialize for Document {
                 write_categorizer(&mut map, &stats.categories)?;
                 map.serialize_entry("timestamp", &self.time.millis())?;
             }
+            Body::ForecastStats(stats) => stats.write(&mut map)?,
             Body::Category(category) => write_category(&mut map, category)?,
             Body::CategorizerStats(one) => {
                 if let Some((name, value)) = &one.partition {
@@ -211,7 +212,7 @@ impl Document {
         }
         map.serialize_entry("timestamp", &self.time.millis())?;
         map.serialize_entry("bucket_span", &self.span.seconds())?;
-        if !matches!(self.body, Body::ModelPlot(_)) {
+        if !matches!(self.body, Body::ModelPlot(_) | Body::ModelForecast(_)) {
             map.serialize_entry("is_interim", &(self.finality == Finality::Interim))?;
         }
         Ok(())
@@ -271,20 +272,24 @@ fn write_body<M: SerializeMap>(
             plot.actual
                 .map_or(Ok(()), |actual| map.serialize_entry("actual", &actual))
         }
+        Body::ModelForecast(forecast) => forecast.write(map),
         Body::Annotation(one) => write_annotation(map, one),
         Body::DataCounts(_)
         | Body::ModelSizeStats(_)
         | Body::Category(_)
-        | Body::CategorizerStats(_) => unreachable!("written without a head"),
+        | Body::CategorizerStats(_)
+        | Body::ForecastStats(_) => unreachable!("written without a head"),
     }
 }
 
 fn write_annotation<M: SerializeMap>(map: &mut M, one: &Annotation) -> Result<(), M::Error> {
     map.serialize_entry("annotation", &one.annotation)?;
     map.serialize_entry("type", "annotation")?;
-    map.serialize_entry("event", "model_change")?;
+    map.serialize_entry("event", one.event.name())?;
     map.serialize_entry("create_username", "tidewatch")?;
-    map.serialize_entry("detector_index", &one.detector_index)?;
+    if let Some(detector) = &one.detector_index {
+        map.serialize_entry("detector_index", detector)?;
+    }
     if let Some((name, value)) = &one.partition {
         map.serialize_entry("partition_field_name", name)?;
         map.serialize_entry("partition_field_value", value)?;
@@ -357,7 +362,7 @@ fn write_bucket_influencer<M: SerializeMap>(
     map.serialize_entry("probability", &one.probability)
 }
 
-fn write_names<M: SerializeMap>(
+pub(super) fn write_names<M: SerializeMap>(
     map: &mut M,
     fields: [(&str, &Option<String>); 2],
 ) -> Result<(), M::Error> {

@@ -3,7 +3,9 @@
 use super::documents::{Writer, description, series_hash};
 use crate::config::FieldId;
 use crate::engine::judge::ChangeDraft;
-use crate::engine::result::{Annotation, Body, Document, DocumentKind, id, sentence};
+use crate::engine::result::{
+    Annotation, AnnotationEvent, Body, Document, DocumentKind, id, sentence,
+};
 use crate::time::{BucketStart, EventTime, Finality};
 use std::sync::Arc;
 
@@ -47,10 +49,11 @@ impl Writer {
             &series_hash(&change.key),
         );
         let body = Annotation {
+            event: AnnotationEvent::ModelChange,
             annotation: sentence::of_change(&subject, &change.noticed.change),
             since: change.noticed.since,
             until: EventTime(self.job.bucket_span.end_of(start).millis()),
-            detector_index: change.detector,
+            detector_index: Some(change.detector),
             by,
             partition,
         };

@@ -3,8 +3,10 @@
 use super::documents::Writer;
 use super::{Output, Rollup};
 use crate::engine::categorize::{CategorizerStats, CategoryDefinition, CategoryNews};
-use crate::engine::result::{Body, Category, Document, DocumentKind, Partitioned, id};
-use crate::time::{BucketStart, Finality};
+use crate::engine::result::{
+    Annotation, AnnotationEvent, Body, Category, Document, DocumentKind, Partitioned, id,
+};
+use crate::time::{BucketStart, EventTime, Finality};
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 
@@ -26,7 +28,19 @@ impl Rollup {
         let definitions = definitions.map(|one| self.writer.category(at, one));
         let stats = news.stats.iter();
         let stats = stats.map(|(partition, stats)| self.writer.categorizer(at, partition, stats));
-        definitions.chain(stats).map(Output::Result).collect()
+        let mut outputs: Vec<Output> = definitions.chain(stats).map(Output::Result).collect();
+        for (partition, stats) in &news.stats {
+            let key = partition.clone().unwrap_or_default();
+            let has_changed = match stats.is_warning() {
+                true => self.state.warned.insert(key),
+                false => self.state.warned.remove(&key),
+            };
+            if has_changed && self.job.annotations {
+                let note = self.writer.status_changed(at, partition, stats);
+                outputs.push(Output::Result(note));
+            }
+        }
+        outputs
     }
 }
 
@@ -65,6 +79,42 @@ impl Writer {
             Finality::Final,
             body,
         )
+    }
+
+    fn status_changed(
+        &self,
+        at: BucketStart,
+        partition: &Option<Arc<str>>,
+        stats: &CategorizerStats,
+    ) -> Document {
+        let named = self.partition(partition);
+        let whose = named
+            .as_ref()
+            .map_or_else(String::new, |(name, value)| format!(" of {name}={value}"));
+        let status = stats.categorization_status.name();
+        let why = match stats.is_warning() {
+            true => {
+                ": too few or too many categories for the messages seen, or most of them dead; those by them tell little"
+            }
+            false => "",
+        };
+        let body = Annotation {
+            event: AnnotationEvent::CategorizationStatusChange,
+            annotation: format!("Categorization status{whose} changed to \"{status}\"{why}"),
+            since: EventTime(at.millis()),
+            until: EventTime(self.job.bucket_span.end_of(at).millis()),
+            detector_index: None,
+            by: None,
+            partition: named,
+        };
+        let id = id::categorization_annotation(
+            &self.job.id,
+            at,
+            self.job.bucket_span,
+            partition.as_deref(),
+        );
+        let body = Body::Annotation(body);
+        self.document(DocumentKind::Annotation, id, at, Finality::Final, body)
     }
 
     /// The name and the value of the partition.

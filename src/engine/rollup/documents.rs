@@ -423,11 +423,7 @@ impl Writer {
             );
             if detector.function.family == Family::Metric {
                 // Three features of one series and detector: Elastic's id tells them not apart, ours has to.
-                id.push_str(match plot.statistic {
-                    Statistic::Min => "_min",
-                    Statistic::Max => "_max",
-                    _ => "_mean",
-                });
+                id.push_str(feature_suffix(plot.statistic));
             }
             let body = ModelPlot {
                 detector_index: plot.detector,
@@ -508,12 +504,21 @@ fn geo(typical: f64, actual: f64, place: Place) -> GeoResults {
     GeoResults::of((typical, place.typical), (actual, place.actual))
 }
 
-pub(super) fn series_hash(key: &SeriesKey) -> String {
+pub(crate) fn series_hash(key: &SeriesKey) -> String {
     id::entity_hash([
         key.by.as_deref(),
         key.over.as_deref(),
         key.partition.as_deref(),
     ])
+}
+
+/// What tells the ids of one detector's features apart.
+pub(crate) fn feature_suffix(statistic: Statistic) -> &'static str {
+    match statistic {
+        Statistic::Min => "_min",
+        Statistic::Max => "_max",
+        _ => "_mean",
+    }
 }
 
 /// −5 (this bucket alone) to 5 (the last dozen), floored to two decimals (results.md 3.12).
@@ -565,7 +570,7 @@ pub(super) fn description(function: Function, statistic: Statistic) -> &'static 
 }
 
 /// `model_feature` (functions.md 2.7), its quotes included.
-fn model_feature(function: Function, statistic: Statistic) -> &'static str {
+pub(crate) fn model_feature(function: Function, statistic: Statistic) -> &'static str {
     match (function.family, function.side, statistic) {
         (Family::Count, Side::Both, _) => "'count per bucket by person'",
         (Family::Count, Side::High, _) => "'high values of count per bucket by person'",

@@ -5,10 +5,12 @@
 //! broker asks it again when positions are forgotten. Each operation may be cut off anywhere and simply done again.
 //! Checked by: tests/jobs.rs, in memory, and tests/kafka.
 
+mod forecast;
 mod reset;
 mod shadow;
 mod status;
 
+pub use forecast::{Doors, publish_forecast};
 pub use reset::{Fate, Reset, reset, reshard};
 pub use shadow::{ShadowError, shadow};
 pub use status::{PartitionStatus, Status, status};
@@ -48,6 +50,14 @@ pub enum JobsError {
     /// It cannot be laid out.
     #[error(transparent)]
     Plan(#[from] PlanError),
+    /// Nothing is known of it yet.
+    #[error(
+        "job {0} has no snapshot yet that this build and configuration can read; it takes its first {1}"
+    )]
+    NoSnapshot(String, &'static str),
+    /// A snapshot is of a later build.
+    #[error("{0}")]
+    Newer(String),
     /// The log did not do as asked.
     #[error(transparent)]
     Log(#[from] LogError),

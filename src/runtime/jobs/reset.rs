@@ -148,6 +148,7 @@ fn withdraw<L: Topics>(log: &mut L, footprint: &Footprint) -> Result<usize, LogE
         .flat_map(|kind| [names.results(*kind), names.interim(*kind)])
         .map(|topic| topic.to_string())
         .chain([names.alerts()])
+        .chain(names.forecasts().map(|topic| topic.name))
         .collect();
     forget_alerts(log, footprint)?;
     let mut count = 0;

@@ -65,8 +65,8 @@ impl TopicNames {
     /// The names that begin with `prefix` and a dot.
     pub fn new(prefix: &str) -> TopicNames {
         let by_kind = |what: &str| {
-            DocumentKind::ALL
-                .into_iter()
+            let kinds = DocumentKind::ALL.into_iter().chain(DocumentKind::FORECASTS);
+            kinds
                 .map(|kind| (kind, format!("{prefix}.{what}.{}", kind.name()).into()))
                 .collect()
         };
@@ -86,6 +86,15 @@ impl TopicNames {
     /// Interim results of one kind, of all jobs: `tidewatch.interim.record`.
     pub fn interim(&self, kind: DocumentKind) -> &Arc<str> {
         &self.interim[&kind]
+    }
+
+    /// What takes forecasts, which are made on request: `tidewatch.results.model_forecast`. They expire, so old ones are forgotten.
+    pub fn forecasts(&self) -> [NewTopic; 2] {
+        DocumentKind::FORECASTS.map(|kind| NewTopic {
+            name: self.results(kind).to_string(),
+            partitions: None,
+            cleanup: Cleanup::CompactDelete,
+        })
     }
 
     /// What was refused, with reason and origin: `tidewatch.dead-letters`.

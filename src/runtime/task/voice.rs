@@ -409,26 +409,33 @@ impl Voice {
         });
     }
 
-    /// A document as a message: CloudEvents in binary mode (CloudEvents 1.0, Kafka protocol binding 3.2).
     fn document(&self, topic: Arc<str>, document: &Document) -> Outgoing {
-        let kind = document.kind.name();
-        let payload = serde_json::to_vec(document)
-            .expect("documents hold finite numbers and text, which JSON can write");
         Outgoing {
-            topic,
-            partition: None,
-            key: Some(document.id.clone().into_bytes()),
-            payload: Some(payload),
-            headers: vec![
-                ("ce_specversion", "1.0".to_owned()),
-                ("ce_id", document.id.clone()),
-                ("ce_type", format!("io.tidewatch.{kind}.v1")),
-                ("ce_source", format!("/jobs/{}", self.plan.job.id)),
-                ("ce_time", document.time.to_string()),
-                ("ce_dataschema", format!("urn:tidewatch:schema:{kind}:v1")),
-                ("content-type", "application/json".to_owned()),
-            ],
             timestamp_ms: Some(document.time.millis().max(0)),
+            ..message_of(topic, document)
         }
+    }
+}
+
+/// A document as a message: CloudEvents in binary mode (CloudEvents 1.0, Kafka protocol binding 3.2), with the time of writing.
+pub(crate) fn message_of(topic: Arc<str>, document: &Document) -> Outgoing {
+    let kind = document.kind.name();
+    let payload = serde_json::to_vec(document)
+        .expect("documents hold finite numbers and text, which JSON can write");
+    Outgoing {
+        topic,
+        partition: None,
+        key: Some(document.id.clone().into_bytes()),
+        payload: Some(payload),
+        headers: vec![
+            ("ce_specversion", "1.0".to_owned()),
+            ("ce_id", document.id.clone()),
+            ("ce_type", format!("io.tidewatch.{kind}.v1")),
+            ("ce_source", format!("/jobs/{}", document.job_id)),
+            ("ce_time", document.time.to_string()),
+            ("ce_dataschema", format!("urn:tidewatch:schema:{kind}:v1")),
+            ("content-type", "application/json".to_owned()),
+        ],
+        timestamp_ms: None,
     }
 }

@@ -1,0 +1,324 @@
+//! How a series may go on: the expected value of a bucket to come and the central 95 % interval, from what the model knows now.
+//!
+//! Views of a series (as it comes; less its day; less its week) are ordered by how far they err a day ahead; the first that knows the hour speaks. It adds
+//! to its season the combination of running means that errs least at this distance ([`Variogram::krige`]), and the slope as far as it is shown.
+//! The variance of a bucket ahead is the sum of
+//! * the error of that combination at this distance, which grows as the series was seen to wander; beyond a day, at least as the weeks were seen to differ,
+//! * of it, the share that the season's own means are uncertain by: 1/(visits · buckets),
+//! * the variance of buckets within their hour,
+//! * the uncertainty of the slope, times the squared distance.
+//!
+//! How sure all that is depends on how often the series has gone through such a distance: a Student-t factor. The shape is that of the residuals' likeliest family.
+//! *Slope*: the mean change from week to week. Its share is 1 − c·se²/b² and 0 where that is less (the positive part of James and Stein 1961; c grows where
+//! few weeks tell), for a slope that is not shown does more harm than good; and a slope that was seen for some time is carried on for twice that time at
+//! most, ever more slowly (after Gardner and McKenzie 1985). What was left out of it is part of the variance.
+//! Units: values; hours. Holds: changes nothing; lower <= prediction <= upper, all finite; nothing below 0 of a series that never was.
+//! Checked by: tests/forecast.rs, `cargo bench --bench forecast`.
+
+use super::Kind;
+use super::forecast::Forecaster;
+use super::outlook::{self, Outlook};
+use super::profile::{HOUR_MS, content_age, hour_of};
+use super::residual::Residuals;
+use super::variogram::{MEANS, Seen, Variogram};
+use crate::numerics::special::student_t;
+use crate::time::EventTime;
+
+/// Samples before anything is said of the future.
+const SAMPLES_MIN: u32 = 8;
+/// The ends of the central 95 %, and the normal deviate of the upper one.
+const TAIL: f64 = 0.025;
+const DEVIATE: f64 = 1.959_963_984_540_054;
+/// A variance is never so uncertain that less than this is known of it, degrees of freedom.
+const FREEDOM_MIN: f64 = 2.0;
+/// Nothing is forecast beyond this size.
+const VALUE_MOST: f64 = 1e60;
+const DAY_HOURS: f64 = 24.0;
+const WEEK_HOURS: f64 = 168.0;
+const PERIODS: [f64; 2] = [DAY_HOURS, WEEK_HOURS];
+/// Days compared with those of the week before until a slope is asked for.
+const SLOPE_DAYS_MIN: f64 = 3.0;
+/// Rounds of slope and wandering; they settle in fewer.
+const SLOPE_ROUNDS: usize = 4;
+/// Of a squared error, what is left whatever a slope explains of it: in the series as it comes, and in the rests of a season, where single large errors were cut.
+const SQUARE_LEAST: f64 = 0.05;
+const SQUARE_LEAST_OF_RESTS: f64 = 0.5;
+
+/// What is expected of a bucket to come.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Prospect {
+    /// Lower end of the central 95 % interval.
+    pub lower: f64,
+    /// The expected value.
+    pub prediction: f64,
+    /// Upper end.
+    pub upper: f64,
+}
+
+/// Change an hour, how much of it is believed, and how uncertain it is.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+struct Slope {
+    per_hour: f64,
+    share: f64,
+    error_square: f64,
+}
+
+/// One way to look at the series.
+#[derive(Clone, Debug)]
+struct View {
+    /// Which season is taken out.
+    season: Option<usize>,
+    levels: [f64; MEANS],
+    /// How old the running means are, samples.
+    ages: [f64; MEANS],
+    variogram: Variogram,
+    /// What the level drifts away beyond a day: variance a sample.
+    drift: f64,
+    slope: Slope,
+}
+
+/// How a series may go on, ready to be asked of any bucket to come.
+#[derive(Clone, Debug)]
+pub struct Ahead<'m> {
+    kind: &'m Kind,
+    forecaster: &'m Forecaster,
+    residuals: &'m Residuals,
+    outlook: &'m Outlook,
+    /// The least erring first.
+    views: Vec<View>,
+}
+
+impl<'m> Ahead<'m> {
+    /// `None` while too little was seen.
+    pub(super) fn of(
+        kind: &'m Kind,
+        forecaster: &'m Forecaster,
+        residuals: &'m Residuals,
+        outlook: &'m Outlook,
+    ) -> Option<Ahead<'m>> {
+        if outlook.views[0].samples < SAMPLES_MIN {
+            return None;
+        }
+        let mut ahead = Ahead {
+            kind,
+            forecaster,
+            residuals,
+            outlook,
+            views: Vec::new(),
+        };
+        let day = DAY_HOURS / outlook::unit_hours(kind.span) * outlook.density(kind.span);
+        let least = f64::from(SAMPLES_MIN).max(day);
+        let slots = forecaster.slots(outlook.last);
+        let mut views = vec![(ahead.view(None), 1.0)];
+        for (season, slot) in slots.into_iter().enumerate() {
+            let is_known = f64::from(outlook.views[season + 1].samples) >= least;
+            if let Some(slot) = slot.filter(|_| is_known) {
+                let doubt = 1.0 + 1.0 / slot.buckets(kind.span).max(1.0);
+                views.push((ahead.view(Some(season)), doubt));
+            }
+        }
+        let error = |(view, doubt): &(View, f64)| view.variogram.krige(day).variance * doubt;
+        views.sort_by(|a, b| error(a).total_cmp(&error(b)));
+        ahead.views = views.into_iter().map(|(view, _)| view).collect();
+        Some(ahead)
+    }
+
+    /// The series as it comes (`None`), or less a season. A slope makes running means lag behind, and the rests of a season that lags itself rise by half a
+    /// period's slope with every visit of its slots: what that adds to their errors is no wandering. How much of it there is, is not known before the slope, nor the
+    /// slope's error before that is taken out; a few rounds settle both.
+    fn view(&self, season: Option<usize>) -> View {
+        let (span, unit) = (self.kind.span, outlook::unit_hours(self.kind.span));
+        let means = &self.outlook.views[season.map_or(0, |season| season + 1)];
+        let seen = Seen {
+            gains: outlook::gains(span),
+            squares: means.squares(),
+            samples: f64::from(means.samples),
+            values: outlook::buckets(span),
+        };
+        let (_, change, _) = self.outlook.weekly();
+        let per_hour = change / WEEK_HOURS;
+        let lagging = match season {
+            None => seen.gains.map(|gain| (per_hour * unit / gain).powi(2)),
+            Some(season) => {
+                let step = 0.5 * per_hour * PERIODS[season];
+                Variogram::of_walk(&seen, step * step / PERIODS[season] * unit)
+            }
+        };
+        let least = match season {
+            None => SQUARE_LEAST,
+            Some(_) => SQUARE_LEAST_OF_RESTS,
+        };
+        let without = |share: f64| {
+            let mut left = seen;
+            for (square, lagging) in left.squares.iter_mut().zip(lagging) {
+                *square = (*square - share * lagging).max(least * *square);
+            }
+            left
+        };
+        let mut slope = Slope::default();
+        let mut short = Variogram::fit_short(&seen);
+        for _ in 0..SLOPE_ROUNDS {
+            slope = self.slope(&short);
+            short = Variogram::fit_short(&without(slope.share));
+        }
+        View {
+            season,
+            levels: means.levels,
+            ages: means.ages(seen.gains),
+            variogram: Variogram::fit(&without(slope.share)),
+            drift: self.drift(&short, slope.share),
+            slope,
+        }
+    }
+
+    /// The slope, as sure as the wandering of the series and the weeks themselves allow.
+    fn slope(&self, variogram: &Variogram) -> Slope {
+        let (days, change, square) = self.outlook.weekly();
+        if days < SLOPE_DAYS_MIN || change == 0.0 {
+            return Slope::default();
+        }
+        let density = self.outlook.density(self.kind.span) / outlook::unit_hours(self.kind.span);
+        let hours = days * DAY_HOURS;
+        // The slope is the difference of the means of the last week and of the first, over what lies between.
+        let apart =
+            2.0 * variogram.of_mean(WEEK_HOURS * density) + variogram.drift() * hours * density;
+        let mut error_square = apart / (hours * hours);
+        let weeks = days / 7.0;
+        if weeks > 1.5 {
+            let variance = (square - change * change).max(0.0);
+            let seen = variance / (1.0 - 1.0 / weeks) / weeks;
+            error_square = error_square.max(seen / (WEEK_HOURS * WEEK_HOURS));
+        }
+        let per_hour = change / WEEK_HOURS;
+        let doubt = 1.0 + 2.0 / weeks;
+        Slope {
+            per_hour,
+            share: (1.0 - doubt * error_square / (per_hour * per_hour)).max(0.0),
+            error_square,
+        }
+    }
+
+    /// What the level drifts away, variance a sample, beyond a day: as seen within days, and from week to week, each as far as it is sure. A season's means follow the
+    /// level too, so that what is left of it seems to come back; the weeks do not. They bound what is seen within days: that may come back later.
+    fn drift(&self, short: &Variogram, slope_share: f64) -> f64 {
+        let (days, change, square) = self.outlook.weekly();
+        let weeks = days / 7.0;
+        let quick = short.drift();
+        if weeks < 1.0 {
+            return quick;
+        }
+        let density = self.outlook.density(self.kind.span) / outlook::unit_hours(self.kind.span);
+        let told = (square - slope_share * change * change).max(0.0);
+        let told = told / (1.0 - slope_share / weeks.max(1.5));
+        let moved = (told - 2.0 * short.of_mean(DAY_HOURS * density)).max(0.0);
+        let slow = moved / (WEEK_HOURS * density);
+        let sure = short.walks_seen();
+        let both = (sure * quick + weeks * slow) / (sure + weeks);
+        both.min(slow * variance_bound(weeks))
+    }
+
+    /// What is expected of the bucket around `at`.
+    pub fn at(&self, at: EventTime) -> Prospect {
+        let seasons = self.forecaster.seasonal(at);
+        let spoken = self.views.iter().find_map(|view| match view.season {
+            None => Some((view, 0.0)),
+            Some(season) => Some((view, seasons[season]?)),
+        });
+        let (view, season) = spoken.expect("the plain view knows every hour");
+        let (mean, variance, freedom) = self.expect(view, season, at);
+        let factor = student_t::quantile(1.0 - TAIL, freedom) / DEVIATE;
+        self.interval(mean, variance * factor * factor)
+    }
+
+    /// Mean and variance, and how well the variance is known.
+    fn expect(&self, view: &View, season: f64, at: EventTime) -> (f64, f64, f64) {
+        let (span, outlook) = (self.kind.span, self.outlook);
+        let unit = outlook::unit_hours(span);
+        let hours = at.millis() as f64 / HOUR_MS as f64 - (outlook.last as f64 + 0.5 * unit);
+        let ahead = (hours / unit * outlook.density(span)).max(1.0);
+        let kriged = view.variogram.krige(ahead);
+        let day = (DAY_HOURS / unit * outlook.density(span)).max(1.0);
+        let drifted = match ahead > day {
+            true => view.variogram.krige(day).variance + view.drift * (ahead - day),
+            false => 0.0,
+        };
+        let level: f64 = view
+            .levels
+            .iter()
+            .zip(kriged.shares)
+            .map(|(level, share)| level * share)
+            .sum();
+        let lags = view.ages.map(|age| age * unit);
+        let lag: f64 = lags
+            .iter()
+            .zip(kriged.shares)
+            .map(|(lag, share)| lag * share)
+            .sum();
+        let (sloping, doubt) = match view.season {
+            None => (lag + hours, 1.0),
+            Some(season) => self.since_season(season, at, lag),
+        };
+        let slope = view.slope;
+        let most = 2.0 * outlook.lived_hours(span);
+        let carried = sloping / (1.0 + (sloping / most).powi(2)).sqrt();
+        let believed = slope.share * slope.per_hour;
+        let left_out = believed * (sloping - carried);
+        // Of two stories, a slope and none, each with its share: the variance of the one, and how far they are apart.
+        let of_slope = slope.share
+            * (slope.error_square + (1.0 - slope.share) * slope.per_hour * slope.per_hour);
+        let variance = kriged.variance.max(drifted) * doubt
+            + outlook.within(span)
+            + of_slope * sloping * sloping
+            + left_out * left_out;
+        let freedom = view.variogram.freedom(ahead).max(FREEDOM_MIN);
+        (season + level + believed * carried, variance, freedom)
+    }
+
+    /// How many hours of slope lie between what a season remembers of the hour of `at` and what the running means of its rests have seen, and how uncertain its
+    /// mean makes the forecast (a variance ratio). With every visit that it is averaged over, a slot lags further behind a slope; the rests contain
+    /// the lag of the hours just over, and another hour may lag more, or have been visited longer ago. While slots are averages of all visits the rests rise by half the
+    /// slope, which running means that are `lag` hours old have not seen.
+    fn since_season(&self, season: usize, at: EventTime, lag: f64) -> (f64, f64) {
+        let visits = |hour: i64| self.forecaster.slots(hour)[season].map_or(1, |slot| slot.visits);
+        let (hour, last, period) = (hour_of(at), self.outlook.last, PERIODS[season]);
+        let (now, then) = (visits(last), visits(hour));
+        let periods = (hour.saturating_sub(last) as f64 / period).ceil().max(1.0);
+        let before = content_age(now.saturating_sub(1).max(1));
+        let rise = content_age(now) - before;
+        let known = f64::from(then) * outlook::buckets(self.kind.span);
+        let slots = period * (periods + content_age(then) - 1.0 - before);
+        (slots + rise * lag, 1.0 + 1.0 / known)
+    }
+
+    /// The central interval of the likeliest family, made as wide as the variance asks for.
+    fn interval(&self, mean: f64, variance: f64) -> Prospect {
+        let is_bounded = self.kind.counting || self.residuals.nonnegative();
+        let bounded = |value: f64| {
+            let value = if value.is_nan() { mean } else { value };
+            let least = if is_bounded { 0.0 } else { -VALUE_MOST };
+            value.clamp(least, VALUE_MOST)
+        };
+        let prediction = if mean.is_finite() { bounded(mean) } else { 0.0 };
+        let usual = self.residuals.deviation(prediction).powi(2);
+        let least = self.residuals.deviation_floor(prediction).powi(2);
+        let ratio = (variance.max(least) / usual).clamp(1e-100, 1e100);
+        let end = |p: f64| {
+            bounded(
+                self.residuals
+                    .quantile_of_ratio(p, prediction, self.kind.counting, ratio),
+            )
+        };
+        Prospect {
+            lower: end(TAIL).min(prediction),
+            prediction,
+            upper: end(1.0 - TAIL).max(prediction),
+        }
+    }
+}
+
+/// By how much a variance may be more than the one seen with so many degrees of freedom: the upper 95 % bound (Wilson and Hilferty 1931).
+fn variance_bound(freedom: f64) -> f64 {
+    const DEVIATE: f64 = 1.644_853_626_951_472;
+    let spread = 2.0 / (9.0 * freedom);
+    (1.0 - spread - DEVIATE * spread.sqrt()).max(0.1).powi(-3)
+}
