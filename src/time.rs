@@ -4,6 +4,9 @@
 //! (floor division, so times before 1970 fall into the bucket that begins before them). No clock is read here.
 
 pub(crate) mod civil;
+mod zone;
+
+pub use zone::Zone;
 
 use serde::{Deserialize, Serialize};
 use std::fmt;

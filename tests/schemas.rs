@@ -49,16 +49,24 @@ fn jobs() -> Vec<Arc<Job>> {
         "sum",
         "non_null_sum",
         "varp",
+        "info_content",
+        "time_of_day",
+        "time_of_week",
+        "lat_long",
     ];
     let split = |id: &str, splits: Value| {
         let detectors: Vec<Value> = functions
             .iter()
             .map(|function| {
                 let mut detector = json!({"function": function});
-                if function.contains("distinct") {
-                    detector["field_name"] = "user".into();
-                } else if !function.contains("count") {
-                    detector["field_name"] = "ms".into();
+                let field = match *function {
+                    "distinct_count" | "info_content" => Some("user"),
+                    "lat_long" => Some("geo"),
+                    one if one.contains("count") || one.contains("time") => None,
+                    _ => Some("ms"),
+                };
+                if let Some(field) = field {
+                    detector["field_name"] = field.into();
                 }
                 for (key, field) in splits.as_object().unwrap() {
                     detector[key] = field.clone();
@@ -98,6 +106,7 @@ fn crowd() -> Arc<Job> {
             {"function": "mean", "field_name": "ms", "by_field_name": "host.name", "over_field_name": "user"},
             {"function": "rare", "by_field_name": "user", "partition_field_name": "host.name"},
             {"function": "freq_rare", "by_field_name": "host.name", "over_field_name": "user"},
+            {"function": "lat_long", "field_name": "geo", "over_field_name": "user"},
         ]},
     });
     Arc::new(Job::from_value(&body).unwrap_or_else(|errors| panic!("{errors}")))
@@ -136,8 +145,13 @@ fn bucket(number: i64) -> Vec<String> {
             } else {
                 n % 3
             };
+            let (lat, lon) = if is_slow {
+                (-33.9, 151.2)
+            } else {
+                (52.5, 13.4)
+            };
             events.push(format!(
-                r#"{{"time":{time},"host":{{"name":"h{host}"}},"user":"u{user}","ms":{ms},"message":"request {number} answered in {ms} ms"}}"#
+                r#"{{"time":{time},"geo":{{"lat":{lat},"lon":{lon}}},"host":{{"name":"h{host}"}},"user":"u{user}","ms":{ms},"message":"request {number} answered in {ms} ms"}}"#
             ));
         }
     }

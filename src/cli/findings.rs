@@ -118,6 +118,8 @@ impl Finding {
         }
         let function = text("function").unwrap_or_default();
         let score = document["record_score"].as_f64()?;
+        // Of times and places the sentence tells; the figures say nothing.
+        let is_number = !["time_of_day", "time_of_week", "lat_long"].contains(&function.as_str());
         Some(Finding {
             start_ms: document["timestamp"].as_i64()?,
             span_ms: document["bucket_span"].as_i64()?.saturating_mul(1000),
@@ -130,11 +132,17 @@ impl Finding {
             },
             series: Arc::new(series),
             influencers: Arc::new(influencers),
-            actual: first("actual"),
-            typical: first("typical"),
+            actual: first("actual").filter(|_| is_number),
+            typical: first("typical").filter(|_| is_number),
             sentence: text("description").unwrap_or_default().into(),
             statistic: text("function_description").unwrap_or_default().into(),
-            why: Why::from_record(document),
+            why: match Why::from_record(document) {
+                why if is_number => why,
+                why => Why {
+                    bounds: None,
+                    ..why
+                },
+            },
         })
     }
 

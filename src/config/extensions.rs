@@ -2,6 +2,7 @@
 //!
 //! Units are milliseconds. Holds: no duration is negative; `shards` lies in 1..=[`Extensions::SHARDS_MAX`].
 
+use crate::time::Zone;
 use std::collections::BTreeMap;
 
 /// Placement and patience of a job on Kafka.
@@ -19,6 +20,8 @@ pub struct Extensions {
     pub idle_timeout_ms: i64,
     /// `interim_interval`: how often the open bucket's interim results are published, milliseconds; 0 turns them off.
     pub interim_interval_ms: i64,
+    /// `time_zone`: on whose walls `time_of_day` and `time_of_week` read the time.
+    pub time_zone: Zone,
     /// `start`: where reading begins in an input partition that the job has no position in.
     pub start: Start,
 }
@@ -36,6 +39,7 @@ impl Default for Extensions {
             shards: 4,
             idle_timeout_ms: 30_000,
             interim_interval_ms: 10_000,
+            time_zone: Zone::UTC,
             start: Start::Earliest,
         }
     }

@@ -183,12 +183,9 @@ impl Family {
         )
     }
 
-    /// Whether the analysis exists; the others are refused by name when a job is read.
-    pub fn is_built(self) -> bool {
-        !matches!(
-            self,
-            F::InfoContent | F::TimeOfDay | F::TimeOfWeek | F::LatLong
-        )
+    /// Whether it asks when or where: what is usual is a set of times or places, not a number with two sides.
+    pub fn is_habit(self) -> bool {
+        matches!(self, F::TimeOfDay | F::TimeOfWeek | F::LatLong)
     }
 
     /// Whether a known series without an event in a bucket has the value 0 there (otherwise it has none).

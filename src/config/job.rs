@@ -8,10 +8,13 @@ use super::calendar::ScheduledEvent;
 use super::categorization::Categorization;
 use super::datafeed::{Datafeed, Feed};
 use super::extensions::Extensions;
-use super::function::Function;
+use super::function::{Family, Function};
 use super::rules::Rule;
 use crate::time::{BucketSpan, BucketStart, Lateness};
 use serde::Serialize;
+
+/// What is behind the name of a field that holds a position as an object: its latitude and its longitude.
+pub(crate) const POSITION_HALVES: [&str; 2] = [".lat", ".lon"];
 
 /// A field that the job names; index into [`Job::fields`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
@@ -143,6 +146,23 @@ impl Job {
         let (from, to) = (start.time(), self.bucket_span.end_of(start).time());
         let events = self.events.iter().enumerate();
         events.filter(move |(_, event)| event.occurrences.between(from, to).next().is_some())
+    }
+
+    /// The fields that detectors read positions from; behind each, where the job reads them, those of its latitude and longitude, for positions that are objects.
+    pub fn position_fields(&self) -> impl Iterator<Item = (FieldId, Option<[FieldId; 2]>)> {
+        let mut fields: Vec<FieldId> = self
+            .detectors
+            .iter()
+            .filter(|detector| detector.function.family == Family::LatLong)
+            .filter_map(|detector| detector.field)
+            .collect();
+        fields.sort_unstable();
+        fields.dedup();
+        fields.into_iter().map(|field| {
+            let halves = POSITION_HALVES.map(|half| format!("{}{half}", self.field_name(field)));
+            let [latitude, longitude] = halves.map(|name| self.field_id(&name));
+            (field, latitude.zip(longitude).map(|(lat, lon)| [lat, lon]))
+        })
     }
 
     /// What of `model_memory_limit` is for categories of messages: a quarter, where there are any.

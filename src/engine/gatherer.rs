@@ -336,6 +336,7 @@ impl Gatherer {
             Some(differences) => differences.take(event),
             None => {
                 self.reader.read(event, category, epoch);
+                contents.counts.find_fields(self.reader.places_made());
                 contents.event_count = contents.event_count.saturating_add(weight);
                 contents.add(
                     &self.layout,

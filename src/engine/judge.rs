@@ -10,6 +10,7 @@ mod cost;
 mod customs;
 mod entity;
 mod forecast;
+mod habits;
 mod memory;
 mod partial;
 mod population;
@@ -21,7 +22,8 @@ mod shelves;
 
 pub use cost::{attribute_bytes, limit_of_shard, series_bytes};
 pub use partial::{
-    CauseDraft, ChangeDraft, PartialBucket, PlotDraft, RecordDraft, ShardSize, TogetherCharge,
+    CauseDraft, ChangeDraft, PartialBucket, Place, PlotDraft, RecordDraft, ShardSize,
+    TogetherCharge,
 };
 
 use super::feature::Layout;
@@ -35,6 +37,7 @@ use crate::config::Job;
 use crate::time::{BucketStart, Finality};
 use customs::AllCustoms;
 use entity::Entities;
+use habits::AllHabits;
 use memory::Budget;
 use population::Populations;
 use rare::Tables;
@@ -109,6 +112,7 @@ struct State {
     rare: Tables,
     populations: Populations,
     customs: AllCustoms,
+    habits: AllHabits,
     /// The next bucket to judge.
     next: Option<BucketStart>,
     /// The watermark said last.
@@ -153,6 +157,7 @@ impl Judge {
             rare: Tables::new(),
             populations: Populations::new(),
             customs: AllCustoms::new(),
+            habits: AllHabits::new(),
             next: None,
             said: None,
             buckets: 0,

@@ -310,6 +310,29 @@ mod tests {
             prop_assert_eq!(&postcard::from_bytes::<DistinctSketch>(&bytes).unwrap(), &whole);
         }
 
+        /// Small sets that pass the switch-over together, whichever of them are put together first.
+        #[test]
+        fn no_order_of_merging_shows(parts in prop::collection::vec((0u64..900, 0u64..200), 1..7), order in any::<u64>()) {
+            let sets: Vec<DistinctSketch> =
+                parts.iter().map(|&(from, n)| sketch_of(hashes(from, from + n))).collect();
+            let whole = sketch_of(parts.iter().flat_map(|&(from, n)| hashes(from, from + n)));
+            let mut chain = DistinctSketch::new();
+            sets.iter().for_each(|set| chain.merge(set));
+            let mut tree = sets;
+            while tree.len() > 1 {
+                let one = tree.swap_remove(order as usize % tree.len());
+                let at = (order >> 32) as usize % tree.len();
+                tree[at].merge(&one);
+            }
+            prop_assert_eq!(&chain, &whole);
+            prop_assert_eq!(&tree[0], &whole);
+            let distinct: std::collections::BTreeSet<u64> =
+                parts.iter().flat_map(|&(from, n)| from..from + n).collect();
+            if distinct.len() <= EXACT_MAX {
+                prop_assert_eq!(whole.estimate(), distinct.len() as f64);
+            }
+        }
+
         #[test]
         fn no_bytes_make_a_panic(bytes in prop::collection::vec(any::<u8>(), 0..64)) {
             if let Ok(sketch) = postcard::from_bytes::<DistinctSketch>(&bytes) {

@@ -7,8 +7,10 @@ pub mod log_domain;
 pub mod moments;
 pub mod quantile_sketch;
 pub mod special;
+pub mod text_set;
 
 pub use distinct_sketch::DistinctSketch;
 pub use exact_sum::{ExactSum, variance};
 pub use moments::Decayed;
 pub use quantile_sketch::QuantileSketch;
+pub use text_set::TextSet;

@@ -345,7 +345,8 @@ const STABLE: u64 = 14_750_452_164_785_878_316;
 
 #[test]
 fn a_mistake_says_whether_it_is_the_writers_or_ours() {
-    let job = web_with(json!({"analysis_config": {"detectors": [{"function": "lat_long"}]}}));
+    let detector = json!({"function": "lat_long", "exclude_frequent": "by"});
+    let job = web_with(json!({"analysis_config": {"detectors": [detector]}}));
     let errors = Job::from_value(&job).unwrap_err();
     let kinds: Vec<MistakeKind> = errors
         .mistakes()

@@ -15,7 +15,7 @@ use tidewatch::time::{EventTime, Finality};
 /// A message for a shard.
 type Addressed = (u16, Vec<u8>);
 
-/// An event of a small world: fields host, user, value.
+/// An event of a small world: fields host, user, value, and the place that they make.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Happening {
     pub(crate) at_ms: i64,
@@ -34,6 +34,18 @@ impl Happening {
                 .as_deref()
                 .map_or(Value::Missing, |host| Value::Text(host.into())),
             "user" => Value::Text(user.as_str().into()),
+            // Everywhere on the globe, and now and then nowhere on it.
+            "place" => match self.value {
+                Some(value) => {
+                    let (latitude, longitude) = (value % 97.0, 20.0 * f64::from(self.user));
+                    Value::Text(format!("{latitude},{longitude}").into())
+                }
+                None => Value::Missing,
+            },
+            "place.lat" => self
+                .host
+                .map_or(Value::Missing, |host| Value::Int(host.into())),
+            "place.lon" => Value::Int(self.user.into()),
             "value" => self.value.map_or(Value::Missing, Value::Float),
             other => panic!("no field {other} in this world"),
         };
@@ -48,7 +60,7 @@ impl Happening {
 }
 
 /// Jobs that between them use every built family, side, split and option.
-pub(crate) const JOBS: [&str; 8] = [
+pub(crate) const JOBS: [&str; 10] = [
     r#"{"analysis_config":{"bucket_span":"60s","detectors":[{"function":"count"}],"influencers":["host","user"]}}"#,
     r#"{"analysis_config":{"bucket_span":"60s","detectors":[{"function":"mean","field_name":"value","by_field_name":"host"},{"function":"high_sum","field_name":"value","by_field_name":"host"}],"influencers":["host","user"]}}"#,
     r#"{"analysis_config":{"bucket_span":"60s","detectors":[{"function":"count","by_field_name":"user","partition_field_name":"host"},{"function":"max","field_name":"value","partition_field_name":"host"}],"influencers":["host","user"]},"model_plot_config":{"enabled":true}}"#,
@@ -57,6 +69,8 @@ pub(crate) const JOBS: [&str; 8] = [
     r#"{"analysis_config":{"bucket_span":"60s","latency":"2m","detectors":[{"function":"non_zero_count","by_field_name":"host","use_null":true,"exclude_frequent":"by"},{"function":"min","field_name":"value"}],"influencers":["host"]}}"#,
     r#"{"analysis_config":{"bucket_span":"60s","detectors":[{"function":"rare","by_field_name":"user","partition_field_name":"host"},{"function":"high_count","over_field_name":"user","partition_field_name":"host"},{"function":"sum","field_name":"value","by_field_name":"host","over_field_name":"user"},{"function":"count","by_field_name":"user"}],"influencers":["host","user"]}}"#,
     r#"{"analysis_config":{"bucket_span":"60s","detectors":[{"function":"rare","by_field_name":"host","over_field_name":"user","use_null":true},{"function":"freq_rare","by_field_name":"host","over_field_name":"user"},{"function":"metric","field_name":"value","over_field_name":"user","exclude_frequent":"all"},{"function":"rare","by_field_name":"user"}],"influencers":["host"]}}"#,
+    r#"{"analysis_config":{"bucket_span":"60s","detectors":[{"function":"info_content","field_name":"value","partition_field_name":"host"},{"function":"low_info_content","field_name":"user"},{"function":"high_info_content","field_name":"value","over_field_name":"user"}],"influencers":["host","user"]}}"#,
+    r#"{"analysis_config":{"bucket_span":"60s","detectors":[{"function":"time_of_day","by_field_name":"user","partition_field_name":"host"},{"function":"time_of_week"},{"function":"lat_long","field_name":"place","by_field_name":"user"},{"function":"lat_long","field_name":"place","over_field_name":"user","partition_field_name":"host"},{"function":"time_of_day","over_field_name":"user"}],"influencers":["host","user"]},"tidewatch":{"time_zone":"Asia/Kathmandu"}}"#,
 ];
 
 /// Job `number` of [`JOBS`].

@@ -12,7 +12,7 @@ use tidewatch::engine::result::{Body, Document, DocumentKind};
 use tidewatch::time::{EventTime, Finality};
 
 /// A Monday, in buckets of a quarter of an hour.
-const START_MS: i64 = 1_704_067_200_000;
+pub const START_MS: i64 = 1_704_067_200_000;
 pub const BUCKET_MS: i64 = 900_000;
 pub const BUCKETS_A_DAY: i64 = 96;
 
@@ -39,12 +39,12 @@ pub struct Hosts {
     pub seed: u64,
 }
 
-fn normal(random: &mut Random) -> f64 {
+pub fn normal(random: &mut Random) -> f64 {
     let (u, v) = (1.0 - random.unit(), random.unit());
     (-2.0 * u.ln()).sqrt() * (std::f64::consts::TAU * v).cos()
 }
 
-fn poisson(random: &mut Random, mean: f64) -> i64 {
+pub fn poisson(random: &mut Random, mean: f64) -> i64 {
     let (mut count, mut left) = (-1, mean);
     while left >= 0.0 {
         left += (1.0 - random.unit()).ln();

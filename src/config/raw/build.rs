@@ -7,8 +7,9 @@
 use super::{RawJob, analyzer, calendars, document, feed};
 use crate::config::categorization::{Categorization, MLCATEGORY, PerPartition};
 use crate::config::datafeed::{Datafeed, Feed};
-use crate::config::job::{Detector, FieldId, Job, ModelPlot, TimeFormat};
-use crate::time::{BucketSpan, Lateness};
+use crate::config::function::Family;
+use crate::config::job::{Detector, FieldId, Job, ModelPlot, POSITION_HALVES, TimeFormat};
+use crate::time::{BucketSpan, Lateness, Zone};
 use serde_json::json;
 use std::collections::BTreeMap;
 use xxhash_rust::xxh3::xxh3_64;
@@ -42,7 +43,11 @@ pub(super) fn job(raw: RawJob) -> Job {
         .filter(|_| aggregated.is_none())
         .map(|name| fields.id(name));
     let categorization = categorization(&raw, &mut fields);
-    let feed = feed::build(raw.datafeed.as_ref(), &mut fields);
+    let analysed = fields.names.len();
+    position_halves(&detectors, &mut fields);
+    let halves = fields.names.len() - analysed;
+    let mut feed = feed::build(raw.datafeed.as_ref(), &mut fields);
+    feed.own_fields += halves;
     let lateness_seconds = analysis
         .latency
         .as_ref()
@@ -107,6 +112,18 @@ pub(super) fn job(raw: RawJob) -> Job {
     job.warnings.extend(idle);
     job.fingerprint = fingerprint(&job);
     job
+}
+
+/// Positions may come as objects: then their halves are fields of their own, which no event has to have.
+fn position_halves(detectors: &[Detector], fields: &mut Fields) {
+    let places = detectors
+        .iter()
+        .filter(|one| one.function.family == Family::LatLong);
+    for field in places.filter_map(|one| one.field) {
+        for half in POSITION_HALVES {
+            fields.id(&format!("{}{half}", fields.names[usize::from(field.0)]));
+        }
+    }
 }
 
 fn categorization(raw: &RawJob, fields: &mut Fields) -> Option<Categorization> {
@@ -302,6 +319,11 @@ fn fingerprint(job: &Job) -> u64 {
         && job.feed != Feed::default()
     {
         parts.push(json!(job.feed));
+    }
+    if let Some(parts) = canonical.as_array_mut()
+        && job.extensions.time_zone != Zone::UTC
+    {
+        parts.push(json!(["time_zone", job.extensions.time_zone.name()]));
     }
     if let (Some(one), Some(all)) = (categorization, canonical.as_array_mut()) {
         all.push(one);

@@ -68,7 +68,7 @@ pub(super) fn read(object: Object<'_>) -> Option<RawDetector> {
     let mut rules = Vec::new();
     if let Some(function) = function {
         check_needs(&object, function, &names);
-        check_built(&object, function);
+        check_habit(&object, function, exclude_frequent);
         rules = rules::read(&object, function, &names);
     } else {
         object.value("custom_rules");
@@ -195,9 +195,11 @@ fn check_needs(object: &Object<'_>, function: Function, names: &Names) {
     }
 }
 
-fn check_built(object: &Object<'_>, function: Function) {
-    if !function.family.is_built() {
-        object.unsupported("function", format!("function {:?}", function.name()));
+/// Habits are not counted by how frequent a value is.
+fn check_habit(object: &Object<'_>, function: Function, exclude_frequent: Option<&str>) {
+    if function.family.is_habit() && !matches!(exclude_frequent, None | Some("none")) {
+        let what = format!("exclude_frequent with function {:?}", function.name());
+        object.unsupported("exclude_frequent", what);
     }
 }
 

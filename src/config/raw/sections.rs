@@ -5,12 +5,16 @@
 use super::alerts;
 use super::analysis::{Analysis, TIME_MS_MAX};
 use super::calendars::{self, Place, RawCalendar};
+use super::detector::RawDetector;
 use super::filters::{self, RawFilter};
 use super::object::{Grain, Object, kind_of, shown};
 use super::start;
+use super::suggest::nearest;
 use crate::config::alerts::AlertWords;
 use crate::config::extensions::Extensions;
+use crate::config::function::Family;
 use crate::config::{byte_size, time_pattern};
+use crate::time::Zone;
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 
@@ -221,6 +225,10 @@ pub(super) fn read_extensions(object: Object<'_>, analysis: Option<&Analysis>) -
             document[key] = time.text.into();
         }
     }
+    if let Some(zone) = read_time_zone(&object, analysis) {
+        values.time_zone = zone;
+        document["time_zone"] = zone.name().into();
+    }
     let alerts = object.object("alerts").map(alerts::read);
     if let Some(written) = object.value("alerts") {
         document["alerts"] = written.clone();
@@ -244,6 +252,29 @@ pub(super) fn read_extensions(object: Object<'_>, analysis: Option<&Analysis>) -
         calendars,
         document,
     }
+}
+
+/// `time_zone`; `None` when it is not said, or wrong (which is noted).
+fn read_time_zone(object: &Object<'_>, analysis: Option<&Analysis>) -> Option<Zone> {
+    const KEY: &str = "time_zone";
+    let name = object.text(KEY)?;
+    let zone = Zone::from_name(name);
+    if zone.is_none() {
+        let hint = match nearest(name, Zone::names()) {
+            Some(near) => format!("; did you mean {near:?}?"),
+            None => "; \"Europe/Berlin\" and \"America/New_York\" are some".to_owned(),
+        };
+        object.wrong(KEY, format!("{} is not a time zone{hint}", shown(name)));
+    }
+    let asks_when =
+        |one: &RawDetector| matches!(one.function.family, Family::TimeOfDay | Family::TimeOfWeek);
+    if let Some(analysis) = analysis
+        && !analysis.detectors.iter().any(asks_when)
+    {
+        let message = "needs a detector that asks when: \"time_of_day\" or \"time_of_week\"";
+        object.wrong(KEY, message);
+    }
+    zone
 }
 
 /// A key decides for a whole event, so every detector must split by the same field.

@@ -6,8 +6,8 @@
 //! of `c` events; extremes and distinct values do not care how often.
 //! Source: functions.md 2.3.1, 2.3.3, 2.8. Checked: tests below and tests/gatherer.rs.
 
-use super::Statistic;
-use crate::numerics::{DistinctSketch, ExactSum, QuantileSketch, variance};
+use super::{Ground, Spot, Spots, Statistic};
+use crate::numerics::{DistinctSketch, ExactSum, QuantileSketch, TextSet, variance};
 use serde::{Deserialize, Serialize};
 
 /// What a gatherer keeps of one feature of one series in an open bucket. Merging is associative and commutative to the bit.
@@ -64,6 +64,22 @@ pub enum Accumulator {
         /// The weighted values.
         sketch: QuantileSketch,
     },
+    /// Information content of a field.
+    Info {
+        /// Events that had the field.
+        n: u64,
+        /// The values' texts.
+        texts: Box<TextSet>,
+    },
+    /// When or where.
+    Spots {
+        /// Events that had the feature.
+        n: u64,
+        /// On what.
+        ground: Ground,
+        /// Where on it.
+        spots: Box<Spots>,
+    },
 }
 
 use Accumulator as A;
@@ -77,6 +93,13 @@ impl Accumulator {
                 n: 0,
                 sketch: DistinctSketch::default(),
             },
+            Statistic::Info => A::Info {
+                n: 0,
+                texts: Box::default(),
+            },
+            Statistic::TimeOfDay => A::no_spots(Ground::Day),
+            Statistic::TimeOfWeek => A::no_spots(Ground::Week),
+            Statistic::LatLong => A::no_spots(Ground::Globe),
             Statistic::Mean => A::Mean {
                 n: 0,
                 sum: ExactSum::default(),
@@ -104,11 +127,25 @@ impl Accumulator {
         }
     }
 
+    fn no_spots(ground: Ground) -> Accumulator {
+        A::Spots {
+            n: 0,
+            ground,
+            spots: Box::default(),
+        }
+    }
+
     /// What it computes.
     pub fn statistic(&self) -> Statistic {
         match self {
             A::Count(_) => Statistic::Count,
             A::Distinct { .. } => Statistic::Distinct,
+            A::Info { .. } => Statistic::Info,
+            A::Spots { ground, .. } => match ground {
+                Ground::Day => Statistic::TimeOfDay,
+                Ground::Week => Statistic::TimeOfWeek,
+                Ground::Globe => Statistic::LatLong,
+            },
             A::Mean { .. } => Statistic::Mean,
             A::Median { .. } => Statistic::Median,
             A::Min { .. } => Statistic::Min,
@@ -136,6 +173,38 @@ impl Accumulator {
                 sketch.insert_hash(hash);
             }
             other => debug_assert!(false, "{other:?} does not count distinct values"),
+        }
+    }
+
+    /// Takes a value's text, which has this hash. Only for information content.
+    #[inline]
+    pub(crate) fn add_text(&mut self, hash: u64, text: &str, weight: u64) {
+        match self {
+            A::Info { n, texts } => {
+                *n = n.saturating_add(weight);
+                texts.insert(hash, text);
+            }
+            other => debug_assert!(false, "{other:?} does not read texts"),
+        }
+    }
+
+    /// Takes a time or a position. Only for times and positions.
+    #[inline]
+    pub(crate) fn add_spot(&mut self, spot: Spot, weight: u64) {
+        match self {
+            A::Spots { n, ground, spots } => {
+                *n = n.saturating_add(weight);
+                spots.insert(*ground, spot);
+            }
+            other => debug_assert!(false, "{other:?} is neither when nor where"),
+        }
+    }
+
+    /// The times or positions; `None` of what is a number.
+    pub fn spots(&self) -> Option<&Spots> {
+        match self {
+            A::Spots { spots, .. } => Some(spots),
+            _ => None,
         }
     }
 
@@ -172,7 +241,7 @@ impl Accumulator {
                 *n = n.saturating_add(weight);
                 sketch.add(x, weight);
             }
-            A::Count(_) | A::Distinct { .. } => {
+            A::Count(_) | A::Distinct { .. } | A::Info { .. } | A::Spots { .. } => {
                 debug_assert!(false, "{self:?} does not take numbers")
             }
         }
@@ -185,6 +254,21 @@ impl Accumulator {
             (A::Distinct { n, sketch }, A::Distinct { n: m, sketch: b }) => {
                 *n = n.saturating_add(*m);
                 sketch.merge(b);
+            }
+            (
+                A::Spots { n, spots, ground },
+                A::Spots {
+                    n: m,
+                    spots: b,
+                    ground: other,
+                },
+            ) if ground == other => {
+                *n = n.saturating_add(*m);
+                spots.merge(b);
+            }
+            (A::Info { n, texts }, A::Info { n: m, texts: b }) => {
+                *n = n.saturating_add(*m);
+                texts.merge(b);
             }
             (A::Mean { n, sum }, A::Mean { n: m, sum: b })
             | (A::Sum { n, sum }, A::Sum { n: m, sum: b }) => {
@@ -216,7 +300,7 @@ impl Accumulator {
         }
     }
 
-    /// The statistic; `None` when there is no measurement. A count always has a value. Whether a bucket without a measurement means 0
+    /// The statistic; `None` when there is no measurement, and of times and positions, which are no number. A count always has a value. Whether a bucket without a measurement means 0
     /// (`sum`) or nothing (`non_null_sum`) is the function's affair, not the accumulator's.
     pub fn value(&self) -> Option<f64> {
         if let A::Count(n) = self {
@@ -228,6 +312,8 @@ impl Accumulator {
         match self {
             A::Count(n) => Some(*n as f64),
             A::Distinct { sketch, .. } => Some(sketch.estimate()),
+            A::Info { texts, .. } => Some(texts.information()),
+            A::Spots { .. } => None,
             A::Mean { n, sum } => Some(sum.mean(*n)),
             A::Sum { sum, .. } => Some(sum.value()),
             A::Varp { n, sums } => (*n >= 2).then(|| variance(*n, &sums.0, &sums.1)),
@@ -241,6 +327,8 @@ impl Accumulator {
         match self {
             A::Count(n)
             | A::Distinct { n, .. }
+            | A::Info { n, .. }
+            | A::Spots { n, .. }
             | A::Mean { n, .. }
             | A::Sum { n, .. }
             | A::Varp { n, .. }
@@ -252,7 +340,7 @@ impl Accumulator {
 
     /// The statistic with the events of `share` taken out (functions.md 2.8): A - B for counts and sums (0 when nothing is left), the
     /// statistic recomputed for mean, median and varp; `None` where too little would be left or removal has no meaning (min, max,
-    /// distinct: use the share's own value).
+    /// distinct, information: use the share's own value).
     pub fn without(&self, share: &Accumulator) -> Option<f64> {
         let left = self.measurements().saturating_sub(share.measurements());
         match (self, share) {
@@ -314,7 +402,10 @@ mod tests {
 
     #[test]
     fn nothing_has_no_value_but_a_count_of_0_and_one_value_no_variance() {
-        for statistic in NUMERIC.into_iter().chain([Statistic::Distinct]) {
+        for statistic in NUMERIC
+            .into_iter()
+            .chain([Statistic::Distinct, Statistic::Info])
+        {
             assert_eq!(Accumulator::new(statistic).value(), None, "{statistic:?}");
         }
         assert_eq!(Accumulator::new(Statistic::Count).value(), Some(0.0));

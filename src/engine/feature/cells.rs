@@ -5,7 +5,7 @@
 //! again for the next bucket. That order never shows: series and shares leave sorted by their texts.
 
 use super::entities::{Entities, Slot, mix};
-use super::reading::{Reader, Reading};
+use super::reading::Reader;
 use super::{Accumulator, FeatureSpec, Group, SeriesBucket, Share, Statistic};
 use crate::config::Job;
 use crate::engine::event::symbols::Symbol;
@@ -50,13 +50,12 @@ impl Cells {
     /// Takes the event at hand, which belongs to `slot`.
     pub(crate) fn add(&mut self, group: &Group, slot: Slot, reader: &Reader, weight: u64) {
         let features = &group.features;
-        let readings = reader.readings();
         let row = self.row(group, slot);
         let at = row as usize * features.len();
         apply(
             features,
             &mut self.series[at..at + features.len()],
-            readings,
+            reader,
             weight,
         );
         if group.shared_influencers.is_empty() {
@@ -75,7 +74,7 @@ impl Cells {
             apply(
                 features,
                 &mut self.shares[at..at + features.len()],
-                readings,
+                reader,
                 weight,
             );
         }
@@ -293,17 +292,28 @@ fn recycle<T>(buffer: &mut Vec<T>) {
 }
 
 #[inline]
-fn apply(features: &[FeatureSpec], cells: &mut [Accumulator], readings: &[Reading], weight: u64) {
+fn apply(features: &[FeatureSpec], cells: &mut [Accumulator], reader: &Reader, weight: u64) {
     for (feature, cell) in features.iter().zip(cells) {
+        if feature.statistic.ground().is_some() {
+            if let Some(spot) = reader.spot(feature) {
+                cell.add_spot(spot, weight);
+            }
+            continue;
+        }
         let Some(field) = feature.field else {
             cell.add_event(weight);
             continue;
         };
-        let reading = &readings[usize::from(field.0)];
+        let reading = &reader.readings()[usize::from(field.0)];
         match feature.statistic {
             Statistic::Distinct => {
                 if let Some(hash) = reading.hash {
                     cell.add_hash(hash, weight);
+                }
+            }
+            Statistic::Info => {
+                if let Some(hash) = reading.hash {
+                    cell.add_text(hash, reader.whole_text(field), weight);
                 }
             }
             _ => {

@@ -9,6 +9,7 @@ mod cells;
 mod entities;
 mod reading;
 mod series;
+mod spots;
 
 pub use accumulator::Accumulator;
 pub(crate) use cells::{Cells, Source};
@@ -16,6 +17,7 @@ pub(crate) use entities::Entities;
 pub(crate) use reading::Reader;
 pub(crate) use series::merge_sorted;
 pub use series::{Row, SeriesBucket, SeriesKey, Share};
+pub use spots::{Ground, Spot, Spots};
 
 use crate::config::{Detector, Family, FieldId, Job};
 use serde::{Deserialize, Serialize};
@@ -32,17 +34,21 @@ pub enum Statistic {
     Max,
     Sum,
     Varp,
+    Info,
+    TimeOfDay,
+    TimeOfWeek,
+    LatLong,
 }
 
 impl Statistic {
-    /// The statistics of a function, one a feature. None for the families whose analysis is not gathered here
-    /// (`info_content`, `time_of_day`, ...): the configuration refuses them by name.
+    /// The statistics of a function, one a feature.
     pub fn of(family: Family) -> &'static [Statistic] {
         match family {
             Family::Count | Family::NonZeroCount | Family::Rare | Family::FreqRare => {
                 &[Statistic::Count]
             }
             Family::DistinctCount => &[Statistic::Distinct],
+            Family::InfoContent => &[Statistic::Info],
             Family::Metric => &[Statistic::Mean, Statistic::Min, Statistic::Max],
             Family::Mean => &[Statistic::Mean],
             Family::Median => &[Statistic::Median],
@@ -50,7 +56,21 @@ impl Statistic {
             Family::Max => &[Statistic::Max],
             Family::Sum | Family::NonNullSum => &[Statistic::Sum],
             Family::Varp => &[Statistic::Varp],
-            Family::InfoContent | Family::TimeOfDay | Family::TimeOfWeek | Family::LatLong => &[],
+            Family::TimeOfDay => &[Statistic::TimeOfDay],
+            Family::TimeOfWeek => &[Statistic::TimeOfWeek],
+            Family::LatLong => &[Statistic::LatLong],
+        }
+    }
+}
+
+impl Statistic {
+    /// What it finds its spots on; `None` where it is a number.
+    pub fn ground(self) -> Option<Ground> {
+        match self {
+            Statistic::TimeOfDay => Some(Ground::Day),
+            Statistic::TimeOfWeek => Some(Ground::Week),
+            Statistic::LatLong => Some(Ground::Globe),
+            _ => None,
         }
     }
 }
@@ -77,12 +97,18 @@ pub enum Analysis {
     Population,
     /// Each by value against how many members of the population have it.
     RareInPopulation,
+    /// When or where: each spot against the usual ones of its series; of a population, against those of all members.
+    Habits,
 }
 
 impl Analysis {
     /// The analysis that a detector asks for.
     pub fn of(detector: &Detector) -> Analysis {
-        let is_rare = matches!(detector.function.family, Family::Rare | Family::FreqRare);
+        let family = detector.function.family;
+        if family.is_habit() {
+            return Analysis::Habits;
+        }
+        let is_rare = matches!(family, Family::Rare | Family::FreqRare);
         match (is_rare, detector.over) {
             (false, None) => Analysis::Individual,
             (true, None) => Analysis::Rare,

@@ -5,10 +5,11 @@
 //! alike; of an array the first element is the value, and each distinct element an influencer value. Reading an event whose texts are
 //! known allocates nothing.
 
-use super::{Layout, Statistic};
+use super::{FeatureSpec, Layout, Spot, Statistic};
 use crate::config::{FieldId, Job};
 use crate::engine::event::symbols::{EMPTY, Symbol, Symbols, hash_of};
 use crate::engine::event::{Event, Value};
+use crate::time::Zone;
 use std::borrow::Cow;
 use std::sync::Arc;
 
@@ -28,6 +29,8 @@ pub(crate) struct Reading {
 struct Role {
     number: bool,
     text: bool,
+    /// The text itself, not only its hash.
+    whole: bool,
     symbol: bool,
 }
 
@@ -81,6 +84,18 @@ pub(crate) struct Reader {
     /// The influencer values of the event at hand, in the order of the influencers, each once.
     influences: Vec<(u16, Symbol)>,
     scratch: String,
+    /// By field: the text of the event at hand, where it is wanted itself.
+    texts: Vec<String>,
+    /// On which walls the time is read, where some detector asks when.
+    zone: Option<Zone>,
+    /// The second of the day, and of the week.
+    times: [Spot; 2],
+    /// Fields that hold positions, and the two that hold their halves where they are objects.
+    positions: Vec<(FieldId, Option<[FieldId; 2]>)>,
+    /// By field: the position.
+    places: Vec<Option<Spot>>,
+    /// Positions that were found in the halves, less those that were none.
+    places_made: i64,
 }
 
 impl Reader {
@@ -99,8 +114,13 @@ impl Reader {
             }
             for feature in &group.features {
                 match (feature.field, feature.statistic) {
+                    (Some(_), Statistic::LatLong) => {}
                     (None, _) | (_, Statistic::Count) => {}
                     (Some(field), Statistic::Distinct) => roles[usize::from(field.0)].text = true,
+                    (Some(field), Statistic::Info) => {
+                        let role = &mut roles[usize::from(field.0)];
+                        (role.text, role.whole) = (true, true);
+                    }
                     (Some(field), _) => roles[usize::from(field.0)].number = true,
                 }
             }
@@ -130,6 +150,13 @@ impl Reader {
             category_field: job.categorization.as_ref().map(|one| one.category_field),
             influences: Vec::new(),
             scratch: String::new(),
+            texts: vec![String::new(); job.fields.len()],
+            zone: is_asked(layout, &[Statistic::TimeOfDay, Statistic::TimeOfWeek])
+                .then_some(job.extensions.time_zone),
+            times: [Spot(0, 0); 2],
+            positions: job.position_fields().collect(),
+            places: vec![None; job.fields.len()],
+            places_made: 0,
         }
     }
 
@@ -149,6 +176,11 @@ impl Reader {
             }
             if !role.text && !role.symbol {
                 continue;
+            }
+            if role.whole {
+                let text = value.text(&mut self.scratch).unwrap_or_default();
+                self.texts[at].clear();
+                self.texts[at].push_str(text);
             }
             let mut symbols = self.symbols[at].as_mut();
             let mut whole = match (value, &mut self.wholes[at]) {
@@ -179,6 +211,7 @@ impl Reader {
                 _ => (None, None),
             };
         }
+        self.read_spots(event);
         self.influences.clear();
         for &(influencer, field) in &self.influencers {
             let at = usize::from(field.0);
@@ -206,10 +239,59 @@ impl Reader {
         }
     }
 
+    /// When and where, as far as anybody asks.
+    fn read_spots(&mut self, event: &Event<'_>) {
+        if let Some(zone) = self.zone {
+            self.times = Spot::times(zone.wall_seconds(event.time));
+        }
+        self.places_made = 0;
+        for &(field, halves) in &self.positions {
+            let at = usize::from(field.0);
+            self.places[at] = match (event.value(field), halves) {
+                (Value::Missing, Some(halves)) => {
+                    let [latitude, longitude] = halves.map(|half| event.value(half).number());
+                    let place = latitude.zip(longitude);
+                    let place = place.and_then(|(lat, lon)| Spot::position(lat, lon));
+                    self.places_made += i64::from(place.is_some());
+                    place
+                }
+                (Value::Missing, None) => None,
+                (value, _) => {
+                    let place = Spot::read(value);
+                    self.places_made -= i64::from(place.is_none());
+                    place
+                }
+            };
+        }
+    }
+
     /// The event at hand, by field.
     #[inline]
     pub(crate) fn readings(&self) -> &[Reading] {
         &self.readings
+    }
+
+    /// When or where the event at hand was, by a feature that asks for that.
+    #[inline]
+    pub(crate) fn spot(&self, feature: &FeatureSpec) -> Option<Spot> {
+        match (feature.statistic, feature.field) {
+            (Statistic::TimeOfDay, _) => Some(self.times[0]),
+            (Statistic::TimeOfWeek, _) => Some(self.times[1]),
+            (_, field) => self.places[usize::from(field?.0)],
+        }
+    }
+
+    /// How many fields of the event at hand that hold a position were not missing though they seemed to be (objects), less those that were though they did
+    /// not (what is no position).
+    #[inline]
+    pub(crate) fn places_made(&self) -> i64 {
+        self.places_made
+    }
+
+    /// The text that the event at hand has in a field whose texts are read themselves.
+    #[inline]
+    pub(crate) fn whole_text(&self, field: FieldId) -> &str {
+        &self.texts[usize::from(field.0)]
     }
 
     /// The influencer values of the event at hand, each once.
@@ -262,6 +344,13 @@ impl Reader {
             **wholes = Wholes::new();
         }
     }
+}
+
+fn is_asked(layout: &Layout, statistics: &[Statistic]) -> bool {
+    let features = layout.groups.iter().flat_map(|group| &group.features);
+    features
+        .into_iter()
+        .any(|feature| statistics.contains(&feature.statistic))
 }
 
 #[cfg(test)]

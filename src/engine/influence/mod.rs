@@ -1,7 +1,7 @@
 //! Who is to blame: a value's events are taken out, and the probability is taken again.
 //!
 //! Source: functions.md 2.8. Influence is in 0..=1: 1 − ln P(without)/ln P(all) for counts, sums, means, medians and variances,
-//! ln P(alone)/ln P(all) for extremes and distinct counts; below [`INFLUENCE_MIN`] it is not told.
+//! ln P(alone)/ln P(all) for extremes, distinct counts and information content; below [`INFLUENCE_MIN`] it is not told.
 
 use super::feature::{Accumulator, Statistic};
 use crate::config::Side;
@@ -32,7 +32,7 @@ impl Case<'_> {
         if self.side == Side::Low
             && matches!(
                 statistic,
-                Statistic::Count | Statistic::Sum | Statistic::Distinct
+                Statistic::Count | Statistic::Sum | Statistic::Distinct | Statistic::Info
             )
         {
             return 0.0; // what is missing has no culprit among those present
@@ -41,6 +41,8 @@ impl Case<'_> {
             return 1.0;
         }
         let influence = match statistic {
+            // Judged elsewhere: who was there and then is to blame.
+            Statistic::TimeOfDay | Statistic::TimeOfWeek | Statistic::LatLong => 1.0,
             Statistic::Count | Statistic::Sum if self.actual <= self.typical => 0.0,
             Statistic::Count
             | Statistic::Sum
@@ -57,7 +59,7 @@ impl Case<'_> {
                 }
                 None => 1.0, // nothing is left without it
             },
-            Statistic::Distinct | Statistic::Min | Statistic::Max => {
+            Statistic::Distinct | Statistic::Info | Statistic::Min | Statistic::Max => {
                 share.value().map_or(0.0, |alone| {
                     ln_p(alone, share.measurements()) / self.ln_whole
                 })

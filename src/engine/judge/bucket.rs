@@ -111,6 +111,7 @@ impl Judge {
                 Analysis::RareInPopulation => {
                     self.judge_customs(partition, start, mode, &mut partial);
                 }
+                Analysis::Habits => self.judge_habits(partition, start, mode, &mut partial),
                 Analysis::Individual => unreachable!("these groups come first"),
             }
         }

@@ -3,6 +3,7 @@
 //! Source of every figure: the models themselves, taught noise around a daily rhythm: a plan has to suffice where all series have one, and those that have
 //! none stay smaller. Holds: a function of its arguments; the bytes are counted as the judge counts them.
 
+use super::habits;
 use super::memory::{Budget, map_bytes};
 use super::series::{FeatureKind, Series};
 use crate::config::Job;
@@ -28,6 +29,7 @@ pub fn series_bytes(job: &Job, group: &Group, key: &SeriesKey, lived_ms: i64) ->
         Analysis::Rare | Analysis::Population => return value,
         // The member, what it has, and that it has it.
         Analysis::RareInPopulation => return 3 * value,
+        Analysis::Habits => return habits::series_bytes_max(group.features.len()),
     }
     let values = (lived_ms / job.bucket_span.millis()).clamp(1, VALUES_MAX);
     let step_ms = (lived_ms / values).max(job.bucket_span.millis());
@@ -67,7 +69,7 @@ pub fn attribute_bytes(group: &Group) -> u64 {
         Analysis::Population => {
             group.features.len() as u64 * Crowd::bytes_max(map_bytes::<i32, f32>())
         }
-        Analysis::Individual | Analysis::Rare | Analysis::RareInPopulation => 0,
+        Analysis::Individual | Analysis::Rare | Analysis::RareInPopulation | Analysis::Habits => 0,
     }
 }
 

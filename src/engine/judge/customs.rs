@@ -244,6 +244,7 @@ impl Judge {
             ln_probability: chances[at],
             actual: 1.0,
             typical: chances[at].exp(),
+            place: None,
         };
         let worst = &member.present[order[0]];
         RecordDraft {
@@ -255,6 +256,7 @@ impl Judge {
             statistic: Statistic::Count,
             actual: 1.0,
             typical: least.exp(),
+            place: None,
             bounds: (0.0, 0.0),
             alone: Charge::default(),
             together: Some(TogetherCharge {

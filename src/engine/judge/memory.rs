@@ -9,6 +9,7 @@
 
 use super::customs::{self, Customs};
 use super::entity::Entity;
+use super::habits::{self, Habits};
 use super::partial::ShardSize;
 use super::population::{self, Population};
 use super::rare::{self, Table};
@@ -151,6 +152,7 @@ impl Judge {
         let rare_went = rare::prune(&mut self.state.rare, size, when, limits);
         let members_went = population::prune(&mut self.state.populations, size, when, limits);
         let customs_went = customs::prune(&mut self.state.customs, size, when, limits);
+        let habits_went = habits::prune(&mut self.state.habits, size, when, limits);
         let mut stays = |born: BucketStart, last_seen: BucketStart, bytes: u64| {
             let lived = span.buckets_between(born, last_seen) + 1;
             let patience = match near {
@@ -169,7 +171,7 @@ impl Judge {
         entities.retain(|_, one| stays(one.born, one.last_seen, one.bytes));
         let pruned = before - self.state.series.len();
         self.pruned += pruned as u64;
-        pruned > 0 || rare_went || members_went || customs_went
+        pruned > 0 || rare_went || members_went || customs_went || habits_went
     }
 
     /// The bytes of all series, entities and tables of rare values, counted anew.
@@ -182,12 +184,15 @@ impl Judge {
         let populations = populations.map(|(id, population)| population.count_bytes(id));
         let customs = self.state.customs.iter();
         let customs = customs.map(|(id, one)| one.count_bytes(id));
+        let habits = self.state.habits.iter();
+        let habits = habits.map(|(id, one)| one.count_bytes(id));
         series
             .map(|((_, key), one)| one.count_bytes(key))
             .chain(entities)
             .chain(tables)
             .chain(populations)
             .chain(customs)
+            .chain(habits)
             .sum()
     }
 
@@ -196,7 +201,8 @@ impl Judge {
         let rare = self.state.rare.values().map(Table::values);
         let crowds = self.state.populations.values().map(Population::attributes);
         let customs = self.state.customs.values().map(Customs::attributes);
-        let others: u64 = rare.chain(crowds).chain(customs).sum();
+        let habits = self.state.habits.values().map(Habits::series);
+        let others: u64 = rare.chain(crowds).chain(customs).chain(habits).sum();
         let series = self.state.series.len() as u64 + others;
         let members = self.state.populations.values().map(Population::members);
         let members = members.chain(self.state.customs.values().map(Customs::members));
@@ -225,13 +231,16 @@ impl Judge {
             rare,
             populations,
             customs,
+            habits,
             size,
             ..
         } = &mut self.state;
         let named = rare.values().map(Table::values);
         let named = named.chain(populations.values().map(Population::named_attributes));
         let named = named.chain(customs.values().map(Customs::attributes));
+        let named = named.chain(habits.values().map(Habits::named));
         size.by_values = by_values + named.sum::<u64>();
-        size.partitions = partitions + (rare.len() + populations.len() + customs.len()) as u64;
+        size.partitions =
+            partitions + (rare.len() + populations.len() + customs.len() + habits.len()) as u64;
     }
 }

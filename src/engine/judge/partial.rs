@@ -86,7 +86,9 @@ pub struct RecordDraft {
     pub actual: f64,
     /// The expected value.
     pub typical: f64,
-    /// The central 95 % interval.
+    /// Of a position, whose latitudes those are: the longitudes.
+    pub place: Option<Place>,
+    /// The central 95 % interval; of times, the usual ones around the expected.
     pub bounds: (f64, f64),
     /// ln p of the bucket alone.
     pub ln_single: f64,
@@ -126,6 +128,17 @@ pub struct CauseDraft {
     /// The member's value.
     pub actual: f64,
     /// What is usual among the members.
+    pub typical: f64,
+    /// Of a position, whose latitudes those are: the longitudes.
+    pub place: Option<Place>,
+}
+
+/// The longitudes of a position and of the usual one, degrees.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Place {
+    /// Where something was.
+    pub actual: f64,
+    /// The nearest place where it was expected.
     pub typical: f64,
 }
 

@@ -111,9 +111,13 @@ pub(super) struct Bar {
 
 impl Bar {
     pub(super) fn of(members: &Presences, at: BucketStart, span: BucketSpan) -> Bar {
-        let history = members.buckets(at, span);
+        Bar::new(members.a_bucket(), members.buckets(at, span))
+    }
+
+    /// With so many members in a bucket as a rule, known for so many buckets.
+    pub(super) fn new(a_bucket: f64, history: f64) -> Bar {
         Bar {
-            ln_members: members.a_bucket().max(1.0).ln(),
+            ln_members: a_bucket.max(1.0).ln(),
             nats_max: (history / f64::from(BLOCK_BUCKETS)).ln_1p() + SLACK_NATS,
             history: history as u32,
         }
@@ -552,6 +556,7 @@ impl<'j> Jury<'j> {
             ln_probability: seen.ln_probability,
             actual: look.value,
             typical: seen.typical,
+            place: None,
         };
         let (worst, seen) = looks[0];
         RecordDraft {
@@ -563,6 +568,7 @@ impl<'j> Jury<'j> {
             statistic: statistic(worst),
             actual: worst.value,
             typical: seen.typical,
+            place: None,
             bounds: (0.0, 0.0),
             // What several detectors see of one member is one thing held against it.
             alone: Charge::default(),

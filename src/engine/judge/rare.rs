@@ -140,6 +140,7 @@ impl Judge {
                 statistic: Statistic::Count,
                 actual: 1.0,
                 typical: look.ln_probability.exp(),
+                place: None,
                 bounds: (0.0, 0.0),
                 alone: charge(look),
                 together: None,

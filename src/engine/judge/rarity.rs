@@ -173,6 +173,7 @@ impl Rare {
             statistic: Statistic::Count,
             actual: self.count,
             typical: 0.0,
+            place: None,
             bounds: (0.0, 0.0),
             alone: self.charge(),
             together: None,

@@ -386,6 +386,7 @@ impl Series {
             statistic: kind.statistic,
             actual: judged.sample.value,
             typical: verdict.typical,
+            place: None,
             bounds: self.models[judged.at].bounds(&kind.kind, &judged.sample, verdict.typical),
             alone: Charge::default(),
             together: None,

@@ -3,6 +3,7 @@
 pub mod forecast;
 pub mod id;
 pub mod sentence;
+mod when_where;
 mod write;
 
 use super::categorize::{CategorizerStats, CategoryDefinition};
@@ -200,6 +201,7 @@ pub struct Record {
     pub partition_field_value: Option<String>,
     pub typical: Vec<f64>,
     pub actual: Vec<f64>,
+    pub geo_results: Option<GeoResults>,
     /// What a member of a population is to blame for, the least probable first. Individual records have none.
     pub causes: Vec<Cause>,
     pub influencers: Vec<RecordInfluencer>,
@@ -272,6 +274,27 @@ pub struct Cause {
     pub field_name: Option<String>,
     pub typical: Vec<f64>,
     pub actual: Vec<f64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub geo_results: Option<GeoResults>,
+}
+
+/// The positions of a `lat_long` record or cause, as texts that maps read.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+#[allow(missing_docs)] // named and described in results.md 3.5
+pub struct GeoResults {
+    pub typical_point: String,
+    pub actual_point: String,
+}
+
+impl GeoResults {
+    /// Of positions as latitude and longitude, degrees.
+    pub fn of(typical: (f64, f64), actual: (f64, f64)) -> GeoResults {
+        let point = |(latitude, longitude): (f64, f64)| format!("{latitude:.12},{longitude:.12}");
+        GeoResults {
+            typical_point: point(typical),
+            actual_point: point(actual),
+        }
+    }
 }
 
 /// `anomaly_score_explanation` (results.md 3.6); zeros and `false` are left out.
@@ -555,6 +578,16 @@ pub struct DataCounts {
 }
 
 impl DataCounts {
+    /// So many fields that were counted as missing are not; below 0, so many are that were not.
+    #[inline]
+    pub fn find_fields(&mut self, fields: i64) {
+        if fields == 0 {
+            return;
+        }
+        self.missing_field_count = self.missing_field_count.saturating_add_signed(-fields);
+        self.processed_field_count = self.processed_field_count.saturating_add_signed(fields);
+    }
+
     /// Adds another count; commutative and associative.
     pub fn add(&mut self, other: &DataCounts) {
         self.processed_record_count += other.processed_record_count;

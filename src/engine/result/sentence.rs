@@ -1,11 +1,14 @@
 //! One sentence that a person on call understands.
 
-use super::Record;
+use super::{Record, when_where};
 use crate::engine::model::Change;
 use std::fmt::Write;
 
 /// What happened, to whom, and how far from the usual it is.
 pub fn of_record(record: &Record) -> String {
+    if let Some(ground) = when_where::ground_of(record.function) {
+        return when_where::of_record(record, ground);
+    }
     if record.is_of_population() {
         return of_member(record);
     }
@@ -75,21 +78,26 @@ fn of_member(record: &Record) -> String {
         let _ = write!(text, " and {more} more");
     }
     with_whom(record, "mostly", &mut text);
-    if record.history < 24 {
-        let _ = write!(text, "; only {} of history", buckets(record.history));
-    }
+    with_history(record, &mut text);
     text.push('.');
     text
 }
 
-fn name_and_value((name, value): (&Option<String>, &Option<String>)) -> Option<String> {
+/// "; only 9 buckets of history", while it is short.
+pub(super) fn with_history(record: &Record, text: &mut String) {
+    if record.history < 24 {
+        let _ = write!(text, "; only {} of history", buckets(record.history));
+    }
+}
+
+pub(super) fn name_and_value((name, value): (&Option<String>, &Option<String>)) -> Option<String> {
     let value = value.as_deref()?;
     let value = if value.is_empty() { "(none)" } else { value };
     Some(format!("{} {value}", name.as_deref()?))
 }
 
 /// "; mostly user.name root": the first influencer that is not what the record is of.
-fn with_whom(record: &Record, word: &str, text: &mut String) {
+pub(super) fn with_whom(record: &Record, word: &str, text: &mut String) {
     let mut others = record.influencers.iter();
     if let Some(one) = others.find(|one| !record.is_split_field(&one.influencer_field_name)) {
         let values = one.influencer_field_values.join(", ");
@@ -164,7 +172,7 @@ fn against_the_usual(record: &Record, actual: f64, typical: f64, text: &mut Stri
 }
 
 /// " of host web-1": whose series they are.
-fn entity(record: &Record) -> String {
+pub(super) fn entity(record: &Record) -> String {
     match (&record.partition_field_name, &record.partition_field_value) {
         (Some(name), Some(value)) if !value.is_empty() => format!(" of {name} {value}"),
         _ => String::new(),
@@ -196,6 +204,7 @@ pub fn subject<'t>(
     let mut text = match (function_description, field) {
         ("count", _) => "The event count".to_owned(),
         ("distinct_count", Some(field)) => format!("The number of distinct {field}"),
+        ("info_content", Some(field)) => format!("The information content of {field} in bytes"),
         (word, Some(field)) => format!(
             "The {} of {field}",
             if word == "varp" { "variance" } else { word }
@@ -330,6 +339,7 @@ mod tests {
             partition_field_value: None,
             typical: vec![3.9],
             actual: vec![4.0],
+            geo_results: None,
             causes: Vec::new(),
             influencers: Vec::new(),
             explanation: Explanation {

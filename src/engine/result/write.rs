@@ -418,6 +418,9 @@ fn write_record<M: SerializeMap>(map: &mut M, record: &Record) -> Result<(), M::
             ("over_field_value", &record.over_field_value),
         ],
     )?;
+    if let Some(geo) = &record.geo_results {
+        map.serialize_entry("geo_results", geo)?;
+    }
     if record.is_of_population() {
         map.serialize_entry("causes", &record.causes)?;
     } else {

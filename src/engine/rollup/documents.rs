@@ -5,11 +5,11 @@ use super::{Levels, influencers};
 use crate::config::{Family, Function, Job, Side};
 use crate::engine::categorize::CategorizerStats;
 use crate::engine::feature::Statistic;
-use crate::engine::judge::{CauseDraft, PlotDraft, RecordDraft, ShardSize};
+use crate::engine::judge::{CauseDraft, Place, PlotDraft, RecordDraft, ShardSize};
 use crate::engine::probability::{Aggregate, Charge};
 use crate::engine::result::{
-    Body, Bucket, BucketInfluencer, Cause, Document, DocumentKind, Explanation, Influencer,
-    JobCounts, ModelPlot, ModelSizeStats, Record, RecordInfluencer, id, sentence,
+    Body, Bucket, BucketInfluencer, Cause, Document, DocumentKind, Explanation, GeoResults,
+    Influencer, JobCounts, ModelPlot, ModelSizeStats, Record, RecordInfluencer, id, sentence,
 };
 use crate::engine::score::of_evidence;
 use crate::engine::wire::SeriesKey;
@@ -357,8 +357,12 @@ impl Writer {
             over_field_value: draft.key.over.as_ref().map(ToString::to_string),
             partition_field_name: name(detector.partition),
             partition_field_value: draft.key.partition.as_ref().map(ToString::to_string),
-            typical: vec![draft.typical],
-            actual: vec![draft.actual],
+            typical: values(draft.typical, draft.place.map(|place| place.typical)),
+            actual: values(draft.actual, draft.place.map(|place| place.actual)),
+            geo_results: draft
+                .place
+                .filter(|_| draft.causes.is_empty())
+                .map(|place| geo(draft.typical, draft.actual, place)),
             causes: self.causes(draft),
             influencers: self.record_influencers(draft),
             explanation: explanation(draft),
@@ -392,8 +396,11 @@ impl Writer {
             function: detector.function.name(),
             function_description: description(detector.function, cause.statistic),
             field_name: name(detector.field),
-            typical: vec![cause.typical],
-            actual: vec![cause.actual],
+            typical: values(cause.typical, cause.place.map(|place| place.typical)),
+            actual: values(cause.actual, cause.place.map(|place| place.actual)),
+            geo_results: cause
+                .place
+                .map(|place| geo(cause.typical, cause.actual, place)),
         };
         draft.causes.iter().map(cause).collect()
     }
@@ -500,6 +507,15 @@ fn probability(ln_p: f64) -> f64 {
     ln_p.exp().clamp(f64::MIN_POSITIVE, 1.0)
 }
 
+/// A number alone, or latitude and longitude.
+fn values(first: f64, second: Option<f64>) -> Vec<f64> {
+    std::iter::once(first).chain(second).collect()
+}
+
+fn geo(typical: f64, actual: f64, place: Place) -> GeoResults {
+    GeoResults::of((typical, place.typical), (actual, place.actual))
+}
+
 pub(crate) fn series_hash(key: &SeriesKey) -> String {
     id::entity_hash([
         key.by.as_deref(),
@@ -535,6 +551,7 @@ fn explanation(draft: &RecordDraft) -> Explanation {
             .filter(|&impact| impact > 0)
     };
     let (length, error) = draft.anomaly;
+    let is_number = draft.place.is_none();
     let together = draft
         .together
         .filter(|together| together.series > 1)
@@ -544,9 +561,9 @@ fn explanation(draft: &RecordDraft) -> Explanation {
         anomaly_length: (length > 0).then_some(length),
         single_bucket_impact: impact(draft.ln_single),
         multi_bucket_impact: draft.ln_multi.and_then(impact),
-        lower_confidence_bound: Some(draft.bounds.0),
-        typical_value: Some(draft.typical),
-        upper_confidence_bound: Some(draft.bounds.1),
+        lower_confidence_bound: is_number.then_some(draft.bounds.0),
+        typical_value: is_number.then_some(draft.typical),
+        upper_confidence_bound: is_number.then_some(draft.bounds.1),
         high_variance_penalty: draft.shape.high_variance,
         incomplete_bucket_penalty: draft.incomplete,
         multimodal_distribution: draft.shape.multimodal,
@@ -578,6 +595,7 @@ pub(crate) fn model_feature(function: Function, statistic: Statistic) -> &'stati
         (Family::DistinctCount, Side::Both, _) => "'unique count per bucket by person'",
         (Family::DistinctCount, Side::High, _) => "'high unique count per bucket by person'",
         (Family::DistinctCount, Side::Low, _) => "'low unique count per bucket by person'",
+        (Family::InfoContent, ..) => "'information content of value per bucket by person'",
         (Family::Mean, Side::High, _) => "'high mean value by person'",
         (Family::Mean, Side::Low, _) => "'low mean value by person'",
         (Family::Median, ..) => "'median value by person'",
