@@ -60,7 +60,8 @@ fn calm(feed: &Feed) -> Said {
                 .push(json);
         }
         Output::Rejected(rejection) => panic!("not meant to be late: {rejection:?}"),
-        Output::Retract(_) | Output::Closed(_) => {}
+        Output::Late { events } => panic!("{events} events came too late for their window"),
+        Output::Retract(_) | Output::Closed(_) | Output::Revised(_) => {}
     });
     said
 }
@@ -134,7 +135,14 @@ fn calm_notices(feed: &Feed) -> Notices {
                 words.push(String::from_utf8(document).unwrap());
             }
         }
-        Output::Rejected(_) | Output::Retract(_) => {}
+        Output::Revised(revision) => {
+            for notice in tracker.revised(revision.start) {
+                let document = AlertDocument::of(&notice, &feed.job).write();
+                let words = notices.entry(notice.incident.id).or_default();
+                words.push(String::from_utf8(document).unwrap());
+            }
+        }
+        Output::Rejected(_) | Output::Retract(_) | Output::Late { .. } => {}
     });
     notices
 }

@@ -19,6 +19,9 @@ pub struct Extensions {
     pub idle_timeout_ms: i64,
     /// `interim_interval`: how often the open bucket's interim results are published, milliseconds; 0 turns them off.
     pub interim_interval_ms: i64,
+    /// `late_revision_window`: how far behind the watermark an event may be and still re-open its bucket's result, milliseconds, whole buckets; 0:
+    /// such events are refused.
+    pub late_revision_ms: i64,
     /// `start`: where reading begins in an input partition that the job has no position in.
     pub start: Start,
 }
@@ -26,6 +29,8 @@ pub struct Extensions {
 impl Extensions {
     /// The most shards that a job may have.
     pub const SHARDS_MAX: u16 = 1024;
+    /// The most buckets whose results may be re-opened.
+    pub const LATE_REVISION_BUCKETS_MAX: i64 = 64;
 }
 
 impl Default for Extensions {
@@ -36,6 +41,7 @@ impl Default for Extensions {
             shards: 4,
             idle_timeout_ms: 30_000,
             interim_interval_ms: 10_000,
+            late_revision_ms: 0,
             start: Start::Earliest,
         }
     }

@@ -16,11 +16,13 @@ mod rare;
 mod rarity;
 mod series;
 mod shelves;
+mod window;
 
 pub use cost::{attribute_bytes, limit_of_shard, series_bytes};
 pub use partial::{
     CauseDraft, ChangeDraft, PartialBucket, PlotDraft, RecordDraft, ShardSize, TogetherCharge,
 };
+pub use window::RevisedBucket;
 
 use super::feature::Layout;
 use super::frontier::Frontier;
@@ -41,6 +43,7 @@ use series::{FeatureKind, Mode, Series};
 use shelves::Shelves;
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use window::Window;
 
 /// Empty buckets in a row that are judged; in a longer gap the rest is passed over, as if time had been skipped.
 pub const GAP_BUCKETS_MAX: u32 = 1000;
@@ -55,6 +58,13 @@ pub enum Input {
         /// Which gatherer.
         from: InputId,
         /// Its bucket.
+        bucket: ClosedBucket,
+    },
+    /// What has come to a gatherer too late for a bucket that it had said.
+    Late {
+        /// Which gatherer.
+        from: InputId,
+        /// What has come.
         bucket: ClosedBucket,
     },
     /// A gatherer has said everything before `until`; ends its idleness.
@@ -80,6 +90,8 @@ pub enum Input {
 pub enum Output {
     /// A bucket judged.
     Partial(PartialBucket),
+    /// A bucket judged again, with what has come late.
+    Revised(Box<RevisedBucket>),
     /// Everything before this instant has been said; strictly grows.
     Watermark(BucketStart),
     /// So many events came for a bucket already judged.
@@ -128,6 +140,8 @@ pub struct Judge {
     /// What of the job's memory limit is this shard's.
     budget: Budget,
     state: State,
+    /// Of a job whose results late events re-open: the buckets that can be judged again.
+    window: Option<Box<Window>>,
     /// The latest interim word of each gatherer on each open bucket; no lasting state.
     interim: BTreeMap<BucketStart, BTreeMap<InputId, ClosedBucket>>,
     /// Series let go since this value was made; for telemetry, no lasting state.
@@ -137,28 +151,12 @@ pub struct Judge {
 impl Judge {
     /// A judge that has seen nothing and will wait for every one of `inputs`.
     pub fn new(job: Arc<Job>, shard: u16, inputs: Vec<InputId>) -> Judge {
-        let state = State {
-            shard,
-            frontier: Frontier::new(inputs),
-            pending: BTreeMap::new(),
-            left: Left::default(),
-            series: SeriesShelves::default(),
-            entities: Entities::new(),
-            rare: Tables::new(),
-            populations: Populations::new(),
-            customs: AllCustoms::new(),
-            next: None,
-            said: None,
-            buckets: 0,
-            empty_run: 0,
-            carried: DataCounts::default(),
-            volume: 0.0,
-            size: ShardSize::default(),
-        };
-        Judge::with_state(job, state)
+        let state = State::new(shard, inputs);
+        let window = Window::of(&job, shard);
+        Judge::with_state(job, state, window)
     }
 
-    fn with_state(job: Arc<Job>, state: State) -> Judge {
+    fn with_state(job: Arc<Job>, state: State, window: Option<Box<Window>>) -> Judge {
         let layout = Layout::of(&job);
         let kinds = layout
             .groups
@@ -171,6 +169,7 @@ impl Judge {
             layout,
             kinds,
             state,
+            window,
             interim: BTreeMap::new(),
             pruned: 0,
         }
@@ -188,6 +187,7 @@ impl Judge {
     pub fn handle(&mut self, input: Input) -> Vec<Output> {
         match input {
             Input::Closed { from, bucket } => self.hear(from, bucket),
+            Input::Late { from, bucket } => self.hear_late(&from, bucket),
             Input::Watermark { from, until } => {
                 self.state.left.wake(&from);
                 self.state.left.forget(&from, until);
@@ -202,7 +202,11 @@ impl Judge {
 
     /// The state, also in mid-bucket; to be written while the judge goes on.
     pub fn freeze(&self) -> Frozen {
-        Frozen::new(Door::Judge, self.job.fingerprint, self.state.clone())
+        let (state, fingerprint) = (self.state.clone(), self.job.fingerprint);
+        match &self.window {
+            None => Frozen::new(Door::Judge, fingerprint, state),
+            Some(window) => Frozen::new(Door::Judge, fingerprint, (state, window.clone())),
+        }
     }
 
     /// The state as bytes.
@@ -216,13 +220,22 @@ impl Judge {
     }
 
     pub(super) fn restore_from(job: Arc<Job>, bytes: &[u8]) -> Result<Judge, RestoreError> {
-        let state: State = snapshot::open(bytes, Door::Judge, job.fingerprint)?;
-        Ok(Judge::with_state(job, state))
+        let (state, window) = match job.late_revision_buckets() {
+            0 => (snapshot::open(bytes, Door::Judge, job.fingerprint)?, None),
+            _ => {
+                let (state, window) = snapshot::open(bytes, Door::Judge, job.fingerprint)?;
+                (state, Some(window))
+            }
+        };
+        Ok(Judge::with_state(job, state, window))
     }
 
-    /// The size of the shard's models, exact.
+    /// The size of the shard's models, exact, and of what is kept to judge closed buckets again.
     pub fn size(&self) -> ShardSize {
-        self.state.size
+        ShardSize {
+            model_bytes: self.state.size.model_bytes + self.window_bytes(),
+            ..self.state.size
+        }
     }
 
     /// Series let go, because they were not seen any more, since this judge was made or restored.
@@ -351,6 +364,7 @@ impl Judge {
             Some(until) => self.judge_until(until),
             None => Vec::new(),
         };
+        self.revise_all(&mut outputs);
         if self.state.carried != DataCounts::default() {
             // Counts that no later bucket will carry.
             let start = self
@@ -371,6 +385,7 @@ impl Judge {
         }
         let mut outputs = Vec::new();
         while let Some(start) = self.state.next.filter(|&next| next < until) {
+            self.revise(&mut outputs);
             let closed = self.take(start);
             self.interim.remove(&start);
             self.state.empty_run = if closed.is_some() {
@@ -386,7 +401,8 @@ impl Judge {
                 self.state.next = Some(next_known.unwrap_or(until).min(until));
                 continue;
             }
-            let partial = self.judge_bucket(start, closed.as_ref(), Mode::Learn);
+            let mut partial = self.judge_bucket(start, closed.as_ref(), Mode::Learn);
+            self.remember(start, closed.as_ref(), &mut partial);
             if closed.is_some()
                 || partial.judged.members() > 0
                 || !partial.plots.is_empty()
@@ -447,6 +463,30 @@ impl Judge {
             plots: Vec::new(),
             changes: Vec::new(),
             size: self.state.size,
+        }
+    }
+}
+
+impl State {
+    /// Of a judge that has seen nothing.
+    fn new(shard: u16, inputs: Vec<InputId>) -> State {
+        State {
+            shard,
+            frontier: Frontier::new(inputs),
+            pending: BTreeMap::new(),
+            left: Left::default(),
+            series: SeriesShelves::default(),
+            entities: Entities::new(),
+            rare: Tables::new(),
+            populations: Populations::new(),
+            customs: AllCustoms::new(),
+            next: None,
+            said: None,
+            buckets: 0,
+            empty_run: 0,
+            carried: DataCounts::default(),
+            volume: 0.0,
+            size: ShardSize::default(),
         }
     }
 }

@@ -20,6 +20,7 @@ mod datafeed;
 mod detector;
 mod document;
 mod feed;
+mod late;
 mod object;
 mod package;
 mod query;
@@ -150,6 +151,9 @@ fn read(object: Object<'_>, stem: Option<&str>) -> Option<RawJob> {
     let extensions = object
         .object("tidewatch")
         .map(|own| sections::read_extensions(own, analysis.as_ref()));
+    if let (Some(own), Some(datafeed)) = (&extensions, &datafeed) {
+        late::check_feed(&object, own, datafeed);
+    }
     let retention = read_retention(&object);
     let results_index_name = read_results_index_name(&object);
     let allow_lazy_open = object.boolean("allow_lazy_open").unwrap_or(false);

@@ -4,6 +4,7 @@
 
 use super::alerts;
 use super::analysis::{Analysis, TIME_MS_MAX};
+use super::late;
 use super::object::{Grain, Object, kind_of, shown};
 use super::start;
 use crate::config::alerts::AlertWords;
@@ -180,6 +181,10 @@ pub(super) fn read_extensions(object: Object<'_>, analysis: Option<&Analysis>) -
             *value = time.ms;
             document[key] = time.text.into();
         }
+    }
+    if let Some(window) = late::read(&object, analysis) {
+        values.late_revision_ms = window.ms;
+        document[late::KEY] = window.text.into();
     }
     let alerts = object.object("alerts").map(alerts::read);
     if let Some(written) = object.value("alerts") {

@@ -222,7 +222,10 @@ impl Stage {
                     StageMessage::Closed(bucket) => judge::Input::Closed { from, bucket },
                     StageMessage::Watermark(until) => judge::Input::Watermark { from, until },
                     StageMessage::Idle(open) => judge::Input::Idle { from, open },
-                    StageMessage::Partial(_) | StageMessage::IdleKeyed(_) => {
+                    StageMessage::Late(bucket) => judge::Input::Late { from, bucket },
+                    StageMessage::Partial(_)
+                    | StageMessage::IdleKeyed(_)
+                    | StageMessage::Revised(_) => {
                         return note(Note::Unreadable("a partial bucket, for a judge".to_owned()));
                     }
                 };
@@ -242,7 +245,8 @@ impl Stage {
                     StageMessage::Partial(bucket) => rollup::Input::Partial { from, bucket },
                     StageMessage::Watermark(until) => rollup::Input::Watermark { from, until },
                     StageMessage::IdleKeyed(open) => rollup::Input::Idle { from, open },
-                    StageMessage::Closed(_) | StageMessage::Idle(_) => {
+                    StageMessage::Revised(bucket) => rollup::Input::Revised { from, bucket },
+                    StageMessage::Closed(_) | StageMessage::Idle(_) | StageMessage::Late(_) => {
                         return note(Note::Unreadable(
                             "a closed bucket, for the rollup".to_owned(),
                         ));
@@ -346,7 +350,11 @@ fn is_interim(word: &StageMessage) -> bool {
     match word {
         StageMessage::Closed(bucket) => bucket.finality == Finality::Interim,
         StageMessage::Partial(bucket) => bucket.finality == Finality::Interim,
-        StageMessage::Watermark(_) | StageMessage::Idle(_) | StageMessage::IdleKeyed(_) => false,
+        StageMessage::Watermark(_)
+        | StageMessage::Idle(_)
+        | StageMessage::IdleKeyed(_)
+        | StageMessage::Late(_)
+        | StageMessage::Revised(_) => false,
     }
 }
 
@@ -424,6 +432,8 @@ fn answer_fused(
             pipeline::Output::Result(document) => voice.result(&document),
             pipeline::Output::Retract(document) => voice.retract(document),
             pipeline::Output::Closed(summary) => voice.bucket(summary),
+            pipeline::Output::Revised(revision) => voice.re_opened(revision),
+            pipeline::Output::Late { events } => note(Note::Late { events }),
         }
     }
 }
@@ -438,7 +448,9 @@ fn answer_keyed(
         match output {
             KeyedOutput::Rejected(rejection) => late(rejection, message, voice, note),
             KeyedOutput::Partial(bucket) => voice.partial(bucket),
+            KeyedOutput::Revised(bucket) => voice.revised(bucket),
             KeyedOutput::Watermark(until) => voice.watermark(until, Next::Rollup),
+            KeyedOutput::Late { events } => note(Note::Late { events }),
         }
     }
 }
@@ -453,6 +465,7 @@ fn answer_gather(
         match output {
             gatherer::Output::Rejected(rejection) => late(rejection, message, voice, note),
             gatherer::Output::Closed(bucket) => voice.closed(bucket),
+            gatherer::Output::Late(bucket) => voice.late(bucket),
             gatherer::Output::Watermark(until) => {
                 voice.watermark(until, Next::Judges);
             }
@@ -464,6 +477,7 @@ fn answer_judge(outputs: Vec<judge::Output>, voice: &mut Voice, note: &mut dyn F
     for output in outputs {
         match output {
             judge::Output::Partial(bucket) => voice.partial(bucket),
+            judge::Output::Revised(bucket) => voice.revised(bucket),
             judge::Output::Watermark(until) => {
                 voice.watermark(until, Next::Rollup);
             }
@@ -478,6 +492,7 @@ fn answer_rollup(outputs: Vec<rollup::Output>, voice: &mut Voice) {
             rollup::Output::Result(document) => voice.result(&document),
             rollup::Output::Retract(document) => voice.retract(document),
             rollup::Output::Closed(summary) => voice.bucket(summary),
+            rollup::Output::Revised(revision) => voice.re_opened(revision),
         }
     }
 }

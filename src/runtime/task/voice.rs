@@ -9,8 +9,9 @@
 use super::plan::Plan;
 use crate::alert::Notice;
 use crate::engine::event::Rejection;
-use crate::engine::judge::PartialBucket;
+use crate::engine::judge::{PartialBucket, RevisedBucket};
 use crate::engine::result::{Body, BucketSummary, Document, DocumentId, DocumentKind};
+use crate::engine::rollup::Revision;
 use crate::engine::wire::{ClosedBucket, InputId, StageMessage};
 use crate::runtime::alerts::Desk;
 use crate::runtime::log::{Message, Outgoing, TopicPartition};
@@ -77,6 +78,8 @@ pub(super) struct Voice {
     outbox_bytes: usize,
     /// Buckets that become public with the outbox.
     summaries: Vec<BucketSummary>,
+    /// Closed buckets that were said again.
+    revisions: Vec<Revision>,
     /// What is remembered of those buckets' results, and how many of them were not.
     remembered: Vec<Document>,
     left_out: u64,
@@ -106,6 +109,7 @@ pub(super) enum Next {
 pub(crate) struct Speech {
     pub(crate) messages: Vec<Outgoing>,
     pub(crate) summaries: Vec<BucketSummary>,
+    pub(crate) revisions: Vec<Revision>,
     pub(crate) remembered: Vec<Document>,
     /// Records, and plots where any are wanted, that are not among them.
     pub(crate) left_out: u64,
@@ -127,6 +131,7 @@ impl Voice {
             outbox: Vec::new(),
             outbox_bytes: 0,
             summaries: Vec::new(),
+            revisions: Vec::new(),
             remembered: Vec::new(),
             left_out: 0,
             remembers: Remembered::default(),
@@ -154,6 +159,28 @@ impl Voice {
         for (shard, share) in bucket.split(self.plan.shards) {
             self.tell(&topic, i32::from(shard), &StageMessage::Closed(share));
         }
+    }
+
+    /// What came late goes to shard 0, which counts it, and to those that have series in it.
+    pub(super) fn late(&mut self, bucket: ClosedBucket) {
+        if self.muted {
+            return;
+        }
+        let topic = Arc::clone(&self.plan.closed);
+        for (shard, share) in bucket.split(self.plan.shards) {
+            if !share.is_counts_only() {
+                self.tell(&topic, i32::from(shard), &StageMessage::Late(share));
+            }
+        }
+    }
+
+    /// A bucket judged again.
+    pub(super) fn revised(&mut self, bucket: Box<RevisedBucket>) {
+        if self.muted {
+            return;
+        }
+        let topic = Arc::clone(&self.plan.partials);
+        self.tell(&topic, 0, &StageMessage::Revised(bucket));
     }
 
     pub(super) fn partial(&mut self, bucket: PartialBucket) {
@@ -258,6 +285,19 @@ impl Voice {
         }
     }
 
+    /// Documents of a closed bucket were said again: what follows from them.
+    pub(super) fn re_opened(&mut self, revision: Revision) {
+        let is_old = |until: i64| revision.start.millis() <= until;
+        if self.muted || self.silent_until_ms.is_some_and(is_old) {
+            return;
+        }
+        self.revisions.push(revision);
+        if let Some(desk) = &mut self.desk {
+            let messages = desk.revised(revision.start);
+            messages.into_iter().for_each(|message| self.add(message));
+        }
+    }
+
     /// What a bucket's results mean to whoever is to be told.
     fn alert(&mut self, summary: &BucketSummary) {
         let is_old = |until: i64| summary.start.millis() <= until;
@@ -294,7 +334,7 @@ impl Voice {
     }
 
     pub(super) fn is_empty(&self) -> bool {
-        self.outbox.is_empty() && self.summaries.is_empty()
+        self.outbox.is_empty() && self.summaries.is_empty() && self.revisions.is_empty()
     }
 
     pub(super) fn bytes(&self) -> usize {
@@ -315,6 +355,7 @@ impl Voice {
                 .map(Desk::take_notices)
                 .unwrap_or_default(),
             summaries: std::mem::take(&mut self.summaries),
+            revisions: std::mem::take(&mut self.revisions),
             remembered: std::mem::take(&mut self.remembered),
             left_out: std::mem::take(&mut self.left_out),
         }
@@ -326,6 +367,7 @@ impl Voice {
         self.outbox_bytes = speech.messages.iter().map(Outgoing::bytes).sum();
         self.outbox = speech.messages;
         self.summaries = speech.summaries;
+        self.revisions = speech.revisions;
         self.remembered = speech.remembered;
         self.left_out = speech.left_out;
         if let Some(desk) = &mut self.desk {
