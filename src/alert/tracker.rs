@@ -480,7 +480,8 @@ impl Tracker {
             let Some(mut incident) = self.state.open.remove(id) else {
                 continue;
             };
-            let previous_ms = incident.told_ms.replace(round.end_ms);
+            let previous_ms = incident.told_ms;
+            incident.told_ms = previous_ms.max(Some(round.end_ms)); // a correction speaks of an earlier bucket
             incident.sequence += 1;
             let last = BucketStart(incident.last_ms);
             if *change != Change::Resolved {

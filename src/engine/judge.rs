@@ -402,8 +402,9 @@ impl Judge {
                 continue;
             }
             let mut partial = self.judge_bucket(start, closed.as_ref(), Mode::Learn);
-            self.remember(start, closed.as_ref(), &mut partial);
+            let is_resized = self.remember(start, closed.as_ref(), &mut partial);
             if closed.is_some()
+                || is_resized
                 || partial.judged.members() > 0
                 || !partial.plots.is_empty()
                 || !partial.changes.is_empty()

@@ -20,15 +20,13 @@ pub(super) fn read(object: &Object<'_>, analysis: Option<&Analysis>) -> Option<T
     };
     let most = Extensions::LATE_REVISION_BUCKETS_MAX;
     if window.ms % span.ms != 0 {
-        let (below, above) = (window.ms / span.ms, window.ms / span.ms + 1);
         let of = |buckets: i64| TimeText::from_seconds(buckets * span.ms / 1000).text;
-        let message = format!(
-            "{:?} is not a multiple of the bucket span, {}; \"{}\" and \"{}\" are",
-            window.text,
-            span.text,
-            of(below),
-            of(above)
-        );
+        let next = match window.ms / span.ms {
+            0 => format!("{:?} is", of(1)),
+            below => format!("{:?} and {:?} are", of(below), of(below + 1)),
+        };
+        let (text, span) = (&window.text, &span.text);
+        let message = format!("{text:?} is not a multiple of the bucket span, {span}; {next}");
         object.wrong(KEY, message);
     } else if window.ms / span.ms > most {
         let longest = TimeText::from_seconds(most * span.ms / 1000).text;

@@ -62,6 +62,8 @@ pub(super) struct Window {
     held: BTreeMap<BucketStart, ClosedBucket>,
     /// Of the steps.
     bytes: u64,
+    /// Bytes of the shard, as last said.
+    said_bytes: u64,
 }
 
 impl Packed {
@@ -123,6 +125,7 @@ impl Window {
                 steps: VecDeque::new(),
                 held: BTreeMap::new(),
                 bytes: 0,
+                said_bytes: 0,
             })
         })
     }
@@ -194,15 +197,16 @@ impl Judge {
         window.map_or(0, |window| window.base.size.model_bytes + window.bytes)
     }
 
-    /// A bucket has been judged: it can be judged again from now on, and the oldest no more.
+    /// A bucket has been judged: it can be judged again from now on, and the oldest no more. Whether the shard's size has changed by that, which is to
+    /// be said though nothing else is.
     pub(super) fn remember(
         &mut self,
         start: BucketStart,
         closed: Option<&ClosedBucket>,
         partial: &mut PartialBucket,
-    ) {
+    ) -> bool {
         let Some(mut window) = self.window.take() else {
-            return;
+            return false;
         };
         let content = |closed: &ClosedBucket| {
             Packed::of(&ClosedBucket {
@@ -225,6 +229,8 @@ impl Judge {
         }
         self.window = Some(window);
         partial.size = self.size();
+        let (bytes, window) = (partial.size.model_bytes, self.window.as_mut());
+        window.is_some_and(|window| std::mem::replace(&mut window.said_bytes, bytes) != bytes)
     }
 
     /// Works with other models than those of now.

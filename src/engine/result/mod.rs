@@ -81,7 +81,8 @@ pub struct Document {
 /// Why a document of a closed bucket says something else than it said at first.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct LateWord {
-    /// Events, or summary counts, of the bucket that had come late when it was judged again: `late_event_count`.
+    /// Events, or summary counts, of the bucket that had come late when it was judged again: `late_event_count`. 0, and not written, of model plots, and
+    /// while the shard that counts them has not spoken.
     pub event_count: u64,
     /// What was said is no longer so: the document is as it was said before, but for a score of 0 (`is_withdrawn`).
     pub is_withdrawn: bool,

@@ -218,7 +218,9 @@ impl Document {
             map.serialize_entry("is_interim", &(self.finality == Finality::Interim))?;
         }
         if let Some(late) = &self.late {
-            map.serialize_entry("late_event_count", &late.event_count)?;
+            if late.event_count > 0 {
+                map.serialize_entry("late_event_count", &late.event_count)?;
+            }
             if late.is_withdrawn {
                 map.serialize_entry("is_withdrawn", &true)?;
             }

@@ -388,7 +388,9 @@ impl Voice {
     fn remember(&mut self, document: &Document) {
         let room = match document.kind {
             DocumentKind::Record => self.remembers.records,
-            DocumentKind::ModelPlot => self.remembers.plots.room(document),
+            DocumentKind::ModelPlot if document.late.is_none() => {
+                self.remembers.plots.room(document)
+            }
             _ => 0,
         };
         if room == 0 {
