@@ -381,7 +381,9 @@ impl Judge {
 
     fn judge_until(&mut self, until: BucketStart) -> Vec<Output> {
         if self.state.next.is_none() {
-            self.state.next = self.first_known().filter(|&first| first < until);
+            let first = self.first_known().filter(|&first| first < until);
+            // What comes late may be the first that this shard hears of.
+            self.state.next = first.or(self.window.as_ref().map(|_| until));
         }
         let mut outputs = Vec::new();
         while let Some(start) = self.state.next.filter(|&next| next < until) {

@@ -329,6 +329,7 @@ impl From<rollup::Output> for Output {
             rollup::Output::Retract(id) => Output::Retract(id),
             rollup::Output::Closed(summary) => Output::Closed(summary),
             rollup::Output::Revised(revision) => Output::Revised(revision),
+            rollup::Output::Late { events } => Output::Late { events },
         }
     }
 }

@@ -89,6 +89,11 @@ pub enum Output {
     Closed(BucketSummary),
     /// Documents of a closed bucket have just been said again, for events that came late.
     Revised(Revision),
+    /// So many events came late for a bucket that has no result.
+    Late {
+        /// Events.
+        events: u64,
+    },
 }
 
 /// What one kind of result has shown over the job's life: the levels of normalisation.

@@ -14,7 +14,7 @@ use super::series::Mode;
 use super::{Judge, Output, PartialBucket, PlotDraft, State};
 use crate::config::Job;
 use crate::engine::result::DataCounts;
-use crate::engine::wire::{ClosedBucket, InputId};
+use crate::engine::wire::{ClosedBucket, InputId, SeriesKey};
 use crate::time::BucketStart;
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
@@ -25,7 +25,8 @@ const ZSTD_LEVEL: i32 = 1;
 /// A judge's bucket judged again.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct RevisedBucket {
-    /// What is to stand in the place of the shard's part said before. Of its model plots, those that differ. No counts, and no changes that models noticed.
+    /// What is to stand in the place of the shard's part said before. Of its model plots, those of series that something has just come late for and
+    /// that it has changed. No counts, and no changes that models noticed.
     pub bucket: PartialBucket,
     /// The events, or summary counts, in it that came late, as far as the shard was told of them.
     pub late_events: u64,
@@ -130,15 +131,42 @@ impl Window {
         })
     }
 
-    fn step_of(&mut self, start: BucketStart) -> Option<&mut Step> {
-        let at = self.steps.binary_search_by_key(&start, |step| step.start);
-        self.steps.get_mut(at.ok()?)
+    /// Where the bucket's step is, or would have to stand.
+    fn place(&self, start: BucketStart) -> Result<usize, usize> {
+        self.steps.binary_search_by_key(&start, |step| step.start)
     }
 
-    /// Whether the bucket can be judged again.
-    fn holds(&self, start: BucketStart) -> bool {
-        let at = self.steps.binary_search_by_key(&start, |step| step.start);
-        at.is_ok()
+    /// Whether the bucket can be judged again: it is one of the steps, or one before the first that this shard heard of, when its models knew nothing.
+    fn reaches(&self, start: BucketStart, oldest: BucketStart) -> bool {
+        let has_begun = self.base.buckets > 0;
+        match self.place(start) {
+            Ok(_) => true,
+            Err(0) => !has_begun && start >= oldest,
+            Err(_) => false,
+        }
+    }
+
+    /// The step of a bucket within reach.
+    fn step_of(&mut self, start: BucketStart, oldest: BucketStart) -> Option<&mut Step> {
+        if !self.reaches(start, oldest) {
+            return None;
+        }
+        let at = match self.place(start) {
+            Ok(at) => at,
+            Err(at) => {
+                let (closed, late) = (None, None);
+                self.steps.insert(
+                    at,
+                    Step {
+                        start,
+                        closed,
+                        late,
+                    },
+                );
+                at
+            }
+        };
+        self.steps.get_mut(at)
     }
 
     /// The first step, if the window has grown beyond its buckets or its bytes.
@@ -158,8 +186,8 @@ impl Window {
     }
 
     /// Adds what has come late; false where the bucket can no longer be judged again.
-    fn add(&mut self, bucket: ClosedBucket) -> bool {
-        let Some(step) = self.step_of(bucket.start) else {
+    fn add(&mut self, bucket: ClosedBucket, oldest: BucketStart) -> bool {
+        let Some(step) = self.step_of(bucket.start, oldest) else {
             return false;
         };
         let before = step.bytes();
@@ -177,10 +205,18 @@ impl Window {
     }
 }
 
+/// Buckets to be judged again, and the series that something new has come late for.
+type Due = BTreeMap<BucketStart, BTreeSet<SeriesKey>>;
+
 /// The start of the first bucket that may be re-opened when everything before `until` is judged.
 fn oldest(job: &Job, until: BucketStart) -> BucketStart {
     let window_ms = job.late_revision_buckets() * job.bucket_span.millis();
     BucketStart(until.millis().saturating_sub(window_ms))
+}
+
+/// Said of events that have no result to correct; all but shard 0 are told of none.
+fn too_late(events: u64) -> impl Iterator<Item = Output> {
+    (events > 0).then_some(Output::Late { events }).into_iter()
 }
 
 /// Whether a plot is not among these, which are sorted.
@@ -248,13 +284,12 @@ impl Judge {
         self.state.left.wake(from);
         let (events, next) = (bucket.event_count, self.state.next);
         let fits = self.fits(&bucket);
-        let Some(window) = self.window.as_mut().filter(|_| fits) else {
-            return vec![Output::Late { events }];
-        };
         let is_ahead = next.is_none_or(|next| bucket.start >= next);
-        if !is_ahead && !window.holds(bucket.start) {
-            return vec![Output::Late { events }];
-        }
+        let oldest = next.map_or(bucket.start, |next| oldest(&self.job, next));
+        let reaches = |window: &&mut Box<Window>| is_ahead || window.reaches(bucket.start, oldest);
+        let Some(window) = self.window.as_mut().filter(|_| fits).filter(reaches) else {
+            return too_late(events).collect();
+        };
         match window.held.get_mut(&bucket.start) {
             Some(held) => held.merge(bucket),
             None => {
@@ -278,13 +313,15 @@ impl Judge {
             return;
         };
         let later = window.held.split_off(&until);
-        let mut due = BTreeSet::new();
+        let mut due = Due::new();
         for (start, bucket) in std::mem::replace(&mut window.held, later) {
             let events = bucket.event_count;
-            if window.add(bucket) {
-                due.insert(start);
+            let touched = bucket.series.iter().map(|series| series.key.clone());
+            let touched: BTreeSet<SeriesKey> = touched.collect();
+            if window.add(bucket, oldest(&self.job, until)) {
+                due.insert(start, touched);
             } else {
-                outputs.push(Output::Late { events });
+                outputs.extend(too_late(events));
             }
         }
         self.judge_again(&window, &due, until, outputs);
@@ -296,24 +333,24 @@ impl Judge {
         self.revise(outputs);
         if let Some(window) = &mut self.window {
             let never_judged = std::mem::take(&mut window.held).into_values();
-            outputs.extend(never_judged.map(|bucket| Output::Late {
-                events: bucket.event_count,
-            }));
+            outputs.extend(never_judged.flat_map(|bucket| too_late(bucket.event_count)));
         }
     }
 
     fn judge_again(
         &mut self,
         window: &Window,
-        due: &BTreeSet<BucketStart>,
+        due: &Due,
         until: BucketStart,
         outputs: &mut Vec<Output>,
     ) {
-        let Some(&last) = due.last() else { return };
+        let Some((&last, _)) = due.last_key_value() else {
+            return;
+        };
         let mut past = window.base.clone();
         self.in_the_past(&mut past, |judge| {
             for step in window.steps.iter().take_while(|step| step.start <= last) {
-                let again = match due.contains(&step.start) {
+                let again = match due.contains_key(&step.start) {
                     true => judge.judge_with_late(step, until),
                     false => None,
                 };
@@ -323,11 +360,9 @@ impl Judge {
                 }
                 let closed = step.closed();
                 let first = judge.judge_bucket(step.start, closed.as_ref(), Mode::Learn);
-                if let Some(mut again) = again {
-                    again
-                        .bucket
-                        .plots
-                        .retain(|plot| differs(plot, &first.plots));
+                if let Some((mut again, touched)) = again.zip(due.get(&step.start)) {
+                    let plots = &mut again.bucket.plots;
+                    plots.retain(|plot| touched.contains(&plot.key) && differs(plot, &first.plots));
                     outputs.push(Output::Revised(Box::new(again)));
                 }
             }

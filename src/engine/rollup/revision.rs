@@ -259,8 +259,15 @@ impl Rollup {
             let found = revisions
                 .closed
                 .binary_search_by_key(&start, |one| one.start);
-            if let Ok(at) = found {
-                self.revise_bucket(&mut revisions, at, shards, outputs);
+            match found {
+                Ok(at) => self.revise_bucket(&mut revisions, at, shards, outputs),
+                Err(_) => {
+                    // Of before the job's first bucket.
+                    let events: u64 = shards.values().map(|one| one.late_events).sum();
+                    if events > 0 {
+                        outputs.push(Output::Late { events });
+                    }
+                }
             }
         }
         self.revisions = Some(revisions);

@@ -252,7 +252,7 @@ impl Stage {
                         ));
                     }
                 };
-                answer_rollup(rollup.handle(input), voice);
+                answer_rollup(rollup.handle(input), voice, note);
             }
             Stage::Fused(..) | Stage::Keyed(..) | Stage::Gather(..) => {}
         }
@@ -278,6 +278,7 @@ impl Stage {
                 answer_rollup(
                     rollup.handle(rollup::Input::Flush(Finality::Interim)),
                     voice,
+                    &mut ignore,
                 );
             }
         }
@@ -486,13 +487,14 @@ fn answer_judge(outputs: Vec<judge::Output>, voice: &mut Voice, note: &mut dyn F
     }
 }
 
-fn answer_rollup(outputs: Vec<rollup::Output>, voice: &mut Voice) {
+fn answer_rollup(outputs: Vec<rollup::Output>, voice: &mut Voice, note: &mut dyn FnMut(Note)) {
     for output in outputs {
         match output {
             rollup::Output::Result(document) => voice.result(&document),
             rollup::Output::Retract(document) => voice.retract(document),
             rollup::Output::Closed(summary) => voice.bucket(summary),
             rollup::Output::Revised(revision) => voice.re_opened(revision),
+            rollup::Output::Late { events } => note(Note::Late { events }),
         }
     }
 }
