@@ -6,6 +6,10 @@
 //! afterwards a reader of committed messages must find each of those buckets. Processor time is that of this process with all of librdkafka's
 //! threads, without the broker, which shares the machine's cores: the ratio to quote is the processor's; the clock's is shown beside it. Figures
 //! are medians over the rounds, ratios too: each round gives its own, of neighbours in time; "of rounds" is the least and the greatest.
+//!
+//! Then several jobs on that topic in one process, as `tidewatch run` works them (a thread each, sharing what they read), against one of
+//! them: processor time from the first poll until all is settled. "apart" is the same two jobs, each reading for itself. And the memory
+//! that working off the whole topic takes, as the peak of the resident set above what the process had before.
 
 #![allow(missing_docs, unreachable_pub)] // of the broker, which tests share
 #![allow(clippy::disallowed_methods)] // a benchmark reads the clock
@@ -19,8 +23,9 @@ use common::{JOBS, feed, job, median};
 use std::collections::BTreeSet;
 use std::fs;
 use std::hint::black_box;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::{Arc, Barrier};
+use std::thread;
 use std::time::{Duration, Instant};
 use tidewatch::config::Job;
 use tidewatch::config::service::{Kafka, Topics as TopicSettings};
@@ -28,7 +33,8 @@ use tidewatch::decode::Decoder;
 use tidewatch::engine::result::DocumentKind;
 use tidewatch::runtime::clock::SystemClock;
 use tidewatch::runtime::kafka::{KafkaLog, KafkaTopics};
-use tidewatch::runtime::log::{Cleanup, NewTopic, Outgoing, TopicPartition, Topics};
+use tidewatch::runtime::log::shared::{Limits, SharedLog, Sharing};
+use tidewatch::runtime::log::{Cleanup, Log, NewTopic, Outgoing, TopicPartition, Topics};
 use tidewatch::runtime::observer::{Fact, Observer};
 use tidewatch::runtime::service::{Service, Settings, group_of};
 use tidewatch::runtime::store::TopicStore;
@@ -92,6 +98,157 @@ fn main() {
             work.snapshots,
         );
     }
+    several(events, rounds);
+}
+
+/// Prints what several jobs on one topic cost against one.
+fn several(events: usize, rounds: usize) {
+    println!(
+        "\n{:<22}{:>12}{:>12}{:>10}{:>13}{:>10}{:>12}{:>14}{:>14}",
+        "jobs on one topic",
+        "one, cpu s",
+        "two, cpu s",
+        "ratio",
+        "of rounds",
+        "apart",
+        "shared",
+        "one, peak MB",
+        "two, peak MB"
+    );
+    for (number, (name, detectors)) in JOBS.into_iter().enumerate() {
+        let (mut one, mut two, mut apart) = (Vec::new(), Vec::new(), Vec::new());
+        let (mut shared, mut peaks) = (0, [0.0_f64; 2]);
+        for round in 0..rounds {
+            let jobs = |what: &str, count: usize| -> Vec<Arc<Job>> {
+                let id = |n| format!("{what}-{number}-{round}-{n}");
+                (0..count).map(|n| job(&id(n), detectors, TOPIC)).collect()
+            };
+            let outcome = serve_all(&jobs("one", 1), events, Reading::Shared);
+            one.push(outcome.cpu);
+            peaks[0] = peaks[0].max(outcome.peak_mb);
+            let outcome = serve_all(&jobs("two", 2), events, Reading::Shared);
+            two.push(outcome.cpu);
+            peaks[1] = peaks[1].max(outcome.peak_mb);
+            shared = outcome.shared;
+            apart.push(serve_all(&jobs("apart", 2), events, Reading::Apart).cpu);
+        }
+        let times = |of: &[f64]| -> Vec<f64> {
+            let mut times: Vec<f64> = of.iter().zip(&one).map(|(of, one)| of / one).collect();
+            times.sort_by(f64::total_cmp);
+            times
+        };
+        let (ratios, without) = (times(&two), times(&apart));
+        let spread = format!("{:.2}-{:.2}x", ratios[0], ratios[rounds - 1]);
+        println!(
+            "{name:<22}{:>12.2}{:>12.2}{:>9.2}x{spread:>13}{:>9.2}x{:>11.0}%{:>14.0}{:>14.0}",
+            median(one),
+            median(two),
+            median(ratios),
+            median(without),
+            100.0 * shared as f64 / events as f64,
+            peaks[0],
+            peaks[1],
+        );
+    }
+}
+
+/// How jobs of one process read a topic that they have in common.
+#[derive(Clone, Copy, PartialEq)]
+enum Reading {
+    Shared,
+    Apart,
+}
+
+/// What it took to work jobs from the first message to the last commit.
+struct Outcome {
+    /// Seconds of this process.
+    cpu: f64,
+    /// Messages that one job took from another.
+    shared: u64,
+    /// Resident memory at its highest, above what it was before; in MB.
+    peak_mb: f64,
+}
+
+/// Works jobs side by side, each on a thread.
+fn serve_all(jobs: &[Arc<Job>], events: usize, reading: Reading) -> Outcome {
+    let sharing = Sharing::new(Arc::new(SystemClock), Limits::default());
+    let before_kb = forget_peak();
+    let ready = Barrier::new(jobs.len() + 1);
+    thread::scope(|scope| {
+        let workers: Vec<_> = jobs
+            .iter()
+            .map(|job| {
+                let (ready, sharing) = (&ready, &sharing);
+                scope.spawn(move || {
+                    let kafka = kafka(&group_of("bench", &job.id));
+                    let log = KafkaLog::open(&kafka, &topic_settings()).expect("clients");
+                    match reading {
+                        Reading::Apart => work(log, &kafka, job, events, ready),
+                        Reading::Shared => {
+                            let log = SharedLog::new(log, sharing, Arc::clone(job));
+                            work(log, &kafka, job, events, ready)
+                        }
+                    }
+                })
+            })
+            .collect();
+        ready.wait();
+        let watch = Stopwatch::start();
+        let shared = workers.into_iter().map(|worker| worker.join());
+        let shared = shared
+            .map(|outcome| outcome.expect("no worker panics"))
+            .sum();
+        Outcome {
+            cpu: watch.cost().cpu,
+            shared,
+            peak_mb: (status_kb("VmHWM:") - before_kb) / 1024.0,
+        }
+    })
+}
+
+/// One job's thread, from the first poll until all is settled. Returns how many messages it took from others.
+fn work<L: Log>(log: L, kafka: &Kafka, job: &Arc<Job>, events: usize, ready: &Barrier) -> u64 {
+    let names = TopicNames::new(&job.id);
+    let topics = KafkaTopics::open(kafka, &topic_settings()).expect("clients");
+    let store = TopicStore::open(topics, &names.snapshots()).expect("a topic for snapshots");
+    let ear = Arc::new(Ear::of(job));
+    let settings = Settings {
+        names,
+        snapshot_every_messages: Some(SNAPSHOT_EVERY),
+        ..Settings::default()
+    };
+    let (clock, observer) = (Arc::new(SystemClock), Arc::clone(&ear));
+    let (store, job) = (Box::new(store), Arc::clone(job));
+    let mut service = Service::start(log, store, clock, observer, job, settings)
+        .expect("the job can be laid out");
+    ready.wait();
+    let mut last = (Instant::now(), 0);
+    while ear.consumed.load(Relaxed) < events as u64 || !service.is_settled() {
+        service
+            .breathe(Duration::from_millis(50))
+            .expect("the broker answers");
+        let consumed = ear.consumed.load(Relaxed);
+        if consumed > last.1 {
+            last = (Instant::now(), consumed);
+        }
+        assert!(last.0.elapsed() < PATIENCE, "stuck after {consumed} events");
+    }
+    service.finish().expect("an end in order");
+    ear.shared.load(Relaxed)
+}
+
+/// Lets the kernel count the peak of the resident memory from here on; what it is now, KiB.
+fn forget_peak() -> f64 {
+    // Not permitted everywhere: then the peak is that of the whole run.
+    let _ = fs::write("/proc/self/clear_refs", "5");
+    status_kb("VmRSS:")
+}
+
+fn status_kb(name: &str) -> f64 {
+    let text = fs::read_to_string("/proc/self/status").expect("Linux");
+    let line = text.lines().find_map(|line| line.strip_prefix(name));
+    let number = line.and_then(|line| line.split_whitespace().next());
+    number.map_or(0.0, |number| number.parse().expect("a number"))
 }
 
 /// What the service keeps of the bare consumer's rate, in percent, by round; the least first.
@@ -166,12 +323,7 @@ fn serve(job: &Arc<Job>, events: usize) -> (Cost, Work) {
     let log = KafkaLog::open(&kafka, &topic_settings()).expect("clients");
     let topics = KafkaTopics::open(&kafka, &topic_settings()).expect("clients");
     let store = TopicStore::open(topics, &names.snapshots()).expect("a topic for snapshots");
-    let ear = Arc::new(Ear {
-        telemetry: Telemetry::new(Arc::new(SystemClock), &[Arc::clone(job)]),
-        consumed: AtomicU64::new(0),
-        buckets: AtomicU64::new(0),
-        snapshots: AtomicU64::new(0),
-    });
+    let ear = Arc::new(Ear::of(job));
     let settings = Settings {
         names: names.clone(),
         snapshot_every_messages: Some(SNAPSHOT_EVERY),
@@ -264,6 +416,19 @@ struct Ear {
     consumed: AtomicU64,
     buckets: AtomicU64,
     snapshots: AtomicU64,
+    shared: AtomicU64,
+}
+
+impl Ear {
+    fn of(job: &Arc<Job>) -> Ear {
+        Ear {
+            telemetry: Telemetry::new(Arc::new(SystemClock), &[Arc::clone(job)]),
+            consumed: AtomicU64::new(0),
+            buckets: AtomicU64::new(0),
+            snapshots: AtomicU64::new(0),
+            shared: AtomicU64::new(0),
+        }
+    }
 }
 
 impl Observer for Ear {
@@ -271,6 +436,7 @@ impl Observer for Ear {
         self.telemetry.observe(job_id, fact);
         match fact {
             Fact::Consumed { messages, .. } => drop(self.consumed.fetch_add(*messages, Relaxed)),
+            Fact::Shared { messages, .. } => drop(self.shared.fetch_add(*messages, Relaxed)),
             Fact::Bucket { summary } if summary.finality == Finality::Final => {
                 self.buckets.fetch_add(1, Relaxed);
             }

@@ -10,7 +10,17 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 /// Commands that need more than a file system.
-const NOT_HERE: [&str; 6] = ["tidewatch run", "make", "cargo", "git", "docker", "helm"];
+const NOT_HERE: [&str; 9] = [
+    "tidewatch run",
+    "tidewatch tail",
+    "tidewatch top",
+    "tidewatch snapshots",
+    "make",
+    "cargo",
+    "git",
+    "docker",
+    "helm",
+];
 /// The demo takes its time to be watched; here it is run with less history and hardly any live part.
 const DEMO: &str = "tidewatch demo";
 const DEMO_IN_SHORT: &str = " --days 2 --rate 0.05 --live 0.2";

@@ -93,14 +93,14 @@ pub struct Args {
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-enum Format {
+pub(super) enum Format {
     /// A document a line, as Elastic writes it.
     Ndjson,
     /// Top anomalies and influencers, for people.
     Table,
 }
 
-fn kind(name: &str) -> Result<DocumentKind, String> {
+pub(super) fn kind(name: &str) -> Result<DocumentKind, String> {
     DocumentKind::ALL
         .into_iter()
         .find(|kind| kind.name() == name)
@@ -112,7 +112,7 @@ fn kind(name: &str) -> Result<DocumentKind, String> {
         })
 }
 
-fn score(text: &str) -> Result<f64, String> {
+pub(super) fn score(text: &str) -> Result<f64, String> {
     let score = text
         .parse()
         .ok()

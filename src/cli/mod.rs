@@ -22,7 +22,10 @@ mod report;
 pub mod run;
 pub mod simulate;
 mod sink;
+pub mod snapshots;
 mod table;
+pub mod tail;
+pub mod top;
 pub mod topics;
 pub mod validate;
 
@@ -49,6 +52,8 @@ Examples:
   tidewatch validate --config tidewatch.yaml            the same of a service and all its jobs
   tidewatch run --config tidewatch.yaml                 Kafka in, Kafka out
   tidewatch jobs list --config tidewatch.yaml           where each of its jobs stands
+  tidewatch tail web --config tidewatch.yaml            a job's anomalies as they come
+  tidewatch top --url http://127.0.0.1:9600             lag, watermark, memory, hottest entities, live
   tidewatch topics --plan --config tidewatch.yaml       the topics it needs, against those there are
   tidewatch explain job.yaml --partitions web=12        how a job is spread over instances, and what that costs
 
@@ -155,6 +160,15 @@ enum Command {
     /// Write simulated events with known incidents, and the labels beside them.
     #[command(after_help = simulate::EXAMPLES)]
     Simulate(simulate::Args),
+    /// What is kept of jobs' models: task, offset, time, size, format.
+    #[command(after_help = snapshots::EXAMPLES)]
+    Snapshots(snapshots::Args),
+    /// What jobs say, in the terminal, as they say it.
+    #[command(after_help = tail::EXAMPLES)]
+    Tail(tail::Args),
+    /// Jobs, lag, watermark, memory and hottest entities of running instances, refreshed in place.
+    #[command(after_help = top::EXAMPLES)]
+    Top(top::Args),
     /// The topics that the service writes, against what is on the brokers.
     #[command(after_help = topics::EXAMPLES)]
     Topics(topics::Args),
@@ -212,7 +226,12 @@ fn parse() -> Result<Cli, clap::Error> {
 fn dispatch(cli: Cli) -> anyhow::Result<ExitCode> {
     let color = cli.common.color;
     if !matches!(cli.command, Command::Run { .. }) {
-        let wanted = cli.common.log_level.as_deref().unwrap_or("warn");
+        // Where lines change in place, trouble is shown among them: a log line between would be overwritten.
+        let usual = match &cli.command {
+            Command::Tail(args) if args.is_live() => "error",
+            _ => "warn",
+        };
+        let wanted = cli.common.log_level.as_deref().unwrap_or(usual);
         start_logging(wanted, color, LogFormat::Text)?;
     }
     match cli.command {
@@ -227,6 +246,9 @@ fn dispatch(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Plan(args) => plan::run(&args),
         Command::Run { config } => run::run(&config, &cli.common),
         Command::Simulate(args) => simulate::run(&args),
+        Command::Snapshots(args) => snapshots::run(&args),
+        Command::Tail(args) => tail::run(&args, color),
+        Command::Top(args) => top::run(&args, color),
         Command::Topics(args) => topics::run(&args),
         Command::Validate { jobs, config } => validate::run(config.as_deref(), &jobs),
     }

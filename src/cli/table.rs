@@ -191,7 +191,7 @@ pub(super) fn length(ms: i64) -> String {
 }
 
 /// `1,204 against 296 (4.1x)`, or as much of it as `width` allows.
-fn against(actual: f64, typical: f64, width: usize) -> String {
+pub(super) fn against(actual: f64, typical: f64, width: usize) -> String {
     let ratio = match actual / typical {
         ratio if (1.05..1e4).contains(&ratio) => format!(" ({ratio:.1}x)"),
         ratio if (1e-4..0.95).contains(&ratio) => format!(" (1/{:.1})", 1.0 / ratio),
@@ -229,9 +229,24 @@ fn figure(x: f64) -> String {
     }
 }
 
-/// At most `width` characters, with an ellipsis where something was cut; control characters are shown as `?`.
+/// What a terminal may be shown of a character that somebody else chose: one that would command the terminal, or turn the text around it
+/// about (Unicode's bidirectional controls), is `?`.
+pub(super) fn harmless(c: char) -> char {
+    match c {
+        '\u{202a}'..='\u{202e}'
+        | '\u{2066}'..='\u{2069}'
+        | '\u{200e}'
+        | '\u{200f}'
+        | '\u{2028}'
+        | '\u{2029}' => '?',
+        c if c.is_control() => '?',
+        c => c,
+    }
+}
+
+/// At most `width` characters, with an ellipsis where something was cut; none of them commands a terminal ([`harmless`]).
 pub(super) fn cut(text: &str, width: usize) -> String {
-    let clean = text.chars().map(|c| if c.is_control() { '?' } else { c });
+    let clean = text.chars().map(harmless);
     match text.chars().count() <= width {
         true => clean.collect(),
         false => clean.take(width.saturating_sub(1)).chain(['…']).collect(),

@@ -29,3 +29,5 @@ pub use function::{Family, Function, Side};
 pub use job::{Detector, FieldId, Job, ModelPlot, TimeFormat};
 pub(crate) use raw::MULTI_FIELDS;
 pub(crate) use raw::start::instant;
+pub(crate) use raw::suggest::nearest;
+pub(crate) use time_text::TimeText;

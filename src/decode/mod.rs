@@ -16,6 +16,7 @@ mod source;
 mod survey;
 mod time_format;
 mod time_pattern;
+pub mod together;
 mod window;
 
 pub use input::{Format, Item, Options, Reader};
@@ -305,7 +306,18 @@ impl Decoder {
         message_time: Option<EventTime>,
     ) -> Result<EventTime, (Reason, String)> {
         let value = &values[self.time_slot];
-        match extracted.time_is_object && matches!(value, Value::Missing) {
+        self.time_in(value, extracted.time_is_object, message_time)
+    }
+
+    /// The time that the time field's value says; `is_object` where it held an object somewhere.
+    #[inline]
+    fn time_in(
+        &self,
+        value: &Value<'_>,
+        is_object: bool,
+        message_time: Option<EventTime>,
+    ) -> Result<EventTime, (Reason, String)> {
+        match is_object && matches!(value, Value::Missing) {
             true => Err(self.wrong_time_type("an object")),
             false => self.event_time(value, message_time),
         }
@@ -335,13 +347,23 @@ impl Decoder {
                     .time
                     .read(value)
                     .map_err(|why| self.bad_time(value, &why))?;
-                match message_time {
-                    Some(message) if time.0 > message.0.saturating_add(self.future_skew_ms_max) => {
-                        Err(self.far_future(time, message))
-                    }
-                    _ => Ok(time),
-                }
+                self.believed(time, message_time)
             }
+        }
+    }
+
+    /// An event's time, unless it is too far ahead of its message's.
+    #[inline]
+    fn believed(
+        &self,
+        time: EventTime,
+        message_time: Option<EventTime>,
+    ) -> Result<EventTime, (Reason, String)> {
+        match message_time {
+            Some(message) if time.0 > message.0.saturating_add(self.future_skew_ms_max) => {
+                Err(self.far_future(time, message))
+            }
+            _ => Ok(time),
         }
     }
 

@@ -201,7 +201,7 @@ fn is_same(a: &[u8], b: &[u8]) -> bool {
 }
 
 /// The slot of a path, or of the multi-field that goes by its name.
-fn slot_of(spelled: &str, slots: &BTreeMap<&str, usize>) -> Option<usize> {
+pub(super) fn slot_of(spelled: &str, slots: &BTreeMap<&str, usize>) -> Option<usize> {
     let own = slots.get(spelled).copied();
     let read_otherwise = || {
         let mut names = MULTI_FIELDS

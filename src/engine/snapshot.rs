@@ -17,10 +17,20 @@ pub use frozen::Frozen;
 use serde::Deserialize;
 
 const MAGIC: &[u8; 4] = b"TWSN";
-const HEADER_BYTES: usize = 4 + 2 + 1 + 8 + 8;
+/// Bytes before the body.
+pub(crate) const HEADER_BYTES: usize = 4 + 2 + 1 + 8 + 8;
 const CHECKSUM_BYTES: usize = 4;
 /// Raised whenever the body of any door changes shape.
 const VERSION: u16 = 5;
+
+/// The format that this build writes, and reads at the most.
+pub(crate) const FORMAT: u16 = VERSION;
+
+/// The format of a snapshot that begins with these bytes; `None` when it is no snapshot's beginning.
+pub(crate) fn format_of(header: &[u8]) -> Option<u16> {
+    let rest = header.strip_prefix(MAGIC)?;
+    Some(u16::from_le_bytes([*rest.first()?, *rest.get(1)?]))
+}
 
 /// Whose state a snapshot holds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

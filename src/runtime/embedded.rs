@@ -5,6 +5,7 @@
 
 use super::clock::Clock;
 use super::log::memory::{Cluster, MemoryLog, Stored};
+use super::log::shared::{Limits, SharedLog, Sharing};
 use super::log::{LogError, Outgoing, TopicPartition};
 use super::observer::Observer;
 use super::service::{Service, ServiceError, Settings, group_of};
@@ -35,7 +36,8 @@ pub struct Embedded {
     settings: Settings,
     clock: Arc<dyn Clock>,
     observer: Arc<dyn Observer>,
-    services: Vec<Service<MemoryLog>>,
+    sharing: Arc<Sharing>,
+    services: Vec<Service<SharedLog<MemoryLog>>>,
     /// By topic: the offsets to go on from, by partition.
     seen: BTreeMap<Arc<str>, Vec<i64>>,
 }
@@ -46,6 +48,7 @@ impl Embedded {
         Embedded {
             cluster: Cluster::new(),
             settings,
+            sharing: Sharing::new(Arc::clone(&clock), Limits::default()),
             clock,
             observer,
             services: Vec::new(),
@@ -61,6 +64,7 @@ impl Embedded {
     /// Starts a job.
     pub fn start(&mut self, job: Arc<Job>) -> Result<(), ServiceError> {
         let log = self.cluster.open(&group_of(GROUP, &job.id), "instance");
+        let log = SharedLog::new(log, &self.sharing, Arc::clone(&job));
         let service = Service::start(
             log,
             Box::new(MemoryStore::new()),

@@ -34,6 +34,18 @@ pub enum Fact<'a> {
         /// Messages that still lie ahead, where known.
         lag: Option<u64>,
     },
+    /// Of the messages taken in, so many had been fetched, and as far as may be decoded, by another job of this process.
+    Shared {
+        /// From where.
+        at: &'a TopicPartition,
+        /// Messages.
+        messages: u64,
+    },
+    /// So many inputs are held back from now on, because they are far ahead of the slowest in event time.
+    Paused {
+        /// How many.
+        inputs: usize,
+    },
     /// Something was refused, and sent to the dead letters (except while replaying: then it had been sent before).
     Rejected {
         /// From where.

@@ -278,6 +278,11 @@ pub struct Instance {
 }
 
 impl Instance {
+    /// Where it answers over HTTP.
+    pub fn port(&self) -> u16 {
+        self.port
+    }
+
     /// SIGKILL.
     pub fn kill(mut self) {
         self.process.kill().expect("it can be killed");

@@ -19,5 +19,7 @@ mod rights;
 mod secured;
 mod security;
 mod service;
+mod shared;
 mod shipper;
+mod terminal;
 mod world;

@@ -155,6 +155,58 @@ fn the_tools_have_enough_with_the_second_table_and_name_what_is_missing_without(
     await_tool(&deployment, &apply, |told| told.contains("done"));
 }
 
+#[test]
+fn who_may_only_read_may_look_and_who_may_not_is_told_what_is_missing() {
+    let directory = TempDir::new().expect("a directory");
+    let input = topic_on(&secured().broker, "looked-at", 2);
+    let deployment = deployment("shown", &input, &directory);
+    for right in rights(&input, &deployment.prefix) {
+        secured().grant("shown", &right);
+    }
+    publish(&input);
+    let instance = deployment.start("a");
+    deployment.await_results(&reference(&[job(Kind::Whole, &input, "")], BUCKETS, 21));
+    assert_eq!(instance.stop(), Some(0), "{}", deployment.logs());
+    let look = |args: &[&str]| {
+        let output = Command::new(env!("CARGO_BIN_EXE_tidewatch"))
+            .args(args)
+            .arg("--config")
+            .arg(deployment.path("a.yaml"))
+            .env("TIDEWATCH_KAFKA_PROPERTIES_SASL_USERNAME", "viewer")
+            .output()
+            .expect("the binary starts");
+        let told = [output.stdout, output.stderr].concat();
+        let told = String::from_utf8_lossy(&told).into_owned();
+        (output.status.success(), told)
+    };
+    let tail = ["tail", "whole", "--no-follow", "--kinds", "bucket"];
+    let snapshots = ["snapshots", "list"];
+    let (done, told) = look(&tail);
+    let missing = format!(
+        "not allowed: Read on topic \"{}.results.bucket\"",
+        deployment.prefix
+    );
+    assert!(!done && told.contains(&missing), "{told}");
+    let (done, told) = look(&snapshots);
+    let missing = format!(
+        "not allowed: Read on topic \"{}.snapshots\"",
+        deployment.prefix
+    );
+    assert!(!done && told.contains(&missing), "{told}");
+    // Read on topics of the prefix: the second of the first table.
+    secured().grant("viewer", &rights(&input, &deployment.prefix)[1]);
+    let deadline = Instant::now() + PATIENCE;
+    for args in [&tail[..], &snapshots[..]] {
+        loop {
+            let (done, told) = look(args);
+            if done && told.contains("whole") {
+                break;
+            }
+            assert!(Instant::now() < deadline, "{args:?}: {told}");
+        }
+    }
+}
+
 /// Rights and settings are known to a broker a moment after they are given.
 fn await_tool(deployment: &Deployment, args: &[&str], is_so: impl Fn(&str) -> bool) {
     let deadline = Instant::now() + PATIENCE;

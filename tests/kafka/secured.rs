@@ -21,8 +21,8 @@ use tempfile::TempDir;
 /// The password of every user of the PLAIN mechanism.
 pub const PLAIN_PASSWORD: &str = "plain-as-day-7261";
 /// Users that PLAIN knows: two who have every right they need, and as many as there are rights to take away.
-pub const PLAIN_USERS: [&str; 9] = [
-    "all", "least", "tools", "no0", "no1", "no2", "no3", "no4", "no5",
+pub const PLAIN_USERS: [&str; 11] = [
+    "all", "least", "tools", "shown", "viewer", "no0", "no1", "no2", "no3", "no4", "no5",
 ];
 /// How long a connection of a SCRAM user lasts before it must prove itself again.
 const SCRAM_SESSION_MS: u64 = 3_000;

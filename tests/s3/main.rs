@@ -74,6 +74,28 @@ impl Place {
     }
 }
 
+#[test]
+fn an_inventory_of_a_bucket_has_size_time_and_format_of_each() {
+    let place = Place::new("inventory");
+    let mut bytes = b"TWSN".to_vec();
+    bytes.extend(9u16.to_le_bytes());
+    bytes.extend([7; 4000]);
+    let mut store = place.store();
+    assert_eq!(store.inventory().unwrap(), []);
+    store.put(&key(10), &bytes).unwrap();
+    store.put(&key(200), &b"no snapshot".to_vec()).unwrap();
+    let all = store.inventory().unwrap();
+    let told: Vec<_> = all
+        .iter()
+        .map(|one| (one.key.clone(), one.format))
+        .collect();
+    assert_eq!(told, [(key(200), None), (key(10), Some(9))]);
+    assert!(
+        all.iter()
+            .all(|one| one.bytes > 0 && one.stored_ms > Some(1_700_000_000_000))
+    );
+}
+
 fn key(offset: i64) -> SnapshotKey {
     SnapshotKey {
         task: "job/in/0".to_owned(),

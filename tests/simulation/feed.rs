@@ -22,9 +22,9 @@ pub(crate) struct Sent {
     pub(crate) timestamp_ms: i64,
 }
 
-/// A job and its input, in the order of sending.
+/// Jobs and their common input, in the order of sending.
 pub(crate) struct Feed {
-    pub(crate) job: Arc<Job>,
+    pub(crate) jobs: Vec<Arc<Job>>,
     pub(crate) partitions: i32,
     pub(crate) sent: Vec<Sent>,
     /// How many of them are no events.
@@ -49,41 +49,64 @@ const DETECTORS: [&str; 4] = [
     r#"[{"function":"distinct_count","field_name":"status"},{"function":"max","field_name":"value","by_field_name":"host"}]"#,
 ];
 
+const QUERIES: [&str; 4] = [
+    r#"{"match_all":{}}"#,
+    r#"{"match_all":{}}"#,
+    r#"{"range":{"value":{"gt":95}}}"#,
+    r#"{"exists":{"field":"status"}}"#,
+];
+
 impl Feed {
     pub(crate) fn new(draw: &mut Draw) -> Feed {
         let partitions = draw.range(1, 5) as i32;
-        let kind = draw.range(0, DETECTORS.len() as u64) as usize;
         let spread = match draw.range(0, 4) {
             0 | 1 => Spread::ByHost,
             2 => Spread::Random,
             _ if partitions > 1 => Spread::LastEmpty,
             _ => Spread::Random,
         };
-        let is_keyed = spread == Spread::ByHost && (kind == 1 || kind == 2) && draw.one_in(2);
         let lateness_s = if draw.one_in(3) { 0 } else { 90 };
-        let interim = if draw.one_in(2) { "0s" } else { "400ms" };
-        let shards = draw.range(1, 4);
         // Of several partitions each has a watermark of its own, so that what is late there is not what is late in one.
         let is_revised = partitions == 1 && draw.one_in(2);
-        let window = if is_revised { "5m" } else { "0s" };
-        let text = format!(
-            r#"{{"job_id":"sim","analysis_config":{{"bucket_span":"60s","latency":"{lateness_s}s","detectors":{},
-            "influencers":["host","status"]}},"data_description":{{"time_field":"time","time_format":"epoch_ms"}},
-            "datafeed_config":{{"indices":["{TOPIC}"]}},"tidewatch":{{"keyed_by_partition_field":{is_keyed},"shards":{shards},
-            "idle_timeout":"{IDLE_TIMEOUT_MS}ms","interim_interval":"{interim}","late_revision_window":"{window}"}}}}"#,
-            DETECTORS[kind]
-        );
-        let job = Job::from_text(&text, "simulation").expect("the simulation's jobs are valid");
+        let count = [1, 1, 2, 2, 3][draw.range(0, 5) as usize];
+        let ids = ["sim", "sim-1", "sim-2"].into_iter().take(count);
+        let jobs = ids
+            .map(|id| job(id, spread, (lateness_s, is_revised), draw))
+            .collect();
         let delay = is_revised.then_some(LATE_MS);
         let (sent, bad, end_ms) = events(draw, (partitions, spread), lateness_s * 1000, delay);
         Feed {
-            job: Arc::new(job),
+            jobs,
             partitions,
             sent,
             bad,
             closing: closing(partitions - i32::from(spread == Spread::LastEmpty), end_ms),
         }
     }
+}
+
+/// Each looks at the events in its own way, and is laid out in its own way.
+fn job(
+    id: &str,
+    spread: Spread,
+    (lateness_s, is_revised): (i64, bool),
+    draw: &mut Draw,
+) -> Arc<Job> {
+    let window = if is_revised { "5m" } else { "0s" };
+    let kind = draw.range(0, DETECTORS.len() as u64) as usize;
+    let is_keyed = spread == Spread::ByHost && (kind == 1 || kind == 2) && draw.one_in(2);
+    let interim = if draw.one_in(2) { "0s" } else { "400ms" };
+    let shards = draw.range(1, 4);
+    let influencers = [r#""host","status""#, r#""status""#][usize::from(draw.one_in(3))];
+    let query = QUERIES[draw.range(0, QUERIES.len() as u64) as usize];
+    let text = format!(
+        r#"{{"job_id":"{id}","analysis_config":{{"bucket_span":"60s","latency":"{lateness_s}s","detectors":{},
+        "influencers":[{influencers}]}},"data_description":{{"time_field":"time","time_format":"epoch_ms"}},
+        "datafeed_config":{{"indices":["{TOPIC}"],"query":{query}}},"tidewatch":{{"keyed_by_partition_field":{is_keyed},"shards":{shards},
+        "idle_timeout":"{IDLE_TIMEOUT_MS}ms","interim_interval":"{interim}","late_revision_window":"{window}"}}}}"#,
+        DETECTORS[kind]
+    );
+    Arc::new(Job::from_text(&text, "simulation").expect("the simulation's jobs are valid"))
 }
 
 fn events(

@@ -5,14 +5,16 @@ use super::feed::{Feed, IDLE_TIMEOUT_MS, Sent, TOPIC};
 use super::store::Unreliable;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
-use tidewatch::config::AlertPolicy;
+use tidewatch::config::{AlertPolicy, Job};
 use tidewatch::runtime::alerts::AlertSettings;
 use tidewatch::runtime::clock::{Clock, ManualClock};
 use tidewatch::runtime::log::Outgoing;
 use tidewatch::runtime::log::memory::{Assignor, Break, Cluster, MemoryLog};
+use tidewatch::runtime::log::shared::{Limits, SharedLog, Sharing};
 use tidewatch::runtime::observer::{Fact, Observer};
-use tidewatch::runtime::service::{Service, ServiceError, Settings};
+use tidewatch::runtime::service::{Align, Service, ServiceError, Settings};
 use tidewatch::runtime::store::{MemoryStore, SnapshotStore, TopicStore, Writing};
+use tidewatch::runtime::task::TopicNames;
 
 /// Every record is an incident's, because a seed's history is too short for high scores; they last, so that they outlive whoever began them; and a limit holds
 /// some of them back.
@@ -31,7 +33,11 @@ pub(crate) fn alert_settings() -> AlertSettings {
     }
 }
 
-const GROUP: &str = "sim";
+/// Each job writes to topics of its own: in one thread, a job that waits for what another one's dead transaction hides would wait for ever.
+pub(crate) fn names_of(job: &Job) -> TopicNames {
+    TopicNames::new(&job.id)
+}
+
 /// A world that does not come to rest within so many rounds never will.
 const ROUNDS_MAX: usize = 5_000;
 
@@ -58,6 +64,12 @@ pub(crate) struct Tally {
     pub(crate) written: u64,
     /// Snapshots that a crash left unwritten.
     pub(crate) unwritten: u64,
+    /// Messages that one job took from what another had read.
+    pub(crate) shared: u64,
+    /// Times that inputs were held back.
+    pub(crate) paused: u64,
+    /// Jobs that were ended in order while others of the process went on.
+    pub(crate) stopped: u64,
     pub(crate) wrong: Vec<String>,
 }
 
@@ -76,6 +88,9 @@ impl Tally {
         self.alerts += other.alerts;
         self.written += other.written;
         self.unwritten += other.unwritten;
+        self.shared += other.shared;
+        self.paused += other.paused;
+        self.stopped += other.stopped;
     }
 
     pub(crate) fn has_seen_everything(&self) -> bool {
@@ -93,6 +108,9 @@ impl Tally {
             self.alerts,
             self.written,
             self.unwritten,
+            self.shared,
+            self.paused,
+            self.stopped,
         ];
         seen.iter().all(|&times| times > 0)
     }
@@ -112,6 +130,8 @@ impl Observer for Witness {
             Fact::Idle { .. } => tally.idle += 1,
             Fact::Revoked { .. } => tally.rebalances += 1,
             Fact::Alert { .. } => tally.alerts += 1,
+            Fact::Shared { messages, .. } => tally.shared += messages,
+            Fact::Paused { inputs } => tally.paused += u64::from(*inputs > 0),
             Fact::Gap { .. }
             | Fact::LateForJudge { .. }
             | Fact::Unreadable { .. }
@@ -123,7 +143,9 @@ impl Observer for Witness {
     }
 }
 
-/// Instances, some of them dead, some of them dead without knowing it.
+type Worker = Service<SharedLog<MemoryLog>>;
+
+/// Processes, each with every job, some of them dead, some of them dead without knowing it.
 pub(crate) struct World<'f> {
     feed: &'f Feed,
     pub(crate) cluster: Cluster,
@@ -138,10 +160,13 @@ pub(crate) struct World<'f> {
     settings: Settings,
     batch_max: usize,
     sent: usize,
-    /// One a name; `None` while it is down.
-    instances: Vec<Option<Service<MemoryLog>>>,
+    /// One a process: what its jobs share.
+    sharing: Vec<Arc<Sharing>>,
+    limits: Limits,
+    /// One a process and job, those of a process together; `None` while it is down.
+    instances: Vec<Option<Worker>>,
     /// The same name a second time: the earlier process of it, which still runs.
-    twins: Vec<Service<MemoryLog>>,
+    twins: Vec<Worker>,
     /// Sessions of the dead, which the group has not noticed.
     ghosts: Vec<MemoryLog>,
 }
@@ -157,15 +182,32 @@ impl<'f> World<'f> {
             snapshots_kept: 2,
             alerts: Some(alert_settings()),
             snapshot_writing: Writing::ByHand,
+            align: Align {
+                ahead_buckets: draw.range(0, 3) as u32,
+                ahead_ms_min: 1,
+                lag_min: draw.range(0, 20),
+            },
             ..Settings::default()
         };
         let assignor = [Assignor::Cooperative, Assignor::Eager][draw.range(0, 2) as usize];
-        cluster.set_assignor(GROUP, assignor);
+        for job in &feed.jobs {
+            cluster.set_assignor(&job.id, assignor);
+        }
+        let limits = Limits {
+            ring_bytes: draw.range(500, 30_000) as usize,
+            reach: draw.range(0, 60) as i64,
+            live_messages: draw.range(0, 30),
+            patience_ms: 250,
+        };
+        let clock = ManualClock::at(1_700_000_000_000);
+        let processes = draw.range(1, 4) as usize;
         let mut world = World {
             feed,
             cluster,
             has_compacted: false,
-            clock: ManualClock::at(1_700_000_000_000),
+            sharing: Vec::new(),
+            limits,
+            clock,
             witness,
             memory: draw.one_in(2).then(MemoryStore::new),
             faults: (
@@ -175,12 +217,30 @@ impl<'f> World<'f> {
             settings,
             batch_max: draw.range(1, 60) as usize,
             sent: 0,
-            instances: (0..draw.range(1, 4)).map(|_| None).collect(),
+            instances: (0..processes * feed.jobs.len()).map(|_| None).collect(),
             twins: Vec::new(),
             ghosts: Vec::new(),
         };
-        (0..world.instances.len()).for_each(|name| world.revive(name));
+        world.sharing = (0..processes).map(|_| world.new_sharing()).collect();
+        // The other jobs come later, or with the first.
+        for name in 0..world.instances.len() {
+            if world.job(name).id == feed.jobs[0].id || draw.one_in(2) {
+                world.revive(name);
+            }
+        }
         world
+    }
+
+    fn job(&self, name: usize) -> &'f Arc<Job> {
+        &self.feed.jobs[name % self.feed.jobs.len()]
+    }
+
+    fn process(&self, name: usize) -> usize {
+        name / self.feed.jobs.len()
+    }
+
+    fn new_sharing(&self) -> Arc<Sharing> {
+        Sharing::new(Arc::new(self.clock.clone()), self.limits)
     }
 
     /// Lets things happen until all input is sent and a while longer.
@@ -196,10 +256,10 @@ impl<'f> World<'f> {
     pub(crate) fn calm_down(&mut self) {
         self.send(usize::MAX);
         for twin in self.twins.drain(..) {
-            self.ghosts.push(twin.into_log());
+            self.ghosts.push(twin.into_log().into_inner());
         }
         self.feed.closing.iter().for_each(|sent| self.append(sent));
-        self.rest(50, 1);
+        self.rest(400, 1);
         // Long enough for every partition to be found idle, and for whoever dies once more of an old trap to begin to wait anew.
         self.rest(IDLE_TIMEOUT_MS / 2, 12);
     }
@@ -211,9 +271,7 @@ impl<'f> World<'f> {
             self.clock.advance(step_ms);
             self.mend();
             (0..self.instances.len()).for_each(|name| self.breathe(name));
-            let settled = |one: &mut Option<Service<MemoryLog>>| {
-                one.as_mut().is_some_and(Service::is_settled)
-            };
+            let settled = |one: &mut Option<Worker>| one.as_mut().is_some_and(Service::is_settled);
             still = match self.instances.iter_mut().all(settled) {
                 true => still + 1,
                 false => 0,
@@ -244,14 +302,18 @@ impl<'f> World<'f> {
             58..65 => self.write_snapshot(name),
             65..80 => self.send(draw.range(0, per_step * 7) as usize),
             80..88 => self.clock.advance(draw.range(1, 300) as i64),
-            88..90 => self.crash(name),
+            88..90 => match draw.range(0, 3) {
+                0 => self.crash(name),
+                1 => self.crash_process(name),
+                _ => self.stop(name),
+            },
             90..92 => self.break_commit(name, draw),
             92..93 => self.bury(draw),
             93..95 => self.revive(name),
             95..96 => self.make_zombie(name),
             96..97 => self.make_twin(name),
             97..98 => self.step_twins(),
-            98..99 => self.cluster.rotate(GROUP),
+            98..99 => self.cluster.rotate(&self.job(name).id),
             _ => match draw.range(0, 3) {
                 0 => self.cluster.time_out_transactions(),
                 1 => {
@@ -261,7 +323,7 @@ impl<'f> World<'f> {
                 _ => self
                     .twins
                     .drain(..)
-                    .for_each(|twin| self.ghosts.push(twin.into_log())),
+                    .for_each(|twin| self.ghosts.push(twin.into_log().into_inner())),
             },
         }
     }
@@ -317,15 +379,37 @@ impl<'f> World<'f> {
     fn survived(&mut self, name: usize, done: Result<(), ServiceError>) {
         match done {
             Ok(()) => {}
-            Err(ServiceError::Commit(_)) => self.crash(name), // the simulated death in mid-commit
+            Err(ServiceError::Commit(_)) => self.crash_process(name), // the simulated death in mid-commit
             Err(error) => panic!("{error}"),
         }
     }
 
+    /// A whole process dies, with what its jobs shared.
+    fn crash_process(&mut self, name: usize) {
+        let process = self.process(name);
+        for name in 0..self.instances.len() {
+            if self.process(name) == process {
+                self.crash(name);
+            }
+        }
+        self.sharing[process] = self.new_sharing();
+    }
+
+    /// One job of a process ends in order; it will come again.
+    fn stop(&mut self, name: usize) {
+        if let Some(mut service) = self.instances[name].take() {
+            match service.finish() {
+                Ok(()) => self.count(|tally| tally.stopped += 1),
+                Err(_) => self.ghosts.push(service.into_log().into_inner()),
+            }
+        }
+    }
+
+    /// One job's thread dies, and the others of the process go on.
     fn crash(&mut self, name: usize) {
         if let Some(service) = self.instances[name].take() {
             let unwritten = service.snapshots_in_the_making();
-            self.ghosts.push(service.into_log());
+            self.ghosts.push(service.into_log().into_inner());
             self.count(|tally| {
                 tally.crashes += 1;
                 tally.unwritten += unwritten as u64;
@@ -336,7 +420,7 @@ impl<'f> World<'f> {
     fn break_commit(&mut self, name: usize, draw: &mut Draw) {
         let how = [Break::Abort, Break::DieBefore, Break::DieAfter][draw.range(0, 3) as usize];
         if let Some(service) = &mut self.instances[name] {
-            service.log_mut().break_next_commit(how);
+            service.log_mut().inner_mut().break_next_commit(how);
         }
     }
 
@@ -358,7 +442,7 @@ impl<'f> World<'f> {
     /// The group gives up on somebody who is not dead.
     fn make_zombie(&mut self, name: usize) {
         if let Some(service) = &mut self.instances[name] {
-            self.cluster.evict(service.log_mut());
+            self.cluster.evict(service.log_mut().inner_mut());
             self.count(|tally| tally.zombies += 1);
         }
     }
@@ -376,19 +460,24 @@ impl<'f> World<'f> {
         for mut twin in std::mem::take(&mut self.twins) {
             match twin.breathe(Duration::ZERO) {
                 Ok(()) => self.twins.push(twin),
-                Err(_) => self.ghosts.push(twin.into_log()),
+                Err(_) => self.ghosts.push(twin.into_log().into_inner()),
             }
         }
     }
 
-    fn open(&self, name: usize) -> Service<MemoryLog> {
-        let mut log = self.cluster.open(GROUP, &format!("instance-{name}"));
+    fn open(&self, name: usize) -> Worker {
+        let (job, process) = (Arc::clone(self.job(name)), self.process(name));
+        let mut log = self.cluster.open(&job.id, &format!("instance-{process}"));
         log.set_batch_max(self.batch_max);
+        let log = SharedLog::new(log, &self.sharing[process], Arc::clone(&job));
         let clock: Arc<dyn Clock> = Arc::new(self.clock.clone());
         let witness: Arc<dyn Observer> = Arc::clone(&self.witness) as Arc<dyn Observer>;
-        let (store, job) = (Box::new(self.store()), Arc::clone(&self.feed.job));
-        Service::start(log, store, clock, witness, job, self.settings.clone())
-            .expect("the job can be laid out")
+        let store = Box::new(self.store());
+        let settings = Settings {
+            names: names_of(&job),
+            ..self.settings.clone()
+        };
+        Service::start(log, store, clock, witness, job, settings).expect("the job can be laid out")
     }
 
     fn store(&self) -> Unreliable {

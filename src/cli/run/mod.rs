@@ -17,8 +17,9 @@ use crate::runtime::alerts::AlertSettings;
 use crate::runtime::clock::{Clock, SystemClock};
 use crate::runtime::http::HttpServer;
 use crate::runtime::kafka::{KafkaLog, KafkaTopics};
+use crate::runtime::log::shared::{Limits, SharedLog, Sharing};
 use crate::runtime::observer::{Fact, Observer};
-use crate::runtime::service::{Service, Settings, group_of};
+use crate::runtime::service::{Align, Service, Settings, group_of};
 use crate::runtime::shutdown::Shutdown;
 use crate::runtime::store::{DirectoryStore, S3Store, SnapshotStore, StoreError, TopicStore};
 use crate::runtime::supervisor::{Agreement, Assignment, State, Supervisor, WorkError, Workshop};
@@ -65,6 +66,7 @@ pub fn run(config: &Path, common: &Common) -> anyhow::Result<ExitCode> {
     let factory = Factory {
         configuration,
         telemetry: telemetry.clone(),
+        sharing: Sharing::new(Arc::new(SystemClock), Limits::default()),
     };
     let announced = jobs.iter().map(|job| job.id.clone()).collect();
     let mut supervisor = Supervisor::new(Arc::new(factory), telemetry.clone(), announced);
@@ -97,6 +99,11 @@ pub fn run(config: &Path, common: &Common) -> anyhow::Result<ExitCode> {
 /// The configuration in `file`, with the environment's last word.
 pub(super) fn load(file: &Path) -> anyhow::Result<Configuration> {
     Ok(Configuration::load(file, environment())?)
+}
+
+/// The same for a tool that only looks, from a machine that need not have the job files.
+pub(super) fn load_from_elsewhere(file: &Path) -> anyhow::Result<Configuration> {
+    Ok(Configuration::load_from_elsewhere(file, environment())?)
 }
 
 /// The variables that may have the last word on a key.
@@ -179,6 +186,8 @@ fn listen_for_signals(shutdown: &Shutdown) -> anyhow::Result<Arc<AtomicBool>> {
 struct Factory {
     configuration: Arc<Configuration>,
     telemetry: Arc<Telemetry>,
+    /// Topics that several jobs read are fetched and decoded once.
+    sharing: Arc<Sharing>,
 }
 
 impl Workshop for Factory {
@@ -186,6 +195,7 @@ impl Workshop for Factory {
         let job = &assignment.job;
         let kafka = kafka_of(&self.configuration, &job.id);
         let log = KafkaLog::open(&kafka, &self.configuration.topics)?;
+        let log = SharedLog::new(log, &self.sharing, Arc::clone(job));
         let store = open_store(&self.configuration, &kafka)?;
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
         let settings = Settings {
@@ -216,6 +226,11 @@ pub(super) fn settings(configuration: &Configuration) -> Settings {
         snapshots_kept: configuration.snapshots_kept.into(),
         remembers: remembers(configuration.scores),
         alerts: alert_settings(configuration),
+        align: Align {
+            ahead_buckets: configuration.align.ahead_buckets,
+            ahead_ms_min: millis(configuration.align.ahead_min),
+            ..Align::default()
+        },
         ..Settings::default()
     }
 }

@@ -8,7 +8,7 @@
 const WORD_LENGTH_MAX: usize = 64;
 
 /// The candidate nearest to `word`, when there is one near enough; of equals the first.
-pub(in crate::config) fn nearest<'c>(
+pub(crate) fn nearest<'c>(
     word: &str,
     candidates: impl IntoIterator<Item = &'c str> + Clone,
 ) -> Option<&'c str> {

@@ -45,6 +45,8 @@ pub struct Service {
     pub snapshots_kept: u16,
     /// The rhythm of the tasks.
     pub timing: Timing,
+    /// How far the inputs of a job may drift apart.
+    pub align: Align,
     /// Whether results become alerts, and who is told.
     pub alerts: Alerts,
     /// Where and to whom `/livez`, `/readyz`, `/healthz` and `/metrics` are served.
@@ -91,6 +93,15 @@ pub struct Timing {
     pub job_files_interval: Duration,
 }
 
+/// The `align` section: how far ahead of a job's slowest live input another one may run, in event time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Align {
+    /// So many buckets; 0: as far as it likes.
+    pub ahead_buckets: u32,
+    /// But at least so long.
+    pub ahead_min: Duration,
+}
+
 /// `metrics.scores`: series of what jobs say, beside those of how they work.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Scores {
@@ -130,11 +141,27 @@ impl Service {
         file: &Path,
         environment: impl IntoIterator<Item = (String, String)>,
     ) -> Result<Service, ConfigErrors> {
+        Service::load_with(file, environment, JobFiles::Needed)
+    }
+
+    /// The same for a tool that looks at a service from elsewhere: its job files need not be at hand.
+    pub fn load_from_elsewhere(
+        file: &Path,
+        environment: impl IntoIterator<Item = (String, String)>,
+    ) -> Result<Service, ConfigErrors> {
+        Service::load_with(file, environment, JobFiles::Elsewhere)
+    }
+
+    fn load_with(
+        file: &Path,
+        environment: impl IntoIterator<Item = (String, String)>,
+        job_files: JobFiles,
+    ) -> Result<Service, ConfigErrors> {
         let name = file.display().to_string();
         let text = std::fs::read_to_string(file)
             .map_err(|error| ConfigErrors::one(&name, "", format!("cannot be read: {error}")))?;
         let base = file.parent().unwrap_or(Path::new(""));
-        Service::parse(&name, &text, base, environment)
+        Service::parse_with(&name, &text, base, environment, job_files)
     }
 
     /// The same from a text; `base` is where relative paths begin.
@@ -144,16 +171,39 @@ impl Service {
         base: &Path,
         environment: impl IntoIterator<Item = (String, String)>,
     ) -> Result<Service, ConfigErrors> {
+        Service::parse_with(file, text, base, environment, JobFiles::Needed)
+    }
+
+    fn parse_with(
+        file: &str,
+        text: &str,
+        base: &Path,
+        environment: impl IntoIterator<Item = (String, String)>,
+        job_files: JobFiles,
+    ) -> Result<Service, ConfigErrors> {
         let written: Value = serde_yaml_ng::from_str(text)
             .map_err(|error| ConfigErrors::one(file, "", format!("not YAML or JSON: {error}")))?;
         let mut reader = Reader::new(written, environment);
         let service = read_service(&mut reader, base);
+        if job_files == JobFiles::Elsewhere {
+            let is_about_jobs = |path: &str| path == "jobs" || path.starts_with("jobs[");
+            reader
+                .mistakes
+                .retain(|mistake| !is_about_jobs(&mistake.path));
+        }
         reader.refuse_the_rest();
         match service {
             Some(service) if reader.mistakes.is_empty() => Ok(service),
             _ => Err(ConfigErrors::new(Some(file.into()), reader.mistakes)),
         }
     }
+}
+
+/// Whether job files have to be where the configuration says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum JobFiles {
+    Needed,
+    Elsewhere,
 }
 
 /// `None` only when the reader has noted why.
@@ -170,6 +220,13 @@ fn read_service(reader: &mut Reader, base: &Path) -> Option<Service> {
         commit_interval: reader.duration("timing.commit_interval", Duration::from_millis(200)),
         snapshot_interval: reader.duration("timing.snapshot_interval", Duration::from_secs(300)),
         job_files_interval: reader.duration("timing.job_files_interval", Duration::from_secs(2)),
+    };
+    let ahead = "a number of buckets, 0 for as far as it likes";
+    let align = Align {
+        ahead_buckets: reader
+            .parsed("align.ahead_buckets", "12", ahead)
+            .unwrap_or(0),
+        ahead_min: reader.duration("align.ahead_min", Duration::from_secs(3600)),
     };
     let alerts = alerts::read(reader, base);
     let http = read_http(reader, base);
@@ -188,6 +245,7 @@ fn read_service(reader: &mut Reader, base: &Path) -> Option<Service> {
         snapshots,
         snapshots_kept: snapshots_kept?,
         timing,
+        align,
         alerts,
         http: http?,
         scores,
@@ -305,6 +363,27 @@ mod tests {
 
     const SMALL: &str =
         "{kafka: {properties: {bootstrap.servers: 'b:9092'}, instance_id: a}, jobs: Cargo.toml}";
+
+    #[test]
+    fn who_looks_from_elsewhere_needs_no_job_files_and_everything_else() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("tidewatch.yaml");
+        let load = |text: &str| {
+            std::fs::write(&file, text).unwrap();
+            (
+                Service::load(&file, []).is_ok(),
+                Service::load_from_elsewhere(&file, []).map_err(|errors| errors.to_string()),
+            )
+        };
+        let (at_work, looks) = load(SMALL);
+        assert!(!at_work && looks.is_ok(), "{looks:?}");
+        let (_, looks) = load(&SMALL.replace("bootstrap", "bootstarp"));
+        let errors = looks.unwrap_err();
+        assert!(
+            errors.contains("bootstrap.servers") && !errors.contains("Cargo.toml"),
+            "{errors}"
+        );
+    }
 
     #[test]
     fn brokers_and_jobs_are_all_that_must_be_said() {

@@ -109,7 +109,8 @@ impl Post for HttpPost {
     }
 }
 
-fn secret(file: &Path) -> Result<String, PostError> {
+/// What a file with a secret holds, blanks around it left out.
+pub(crate) fn secret(file: &Path) -> Result<String, PostError> {
     match std::fs::read_to_string(file) {
         Ok(text) => Ok(text.trim().to_owned()),
         Err(error) => Err(PostError::Failed(format!(
@@ -119,7 +120,8 @@ fn secret(file: &Path) -> Result<String, PostError> {
     }
 }
 
-fn authorities(file: &Path) -> Result<RootCerts, PostError> {
+/// The certificates (PEM) in a file, to trust instead of the usual ones.
+pub(crate) fn authorities(file: &Path) -> Result<RootCerts, PostError> {
     let failed = |why: String| PostError::Failed(format!("ca_file {}: {why}", file.display()));
     let pem = std::fs::read(file).map_err(|error| failed(error.to_string()))?;
     let mut certificates: Vec<Certificate<'static>> = Vec::new();

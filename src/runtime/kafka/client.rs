@@ -4,10 +4,9 @@
 //! what `config::service` refuses to be told). Units are librdkafka's own.
 //! Source of the figures: measurements on Apache Kafka 4.3, see docs/operating.md.
 
-use super::edge::Bell;
 use super::rights::Resource;
 use crate::config::service::{self, TOKEN};
-use crate::runtime::log::LogError;
+use crate::runtime::log::{Bell, LogError};
 use rdkafka::client::ClientContext;
 use rdkafka::config::{ClientConfig, RDKafkaLogLevel};
 use rdkafka::consumer::{BaseConsumer, Consumer, ConsumerContext};

@@ -4,38 +4,14 @@
 //! cost. That is sound on a partition's own queue only (on the consumer's queue it would answer a rebalance behind our back).
 //! Holds: a queue and its messages never outlive the client they came from, because both borrow or share it; nothing is copied.
 
-use crate::runtime::log::Message;
+use crate::runtime::log::{Bell, Message};
 use rdkafka::client::{Client, ClientContext};
 use rdkafka::consumer::{BaseConsumer, Consumer, ConsumerContext};
 use rdkafka::error::RDKafkaErrorCode;
 use rdkafka_sys as sys;
 use std::ffi::{CStr, CString, c_void};
 use std::ptr;
-use std::sync::{Arc, Condvar, Mutex, PoisonError};
-use std::time::Duration;
-
-/// Rung by librdkafka's threads when a queue that was empty no longer is.
-#[derive(Default)]
-pub(super) struct Bell {
-    rung: Mutex<bool>,
-    changed: Condvar,
-}
-
-impl Bell {
-    pub(super) fn ring(&self) {
-        *self.rung.lock().unwrap_or_else(PoisonError::into_inner) = true;
-        self.changed.notify_one();
-    }
-
-    /// Waits for a ring, also one that came before the call.
-    pub(super) fn wait(&self, timeout: Duration) {
-        let rung = self.rung.lock().unwrap_or_else(PoisonError::into_inner);
-        let waited = self
-            .changed
-            .wait_timeout_while(rung, timeout, |rung| !*rung);
-        *waited.unwrap_or_else(PoisonError::into_inner).0 = false;
-    }
-}
+use std::sync::Arc;
 
 /// One partition's own queue of fetched messages.
 pub(super) struct PartitionQueue<C: ConsumerContext> {

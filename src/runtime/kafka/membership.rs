@@ -12,7 +12,9 @@ use super::credentials::Credentials;
 use super::edge::{Buffer, Entry, PartitionQueue, known_end};
 use super::rights::Resource;
 use super::topics::{REQUEST_TIMEOUT, only, watermarks};
-use crate::runtime::log::{Assignment, Handler, LogError, Position, Revocation, TopicPartition};
+use crate::runtime::log::{
+    Assignment, Bell, Handler, LogError, Position, Revocation, TopicPartition,
+};
 use rdkafka::config::FromClientConfigAndContext;
 use rdkafka::consumer::{BaseConsumer, Consumer, ConsumerGroupMetadata};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
@@ -54,6 +56,8 @@ struct Delivery {
     next_offset: i64,
     /// Nothing has come since the client said that all was read.
     at_end: bool,
+    /// Its queue is left alone: the client fetches no more than fits into it.
+    held: bool,
 }
 
 impl Membership {
@@ -290,8 +294,36 @@ impl Membership {
             queue,
             next_offset,
             at_end: false,
+            held: false,
         });
         Ok(())
+    }
+
+    /// Takes a partition from the client, and keeps it.
+    pub(super) fn rest(&mut self, at: &TopicPartition) -> Result<(), LogError> {
+        let client_error = |error: KafkaError| LogError::Fatal(format!("{at}: rest: {error}"));
+        let delivery = self
+            .owned
+            .get_mut(at)
+            .and_then(|owned| owned.delivery.take());
+        match delivery {
+            Some(_) => self
+                .consumer
+                .incremental_unassign(&only(at, Offset::Invalid).map_err(client_error)?)
+                .map_err(client_error),
+            None => Ok(()),
+        }
+    }
+
+    pub(super) fn hold(&mut self, at: &TopicPartition, held: bool) {
+        let owned = self.owned.get_mut(at);
+        if let Some(delivery) = owned.and_then(|owned| owned.delivery.as_mut()) {
+            delivery.held = held;
+        }
+    }
+
+    pub(super) fn bell(&self) -> Arc<Bell> {
+        Arc::clone(&self.consumer.context().bell)
     }
 
     pub(super) fn lag(&self, at: &TopicPartition) -> Option<u64> {
@@ -316,7 +348,7 @@ impl Membership {
             let Some(delivery) = owned
                 .delivery
                 .as_mut()
-                .filter(|_| !self.releasing.contains(at))
+                .filter(|delivery| !delivery.held && !self.releasing.contains(at))
             else {
                 continue;
             };

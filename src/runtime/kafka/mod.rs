@@ -4,6 +4,7 @@
 //!  KafkaLog ──┬── membership   one consumer of the group: assignments, batches read from each partition's own queue
 //!  (a thread) ├── transaction  one transactional producer: messages and positions, atomically
 //!             └── topics       everything that needs no group
+//!  Follower ───── partitions read on and on, for people who look
 //! ```
 //!
 //! Credentials are followed while we poll: a new login is told to the clients, new certificates take new clients. For these the partitions are released
@@ -20,6 +21,7 @@
 mod client;
 mod credentials;
 mod edge;
+mod follow;
 mod groups;
 mod layout;
 mod membership;
@@ -28,14 +30,16 @@ mod topics;
 mod transaction;
 
 use super::log::{
-    CommitError, Handler, Log, LogError, Message, NewTopic, Outgoing, Place, Revocation,
+    Bell, CommitError, Handler, Log, LogError, Message, NewTopic, Outgoing, Place, Revocation,
     TopicPartition, Topics, Transaction,
 };
 use crate::config::service;
 use credentials::{Change, Credentials};
+pub use follow::{Begin, Follower};
 pub use layout::{Shape, Standing, Step, steps};
 use membership::Membership;
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Duration;
 pub use topics::KafkaTopics;
 use transaction::TransactionalProducer;
@@ -213,6 +217,26 @@ impl Log for KafkaLog {
         match &mut self.session {
             Session::Joined { membership, .. } => membership.seek(at, offset),
             Session::Fenced { .. } | Session::Left => Ok(()),
+        }
+    }
+
+    fn rest(&mut self, at: &TopicPartition) -> Result<(), LogError> {
+        match &mut self.session {
+            Session::Joined { membership, .. } => membership.rest(at),
+            Session::Fenced { .. } | Session::Left => Ok(()),
+        }
+    }
+
+    fn hold(&mut self, at: &TopicPartition, held: bool) {
+        if let Session::Joined { membership, .. } = &mut self.session {
+            membership.hold(at, held);
+        }
+    }
+
+    fn bell(&self) -> Option<Arc<Bell>> {
+        match &self.session {
+            Session::Joined { membership, .. } => Some(membership.bell()),
+            Session::Fenced { .. } | Session::Left => None,
         }
     }
 

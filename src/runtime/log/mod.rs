@@ -23,9 +23,12 @@
 //! 6. *Positions return.* The position and metadata committed last for a partition come back in [`Assignment`], whoever committed them.
 //!    An implementation first makes sure that no transaction that might still change them is open.
 
+mod bell;
 mod groups;
 pub mod memory;
+pub mod shared;
 
+pub use bell::Bell;
 pub use groups::Groups;
 
 use std::collections::BTreeMap;
@@ -236,6 +239,15 @@ pub trait Log: Topics {
     /// Begins (or goes on) to deliver an assigned partition at `offset`, or at the log's start if that is later.
     fn seek(&mut self, at: &TopicPartition, offset: i64) -> Result<(), LogError>;
 
+    /// Stops to deliver an assigned partition, and to fetch it: all is as before the seek.
+    fn rest(&mut self, at: &TopicPartition) -> Result<(), LogError>;
+
+    /// Whether a partition's messages are held back for now. What has been fetched is kept, and no more than that; a seek ends it.
+    fn hold(&mut self, at: &TopicPartition, held: bool);
+
+    /// What ends the waiting of a poll; `None` where no poll waits.
+    fn bell(&self) -> Option<Arc<Bell>>;
+
     /// How many messages of an assigned partition lie ahead: 0 exactly when everything readable has been handed over; `None` until known.
     /// Counted in offsets, so that markers of transactions may make it too large, never 0 too early.
     fn lag(&mut self, at: &TopicPartition) -> Option<u64>;
@@ -257,4 +269,9 @@ pub trait Handler {
 
     /// The next messages of one partition. The handler takes all of them.
     fn batch(&mut self, at: &TopicPartition, messages: &mut dyn Iterator<Item = Message<'_>>);
+
+    /// The same of messages that other jobs of the process are handed too, with what has been decoded of them.
+    fn shared(&mut self, at: &TopicPartition, portion: &shared::Portion<'_>) {
+        self.batch(at, &mut portion.messages().map(|(message, _)| message));
+    }
 }

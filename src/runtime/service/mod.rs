@@ -4,17 +4,22 @@
 //! has to say; the transaction; snapshots). Nothing else happens, so there is no lock to explain and a simulation can stop anywhere.
 //!
 //! A consumer group belongs to one job: its positions, lag and rebalances are the job's own, and a job can be reset or moved without the
-//! others noticing. The price is that two jobs on one topic read it twice.
+//! others noticing. What two jobs of a process read of one topic is fetched and decoded once all the same, where their positions
+//! allow it: that is the log's affair ([`super::log::shared`]).
 //!
 //! Holds: every transaction contains, for each of its partitions, exactly what the door said between the committed position and the new one;
 //! partitions that were lost are not in it, because the loss is told on this thread, in `poll`, and forgetting is immediate. A snapshot
 //! is only taken of a committed position; it is frozen here and written elsewhere ([`Keeper`]).
 
+mod align;
 mod commit;
 mod restore;
 
+pub use align::Align;
+
 use super::alerts::AlertSettings;
 use super::clock::Clock;
+use super::log::shared::Portion;
 use super::log::{
     Assignment, CommitError, Handler, Log, LogError, Message, Revocation, TopicPartition,
 };
@@ -23,6 +28,7 @@ use super::shutdown::Shutdown;
 use super::store::{Keeper, SnapshotStore, Writing};
 use super::task::{BUILD, Plan, PlanError, Range, Remarkable, Remembered, Task, TopicNames};
 use crate::config::Job;
+use crate::decode::together::Given;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
@@ -50,6 +56,8 @@ pub struct Settings {
     pub range: Option<Range>,
     /// Which life of the job this is: what stages said to each other in another is not heard, though the configuration be the same.
     pub life: u64,
+    /// How far inputs may drift apart in event time.
+    pub align: Align,
 }
 
 impl Default for Settings {
@@ -65,6 +73,7 @@ impl Default for Settings {
             snapshot_writing: Writing::default(),
             range: None,
             life: 0,
+            align: Align::default(),
         }
     }
 }
@@ -114,6 +123,8 @@ pub struct Service<L> {
     commit_cost_ms: i64,
     /// The last transaction did not happen: poll once before the next.
     retry: bool,
+    /// Inputs that are held back.
+    paused: usize,
 }
 
 impl<L: Log> Service<L> {
@@ -155,6 +166,7 @@ impl<L: Log> Service<L> {
             waiting: Vec::new(),
             commit_cost_ms: 0,
             retry: false,
+            paused: 0,
         })
     }
 
@@ -226,6 +238,7 @@ impl<L: Log> Service<L> {
 
     /// The first half of a breath: what the log has to tell.
     pub fn receive(&mut self, timeout: Duration) -> Result<(), ServiceError> {
+        self.align();
         let mut intake = Intake {
             tasks: &mut self.tasks,
             observer: &*self.observer,
@@ -397,8 +410,27 @@ impl Handler for Intake<'_> {
     }
 
     fn batch(&mut self, at: &TopicPartition, messages: &mut dyn Iterator<Item = Message<'_>>) {
+        self.take(at, &mut messages.map(|message| (message, None)));
+        messages.for_each(drop);
+    }
+
+    fn shared(&mut self, at: &TopicPartition, portion: &Portion<'_>) {
+        self.take(at, &mut portion.messages());
+        if portion.is_of_another() {
+            let messages = portion.messages().count() as u64;
+            let fact = Fact::Shared { at, messages };
+            self.observer.observe(self.job_id, &fact);
+        }
+    }
+}
+
+impl Intake<'_> {
+    fn take<'m>(
+        &mut self,
+        at: &TopicPartition,
+        messages: &mut dyn Iterator<Item = (Message<'m>, Option<Given<'m>>)>,
+    ) {
         let Some(task) = self.tasks.get_mut(at) else {
-            messages.for_each(drop);
             return;
         };
         let (observer, job_id) = (self.observer, self.job_id);

@@ -5,6 +5,7 @@
 //! store: `get` gives exactly what was put, or nothing; a snapshot half written does not exist.
 
 mod directory;
+pub mod inventory;
 mod keeper;
 mod memory;
 mod s3;

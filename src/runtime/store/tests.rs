@@ -56,6 +56,62 @@ fn every_store_keeps_what_it_is_given_and_forgets_what_it_is_told_to() {
     keeps_what_it_is_given(&mut TopicStore::open(cluster.open("", ""), "snapshots").unwrap());
 }
 
+/// Bytes that begin as a snapshot of a format does, and do not compress.
+fn snapshot(format: u16) -> Vec<u8> {
+    let mut bytes = b"TWSN".to_vec();
+    bytes.extend(format.to_le_bytes());
+    bytes.extend(noise(2_000_000));
+    bytes
+}
+
+#[test]
+fn an_inventory_has_every_task_with_size_and_format_and_makes_nothing() {
+    let folder = tempfile::tempdir().unwrap();
+    let root = folder.path().join("snapshots");
+    assert!(inventory::directory(&root).is_err() && !root.exists());
+    let cluster = Cluster::new();
+    let mut log = cluster.open("", "");
+    let absent = inventory::topic(&mut log, "snapshots").unwrap_err();
+    assert_eq!(
+        absent.to_string(),
+        "snapshot store, topic snapshots: does not exist"
+    );
+
+    let mut directory = DirectoryStore::open(&root).unwrap();
+    let mut topic = TopicStore::open(cluster.open("", ""), "snapshots").unwrap();
+    let stores: [&mut dyn SnapshotStore; 2] = [&mut directory, &mut topic];
+    for store in stores {
+        store.put(&key("job/in/10", 7), &snapshot(3)).unwrap();
+        store.put(&key("job/in/9", 8), &snapshot(4)).unwrap();
+        store.put(&key("job/in/9", 30), &snapshot(5)).unwrap();
+        store
+            .put(&key("other/in/0", 1), &b"no snapshot".to_vec())
+            .unwrap();
+        store.put(&key("other/in/0", 2), &b"gone".to_vec()).unwrap();
+        store.delete(&key("other/in/0", 2)).unwrap();
+    }
+    for all in [
+        inventory::directory(&root).unwrap(),
+        inventory::topic(&mut log, "snapshots").unwrap(),
+    ] {
+        let told: Vec<_> = all
+            .iter()
+            .map(|one| (one.key.clone(), one.format))
+            .collect();
+        let expected = [
+            (key("job/in/9", 30), Some(5)),
+            (key("job/in/9", 8), Some(4)),
+            (key("job/in/10", 7), Some(3)),
+            (key("other/in/0", 1), None),
+        ];
+        assert_eq!(told, expected);
+        assert!(all[..3].iter().all(|one| one.bytes >= 2_000_000), "{all:?}");
+        assert_eq!(all[0].task(), Some(("job", "in", 9)));
+    }
+    let first = &inventory::directory(&root).unwrap()[0];
+    assert!(first.stored_ms > Some(1_700_000_000_000), "{first:?}");
+}
+
 /// Content of which the disk takes only the beginning.
 struct TooMuch;
 

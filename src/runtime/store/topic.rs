@@ -18,12 +18,12 @@ const CHUNK_BYTES_MAX: usize = 900_000;
 const CHUNKS_UNDER_WAY: usize = 8;
 /// Partitions of the topic when this build creates it.
 const PARTITIONS: i32 = 8;
-const MANIFEST: &str = "manifest";
+pub(super) const MANIFEST: &str = "manifest";
 
 #[derive(Clone, Copy, Debug, Default, Serialize, Deserialize)]
-struct Manifest {
+pub(super) struct Manifest {
     chunks: u32,
-    bytes: u64,
+    pub(super) bytes: u64,
     checksum: u32,
 }
 
@@ -196,7 +196,7 @@ impl Index {
     }
 }
 
-fn parts<'m>(message: &Message<'m>) -> Option<(SnapshotKey, &'m str)> {
+pub(super) fn parts<'m>(message: &Message<'m>) -> Option<(SnapshotKey, &'m str)> {
     let text = std::str::from_utf8(message.key?).ok()?;
     let (key, part) = text.rsplit_once('#')?;
     Some((SnapshotKey::parse(key)?, part))

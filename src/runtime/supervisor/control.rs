@@ -56,6 +56,11 @@ pub struct Agreed {
     pub lives: BTreeMap<String, Life>,
 }
 
+/// The job that a message of the topic is about, by the message's key.
+pub fn job_of(key: &str) -> &str {
+    key.strip_suffix(LIFE).unwrap_or(key)
+}
+
 /// Follows the topic, and writes to it.
 pub struct Control<T> {
     log: T,

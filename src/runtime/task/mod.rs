@@ -27,6 +27,7 @@ pub use range::Range;
 pub(crate) use voice::Speech;
 pub use voice::{Plots, Remembered};
 
+use crate::decode::together::Given;
 use crate::engine::event::Rejection;
 use crate::engine::result::BucketSummary;
 use crate::engine::snapshot::{Frozen, RestoreError, Snapshot};
@@ -96,6 +97,7 @@ pub(crate) struct Task {
     snapshot_interval_ms: i64,
     messages_since_snapshot: u64,
     replay: Option<Replay>,
+    first_watermark: Option<EventTime>,
     /// What a later build has written where the task stands; it goes no further.
     barred: Option<String>,
 }
@@ -167,6 +169,7 @@ impl Task {
             snapshot_interval_ms: beginning.snapshot_interval_ms,
             messages_since_snapshot: 0,
             replay,
+            first_watermark: None,
             barred: None,
         };
         task.end_again();
@@ -178,15 +181,15 @@ impl Task {
         self.voice.desk = Some(desk);
     }
 
-    /// Takes messages in; returns how many, and the bytes of their values.
-    pub(crate) fn take(
+    /// Takes messages in, each with what may have been decoded of it; returns how many, and the bytes of their values.
+    pub(crate) fn take<'m>(
         &mut self,
-        messages: &mut dyn Iterator<Item = Message<'_>>,
+        messages: &mut dyn Iterator<Item = (Message<'m>, Option<Given<'m>>)>,
         remark: &mut dyn FnMut(Remark),
     ) -> (u64, u64) {
         let (mut count, mut bytes) = (0, 0);
         let passed_over = self.stage.passed_over();
-        for message in messages {
+        for (message, given) in messages {
             let offset = message.offset;
             if self.barred.is_some() {
                 break;
@@ -221,7 +224,7 @@ impl Task {
             };
             self.news |= self.stage.message(
                 &self.plan,
-                &message,
+                (&message, given),
                 &mut self.voice,
                 &mut self.meter,
                 &mut note,
@@ -246,6 +249,7 @@ impl Task {
             remark(Remark { offset, what });
         }
         if count > 0 {
+            self.first_watermark = self.first_watermark.or_else(|| self.stage.watermark());
             self.silent_since_ms = None;
             self.messages_since_snapshot += count;
             if let Some(replay) = &mut self.replay {
@@ -389,6 +393,20 @@ impl Task {
 
     pub(crate) fn watermark(&self) -> Option<EventTime> {
         self.stage.watermark()
+    }
+
+    /// The watermark when it was first looked at after messages had come.
+    pub(crate) fn first_watermark(&self) -> Option<EventTime> {
+        self.first_watermark
+    }
+
+    pub(crate) fn reads_events(&self) -> bool {
+        self.kind.reads_events()
+    }
+
+    /// Whether nobody waits for this partition: it has been silent for too long, or has no more to say.
+    pub(crate) fn is_idle(&self) -> bool {
+        self.mark.idle || self.ended
     }
 
     /// Whether a snapshot is due and allowed: only of a state whose position is committed, so that none is ever ahead of the log.

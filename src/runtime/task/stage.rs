@@ -9,6 +9,7 @@ use super::plan::{Plan, StageKind};
 use super::range::Side;
 use super::voice::{Next, Voice};
 use crate::decode::Decoder;
+use crate::decode::together::Given;
 use crate::engine::event::{Event, Rejection};
 use crate::engine::gatherer::{self, Gatherer};
 use crate::engine::judge::{self, Judge};
@@ -142,13 +143,13 @@ impl Stage {
     pub(super) fn message(
         &mut self,
         plan: &Plan,
-        message: &Message<'_>,
+        (message, given): (&Message<'_>, Option<Given<'_>>),
         voice: &mut Voice,
         meter: &mut Meter,
         note: &mut dyn FnMut(Note),
     ) -> bool {
         match self {
-            Stage::Fused(decoder, pipeline) => decode(decoder, message, &mut |decoded| {
+            Stage::Fused(decoder, pipeline) => decode(decoder, message, given, &mut |decoded| {
                 if is_outside(plan, &decoded, note) {
                     return;
                 }
@@ -164,7 +165,7 @@ impl Stage {
                 refuse(decoded.err(), message, voice, note);
                 answer_fused(outputs, Some(message), voice, note);
             }),
-            Stage::Keyed(decoder, keyed) => decode(decoder, message, &mut |decoded| {
+            Stage::Keyed(decoder, keyed) => decode(decoder, message, given, &mut |decoded| {
                 if is_outside(plan, &decoded, note) {
                     return;
                 }
@@ -180,7 +181,7 @@ impl Stage {
                 refuse(decoded.err(), message, voice, note);
                 answer_keyed(outputs, Some(message), voice, note);
             }),
-            Stage::Gather(decoder, gatherer) => decode(decoder, message, &mut |decoded| {
+            Stage::Gather(decoder, gatherer) => decode(decoder, message, given, &mut |decoded| {
                 if is_outside(plan, &decoded, note) {
                     return;
                 }
@@ -361,10 +362,17 @@ fn is_interim(word: &StageMessage) -> bool {
 
 type Decoded<'a, 'b> = Result<&'a Event<'b>, Rejection>;
 
-fn decode(decoder: &mut Decoder, message: &Message<'_>, sink: &mut dyn FnMut(Decoded<'_, '_>)) {
+fn decode(
+    decoder: &mut Decoder,
+    message: &Message<'_>,
+    given: Option<Given<'_>>,
+    sink: &mut dyn FnMut(Decoded<'_, '_>),
+) {
     let time = message.timestamp_ms.map(EventTime);
-    let payload = message.payload.unwrap_or_default();
-    decoder.payload(payload, time, sink);
+    match given {
+        Some(given) => decoder.given(&given, time, sink),
+        None => decoder.payload(message.payload.unwrap_or_default(), time, sink),
+    }
 }
 
 fn begin(

@@ -51,6 +51,7 @@ macro_rules! catalogue {
 catalogue! {
     BUILD_INFO = Kind::Gauge, "tidewatch_build_info", ["version", "revision"], "1; the labels say which build runs; the revision is what TIDEWATCH_REVISION was when it was compiled.";
     MESSAGES_CONSUMED = Kind::Counter, "tidewatch_messages_consumed_total", ["topic"], "Messages read, those of internal topics and those replayed after a start included.";
+    MESSAGES_SHARED = Kind::Counter, "tidewatch_messages_shared_total", ["topic"], "Of the messages read, those that a job took from what another job of this instance had fetched and decoded.";
     CONSUMED_BYTES = Kind::Counter, "tidewatch_consumed_bytes_total", ["topic"], "Bytes of their values.";
     CONSUMER_LAG = Kind::Gauge, "tidewatch_consumer_lag_messages", ["topic", "kafka_partition"], "Messages of an assigned partition that lie ahead; 0 when everything readable has been read.";
     UNREADABLE = Kind::Counter, "tidewatch_messages_unreadable_total", ["topic"], "Internal messages that no stage of this build can read; they are passed over.";
@@ -65,6 +66,7 @@ catalogue! {
     ASSIGNED_PARTITIONS = Kind::Gauge, "tidewatch_assigned_partitions", ["job_id"], "Partitions, of input and internal topics, that this instance works on.";
     REBALANCES = Kind::Counter, "tidewatch_rebalances_total", ["kind"], "Changes of assignment: assigned, released (handed over) or lost (the group went on without us).";
     INPUTS_IDLE = Kind::Counter, "tidewatch_inputs_idle_total", ["job_id"], "Times that a silent input partition was no longer waited for.";
+    INPUTS_PAUSED = Kind::Gauge, "tidewatch_inputs_paused", ["job_id"], "Input partitions held back because they are far ahead of the slowest in event time; none once the job is live.";
     BUCKETS_CLOSED = Kind::Counter, "tidewatch_buckets_closed_total", ["job_id", "finality"], "Buckets whose results were published: final once each, interim as often as they were said.";
     BUCKET_CLOSE_DURATION = Kind::Histogram(QUICK), "tidewatch_bucket_close_duration_seconds", ["job_id"], "How long judging a closed bucket took, learning included; once a bucket and judge.";
     RECORDS = Kind::Counter, "tidewatch_records_total", ["job_id", "detector", "severity"], "Final anomaly records published. The detector is its description; severities begin at scores of 0, 3, 25, 50 and 75.";

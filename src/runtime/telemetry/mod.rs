@@ -55,6 +55,8 @@ pub struct Telemetry {
     unreadable: IntCounterVec,
     rejected: IntCounterVec,
     filtered: IntCounterVec,
+    shared: IntCounterVec,
+    paused: GaugeVec,
     late_for_judge: IntCounterVec,
     late_revised: IntCounterVec,
     buckets_revised: IntCounterVec,
@@ -109,6 +111,8 @@ impl Telemetry {
             unreadable: metric::UNREADABLE.counter(to),
             rejected: metric::EVENTS_REJECTED.counter(to),
             filtered: metric::EVENTS_FILTERED.counter(to),
+            shared: metric::MESSAGES_SHARED.counter(to),
+            paused: metric::INPUTS_PAUSED.gauge(to),
             late_for_judge: metric::EVENTS_LATE_FOR_JUDGE.counter(to),
             late_revised: metric::EVENTS_LATE_REVISED.counter(to),
             buckets_revised: metric::BUCKETS_REVISED.counter(to),
@@ -201,6 +205,7 @@ impl Telemetry {
             &self.limits,
             &self.watermark,
             &self.assigned,
+            &self.paused,
             &self.models,
             &self.model_bytes,
             &self.snapshot_last,
@@ -273,6 +278,7 @@ impl Telemetry {
             scores.begin_at_zero(job);
         }
         self.assigned.with_label_values(&[id]);
+        self.paused.with_label_values(&[id]);
     }
 
     /// Everything in Prometheus's text format.
@@ -431,6 +437,11 @@ impl Telemetry {
             Fact::PassedOver { events, .. } => {
                 self.filtered.with_label_values(job).inc_by(*events);
             }
+            Fact::Shared { at, messages } => {
+                let topic = &[&*at.topic];
+                self.shared.with_label_values(topic).inc_by(*messages);
+            }
+            Fact::Paused { inputs } => self.paused.with_label_values(job).set(*inputs as f64),
             Fact::LateForJudge { events, .. } => {
                 self.late_for_judge.with_label_values(job).inc_by(*events)
             }

@@ -16,7 +16,7 @@ pub use group::Assignor;
 pub use partition::Stored;
 
 use super::{
-    Assignment, CommitError, Handler, Log, LogError, Message, NewTopic, Outgoing, Place,
+    Assignment, Bell, CommitError, Handler, Log, LogError, Message, NewTopic, Outgoing, Place,
     Revocation, TopicPartition, Topics, Transaction,
 };
 use cluster::OpenTransaction;
@@ -48,6 +48,7 @@ pub struct MemoryLog {
     /// What is assigned, as far as this member has heard, and where reading goes on (`None`: not yet begun).
     assigned: BTreeMap<TopicPartition, Option<i64>>,
     releasing: Vec<TopicPartition>,
+    held: BTreeSet<TopicPartition>,
     turn: usize,
     batch_max: usize,
     break_next_commit: Option<Break>,
@@ -68,6 +69,7 @@ impl MemoryLog {
             generation: 0,
             assigned: BTreeMap::new(),
             releasing: Vec::new(),
+            held: BTreeSet::new(),
             turn: 0,
             batch_max: 4096,
             break_next_commit: None,
@@ -176,7 +178,9 @@ impl MemoryLog {
                 .iter_mut()
                 .nth(turn)
                 .expect("turn is below the count");
-            let Some(from) = *position else { continue };
+            let Some(from) = position.filter(|_| !self.held.contains(at)) else {
+                continue;
+            };
             let batch = {
                 let state = self.cluster.lock();
                 let partition = state.partition(at).expect("assigned partitions exist");
@@ -294,15 +298,32 @@ impl Log for MemoryLog {
     }
 
     fn seek(&mut self, at: &TopicPartition, offset: i64) -> Result<(), LogError> {
+        self.held.remove(at);
         match self.assigned.get_mut(at) {
             Some(position) => *position = Some(offset),
-            None => {
-                return Err(LogError::Unavailable(format!(
-                    "{at} is not assigned any more"
-                )));
-            }
+            None => return Err(gone(at)),
         }
         Ok(())
+    }
+
+    fn rest(&mut self, at: &TopicPartition) -> Result<(), LogError> {
+        self.held.remove(at);
+        match self.assigned.get_mut(at) {
+            Some(position) => *position = None,
+            None => return Err(gone(at)),
+        }
+        Ok(())
+    }
+
+    fn hold(&mut self, at: &TopicPartition, held: bool) {
+        match held {
+            true => self.held.insert(at.clone()),
+            false => self.held.remove(at),
+        };
+    }
+
+    fn bell(&self) -> Option<Arc<Bell>> {
+        None
     }
 
     fn lag(&mut self, at: &TopicPartition) -> Option<u64> {
@@ -361,6 +382,10 @@ impl Log for MemoryLog {
         self.releasing.clear();
         Ok(())
     }
+}
+
+fn gone(at: &TopicPartition) -> LogError {
+    LogError::Unavailable(format!("{at} is not assigned any more"))
 }
 
 #[cfg(test)]

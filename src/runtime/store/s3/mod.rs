@@ -13,11 +13,15 @@ mod exchange;
 mod upload;
 
 use super::directory::{file_name, parse};
+use super::inventory::{HEAD_BYTES, Stored, format_in, in_order};
 use super::{Content, SnapshotKey, SnapshotStore, StoreError, compress, decompress, newest_first};
+use crate::config::instant;
 use crate::config::service::S3Settings;
+use crate::time::EventTime;
 use exchange::{Answer, Exchange, Request};
 use rusty_s3::actions::{ListObjectsV2, S3Action};
 use rusty_s3::{Bucket, Credentials, UrlStyle};
+use std::ops::Range;
 use std::time::Duration;
 use upload::Upload;
 
@@ -103,11 +107,50 @@ impl S3Store {
             .map_err(|error| self.at(folder, error))
     }
 
+    /// What there is of every task, for people. A listing, and a request for the beginning of each.
+    pub fn inventory(&self) -> Result<Vec<Stored>, StoreError> {
+        let root = self.folder("").trim_end_matches('/').to_owned();
+        let root = match root.as_str() {
+            "" => root,
+            prefix => format!("{prefix}/"),
+        };
+        let (mut all, mut after) = (Vec::new(), None);
+        loop {
+            let answer = self.page(&root, after)?;
+            let page = ListObjectsV2::parse_response(&answer.text())
+                .map_err(|error| self.at(&root, format!("not a listing: {error}")))?;
+            for one in &page.contents {
+                let name = one.key.strip_prefix(&root);
+                let Some(key) = name.and_then(|name| {
+                    let (task, name) = name.rsplit_once('/')?;
+                    parse(task, name)
+                }) else {
+                    continue;
+                };
+                let head = self.range(&one.key, 0..HEAD_BYTES, None)?;
+                all.push(Stored {
+                    key,
+                    bytes: one.size.unwrap_or(0),
+                    stored_ms: one
+                        .last_modified
+                        .as_deref()
+                        .and_then(instant)
+                        .map(EventTime::millis),
+                    format: head.and_then(|head| format_in(&head.body[..])),
+                });
+            }
+            match page.next_continuation_token {
+                Some(token) => after = Some(token),
+                None => return Ok(in_order(all)),
+            }
+        }
+    }
+
     /// A range of an object, of the version `etag` if that is known; `None` when the object is not there.
     fn range(
         &self,
         object: &str,
-        from: usize,
+        bytes: Range<usize>,
         etag: Option<&str>,
     ) -> Result<Option<Answer>, StoreError> {
         let credentials = self.credentials(object)?;
@@ -115,7 +158,7 @@ impl S3Store {
             let action = self.bucket.get_object(Some(&credentials), object);
             action.sign(SIGNED_FOR)
         };
-        let range = format!("bytes={from}-{}", from + PART_BYTES - 1);
+        let range = format!("bytes={}-{}", bytes.start, bytes.end - 1);
         let mut request = Request::get(&signed);
         request.headers.push(("range", &range));
         request.headers.extend(etag.map(|etag| ("if-match", etag)));
@@ -161,7 +204,8 @@ impl SnapshotStore for S3Store {
         let object = self.object(key);
         let (mut bytes, mut etag) = (Vec::new(), None);
         loop {
-            let Some(answer) = self.range(&object, bytes.len(), etag.as_deref())? else {
+            let part = bytes.len()..bytes.len() + PART_BYTES;
+            let Some(answer) = self.range(&object, part, etag.as_deref())? else {
                 return Ok(None);
             };
             let total = answer.whole_length().unwrap_or(answer.body.len());

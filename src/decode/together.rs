@@ -1,0 +1,426 @@
+//! One message decoded once for several jobs: the union of their fields is materialised, and each job is shown its own event.
+//!
+//! ```text
+//! jobs ──► Together: the union of their fields ──► Decoded: a batch's values ──► Given ──► Decoder::given ──► the job's event
+//! ```
+//!
+//! Holds: a job is handed what [`Decoder::payload`] would have handed it, to the byte of a rejection's detail. What is taken from the union is a
+//! payload that is one object, read whole; of all else (broken, several documents, a number out of range in anybody's field) every job
+//! decodes the payload itself, because reasons are a job's own. So does a job that the union cannot serve: one with another time field, or
+//! with a multi-field (`a.keyword`) that goes by a name that only another job gives to a field. Times are read once where formats
+//! are the same; how far ahead of its message an event may be is each job's own.
+//! Checked by: the tests below (every job against its own decoder), tests/simulation.rs.
+
+use super::json::{self, Extracted};
+use super::paths::{Paths, slot_of};
+use super::time_format::TimeReader;
+use super::{BYTES_MAX, Decoder, rejection};
+use crate::config::{Job, MULTI_FIELDS};
+use crate::engine::event::{Event, Rejection, Value};
+use crate::time::EventTime;
+use std::borrow::Cow;
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+/// Decodes for several jobs at once.
+#[derive(Debug)]
+pub struct Together {
+    paths: Paths,
+    slots: usize,
+    time_slot: usize,
+    time: TimeReader,
+    /// By the job's key.
+    tables: BTreeMap<u64, Table>,
+}
+
+/// Where a job finds its values.
+#[derive(Debug)]
+pub struct Table {
+    /// By the job's slot, the union's.
+    slots: Vec<usize>,
+    /// The job's values are the union's first ones.
+    as_is: bool,
+    /// The job writes its times as the union reads them.
+    same_time: bool,
+}
+
+/// What a batch of payloads held.
+#[derive(Debug)]
+pub struct Decoded<'b> {
+    /// One a payload; `None`: to be decoded by each job itself.
+    items: Vec<Option<Whole>>,
+    /// So many an item as there are slots, those of the whole ones.
+    values: Vec<Value<'b>>,
+}
+
+/// A payload that is one object.
+#[derive(Debug)]
+struct Whole {
+    /// Which one of the whole ones.
+    number: usize,
+    extracted: Extracted,
+    /// As the union reads it; `None` where that is not possible.
+    time: Option<EventTime>,
+}
+
+/// A payload as one of the jobs is to see it.
+#[derive(Clone, Copy, Debug)]
+pub struct Given<'d> {
+    whole: &'d Whole,
+    values: &'d [Value<'d>],
+    time_slot: usize,
+    table: &'d Table,
+}
+
+impl Together {
+    /// For these jobs, each with a key of its own. The first one decides on the time field.
+    pub fn of<'j>(jobs: impl Iterator<Item = (u64, &'j Arc<Job>)> + Clone) -> Option<Together> {
+        let (_, first) = jobs.clone().next()?;
+        let mut union = Union::default();
+        let mut tables = BTreeMap::new();
+        for (key, job) in jobs.clone() {
+            if job.time_field != first.time_field {
+                continue;
+            }
+            let fields = job.fields.iter().map(|path| union.field(path));
+            let mut slots: Vec<usize> = fields.collect();
+            let presences = job.feed.presences.iter().map(|path| union.presence(path));
+            slots.extend(presences.collect::<Vec<_>>());
+            let table = Table {
+                as_is: slots.iter().copied().eq(0..slots.len()),
+                slots,
+                same_time: job.time_format == first.time_format,
+            };
+            tables.insert(key, table);
+        }
+        let time_slot = union.field(&first.time_field);
+        for (key, job) in jobs {
+            if !union.serves(job) {
+                tables.remove(&key);
+            }
+        }
+        let pairs = |of: &'_ BTreeMap<String, usize>| -> Vec<(String, usize)> {
+            of.iter()
+                .map(|(path, slot)| (path.clone(), *slot))
+                .collect()
+        };
+        let (fields, presences) = (pairs(&union.fields), pairs(&union.presences));
+        Some(Together {
+            paths: Paths::new(&borrowed(&fields), &borrowed(&presences)),
+            slots: union.slots,
+            time_slot,
+            time: TimeReader::new(&first.time_format),
+            tables,
+        })
+    }
+
+    /// Where a job finds its values; `None` if it has to decode for itself.
+    pub fn table(&self, key: u64) -> Option<&Table> {
+        self.tables.get(&key)
+    }
+
+    /// Decodes a batch.
+    pub fn decode<'b>(&self, payloads: impl ExactSizeIterator<Item = &'b [u8]>) -> Decoded<'b> {
+        let mut decoded = Decoded {
+            items: Vec::with_capacity(payloads.len()),
+            values: Vec::with_capacity(payloads.len() * self.slots),
+        };
+        let mut number = 0;
+        for payload in payloads {
+            let whole = self.whole(payload, number, &mut decoded.values);
+            number += usize::from(whole.is_some());
+            decoded.items.push(whole);
+        }
+        decoded
+    }
+
+    /// Appends the values of a payload that is one object; of another one, none.
+    fn whole<'b>(
+        &self,
+        payload: &'b [u8],
+        number: usize,
+        values: &mut Vec<Value<'b>>,
+    ) -> Option<Whole> {
+        if payload.len() > BYTES_MAX {
+            return None;
+        }
+        let text = std::str::from_utf8(payload).ok()?;
+        let before = values.len();
+        values.resize(before + self.slots, Value::Missing);
+        let extracted = json::extract(&self.paths, self.time_slot, text, &mut values[before..]);
+        match extracted {
+            Ok(extracted) if payload[extracted.end..].trim_ascii_start().is_empty() => {
+                let time = match &values[before + self.time_slot] {
+                    value @ (Value::Int(_) | Value::Float(_) | Value::Text(_)) => {
+                        self.time.read(value).ok()
+                    }
+                    _ => None,
+                };
+                Some(Whole {
+                    number,
+                    extracted,
+                    time,
+                })
+            }
+            _ => {
+                values.truncate(before);
+                None
+            }
+        }
+    }
+
+    /// The `n`th payload of a batch that this has decoded, for the job of `table`.
+    #[inline]
+    pub fn given<'d>(
+        &'d self,
+        decoded: &'d Decoded<'d>,
+        n: usize,
+        table: &'d Table,
+    ) -> Option<Given<'d>> {
+        let whole = decoded.items.get(n)?.as_ref()?;
+        let first = whole.number * self.slots;
+        Some(Given {
+            whole,
+            values: &decoded.values[first..first + self.slots],
+            time_slot: self.time_slot,
+            table,
+        })
+    }
+}
+
+impl Decoded<'_> {
+    /// About how much memory it takes, bytes.
+    pub fn bytes(&self) -> usize {
+        size_of_val(&*self.items) + size_of_val(&*self.values)
+    }
+}
+
+fn borrowed(pairs: &[(String, usize)]) -> Vec<(&str, usize)> {
+    let pairs = pairs.iter();
+    pairs.map(|(path, slot)| (path.as_str(), *slot)).collect()
+}
+
+/// The fields and presences of several jobs.
+#[derive(Default)]
+struct Union {
+    fields: BTreeMap<String, usize>,
+    presences: BTreeMap<String, usize>,
+    slots: usize,
+}
+
+impl Union {
+    fn field(&mut self, path: &str) -> usize {
+        slot_in(&mut self.fields, &mut self.slots, path)
+    }
+
+    fn presence(&mut self, path: &str) -> usize {
+        slot_in(&mut self.presences, &mut self.slots, path)
+    }
+
+    /// Whether each of a job's multi-fields goes by the same name here as it does when the job is alone.
+    fn serves(&self, job: &Job) -> bool {
+        let names = job
+            .fields
+            .iter()
+            .map(String::as_str)
+            .chain([&*job.time_field]);
+        let alone: BTreeMap<&str, usize> = names
+            .clone()
+            .filter_map(|name| Some((name, *self.fields.get(name)?)))
+            .collect();
+        let here: BTreeMap<&str, usize> = self
+            .fields
+            .iter()
+            .map(|(name, slot)| (name.as_str(), *slot))
+            .collect();
+        let mut also = names.flat_map(|name| {
+            let suffixes = MULTI_FIELDS.iter();
+            suffixes.filter_map(move |suffix| name.strip_suffix(suffix))
+        });
+        also.all(|base| slot_of(base, &alone) == slot_of(base, &here))
+    }
+}
+
+fn slot_in(of: &mut BTreeMap<String, usize>, slots: &mut usize, path: &str) -> usize {
+    *of.entry(path.to_owned()).or_insert_with(|| {
+        *slots += 1;
+        *slots - 1
+    })
+}
+
+impl Decoder {
+    /// Hands over what [`Decoder::payload`] would of the same message, from what has been decoded of it together with other jobs.
+    pub fn given(
+        &mut self,
+        given: &Given<'_>,
+        message_time: Option<EventTime>,
+        sink: &mut dyn FnMut(Result<&Event<'_>, Rejection>),
+    ) {
+        let Given { whole, table, .. } = given;
+        let time_value = &given.values[given.time_slot];
+        let time = match whole.time {
+            Some(time) if table.same_time => self.believed(time, message_time),
+            _ => self.time_in(time_value, whole.extracted.time_is_object, message_time),
+        };
+        let raw_bytes = whole.extracted.end;
+        let time = match time {
+            Ok(time) => time,
+            Err((reason, detail)) => return sink(Err(rejection(reason, detail, raw_bytes))),
+        };
+        let has_time = !matches!(time_value, Value::Missing);
+        let event = |values| Event {
+            time,
+            values,
+            raw_bytes: raw_bytes.try_into().unwrap_or(u32::MAX),
+            raw_fields: whole.extracted.fields.saturating_sub(u32::from(has_time)),
+        };
+        if table.as_is {
+            return sink(Ok(&event(&given.values[..table.slots.len()])));
+        }
+        let mut values: Vec<Value<'_>> = std::mem::take(&mut self.values);
+        for (value, slot) in values.iter_mut().zip(&table.slots) {
+            *value = lent(&given.values[*slot]);
+        }
+        sink(Ok(&event(&values[..table.slots.len()])));
+        self.values = super::recycled(values);
+    }
+}
+
+/// The same value, its text not copied.
+#[inline]
+fn lent<'v>(value: &'v Value<'_>) -> Value<'v> {
+    match value {
+        Value::Missing => Value::Missing,
+        Value::Bool(yes) => Value::Bool(*yes),
+        Value::Int(i) => Value::Int(*i),
+        Value::Float(x) => Value::Float(*x),
+        Value::Text(text) => Value::Text(Cow::Borrowed(text)),
+        Value::List(list) => Value::List(list.iter().map(lent).collect()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    /// Jobs that see the same messages with other eyes.
+    fn jobs() -> Vec<Arc<Job>> {
+        let job = |n: usize, value: &str, by: &str, data: &str, query: &str| {
+            let text = format!(
+                r#"{{"job_id": "j{n}", "analysis_config": {{"bucket_span": "1m", "detectors": [{{"function": "mean", "field_name": "{value}", "by_field_name": "{by}"}}]}},
+                    "data_description": {{{data}}}, "datafeed_config": {{"indices": ["x"], "query": {query}}}}}"#
+            );
+            Arc::new(Job::from_text(&text, "together.json").unwrap())
+        };
+        let all = r#"{"match_all": {}}"#;
+        let exists = |field: &str| format!(r#"{{"exists": {{"field": "{field}"}}}}"#);
+        let time = r#""time_field": "t""#;
+        vec![
+            job(0, "a", "b", time, all),
+            job(1, "b", "a", time, all),
+            job(2, "a.b", "c.keyword", time, all),
+            job(3, "a.b.c", "b", time, &exists("a")),
+            job(
+                4,
+                "c",
+                "a.keyword",
+                r#""time_field": "t", "time_format": "epoch""#,
+                &exists("c.a"),
+            ),
+            job(5, "a", "c", r#""time_field": "u""#, all),
+            job(
+                6,
+                "c",
+                "b.text",
+                r#""time_field": "t", "time_format": "epoch_ms""#,
+                &exists("a.b"),
+            ),
+            job(7, "c.a", "a.b.c", time, &exists("b")),
+            job(8, "a", "t.keyword", r#""time_field": "a.b""#, &exists("t")),
+        ]
+    }
+
+    /// Everything that a decoder says, as text.
+    fn said(outcome: Result<&Event<'_>, Rejection>) -> String {
+        match outcome {
+            Ok(event) => format!("{event:?}"),
+            Err(rejection) => format!("{rejection:?}"),
+        }
+    }
+
+    fn alone(job: &Job, payload: &[u8], time: Option<EventTime>) -> Vec<String> {
+        let mut words = Vec::new();
+        Decoder::new(job).payload(payload, time, &mut |outcome| words.push(said(outcome)));
+        words
+    }
+
+    /// Of `jobs`, what each is given of the payloads; how many it did not have to decode itself.
+    fn check(jobs: &[Arc<Job>], payloads: &[&[u8]], time: Option<EventTime>) -> usize {
+        let together = Together::of((0..).zip(jobs)).unwrap();
+        let decoded = together.decode(payloads.iter().copied());
+        let mut given = 0;
+        for (key, job) in (0..).zip(jobs) {
+            let mut decoder = Decoder::new(job);
+            for (n, payload) in payloads.iter().enumerate() {
+                let table = together.table(key);
+                let one = table.and_then(|table| together.given(&decoded, n, table));
+                let Some(one) = one else { continue };
+                given += 1;
+                let mut words = Vec::new();
+                decoder.given(&one, time, &mut |outcome| words.push(said(outcome)));
+                assert_eq!(
+                    words,
+                    alone(job, payload, time),
+                    "{}: {}",
+                    job.id,
+                    String::from_utf8_lossy(payload)
+                );
+            }
+        }
+        given
+    }
+
+    #[test]
+    fn what_is_one_object_is_decoded_once_for_all_who_name_the_same_time_field() {
+        let jobs = jobs();
+        let payload = br#" {"t": 1700000000000, "a": {"b": "x\u00e9", "c": [1, "2"]}, "b": 3.5} "#;
+        assert_eq!(check(&jobs[..2], &[payload], None), 2);
+        // The one that reads `u`, and the one that reads `a.b`, are on their own; so is who calls a field of others by another name.
+        assert!(check(&jobs, &[payload], None) >= 4);
+        let broken: [&[u8]; 6] = [
+            b"",
+            b"{",
+            b"[{\"t\": 1}]",
+            b"{\"t\": 1} {\"t\": 2}",
+            b"\xff",
+            b"{\"t\": 1e999}",
+        ];
+        assert_eq!(check(&jobs[..2], &broken, None), 0);
+    }
+
+    #[test]
+    fn a_name_that_only_another_job_gives_to_a_field_is_not_taken_for_it() {
+        let jobs = jobs();
+        // Alone, `a.keyword` goes by `a`; beside a job that names `a`, the union cannot serve it.
+        let pair = [Arc::clone(&jobs[0]), Arc::clone(&jobs[4])];
+        let together = Together::of((0..).zip(&pair)).unwrap();
+        assert!(together.table(0).is_some() && together.table(1).is_none());
+    }
+
+    proptest! {
+        #[test]
+        fn each_job_is_given_what_it_would_have_decoded_alone(
+            texts in prop::collection::vec(
+                r#"\{("(a|b|c|t|u|a\.b|a\.b\.c|b\.c|c\.a|a\.keyword|c\.keyword|t\.keyword)":(1700000000(000)?|"2024-01-01T00:00:00Z"|"x\\n"|null|true|-1\.5|1e999|\[\]|\[1,"y"\]|\{\}|\{"(a|b|c|keyword)":(7|"z"|null|\{"c":[0-9]\}|\[null\])\}),?){0,5}("t":170000000000[0-9])?\}?"#,
+                1..6),
+            chosen in prop::collection::vec(0..9_usize, 1..5),
+            time in proptest::option::of(1_699_000_000_000_i64..1_700_100_000_000),
+        ) {
+            let pool = jobs();
+            let chosen: Vec<Arc<Job>> = chosen.iter().map(|n| Arc::clone(&pool[*n])).collect();
+            let payloads: Vec<&[u8]> = texts.iter().map(|text| text.as_bytes()).collect();
+            check(&chosen, &payloads, time.map(EventTime));
+        }
+    }
+}

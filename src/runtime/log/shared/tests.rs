@@ -1,0 +1,299 @@
+use super::*;
+use crate::runtime::clock::ManualClock;
+use crate::runtime::log::memory::{Cluster, MemoryLog};
+
+const TOPIC: &str = "events";
+
+fn job(id: &str, field: &str) -> Arc<Job> {
+    let text = format!(
+        r#"{{"job_id": "{id}", "analysis_config": {{"bucket_span": "1m", "detectors": [{{"function": "mean", "field_name": "{field}"}}]}},
+            "data_description": {{"time_field": "t"}}, "datafeed_config": {{"indices": ["{TOPIC}"]}}}}"#
+    );
+    Arc::new(Job::from_text(&text, "shared.json").unwrap())
+}
+
+/// What one job hears: offsets in their order, and of how many messages nothing had to be fetched or decoded any more.
+#[derive(Default)]
+struct Diary {
+    assigned: Vec<TopicPartition>,
+    offsets: Vec<i64>,
+    of_others: usize,
+    decoded: usize,
+}
+
+impl Handler for Diary {
+    fn assigned(&mut self, assignments: Vec<Assignment>) {
+        self.assigned.extend(assignments.into_iter().map(|a| a.at));
+    }
+
+    fn revoked(&mut self, _: &[TopicPartition], _: Revocation) {}
+
+    fn batch(&mut self, _: &TopicPartition, messages: &mut dyn Iterator<Item = Message<'_>>) {
+        self.offsets.extend(messages.map(|message| message.offset));
+    }
+
+    fn shared(&mut self, _: &TopicPartition, portion: &Portion<'_>) {
+        for (message, given) in portion.messages() {
+            self.offsets.push(message.offset);
+            self.of_others += usize::from(portion.is_of_another());
+            self.decoded += usize::from(given.is_some());
+        }
+    }
+}
+
+struct World {
+    cluster: Cluster,
+    clock: ManualClock,
+    sharing: Arc<Sharing>,
+}
+
+struct Reader {
+    log: SharedLog<MemoryLog>,
+    diary: Diary,
+}
+
+impl World {
+    fn new(limits: Limits) -> World {
+        let (cluster, clock) = (Cluster::new(), ManualClock::at(0));
+        cluster.create_topic(TOPIC, 1);
+        let sharing = Sharing::new(Arc::new(clock.clone()), limits);
+        World {
+            cluster,
+            clock,
+            sharing,
+        }
+    }
+
+    fn append(&self, messages: usize) {
+        for _ in 0..messages {
+            let message = Outgoing {
+                topic: TOPIC.into(),
+                partition: Some(0),
+                key: None,
+                payload: Some(br#"{"t": 1700000000000, "a": 1, "b": 2}"#.to_vec()),
+                headers: Vec::new(),
+                timestamp_ms: None,
+            };
+            self.cluster.append(&message).unwrap();
+        }
+    }
+
+    fn reader(&self, id: &str, field: &str, from: i64) -> Reader {
+        let mut log = self.cluster.open(id, id);
+        log.set_batch_max(10);
+        let mut log = SharedLog::new(log, &self.sharing, job(id, field));
+        log.subscribe(&[TOPIC.to_owned()]).unwrap();
+        let mut diary = Diary::default();
+        log.poll(Duration::ZERO, &mut diary).unwrap();
+        log.seek(&diary.assigned[0], from).unwrap();
+        Reader { log, diary }
+    }
+}
+
+impl Reader {
+    fn poll(&mut self) {
+        self.log.poll(Duration::ZERO, &mut self.diary).unwrap();
+    }
+
+    fn poll_to_the_end(&mut self) {
+        let at = TopicPartition::new(TOPIC, 0);
+        for _ in 0..10_000 {
+            self.poll();
+            if self.log.lag(&at) == Some(0) {
+                return;
+            }
+        }
+        panic!(
+            "no end in sight after {} messages",
+            self.diary.offsets.len()
+        );
+    }
+
+    /// It was handed everything from `from` on, each once and in order.
+    fn has_read(&self, from: i64, to: i64) {
+        let offsets = &self.diary.offsets;
+        let is_so = offsets.iter().copied().eq(from..to);
+        assert!(
+            is_so,
+            "{} messages, the last {:?}",
+            offsets.len(),
+            offsets.last()
+        );
+    }
+}
+
+fn small() -> Limits {
+    Limits {
+        ring_bytes: 20_000,
+        reach: 100,
+        live_messages: 50,
+        patience_ms: 250,
+    }
+}
+
+#[test]
+fn two_jobs_at_one_place_fetch_and_decode_once() {
+    let world = World::new(small());
+    let (mut a, mut b) = (world.reader("a", "a", 0), world.reader("b", "b", 0));
+    world.append(1000);
+    for _ in 0..200 {
+        a.poll();
+        b.poll();
+        world.clock.advance(1);
+    }
+    a.has_read(0, 1000);
+    b.has_read(0, 1000);
+    assert_eq!((a.diary.of_others, b.diary.of_others), (0, 1000));
+    assert!(a.diary.decoded >= 990 && b.diary.decoded >= 990);
+}
+
+#[test]
+fn one_that_is_behind_reads_for_itself_until_it_meets_the_others() {
+    let world = World::new(Limits {
+        reach: 0,
+        ..small()
+    });
+    world.append(1000);
+    let mut a = world.reader("a", "a", 0);
+    a.poll_to_the_end();
+    let mut b = world.reader("b", "b", 0);
+    b.poll_to_the_end();
+    b.has_read(0, 1000);
+    let alone = b.diary.of_others;
+    assert!(alone < 1000, "{alone}");
+    for _ in 0..100 {
+        world.append(7);
+        a.poll();
+        b.poll();
+    }
+    a.poll_to_the_end();
+    b.poll_to_the_end();
+    a.has_read(0, 1700);
+    b.has_read(0, 1700);
+    assert_eq!(a.diary.of_others + b.diary.of_others - alone, 700);
+}
+
+#[test]
+fn who_cannot_keep_up_falls_out_and_loses_nothing() {
+    let world = World::new(small());
+    let (mut a, mut b) = (world.reader("a", "a", 0), world.reader("b", "b", 0));
+    for _ in 0..50 {
+        world.append(100);
+        a.poll_to_the_end();
+        b.poll();
+    }
+    b.poll_to_the_end();
+    a.has_read(0, 5000);
+    b.has_read(0, 5000);
+}
+
+#[test]
+fn a_leader_waits_for_those_behind_half_of_its_time_and_never_when_it_is_live() {
+    let world = World::new(small());
+    world.append(10_000);
+    let (mut a, mut b) = (world.reader("a", "a", 0), world.reader("b", "b", 0));
+    b.poll();
+    for _ in 0..1_000 {
+        a.poll();
+        world.clock.advance(1);
+    }
+    let read = a.diary.offsets.len();
+    assert!(
+        (4_500..6_500).contains(&read),
+        "{read} of 10,000 in 1,000 polls"
+    );
+    a.poll_to_the_end();
+    let before = a.diary.offsets.len();
+    world.append(40);
+    for _ in 0..4 {
+        a.poll();
+    }
+    assert_eq!(a.diary.offsets.len(), before + 40, "live, and made to wait");
+}
+
+#[test]
+fn when_a_leader_goes_or_is_silent_another_one_leads() {
+    let world = World::new(small());
+    let mut readers = ["a", "b", "c"].map(|id| world.reader(id, id, 0));
+    world.append(300);
+    let [a, b, c] = &mut readers;
+    for _ in 0..20 {
+        a.poll();
+        b.poll();
+        c.poll();
+    }
+    // Silent for longer than the others have patience.
+    world.clock.advance(251);
+    b.poll();
+    c.poll();
+    b.poll_to_the_end();
+    c.poll_to_the_end();
+    b.has_read(0, 300);
+    c.has_read(0, 300);
+    a.poll_to_the_end();
+    a.has_read(0, 300);
+    // Gone.
+    world.append(300);
+    let [a, b, mut c] = readers;
+    drop(b);
+    drop(a);
+    c.poll_to_the_end();
+    c.has_read(0, 600);
+}
+
+#[test]
+fn a_seek_begins_anew_wherever_the_others_are() {
+    let world = World::new(small());
+    world.append(200);
+    let (mut a, mut b) = (world.reader("a", "a", 0), world.reader("b", "b", 0));
+    a.poll_to_the_end();
+    b.poll_to_the_end();
+    for from in [150, 0, 199, 200] {
+        b.diary.offsets.clear();
+        b.log.seek(&TopicPartition::new(TOPIC, 0), from).unwrap();
+        b.poll_to_the_end();
+        b.has_read(from, 200);
+    }
+}
+
+#[test]
+fn one_that_is_held_is_handed_nothing_and_stops_nobody() {
+    let at = TopicPartition::new(TOPIC, 0);
+    let world = World::new(small());
+    world.append(500);
+    let (mut a, mut b) = (world.reader("a", "a", 0), world.reader("b", "b", 0));
+    a.poll();
+    b.poll();
+    a.log.hold(&at, true);
+    let held = a.diary.offsets.len();
+    for _ in 0..100 {
+        a.poll();
+        b.poll();
+        world.clock.advance(10);
+    }
+    b.poll_to_the_end();
+    assert_eq!(a.diary.offsets.len(), held);
+    a.log.hold(&at, false);
+    a.poll_to_the_end();
+    a.has_read(0, 500);
+    b.has_read(0, 500);
+}
+
+#[test]
+fn the_lag_of_one_who_follows_is_nought_exactly_when_all_has_been_handed_over() {
+    let at = TopicPartition::new(TOPIC, 0);
+    let world = World::new(small());
+    let (mut a, mut b) = (world.reader("a", "a", 0), world.reader("b", "b", 0));
+    world.append(40);
+    a.poll();
+    b.poll();
+    for _ in 0..5 {
+        a.poll();
+    }
+    assert_eq!(b.log.lag(&at), Some(40 - b.diary.offsets.len() as u64));
+    b.poll_to_the_end();
+    assert_eq!(b.diary.offsets.len(), 40);
+    // Nobody knows what has come since.
+    world.clock.advance(251);
+    assert_ne!(b.log.lag(&at), Some(0));
+}
