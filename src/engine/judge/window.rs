@@ -302,11 +302,11 @@ impl Judge {
     /// Before the next bucket is judged: those that something has come late for are judged again.
     pub(super) fn revise(&mut self, outputs: &mut Vec<Output>) {
         let Some(until) = self.state.next else { return };
-        let has_news = |window: &Box<Window>| {
+        let has_news = |window: &Window| {
             let first = window.held.first_key_value();
             first.is_some_and(|(start, _)| *start < until)
         };
-        if !self.window.as_ref().is_some_and(has_news) {
+        if !self.window.as_deref().is_some_and(has_news) {
             return;
         }
         let Some(mut window) = self.window.take() else {

@@ -238,11 +238,11 @@ impl Rollup {
 
     /// Says again what shards have judged again before bucket `until` was judged.
     pub(super) fn revise(&mut self, until: BucketStart, outputs: &mut Vec<Output>) {
-        let has_news = |revisions: &Box<Revisions>| {
+        let has_news = |revisions: &Revisions| {
             let first = revisions.held.first_key_value();
             first.is_some_and(|((at, _), _)| *at <= until)
         };
-        if !self.revisions.as_ref().is_some_and(has_news) {
+        if !self.revisions.as_deref().is_some_and(has_news) {
             return;
         }
         let Some(mut revisions) = self.revisions.take() else {
