@@ -138,7 +138,7 @@ fn calm_notices(feed: &Feed, job: &Arc<Job>) -> Notices {
         }
         Output::Revised(revision) => {
             for notice in tracker.revised(revision.start) {
-                let document = AlertDocument::of(&notice, &feed.job).write();
+                let document = AlertDocument::of(&notice, job).write();
                 let words = notices.entry(notice.incident.id).or_default();
                 words.push(String::from_utf8(document).unwrap());
             }
