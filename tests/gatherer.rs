@@ -294,6 +294,7 @@ fn story(latency_s: i64, times_ms: &[i64]) -> String {
         Output::Closed(bucket) => format!("[{} {}]", bucket.start.0 / 1000, bucket.event_count),
         Output::Watermark(until) => format!("|{}", until.0 / 1000),
         Output::Rejected(rejection) => rejection.reason.label().to_owned(),
+        Output::Late(_) => "again".to_owned(),
     };
     let outputs = run(&job(latency_s, false, COUNT, &[]), &events);
     outputs.iter().map(word).collect::<Vec<_>>().join(" ")

@@ -92,6 +92,7 @@ fn jobs() -> Vec<Arc<Job>> {
         ),
         crowd(),
         logs(),
+        late(),
     ]
 }
 
@@ -121,6 +122,40 @@ fn logs() -> Arc<Job> {
             "detectors": [{"function": "count", "by_field_name": "mlcategory", "partition_field_name": "host.name"}]},
     });
     Arc::new(Job::from_value(&body).unwrap_or_else(|errors| panic!("{errors}")))
+}
+
+/// Results that late events re-open.
+fn late() -> Arc<Job> {
+    let body = json!({
+        "job_id": "late", "data_description": {"time_field": "time"}, "datafeed_config": {"indices": ["events"]},
+        "analysis_config": {"bucket_span": "15m", "influencers": ["host.name", "user"], "detectors": [
+            {"function": "count", "partition_field_name": "host.name"},
+            {"function": "mean", "field_name": "ms", "partition_field_name": "host.name"},
+        ]},
+        "model_plot_config": {"enabled": true}, "tidewatch": {"late_revision_window": "1h"},
+    });
+    Arc::new(Job::from_value(&body).unwrap_or_else(|errors| panic!("{errors}")))
+}
+
+/// What comes two buckets late: all of a bucket that seemed empty, and so many usual answers that slow ones do not show.
+fn late_events(number: i64) -> Vec<String> {
+    let (hosts, count, late) = match number {
+        102 => (3, 4, 100),
+        302 => (1, 600, 300),
+        _ => return Vec::new(),
+    };
+    let one = |host: i64, n: i64| {
+        let (time, ms) = (
+            START_MS + late * SPAN_MS + n * 1000,
+            22.0 + (n * 7 % 5) as f64,
+        );
+        format!(
+            r#"{{"time":{time},"host":{{"name":"h{host}"}},"user":"u{}","ms":{ms},"message":"late"}}"#,
+            n % 3
+        )
+    };
+    let of_host = |host| (0..count).map(move |n| one(host, n));
+    (0..hosts).flat_map(of_host).collect()
 }
 
 /// A bucket's events: hosts with a rhythm, incidents, and now and then something that is no event.
@@ -191,7 +226,7 @@ fn publish() -> (Published, Others) {
     let mut published = Published::new();
     let mut others = Others::default();
     for number in 0..BUCKETS {
-        for event in bucket(number) {
+        for event in bucket(number).into_iter().chain(late_events(number)) {
             service
                 .produce(
                     "events",

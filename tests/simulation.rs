@@ -61,7 +61,8 @@ fn calm(feed: &Feed, job: &Arc<Job>) -> Said {
                 .push(json);
         }
         Output::Rejected(rejection) => panic!("not meant to be late: {rejection:?}"),
-        Output::Retract(_) | Output::Closed(_) => {}
+        // A query may select nothing before it: there is no result to correct.
+        Output::Late { .. } | Output::Retract(_) | Output::Closed(_) | Output::Revised(_) => {}
     });
     said
 }
@@ -135,7 +136,14 @@ fn calm_notices(feed: &Feed, job: &Arc<Job>) -> Notices {
                 words.push(String::from_utf8(document).unwrap());
             }
         }
-        Output::Rejected(_) | Output::Retract(_) => {}
+        Output::Revised(revision) => {
+            for notice in tracker.revised(revision.start) {
+                let document = AlertDocument::of(&notice, job).write();
+                let words = notices.entry(notice.incident.id).or_default();
+                words.push(String::from_utf8(document).unwrap());
+            }
+        }
+        Output::Rejected(_) | Output::Retract(_) | Output::Late { .. } => {}
     });
     notices
 }

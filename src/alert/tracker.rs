@@ -28,6 +28,8 @@ pub struct Tracker {
     state: State,
     /// Documents of buckets that are not done, final and interim ones apart.
     gathered: BTreeMap<(BucketStart, bool), Gathered>,
+    /// Documents of a bucket that was heard before and is told again, for events that came late.
+    revised: Gathered,
 }
 
 /// One bucket's news in the making.
@@ -42,6 +44,19 @@ struct Round {
     scores: BTreeMap<String, f64>,
 }
 
+impl Round {
+    fn new(start: BucketStart, span: BucketSpan, finality: Finality) -> Round {
+        Round {
+            start_ms: start.millis(),
+            end_ms: span.end_of(start).millis(),
+            finality,
+            hot: BTreeSet::new(),
+            news: BTreeMap::new(),
+            scores: BTreeMap::new(),
+        }
+    }
+}
+
 impl Tracker {
     /// A tracker that has heard nothing yet.
     pub fn new(job_id: &str, span: BucketSpan, policy: Arc<AlertPolicy>) -> Tracker {
@@ -51,6 +66,7 @@ impl Tracker {
             policy,
             state: State::default(),
             gathered: BTreeMap::new(),
+            revised: Gathered::default(),
         }
     }
 
@@ -85,6 +101,9 @@ impl Tracker {
     /// Hears a document.
     pub fn document(&mut self, document: &Document) {
         let is_final = document.finality == Finality::Final;
+        if !self.is_ahead(document.time) && self.is_raised(document) {
+            self.revised.take(document, self.policy.threshold);
+        }
         let is_asked_for = is_final || self.policy.include_interim;
         if is_asked_for && self.is_ahead(document.time) {
             let gathered = self.gathered.entry((document.time, is_final)).or_default();
@@ -110,14 +129,7 @@ impl Tracker {
             policy.resolve_below,
             start.millis(),
         );
-        let mut round = Round {
-            start_ms: start.millis(),
-            end_ms: self.span.end_of(start).millis(),
-            finality,
-            hot: BTreeSet::new(),
-            news: BTreeMap::new(),
-            scores: BTreeMap::new(),
-        };
+        let mut round = Round::new(start, self.span, finality);
         for finding in findings {
             self.attribute(finding, &mut round);
         }
@@ -127,6 +139,31 @@ impl Tracker {
             self.gathered.retain(|(held, _), _| *held > start);
             self.settle(&mut round);
         }
+        self.hold_back(&mut round);
+        self.tell(round)
+    }
+
+    /// Whether late events have brought the document to the threshold. What was there before has been told, and is not told again; what has fallen is
+    /// not taken back.
+    fn is_raised(&self, document: &Document) -> bool {
+        let (threshold, score) = (self.policy.threshold, document.score().unwrap_or(0.0));
+        let late = document.late.as_ref();
+        late.is_some_and(|late| late.score_before < threshold && score >= threshold)
+    }
+
+    /// A bucket heard before has been told again, for events that came late: what follows from it. It ends no incident.
+    pub fn revised(&mut self, start: BucketStart) -> Vec<Notice> {
+        let revised = std::mem::take(&mut self.revised);
+        let policy = &self.policy;
+        let findings = revised.findings(policy.subject, policy.threshold, start.millis());
+        if findings.is_empty() {
+            return Vec::new();
+        }
+        let mut round = Round::new(start, self.span, Finality::Final);
+        for finding in findings {
+            self.attribute(finding, &mut round);
+        }
+        self.decide_deliveries(&mut round);
         self.hold_back(&mut round);
         self.tell(round)
     }
@@ -443,7 +480,8 @@ impl Tracker {
             let Some(mut incident) = self.state.open.remove(id) else {
                 continue;
             };
-            let previous_ms = incident.told_ms.replace(round.end_ms);
+            let previous_ms = incident.told_ms;
+            incident.told_ms = previous_ms.max(Some(round.end_ms)); // a correction speaks of an earlier bucket
             incident.sequence += 1;
             let last = BucketStart(incident.last_ms);
             if *change != Change::Resolved {

@@ -243,6 +243,13 @@ impl History {
         }
     }
 
+    fn remember(&mut self, notices: &[Notice]) {
+        for notice in notices {
+            let word = (notice.incident.clone(), notice.ended_ms);
+            self.told.insert(notice.incident.id.clone(), word);
+        }
+    }
+
     /// What the chosen policy tells of one thing that the pipeline said.
     fn take(&mut self, output: &Output) -> Vec<Notice> {
         match output {
@@ -258,13 +265,19 @@ impl History {
                     notices.iter().for_each(|notice| counts.add(notice));
                 }
                 let notices = self.chosen.closed(summary.start, summary.finality);
-                for notice in &notices {
-                    let word = (notice.incident.clone(), notice.ended_ms);
-                    self.told.insert(notice.incident.id.clone(), word);
-                }
+                self.remember(&notices);
                 notices
             }
-            Output::Rejected(_) | Output::Retract(_) => Vec::new(),
+            Output::Revised(revision) => {
+                for (_, tracker, counts) in &mut self.others {
+                    let notices = tracker.revised(revision.start);
+                    notices.iter().for_each(|notice| counts.add(notice));
+                }
+                let notices = self.chosen.revised(revision.start);
+                self.remember(&notices);
+                notices
+            }
+            Output::Rejected(_) | Output::Retract(_) | Output::Late { .. } => Vec::new(),
         }
     }
 

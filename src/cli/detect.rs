@@ -278,8 +278,12 @@ impl Session {
     }
 
     fn carry(&mut self, output: &Output) -> io::Result<()> {
-        if let Output::Closed(summary) = output {
-            self.tally.buckets += u64::from(summary.finality == Finality::Final);
+        match output {
+            Output::Closed(summary) => {
+                self.tally.buckets += u64::from(summary.finality == Finality::Final);
+            }
+            Output::Late { events } => self.tally.without_result += events,
+            _ => {}
         }
         let is_asked_for = match &mut self.report {
             Some(report) => report.take(output),

@@ -231,7 +231,7 @@ fn closed_bytes(plan: &Plan, series: u32) -> usize {
     let closed = gatherer.handle(Input::Flush(Finality::Final));
     let buckets = closed.into_iter().filter_map(|output| match output {
         Output::Closed(bucket) => Some(bucket),
-        Output::Watermark(_) | Output::Rejected(_) => None,
+        Output::Late(_) | Output::Watermark(_) | Output::Rejected(_) => None,
     });
     buckets
         .flat_map(|bucket| bucket.split(plan.shards))

@@ -142,6 +142,8 @@ pub(super) struct Tally {
     /// Events that the job's query did not select; they are none of the events above.
     pub(super) passed_over: u64,
     pub(super) rejected: BTreeMap<Reason, u64>,
+    /// Late events that re-opened no result, though they were within the window.
+    pub(super) without_result: u64,
 }
 
 /// `1 event`, `2,200 events`.
@@ -178,8 +180,12 @@ impl Tally {
             0 => String::new(),
             some => format!(" ({} more not selected by the query)", grouped(some)),
         };
+        let without_result = match self.without_result {
+            0 => String::new(),
+            some => format!(", {} late with no result to correct", grouped(some)),
+        };
         format!(
-            "{events}{passed_over}, {buckets}, {rejected} in {:.1} s ({rate})",
+            "{events}{passed_over}, {buckets}, {rejected}{without_result} in {:.1} s ({rate})",
             progress.seconds()
         )
     }

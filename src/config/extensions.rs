@@ -22,6 +22,9 @@ pub struct Extensions {
     pub interim_interval_ms: i64,
     /// `time_zone`: on whose walls `time_of_day` and `time_of_week` read the time.
     pub time_zone: Zone,
+    /// `late_revision_window`: how far behind the watermark an event may be and still re-open its bucket's result, milliseconds, whole buckets; 0:
+    /// such events are refused.
+    pub late_revision_ms: i64,
     /// `start`: where reading begins in an input partition that the job has no position in.
     pub start: Start,
 }
@@ -29,6 +32,8 @@ pub struct Extensions {
 impl Extensions {
     /// The most shards that a job may have.
     pub const SHARDS_MAX: u16 = 1024;
+    /// The most buckets whose results may be re-opened.
+    pub const LATE_REVISION_BUCKETS_MAX: i64 = 64;
 }
 
 impl Default for Extensions {
@@ -40,6 +45,7 @@ impl Default for Extensions {
             idle_timeout_ms: 30_000,
             interim_interval_ms: 10_000,
             time_zone: Zone::UTC,
+            late_revision_ms: 0,
             start: Start::Earliest,
         }
     }

@@ -173,9 +173,19 @@ impl Job {
         }
     }
 
-    /// What of `model_memory_limit` is for models.
+    /// What of `model_memory_limit` is for models. Where late events re-open results, two fifths of it: as much is for the models as they were at the
+    /// beginning of that window, and half as much for what its buckets held.
     pub fn models_memory_bytes(&self) -> u64 {
-        self.model_memory_limit_bytes - self.categories_memory_bytes()
+        let whole = self.model_memory_limit_bytes - self.categories_memory_bytes();
+        match self.late_revision_buckets() {
+            0 => whole,
+            _ => whole / 5 * 2,
+        }
+    }
+
+    /// How many closed buckets late events may re-open; 0: none.
+    pub fn late_revision_buckets(&self) -> i64 {
+        self.extensions.late_revision_ms / self.bucket_span.millis()
     }
 
     /// The id of a field that the job names.

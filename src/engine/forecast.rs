@@ -205,6 +205,7 @@ pub fn stats(
         time: start,
         span: job.bucket_span,
         finality: Finality::Final,
+        late: None,
         body: Body::ForecastStats(Box::new(stats)),
     }
 }
@@ -218,6 +219,7 @@ pub(super) fn point(job: &Job, id: String, at: BucketStart, body: ModelForecast)
         time: at,
         span: job.bucket_span,
         finality: Finality::Final,
+        late: None,
         body: Body::ModelForecast(body),
     }
 }

@@ -4,7 +4,8 @@
 //! Holds:
 //! * A closed bucket is a function of the *set* of its events: their order does not show, not even in a snapshot of mid-bucket.
 //! * Buckets leave in time order, each once, only those with events; then one [`Output::Watermark`], however far time jumped.
-//! * An event for a closed bucket is [`Reason::Late`], said and counted; nothing else is ever refused but a time outside the calendar.
+//! * An event for a closed bucket is [`Reason::Late`], said and counted; nothing else is ever refused but a time outside the calendar. With a
+//!   `late_revision_window`, one for a bucket within it is gathered apart ([`late`]) and said with the next closed buckets.
 //! * Interim buckets are copies: saying them changes nothing.
 //! * An event of known entities allocates nothing, unless a sketch grows.
 //!
@@ -23,6 +24,7 @@
 //! Checked: tests/gatherer.rs, tests/allocation.rs.
 
 mod categories;
+mod late;
 
 use super::bucket::{Frontier, OpenBuckets};
 use super::categorize::{CategorizersState, CategoryNews, Word};
@@ -35,6 +37,7 @@ use super::wire::{ClosedBucket, SeriesBucket};
 use crate::config::{FieldId, Job};
 use crate::time::{BucketStart, EventTime, Finality};
 use categories::{Categories, Category};
+use late::Late;
 use serde::{Deserialize, Serialize};
 use std::mem;
 use std::sync::Arc;
@@ -56,6 +59,8 @@ pub enum Input<'a> {
 pub enum Output {
     /// A bucket with events, in time order.
     Closed(ClosedBucket),
+    /// What has come late, but within the window of revisions, for a bucket said before.
+    Late(ClosedBucket),
     /// Everything before this instant is closed and has been said; strictly grows.
     Watermark(BucketStart),
     /// The event just handed over came too late.
@@ -78,6 +83,8 @@ pub struct Gatherer {
     /// By group.
     entities: Vec<Entities>,
     open: OpenBuckets<Contents>,
+    /// Of a job whose results late events re-open.
+    late: Option<Late>,
     /// Contents of closed buckets, emptied: their memory serves the next ones.
     spare: Vec<Contents>,
     /// Counts that belong to no open bucket, since the last closed one.
@@ -133,6 +140,7 @@ impl Gatherer {
             categories: Categories::of(&job),
             entities: layout.groups.iter().map(Entities::new).collect(),
             open: OpenBuckets::new(job.bucket_span),
+            late: Late::of(&job),
             spare: Vec::new(),
             unplaced: DataCounts::default(),
             epoch: 0,
@@ -218,12 +226,9 @@ impl Gatherer {
         let weight = self.weight(event);
         let timed = matches!(weight, Weight::Events(_) | Weight::Null);
         if timed {
-            if let Some(rejection) = self.refusal(event) {
-                let rejected = &mut self.unplaced;
-                rejected.rejected[rejection.reason as usize] += 1;
-                rejected.input_bytes += u64::from(event.raw_bytes);
-                rejected.input_field_count += u64::from(event.raw_fields);
-                outputs.push(Output::Rejected(rejection));
+            let in_calendar = (EventTime::MIN..=EventTime::MAX).contains(&event.time);
+            if !in_calendar || self.frontier.is_late(event.time) {
+                outputs.extend(self.out_of_time(event, weight, in_calendar));
                 return outputs;
             }
             if let Some(until) = self.frontier.observe(event.time) {
@@ -283,16 +288,26 @@ impl Gatherer {
         }
     }
 
-    #[inline]
-    fn refusal(&self, event: &Event<'_>) -> Option<Rejection> {
-        let in_calendar = (EventTime::MIN..=EventTime::MAX).contains(&event.time);
-        if in_calendar && !self.frontier.is_late(event.time) {
+    /// Gathers an event apart, where it may still re-open a result; refuses it otherwise.
+    #[cold]
+    fn out_of_time(
+        &mut self,
+        event: &Event<'_>,
+        weight: Weight,
+        in_calendar: bool,
+    ) -> Option<Output> {
+        if in_calendar && self.is_revisable(event.time) {
+            self.take_late(event, weight);
             return None;
         }
-        Some(self.explain_refusal(event, in_calendar))
+        let rejection = self.explain_refusal(event, in_calendar);
+        let rejected = &mut self.unplaced;
+        rejected.rejected[rejection.reason as usize] += 1;
+        rejected.input_bytes += u64::from(event.raw_bytes);
+        rejected.input_field_count += u64::from(event.raw_fields);
+        Some(Output::Rejected(rejection))
     }
 
-    #[cold]
     fn explain_refusal(&self, event: &Event<'_>, in_calendar: bool) -> Rejection {
         let time = event.time;
         let (reason, detail) = match self.frontier.closed_until().zip(self.watermark()) {
@@ -390,6 +405,7 @@ impl Gatherer {
             }
             self.epoch += 1;
         }
+        self.say_late(outputs);
         outputs.push(Output::Watermark(until));
         self.forget_unused();
     }
@@ -416,6 +432,7 @@ impl Gatherer {
                 self.close_before(until, &mut outputs);
             }
         }
+        self.say_late(&mut outputs);
         if self.unplaced != DataCounts::default() {
             let span = self.job.bucket_span;
             let newest_closed = self
@@ -434,7 +451,15 @@ impl Gatherer {
     }
 
     fn copies(&self, finality: Finality) -> impl Iterator<Item = ClosedBucket> {
-        self.open.iter().map(move |(start, contents)| ClosedBucket {
+        self.copies_of(&self.open, finality)
+    }
+
+    fn copies_of<'g>(
+        &'g self,
+        buckets: &'g OpenBuckets<Contents>,
+        finality: Finality,
+    ) -> impl Iterator<Item = ClosedBucket> + 'g {
+        buckets.iter().map(move |(start, contents)| ClosedBucket {
             start: *start,
             finality,
             event_count: contents.event_count,
@@ -473,7 +498,9 @@ impl Gatherer {
         if known(&self.reader, &self.entities) < self.entities_to_sweep {
             return;
         }
-        let opened = self.open.iter().map(|(_, contents)| contents.opened);
+        let late = self.late.iter().flat_map(Late::iter);
+        let buckets = self.open.iter().chain(late);
+        let opened = buckets.map(|(_, contents)| contents.opened);
         let recent = self.epoch.saturating_sub(EPOCHS_REMEMBERED);
         let horizon = opened.fold(recent, u64::min);
         for entities in &mut self.entities {
@@ -493,6 +520,10 @@ impl Gatherer {
             categories: self.categories.as_ref().map(Categories::state),
         };
         match &self.differences {
+            None if self.late.is_some() => {
+                let state = (state, self.late_copies());
+                Frozen::new(Door::Gatherer, self.job.fingerprint, state)
+            }
             None => Frozen::new(Door::Gatherer, self.job.fingerprint, state),
             Some(differences) => {
                 let state = (state, differences.state());
@@ -514,7 +545,13 @@ impl Gatherer {
     pub(super) fn restore_from(job: Arc<Job>, bytes: &[u8]) -> Result<Gatherer, RestoreError> {
         let fingerprint = job.fingerprint;
         let mut gatherer = Gatherer::new(job);
+        let mut late: Vec<ClosedBucket> = Vec::new();
         let state = match &mut gatherer.differences {
+            None if gatherer.late.is_some() => {
+                let state: State;
+                (state, late) = snapshot::open(bytes, Door::Gatherer, fingerprint)?;
+                state
+            }
             None => snapshot::open(bytes, Door::Gatherer, fingerprint)?,
             Some(differences) => {
                 let (state, counters): (State, feed::State) =
@@ -536,22 +573,39 @@ impl Gatherer {
                 .put(bucket)
                 .ok_or(RestoreError::Damaged("an open bucket does not fit the job"))?;
         }
+        for bucket in late {
+            gatherer
+                .put_late(bucket)
+                .ok_or(RestoreError::Damaged("a late bucket does not fit the job"))?;
+        }
         Ok(gatherer)
     }
 
     /// Opens a bucket with what a snapshot says of it; `None` when that cannot have been this job's.
     fn put(&mut self, bucket: ClosedBucket) -> Option<()> {
         let time = bucket.start.time();
-        let calendar = self.job.bucket_span.bucket_of(EventTime::MIN).time()..=EventTime::MAX;
-        let aligned =
-            calendar.contains(&time) && self.job.bucket_span.bucket_of(time) == bucket.start;
-        let fits =
-            bucket.is_sorted() && bucket.series.iter().all(|series| self.layout.fits(series));
-        if !aligned || !fits || self.frontier.is_late(time) {
+        if !self.is_whole(&bucket) || self.frontier.is_late(time) {
             return None;
         }
         let (epoch, groups, spare) = (self.epoch, self.layout.groups.len(), &mut self.spare);
-        let contents = self.open.at(time, || Contents::open(epoch, groups, spare));
+        let mut contents = Contents::open(epoch, groups, spare);
+        self.fill(&mut contents, bucket)?;
+        self.open.at(time, || contents);
+        Some(())
+    }
+
+    /// Whether a bucket from outside can be this job's.
+    fn is_whole(&self, bucket: &ClosedBucket) -> bool {
+        let time = bucket.start.time();
+        let calendar = self.job.bucket_span.bucket_of(EventTime::MIN).time()..=EventTime::MAX;
+        let aligned =
+            calendar.contains(&time) && self.job.bucket_span.bucket_of(time) == bucket.start;
+        let mut series = bucket.series.iter();
+        aligned && bucket.is_sorted() && series.all(|series| self.layout.fits(series))
+    }
+
+    fn fill(&mut self, contents: &mut Contents, bucket: ClosedBucket) -> Option<()> {
+        let epoch = self.epoch;
         contents.event_count = bucket.event_count;
         contents.counts = bucket.counts;
         for series in bucket.series {

@@ -19,12 +19,14 @@ mod rarity;
 mod ruling;
 mod series;
 mod shelves;
+mod window;
 
 pub use cost::{attribute_bytes, limit_of_shard, series_bytes};
 pub use partial::{
     CauseDraft, ChangeDraft, PartialBucket, Place, PlotDraft, RecordDraft, ShardSize,
     TogetherCharge,
 };
+pub use window::RevisedBucket;
 
 use super::feature::Layout;
 use super::frontier::Frontier;
@@ -48,6 +50,7 @@ use series::{FeatureKind, Mode, Series};
 use shelves::Shelves;
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use window::Window;
 
 /// Empty buckets in a row that are judged; in a longer gap the rest is passed over, as if time had been skipped.
 pub const GAP_BUCKETS_MAX: u32 = 1000;
@@ -62,6 +65,13 @@ pub enum Input {
         /// Which gatherer.
         from: InputId,
         /// Its bucket.
+        bucket: ClosedBucket,
+    },
+    /// What has come to a gatherer too late for a bucket that it had said.
+    Late {
+        /// Which gatherer.
+        from: InputId,
+        /// What has come.
         bucket: ClosedBucket,
     },
     /// A gatherer has said everything before `until`; ends its idleness.
@@ -87,6 +97,8 @@ pub enum Input {
 pub enum Output {
     /// A bucket judged.
     Partial(PartialBucket),
+    /// A bucket judged again, with what has come late.
+    Revised(Box<RevisedBucket>),
     /// Everything before this instant has been said; strictly grows.
     Watermark(BucketStart),
     /// So many events came for a bucket already judged.
@@ -138,6 +150,8 @@ pub struct Judge {
     /// The rules that may be asked in the bucket at work; no lasting state.
     asked: Asked,
     state: State,
+    /// Of a job whose results late events re-open: the buckets that can be judged again.
+    window: Option<Box<Window>>,
     /// The latest interim word of each gatherer on each open bucket; no lasting state.
     interim: BTreeMap<BucketStart, BTreeMap<InputId, ClosedBucket>>,
     /// Series let go since this value was made; for telemetry, no lasting state.
@@ -147,29 +161,12 @@ pub struct Judge {
 impl Judge {
     /// A judge that has seen nothing and will wait for every one of `inputs`.
     pub fn new(job: Arc<Job>, shard: u16, inputs: Vec<InputId>) -> Judge {
-        let state = State {
-            shard,
-            frontier: Frontier::new(inputs),
-            pending: BTreeMap::new(),
-            left: Left::default(),
-            series: SeriesShelves::default(),
-            entities: Entities::new(),
-            rare: Tables::new(),
-            populations: Populations::new(),
-            customs: AllCustoms::new(),
-            habits: AllHabits::new(),
-            next: None,
-            said: None,
-            buckets: 0,
-            empty_run: 0,
-            carried: DataCounts::default(),
-            volume: 0.0,
-            size: ShardSize::default(),
-        };
-        Judge::with_state(job, state)
+        let state = State::new(shard, inputs);
+        let window = Window::of(&job, shard);
+        Judge::with_state(job, state, window)
     }
 
-    fn with_state(job: Arc<Job>, state: State) -> Judge {
+    fn with_state(job: Arc<Job>, state: State, window: Option<Box<Window>>) -> Judge {
         let layout = Layout::of(&job);
         let kinds = layout
             .groups
@@ -183,6 +180,7 @@ impl Judge {
             kinds,
             asked: Asked::default(),
             state,
+            window,
             interim: BTreeMap::new(),
             pruned: 0,
         }
@@ -200,6 +198,7 @@ impl Judge {
     pub fn handle(&mut self, input: Input) -> Vec<Output> {
         match input {
             Input::Closed { from, bucket } => self.hear(from, bucket),
+            Input::Late { from, bucket } => self.hear_late(&from, bucket),
             Input::Watermark { from, until } => {
                 self.state.left.wake(&from);
                 self.state.left.forget(&from, until);
@@ -214,7 +213,11 @@ impl Judge {
 
     /// The state, also in mid-bucket; to be written while the judge goes on.
     pub fn freeze(&self) -> Frozen {
-        Frozen::new(Door::Judge, self.job.fingerprint, self.state.clone())
+        let (state, fingerprint) = (self.state.clone(), self.job.fingerprint);
+        match &self.window {
+            None => Frozen::new(Door::Judge, fingerprint, state),
+            Some(window) => Frozen::new(Door::Judge, fingerprint, (state, window.clone())),
+        }
     }
 
     /// The state as bytes.
@@ -228,13 +231,22 @@ impl Judge {
     }
 
     pub(super) fn restore_from(job: Arc<Job>, bytes: &[u8]) -> Result<Judge, RestoreError> {
-        let state: State = snapshot::open(bytes, Door::Judge, job.fingerprint)?;
-        Ok(Judge::with_state(job, state))
+        let (state, window) = match job.late_revision_buckets() {
+            0 => (snapshot::open(bytes, Door::Judge, job.fingerprint)?, None),
+            _ => {
+                let (state, window) = snapshot::open(bytes, Door::Judge, job.fingerprint)?;
+                (state, Some(window))
+            }
+        };
+        Ok(Judge::with_state(job, state, window))
     }
 
-    /// The size of the shard's models, exact.
+    /// The size of the shard's models, exact, and of what is kept to judge closed buckets again.
     pub fn size(&self) -> ShardSize {
-        self.state.size
+        ShardSize {
+            model_bytes: self.state.size.model_bytes + self.window_bytes(),
+            ..self.state.size
+        }
     }
 
     /// Series let go, because they were not seen any more, since this judge was made or restored.
@@ -363,6 +375,7 @@ impl Judge {
             Some(until) => self.judge_until(until),
             None => Vec::new(),
         };
+        self.revise_all(&mut outputs);
         if self.state.carried != DataCounts::default() {
             // Counts that no later bucket will carry.
             let start = self
@@ -379,10 +392,13 @@ impl Judge {
 
     fn judge_until(&mut self, until: BucketStart) -> Vec<Output> {
         if self.state.next.is_none() {
-            self.state.next = self.first_known().filter(|&first| first < until);
+            let first = self.first_known().filter(|&first| first < until);
+            // What comes late may be the first that this shard hears of.
+            self.state.next = first.or(self.window.as_ref().map(|_| until));
         }
         let mut outputs = Vec::new();
         while let Some(start) = self.state.next.filter(|&next| next < until) {
+            self.revise(&mut outputs);
             let closed = self.take(start);
             self.interim.remove(&start);
             self.state.empty_run = if closed.is_some() {
@@ -398,8 +414,10 @@ impl Judge {
                 self.state.next = Some(next_known.unwrap_or(until).min(until));
                 continue;
             }
-            let partial = self.judge_bucket(start, closed.as_ref(), Mode::Learn);
+            let mut partial = self.judge_bucket(start, closed.as_ref(), Mode::Learn);
+            let is_resized = self.remember(start, closed.as_ref(), &mut partial);
             if closed.is_some()
+                || is_resized
                 || partial.judged.members() > 0
                 || !partial.plots.is_empty()
                 || !partial.changes.is_empty()
@@ -459,6 +477,31 @@ impl Judge {
             plots: Vec::new(),
             changes: Vec::new(),
             size: self.state.size,
+        }
+    }
+}
+
+impl State {
+    /// Of a judge that has seen nothing.
+    fn new(shard: u16, inputs: Vec<InputId>) -> State {
+        State {
+            shard,
+            frontier: Frontier::new(inputs),
+            pending: BTreeMap::new(),
+            left: Left::default(),
+            series: SeriesShelves::default(),
+            entities: Entities::new(),
+            rare: Tables::new(),
+            populations: Populations::new(),
+            customs: AllCustoms::new(),
+            habits: AllHabits::new(),
+            next: None,
+            said: None,
+            buckets: 0,
+            empty_run: 0,
+            carried: DataCounts::default(),
+            volume: 0.0,
+            size: ShardSize::default(),
         }
     }
 }

@@ -60,6 +60,11 @@ impl<B> Left<B> {
         contents
     }
 
+    /// What inputs have left in a bucket that is still open, input by input.
+    pub(super) fn waiting(&self, start: BucketStart) -> impl Iterator<Item = (&InputId, &B)> {
+        self.waiting.get(&start).into_iter().flatten()
+    }
+
     /// How many of the events that `from` now says of a bucket closed before had gone in.
     pub(super) fn had_taken(&mut self, from: &InputId, start: BucketStart) -> u64 {
         let buckets = self.taken.get_mut(from);

@@ -6,9 +6,9 @@ use super::categorize::{CategoryNews, Word};
 use super::event::Rejection;
 use super::forecast::{Request, Yield};
 use super::gatherer::{self, Gatherer};
-use super::judge::{self, Judge, PartialBucket};
+use super::judge::{self, Judge, PartialBucket, RevisedBucket};
 use super::result::{BucketSummary, Document, DocumentId};
-use super::rollup::{self, Rollup};
+use super::rollup::{self, Revision, Rollup};
 use super::snapshot::{self, Door, Frozen, RestoreError, Snapshot};
 use super::wire::InputId;
 use crate::config::Job;
@@ -27,6 +27,13 @@ pub enum Output {
     Retract(DocumentId),
     /// A bucket is done.
     Closed(BucketSummary),
+    /// Documents of a closed bucket have just been said again, for events that came late.
+    Revised(Revision),
+    /// So many events came for a bucket whose result can no longer be re-opened.
+    Late {
+        /// Events.
+        events: u64,
+    },
 }
 
 /// Everything a keyed pair can say.
@@ -36,8 +43,15 @@ pub enum KeyedOutput {
     Rejected(Rejection),
     /// A bucket judged.
     Partial(PartialBucket),
+    /// A bucket judged again, with what has come late.
+    Revised(Box<RevisedBucket>),
     /// Everything before this instant has been said; strictly grows.
     Watermark(BucketStart),
+    /// So many events came for a bucket whose result can no longer be re-opened.
+    Late {
+        /// Events.
+        events: u64,
+    },
 }
 
 /// Gatherer and judge in one, for a topic that is keyed by the job's partition field.
@@ -95,6 +109,10 @@ impl Keyed {
                     from: self.input.clone(),
                     bucket,
                 },
+                gatherer::Output::Late(bucket) => judge::Input::Late {
+                    from: self.input.clone(),
+                    bucket,
+                },
                 gatherer::Output::Watermark(until) => judge::Input::Watermark {
                     from: self.input.clone(),
                     until,
@@ -113,10 +131,9 @@ impl Keyed {
             match output {
                 judge::Output::Partial(partial) => outputs.push(KeyedOutput::Partial(partial)),
                 judge::Output::Watermark(until) => outputs.push(KeyedOutput::Watermark(until)),
-                // Its one gatherer closes a bucket once: nothing comes late here.
-                judge::Output::Late { events } => {
-                    debug_assert_eq!(events, 0, "a gatherer speaks of a bucket once")
-                }
+                judge::Output::Revised(bucket) => outputs.push(KeyedOutput::Revised(bucket)),
+                // Its one gatherer closes a bucket once: only what would re-open a result comes late here.
+                judge::Output::Late { events } => outputs.push(KeyedOutput::Late { events }),
             }
         }
     }
@@ -227,10 +244,18 @@ impl Pipeline {
                     from: fused_input(),
                     bucket,
                 },
+                KeyedOutput::Revised(bucket) => rollup::Input::Revised {
+                    from: fused_input(),
+                    bucket,
+                },
                 KeyedOutput::Watermark(until) => rollup::Input::Watermark {
                     from: fused_input(),
                     until,
                 },
+                KeyedOutput::Late { events } => {
+                    outputs.push(Output::Late { events });
+                    continue;
+                }
             };
             outputs.extend(self.rollup.handle(input).into_iter().map(Output::from));
         }
@@ -333,6 +358,8 @@ impl From<rollup::Output> for Output {
             rollup::Output::Result(document) => Output::Result(document),
             rollup::Output::Retract(id) => Output::Retract(id),
             rollup::Output::Closed(summary) => Output::Closed(summary),
+            rollup::Output::Revised(revision) => Output::Revised(revision),
+            rollup::Output::Late { events } => Output::Late { events },
         }
     }
 }

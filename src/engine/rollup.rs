@@ -10,11 +10,14 @@ mod categories;
 mod documents;
 mod history;
 mod influencers;
+mod revision;
 mod totals;
 
 use super::categorize::CategoryNews;
 use super::frontier::Frontier;
-use super::judge::{GAP_BUCKETS_MAX, PartialBucket, RecordDraft, ShardSize, may_teach};
+use super::judge::{
+    GAP_BUCKETS_MAX, PartialBucket, RecordDraft, RevisedBucket, ShardSize, may_teach,
+};
 use super::left::Left;
 use super::probability::Aggregate;
 use super::result::{BucketSummary, DataCounts, Document, DocumentId, MemoryStatus, Severity};
@@ -27,6 +30,8 @@ use categories::CategoryTotals;
 use documents::{Scored, Writer};
 pub(super) use documents::{feature_suffix, model_feature, series_hash};
 use history::History;
+pub use revision::Revision;
+use revision::Revisions;
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
@@ -43,6 +48,13 @@ pub enum Input {
         from: InputId,
         /// Its bucket.
         bucket: PartialBucket,
+    },
+    /// A judge's bucket judged again, with what has come late.
+    Revised {
+        /// Which judge.
+        from: InputId,
+        /// Its bucket.
+        bucket: Box<RevisedBucket>,
     },
     /// What is new of the categories of messages.
     Categories {
@@ -78,6 +90,13 @@ pub enum Output {
     Retract(DocumentId),
     /// A bucket is done; for counters and progress.
     Closed(BucketSummary),
+    /// Documents of a closed bucket have just been said again, for events that came late.
+    Revised(Revision),
+    /// So many events came late for a bucket that has no result.
+    Late {
+        /// Events.
+        events: u64,
+    },
 }
 
 /// What one kind of result has shown over the job's life: the levels of normalisation.
@@ -165,6 +184,8 @@ pub struct Rollup {
     job: Arc<Job>,
     writer: Writer,
     state: State,
+    /// Of a job whose results late events re-open.
+    revisions: Option<Box<Revisions>>,
     interim_words: BTreeMap<BucketStart, BTreeMap<InputId, PartialBucket>>,
 }
 
@@ -195,14 +216,16 @@ impl Rollup {
             warned: BTreeSet::new(),
             interim: BTreeSet::new(),
         };
-        Rollup::with_state(job, state)
+        let revisions = Revisions::of(&job);
+        Rollup::with_state(job, state, revisions)
     }
 
-    fn with_state(job: Arc<Job>, state: State) -> Rollup {
+    fn with_state(job: Arc<Job>, state: State, revisions: Option<Box<Revisions>>) -> Rollup {
         Rollup {
             writer: Writer::new(job.clone()),
             job,
             state,
+            revisions,
             interim_words: BTreeMap::new(),
         }
     }
@@ -213,6 +236,10 @@ impl Rollup {
         match input {
             Input::Partial { from, bucket } => {
                 self.hear(from, bucket);
+                Vec::new()
+            }
+            Input::Revised { from, bucket } => {
+                self.hear_revised(from, *bucket);
                 Vec::new()
             }
             Input::Categories { at, news } => self.say_categories(at, &news),
@@ -235,7 +262,11 @@ impl Rollup {
 
     /// The state, to be written while the rollup goes on.
     pub fn freeze(&self) -> Frozen {
-        Frozen::new(Door::Rollup, self.job.fingerprint, self.state.clone())
+        let (state, fingerprint) = (self.state.clone(), self.job.fingerprint);
+        match &self.revisions {
+            None => Frozen::new(Door::Rollup, fingerprint, state),
+            Some(revisions) => Frozen::new(Door::Rollup, fingerprint, (state, revisions.clone())),
+        }
     }
 
     /// The state as bytes.
@@ -249,8 +280,14 @@ impl Rollup {
     }
 
     pub(super) fn restore_from(job: Arc<Job>, bytes: &[u8]) -> Result<Rollup, RestoreError> {
-        let state: State = snapshot::open(bytes, Door::Rollup, job.fingerprint)?;
-        Ok(Rollup::with_state(job, state))
+        let (state, revisions) = match job.late_revision_buckets() {
+            0 => (snapshot::open(bytes, Door::Rollup, job.fingerprint)?, None),
+            _ => {
+                let (state, revisions) = snapshot::open(bytes, Door::Rollup, job.fingerprint)?;
+                (state, Some(revisions))
+            }
+        };
+        Ok(Rollup::with_state(job, state, revisions))
     }
 
     fn hear(&mut self, from: InputId, bucket: PartialBucket) {
@@ -266,7 +303,7 @@ impl Rollup {
             return;
         }
         let ahead = self.state.ahead.entry(bucket.start).or_default();
-        ahead.sizes.push((from, bucket.size));
+        ahead.sizes.push((from.clone(), bucket.size));
         ahead.counts.add(&bucket.counts);
         if self.state.next.is_some_and(|next| bucket.start < next) {
             return; // totals after the end, or of a shard that was not waited for: its counts are in, its buckets are judged no more
@@ -274,6 +311,7 @@ impl Rollup {
         if self.state.next.is_none() && bucket.is_counts_only() {
             return; // nothing has happened yet but refusals: the first bucket is that of the first event
         }
+        self.note_part(&from, &bucket);
         match self.state.pending.get_mut(&bucket.start) {
             Some(known) => merge(known, bucket),
             None => {
@@ -336,6 +374,7 @@ impl Rollup {
             Some(until) => self.close_until(until),
             None => Vec::new(),
         };
+        self.revise(BucketStart(i64::MAX), &mut outputs);
         self.take_ahead(BucketStart(i64::MAX));
         let last = self
             .state
@@ -357,6 +396,8 @@ impl Rollup {
         }
         let mut outputs = Vec::new();
         while let Some(start) = self.state.next.filter(|&next| next < until) {
+            self.revise(start, &mut outputs);
+            self.note_left(start);
             let partial = self.take(start);
             self.interim_words.remove(&start);
             let events = partial.as_ref().map_or(0, |partial| partial.event_count);
@@ -396,6 +437,7 @@ impl Rollup {
         self.take_ahead(start);
         self.count_bucket(start, partial.event_count);
         let scored = self.score(start, &mut partial);
+        let levels = self.revisions.as_ref().map(|_| self.state.levels.clone());
         let grown = self.learn_levels(&scored);
         let documents = self.writer.bucket(&scored, Finality::Final);
         let said: BTreeSet<DocumentId> = documents.iter().map(DocumentId::of).collect();
@@ -424,29 +466,26 @@ impl Rollup {
             .state
             .buckets
             .is_multiple_of(u64::from(super::model::evidence::BLOCK_BUCKETS));
-        if self.job.renormalization_window_buckets > 0 && (grown || due) {
+        let renormalises = self.job.renormalization_window_buckets > 0 && (grown || due);
+        if renormalises {
             let rewritten = self.state.history.renormalise(start, &self.state.levels);
+            let marked = |document| match &self.revisions {
+                None => document,
+                Some(revisions) => revisions.marked(document),
+            };
             outputs.extend(
                 rewritten
                     .flat_map(|one| self.writer.rewritten(&one))
+                    .map(marked)
                     .map(Output::Result),
             );
         }
+        self.keep_revisable(start, levels, renormalises);
     }
 
     /// Scores of everything in a bucket, before the bucket itself becomes history.
     fn score(&self, start: BucketStart, partial: &mut PartialBucket) -> Scored {
-        let mut drafts = std::mem::take(&mut partial.records);
-        if drafts.len() > RECORDS_MAX {
-            drafts.sort_by(|a, b| {
-                a.charge()
-                    .ln_probability
-                    .total_cmp(&b.charge().ln_probability)
-                    .then_with(|| (a.detector, &a.key).cmp(&(b.detector, &b.key)))
-            });
-            drafts.truncate(RECORDS_MAX);
-            drafts.sort_by(|a, b| (a.detector, &a.key).cmp(&(b.detector, &b.key)));
-        }
+        let drafts = most_unusual(std::mem::take(&mut partial.records));
         Scored::new(
             start,
             partial.event_count,
@@ -559,6 +598,21 @@ impl Rollup {
             memory_status: size.status,
         }
     }
+}
+
+/// As many as are written, the least probable ones, in order.
+fn most_unusual(mut drafts: Vec<RecordDraft>) -> Vec<RecordDraft> {
+    if drafts.len() > RECORDS_MAX {
+        drafts.sort_by(|a, b| {
+            a.charge()
+                .ln_probability
+                .total_cmp(&b.charge().ln_probability)
+                .then_with(|| (a.detector, &a.key).cmp(&(b.detector, &b.key)))
+        });
+        drafts.truncate(RECORDS_MAX);
+        drafts.sort_by(|a, b| (a.detector, &a.key).cmp(&(b.detector, &b.key)));
+    }
+    drafts
 }
 
 fn merge(into: &mut PartialBucket, other: PartialBucket) {

@@ -10,7 +10,7 @@
 pub use super::feature::{SeriesBucket, SeriesKey, Share};
 
 use super::feature::merge_sorted;
-use super::judge::PartialBucket;
+use super::judge::{PartialBucket, RevisedBucket};
 use super::result::DataCounts;
 use crate::time::{BucketStart, Finality};
 use serde::{Deserialize, Serialize};
@@ -110,6 +110,10 @@ pub enum StageMessage {
     Idle(Vec<ClosedBucket>),
     /// The same of gatherer and judge in one.
     IdleKeyed(Vec<PartialBucket>),
+    /// What has come to a gatherer too late for a bucket that it had said, for a judge.
+    Late(ClosedBucket),
+    /// A judge's bucket judged again with what came late, for the rollup.
+    Revised(Box<RevisedBucket>),
 }
 
 /// Bytes that are not a stage message of this build.
@@ -167,7 +171,9 @@ impl StageMessage {
             [] => Err(WireError::Damaged("no bytes".to_owned())),
         }?;
         let buckets = match &message {
-            StageMessage::Closed(bucket) => std::slice::from_ref(bucket),
+            StageMessage::Closed(bucket) | StageMessage::Late(bucket) => {
+                std::slice::from_ref(bucket)
+            }
             StageMessage::Idle(buckets) => buckets,
             _ => &[],
         };
@@ -253,6 +259,7 @@ mod tests {
             StageMessage::Idle(vec![many(2), many(3)]),
             StageMessage::Watermark(BucketStart(-300_000)),
             StageMessage::Closed(many(3)),
+            StageMessage::Late(many(3)),
             StageMessage::Closed(many(2_000)),
         ] {
             let bytes = message.encode();
@@ -272,6 +279,7 @@ mod tests {
         for bad in [vec![b, a.clone()], vec![a.clone(), a], vec![twice_shared]] {
             for word in [
                 StageMessage::Closed(closed(bad.clone())),
+                StageMessage::Late(closed(bad.clone())),
                 StageMessage::Idle(vec![closed(bad)]),
             ] {
                 assert!(StageMessage::decode(&word.encode()).is_err());

@@ -9,6 +9,7 @@ use crate::alert::Notice;
 use crate::config::Job;
 use crate::engine::event::Rejection;
 use crate::engine::result::{BucketSummary, Document};
+use crate::engine::rollup::Revision;
 use std::sync::Arc;
 
 /// Something that has happened.
@@ -81,6 +82,11 @@ pub enum Fact<'a> {
     Bucket {
         /// What is known of it.
         summary: &'a BucketSummary,
+    },
+    /// Results of a closed bucket have been said again, for events that came late.
+    Revised {
+        /// Which, and for how many.
+        revision: Revision,
     },
     /// One of the strongest records of a bucket, or one of the plots that are remembered, is published; it comes before the bucket.
     Result {

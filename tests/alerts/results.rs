@@ -34,6 +34,7 @@ fn document(
         time: start(bucket),
         span: span(),
         finality,
+        late: None,
         body,
     }
 }

@@ -315,6 +315,7 @@ fn the_fingerprint_tells_what_changes_results_from_what_does_not() {
         json!({"analysis_config": {"bucket_span": "900s"}}),
         json!({"datafeed_config": {"indices": ["logs"]}}),
         json!({"tidewatch": {"interim_interval": "1m", "idle_timeout": "1m"}}),
+        json!({"tidewatch": {"late_revision_window": "0s"}}),
         json!({"analysis_limits": {"model_memory_limit": "64mb"}}),
         json!({"tidewatch": {"shards": 8, "start": "latest"}}),
     ] {
@@ -334,6 +335,7 @@ fn the_fingerprint_tells_what_changes_results_from_what_does_not() {
         json!({"model_plot_config": {"enabled": true}}),
         json!({"renormalization_window_days": 0}),
         json!({"tidewatch": {"max_future_skew": "0s"}}),
+        json!({"tidewatch": {"late_revision_window": "1h"}}),
     ] {
         assert_ne!(print(other.clone()), own, "{other}");
     }

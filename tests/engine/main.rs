@@ -2,6 +2,7 @@
 
 mod calendars;
 mod placement;
+mod revision;
 mod rules;
 mod states;
 mod support;

@@ -45,7 +45,7 @@ proptest! {
                         finals.push(line(&document));
                     }
                     Output::Retract(id) => assert!(open.remove(&id.id).is_some(), "{id:?} was never said"),
-                    Output::Rejected(_) | Output::Closed(_) => {}
+                    Output::Rejected(_) | Output::Closed(_) | Output::Revised(_) | Output::Late { .. } => {}
                 }
             }
         };

@@ -75,7 +75,13 @@ pub(crate) const JOBS: [&str; 10] = [
 
 /// Job `number` of [`JOBS`].
 pub(crate) fn job(number: usize) -> Arc<Job> {
+    job_with(number, |_| {})
+}
+
+/// The same, changed before it is read.
+pub(crate) fn job_with(number: usize, change: impl FnOnce(&mut serde_json::Value)) -> Arc<Job> {
     let mut body: serde_json::Value = serde_json::from_str(JOBS[number]).unwrap();
+    change(&mut body);
     body["job_id"] = serde_json::json!(format!("job-{number}"));
     body["data_description"] = serde_json::json!({"time_field": "time"});
     Arc::new(Job::from_value(&body).unwrap_or_else(|mistakes| panic!("{mistakes}")))
@@ -190,6 +196,12 @@ pub(crate) fn staged(
                                 .collect(),
                         );
                     }
+                    gatherer::Output::Late(bucket) => {
+                        let shares = bucket.split(shards).into_iter();
+                        let told = shares.filter(|(_, share)| !share.is_counts_only());
+                        let words = told.map(|(shard, share)| (shard, StageMessage::Late(share)));
+                        queue.push(words.map(|(shard, word)| (shard, word.encode())).collect());
+                    }
                     gatherer::Output::Watermark(until) => queue.push(
                         (0..shards)
                             .map(|shard| (shard, StageMessage::Watermark(until).encode()))
@@ -228,11 +240,13 @@ pub(crate) fn staged(
             let from = shard_ids[usize::from(shard)].clone();
             let message = match output {
                 judge::Output::Partial(bucket) => StageMessage::Partial(bucket),
+                judge::Output::Revised(bucket) => StageMessage::Revised(bucket),
                 judge::Output::Watermark(until) => StageMessage::Watermark(until),
                 judge::Output::Late { events } => panic!("{events} late"),
             };
             let input = match StageMessage::decode(&message.encode()).unwrap() {
                 StageMessage::Partial(bucket) => rollup::Input::Partial { from, bucket },
+                StageMessage::Revised(bucket) => rollup::Input::Revised { from, bucket },
                 StageMessage::Watermark(until) => rollup::Input::Watermark { from, until },
                 other => panic!("{other:?}"),
             };
@@ -251,6 +265,7 @@ pub(crate) fn staged(
             let from = ids[at].clone();
             let input = match StageMessage::decode(&bytes).unwrap() {
                 StageMessage::Closed(bucket) => judge::Input::Closed { from, bucket },
+                StageMessage::Late(bucket) => judge::Input::Late { from, bucket },
                 StageMessage::Watermark(until) => judge::Input::Watermark { from, until },
                 other => panic!("{other:?}"),
             };
@@ -291,6 +306,11 @@ pub(crate) fn keyed(job: &Arc<Job>, events: &[Happening], inputs: usize) -> Vec<
                     from: id.clone(),
                     bucket,
                 },
+                KeyedOutput::Revised(bucket) => rollup::Input::Revised {
+                    from: id.clone(),
+                    bucket,
+                },
+                KeyedOutput::Late { events } => panic!("{events} late"),
                 KeyedOutput::Watermark(until) => rollup::Input::Watermark {
                     from: id.clone(),
                     until,

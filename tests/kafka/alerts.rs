@@ -210,7 +210,10 @@ fn calm(job_text: &str, payloads: &[String]) -> Vec<(usize, AlertDocument)> {
                         let documents = news.iter().map(|notice| AlertDocument::of(notice, &job));
                         notices.extend(documents.map(|document| (number, document)));
                     }
-                    Output::Rejected(_) | Output::Retract(_) => {}
+                    Output::Rejected(_)
+                    | Output::Retract(_)
+                    | Output::Revised(_)
+                    | Output::Late { .. } => {}
                 }
             }
         });

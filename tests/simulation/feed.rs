@@ -1,4 +1,5 @@
-//! What a seed is about: a job, and events for it that are never late, however they are spread over partitions.
+//! What a seed is about: a job, and events for it that are never late, however they are spread over partitions; or, of one partition, some that are
+//! late and re-open results.
 
 use super::draw::Draw;
 use std::sync::Arc;
@@ -9,6 +10,8 @@ pub(crate) const TOPIC: &str = "events";
 /// 2026-01-05T00:00:00Z, a Monday.
 const BEGIN_MS: i64 = 1_767_571_200_000;
 const SPAN_MS: i64 = 60_000;
+/// By so much, at the most, an event is later than the lateness allows, where that re-opens results: less than the window.
+const LATE_MS: u64 = 240_000;
 /// Longer than all of a seed's rage lasts.
 pub(crate) const IDLE_TIMEOUT_MS: i64 = 120_000;
 
@@ -63,10 +66,15 @@ impl Feed {
             _ => Spread::Random,
         };
         let lateness_s = if draw.one_in(3) { 0 } else { 90 };
+        // Of several partitions each has a watermark of its own, so that what is late there is not what is late in one.
+        let is_revised = partitions == 1 && draw.one_in(2);
         let count = [1, 1, 2, 2, 3][draw.range(0, 5) as usize];
         let ids = ["sim", "sim-1", "sim-2"].into_iter().take(count);
-        let jobs = ids.map(|id| job(id, spread, lateness_s, draw)).collect();
-        let (sent, bad, end_ms) = events(draw, partitions, spread, lateness_s * 1000);
+        let jobs = ids
+            .map(|id| job(id, spread, (lateness_s, is_revised), draw))
+            .collect();
+        let delay = is_revised.then_some(LATE_MS);
+        let (sent, bad, end_ms) = events(draw, (partitions, spread), lateness_s * 1000, delay);
         Feed {
             jobs,
             partitions,
@@ -78,7 +86,13 @@ impl Feed {
 }
 
 /// Each looks at the events in its own way, and is laid out in its own way.
-fn job(id: &str, spread: Spread, lateness_s: i64, draw: &mut Draw) -> Arc<Job> {
+fn job(
+    id: &str,
+    spread: Spread,
+    (lateness_s, is_revised): (i64, bool),
+    draw: &mut Draw,
+) -> Arc<Job> {
+    let window = if is_revised { "5m" } else { "0s" };
     let kind = draw.range(0, DETECTORS.len() as u64) as usize;
     let is_keyed = spread == Spread::ByHost && (kind == 1 || kind == 2) && draw.one_in(2);
     let interim = if draw.one_in(2) { "0s" } else { "400ms" };
@@ -89,7 +103,7 @@ fn job(id: &str, spread: Spread, lateness_s: i64, draw: &mut Draw) -> Arc<Job> {
         r#"{{"job_id":"{id}","analysis_config":{{"bucket_span":"60s","latency":"{lateness_s}s","detectors":{},
         "influencers":[{influencers}]}},"data_description":{{"time_field":"time","time_format":"epoch_ms"}},
         "datafeed_config":{{"indices":["{TOPIC}"],"query":{query}}},"tidewatch":{{"keyed_by_partition_field":{is_keyed},"shards":{shards},
-        "idle_timeout":"{IDLE_TIMEOUT_MS}ms","interim_interval":"{interim}"}}}}"#,
+        "idle_timeout":"{IDLE_TIMEOUT_MS}ms","interim_interval":"{interim}","late_revision_window":"{window}"}}}}"#,
         DETECTORS[kind]
     );
     Arc::new(Job::from_text(&text, "simulation").expect("the simulation's jobs are valid"))
@@ -97,9 +111,9 @@ fn job(id: &str, spread: Spread, lateness_s: i64, draw: &mut Draw) -> Arc<Job> {
 
 fn events(
     draw: &mut Draw,
-    partitions: i32,
-    spread: Spread,
+    (partitions, spread): (i32, Spread),
     lateness_ms: i64,
+    late_ms: Option<u64>,
 ) -> (Vec<Sent>, usize, i64) {
     let buckets = draw.range(8, 30) as i64;
     let rate = draw.range(3, 12);
@@ -110,7 +124,10 @@ fn events(
         for _ in 0..draw.range(rate / 2, rate * 2) * if surge { 8 } else { 1 } {
             let time_ms = BEGIN_MS + bucket * SPAN_MS + draw.range(0, SPAN_MS as u64) as i64;
             // Strictly less late than is allowed, so that no placement can find it late.
-            let arrival_ms = time_ms + draw.range(0, (lateness_ms as u64).max(1)) as i64;
+            let mut arrival_ms = time_ms + draw.range(0, (lateness_ms as u64).max(1)) as i64;
+            if let Some(late_ms) = late_ms.filter(|_| bucket > 2 && draw.one_in(10)) {
+                arrival_ms += draw.range(SPAN_MS as u64, late_ms) as i64;
+            }
             let host = if surge { 0 } else { draw.range(0, 4) };
             let partition = match spread {
                 Spread::ByHost => host as i32 % partitions,

@@ -219,7 +219,11 @@ impl Listener<'_> {
                         );
                     }
                 }
-                Output::Result(_) | Output::Retract(_) | Output::Closed(_) => {}
+                Output::Result(_)
+                | Output::Retract(_)
+                | Output::Closed(_)
+                | Output::Revised(_)
+                | Output::Late { .. } => {}
             }
         }
         Ok(())

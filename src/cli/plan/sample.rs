@@ -136,7 +136,7 @@ impl Sample {
                     self.events -= 1;
                     self.rejected += 1;
                 }
-                Output::Closed(_) | Output::Watermark(_) => {}
+                Output::Closed(_) | Output::Late(_) | Output::Watermark(_) => {}
             }
         }
     }

@@ -93,6 +93,8 @@ impl Collector {
                 self.find(document);
             }
             Body::Influencer(_) => self.find(document),
+            // A track goes on in time: what late events change of it is not drawn.
+            Body::ModelPlot(_) if document.late.is_some() => {}
             Body::ModelPlot(plot) => {
                 let sample = Sample {
                     actual: plot.actual,

@@ -328,5 +328,8 @@ fn fingerprint(job: &Job) -> u64 {
     if let (Some(one), Some(all)) = (categorization, canonical.as_array_mut()) {
         all.push(one);
     }
+    if let (late @ 1.., Some(all)) = (job.extensions.late_revision_ms, canonical.as_array_mut()) {
+        all.push(json!(["late revision", late]));
+    }
     xxh3_64(canonical.to_string().as_bytes())
 }

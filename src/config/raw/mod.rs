@@ -23,6 +23,7 @@ mod document;
 mod feed;
 mod filters;
 mod ics;
+mod late;
 mod object;
 mod package;
 mod query;
@@ -179,6 +180,9 @@ fn read(object: Object<'_>, stem: Option<&str>) -> Option<RawJob> {
     let extensions = object
         .object("tidewatch")
         .map(|own| sections::read_extensions(own, analysis.as_ref()));
+    if let (Some(own), Some(datafeed)) = (&extensions, &datafeed) {
+        late::check_feed(&object, own, datafeed);
+    }
     let retention = read_retention(&object);
     let results_index_name = read_results_index_name(&object);
     let allow_lazy_open = object.boolean("allow_lazy_open").unwrap_or(false);

@@ -310,6 +310,7 @@ const HOMES: &[(&str, &str)] = &[
     ("shards", "tidewatch"),
     ("idle_timeout", "tidewatch"),
     ("interim_interval", "tidewatch"),
+    ("late_revision_window", "tidewatch"),
     ("alerts", "tidewatch"),
     ("filters", "tidewatch"),
     ("calendars", "tidewatch"),

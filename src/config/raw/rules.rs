@@ -89,7 +89,9 @@ fn read_rule(rule: Object<'_>, function: Function, names: &Names) -> RawRule {
         (false, true) => rule.wrong("params", "force_time_shift is not among the actions"),
         (true, true) if function.family.is_habit() => {
             let name = function.name();
-            let message = format!("force_time_shift has no meaning for {name:?}: it knows no hours of a model that could move");
+            let message = format!(
+                "force_time_shift has no meaning for {name:?}: it knows no hours of a model that could move"
+            );
             rule.wrong("actions", message);
         }
         (true, true) if conditions.len() == many => check_when(&rule, &conditions),

@@ -7,6 +7,7 @@ use super::analysis::{Analysis, TIME_MS_MAX};
 use super::calendars::{self, Place, RawCalendar};
 use super::detector::RawDetector;
 use super::filters::{self, RawFilter};
+use super::late;
 use super::object::{Grain, Object, kind_of, shown};
 use super::start;
 use super::suggest::nearest;
@@ -228,6 +229,10 @@ pub(super) fn read_extensions(object: Object<'_>, analysis: Option<&Analysis>) -
     if let Some(zone) = read_time_zone(&object, analysis) {
         values.time_zone = zone;
         document["time_zone"] = zone.name().into();
+    }
+    if let Some(window) = late::read(&object, analysis) {
+        values.late_revision_ms = window.ms;
+        document[late::KEY] = window.text.into();
     }
     let alerts = object.object("alerts").map(alerts::read);
     if let Some(written) = object.value("alerts") {

@@ -13,8 +13,8 @@ use super::partial::{CauseDraft, Place, RecordDraft, TogetherCharge};
 use super::population::{Bar, CAUSES_MAX, LN_CAUSE, LN_TENTH_MORE};
 use super::series::{Context, LN_RECORD, Mode};
 use super::{Judge, PartialBucket, ShardSize};
-use crate::engine::feature::{FeatureSpec, Ground, Spot, Spots};
 use crate::config::rules::{Actions, Facts};
+use crate::engine::feature::{FeatureSpec, Ground, Spot, Spots};
 use crate::engine::model::Shape;
 use crate::engine::model::habit::{Habit, Usual};
 use crate::engine::model::oddity::Oddities;
@@ -219,10 +219,7 @@ impl Judge {
         let Some(first) = present.first() else { return };
         let id = (first.group, first.key.partition.clone());
         let mut all = std::mem::take(&mut self.state.habits);
-        let fresh = Habits::new(
-            self.layout.groups[usize::from(id.0)].features.len(),
-            start,
-        );
+        let fresh = Habits::new(self.layout.groups[usize::from(id.0)].features.len(), start);
         let known = all.get(&id);
         let bench = Bench::new(self, known.unwrap_or(&fresh), id.0, start);
         if known.is_some() {

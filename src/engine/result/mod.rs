@@ -85,8 +85,22 @@ pub struct Document {
     pub span: BucketSpan,
     /// Whether it is the last word.
     pub finality: Finality,
+    /// Of a closed bucket that was judged again: with what.
+    pub late: Option<LateWord>,
     /// What it says.
     pub body: Body,
+}
+
+/// Why a document of a closed bucket says something else than it said at first.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct LateWord {
+    /// Events, or summary counts, of the bucket that had come late when it was judged again: `late_event_count`. 0, and not written, of model plots, and
+    /// while the shard that counts them has not spoken.
+    pub event_count: u64,
+    /// What was said is no longer so: the document is as it was said before, but for a score of 0 (`is_withdrawn`).
+    pub is_withdrawn: bool,
+    /// The score said before, 0 if nothing was; not written.
+    pub score_before: f64,
 }
 
 /// What a document says.
@@ -469,6 +483,8 @@ pub struct JobCounts {
     pub sparse_bucket_count: u64,
     pub latest_empty_bucket: Option<BucketStart>,
     pub latest_sparse_bucket: Option<BucketStart>,
+    /// Events, or summary counts, that came late and re-opened a result.
+    pub late_revised: u64,
 }
 
 /// The name of a document.

@@ -78,8 +78,11 @@ const RESERVED: &[&str] = &[
     "input_record_count",
     "invalid_date_count",
     "is_interim",
+    "is_withdrawn",
     "job_id",
     "last_data_time",
+    "late_event_count",
+    "late_revised_event_count",
     "latest_empty_bucket_timestamp",
     "latest_record_time_stamp",
     "latest_record_timestamp",
@@ -214,6 +217,14 @@ impl Document {
         map.serialize_entry("bucket_span", &self.span.seconds())?;
         if !matches!(self.body, Body::ModelPlot(_) | Body::ModelForecast(_)) {
             map.serialize_entry("is_interim", &(self.finality == Finality::Interim))?;
+        }
+        if let Some(late) = &self.late {
+            if late.event_count > 0 {
+                map.serialize_entry("late_event_count", &late.event_count)?;
+            }
+            if late.is_withdrawn {
+                map.serialize_entry("is_withdrawn", &true)?;
+            }
         }
         Ok(())
     }
@@ -508,6 +519,9 @@ fn write_counts<M: SerializeMap>(map: &mut M, job: &JobCounts) -> Result<(), M::
         if let Some(time) = time {
             map.serialize_entry(name, &time)?;
         }
+    }
+    if job.late_revised > 0 {
+        map.serialize_entry("late_revised_event_count", &job.late_revised)?; // ours
     }
     // Ours: every reason by name, so that nothing refused hides in a sum.
     let by_reason: BTreeMap<&str, u64> = Reason::ALL

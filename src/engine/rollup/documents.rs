@@ -1,6 +1,6 @@
 //! A scored bucket, and the documents that say it.
 
-use super::history::Rewritten;
+use super::history::{Kept, Rewritten};
 use super::{Levels, influencers};
 use crate::config::{Family, Function, Job, Side};
 use crate::engine::categorize::CategorizerStats;
@@ -155,6 +155,11 @@ impl Writer {
         self.documents(scored, scored, finality, |_| true)
     }
 
+    /// All documents of a bucket as they stand.
+    pub(super) fn standing(&self, kept: &Kept) -> Vec<Document> {
+        self.documents(&kept.written, &kept.initial, Finality::Final, |_| true)
+    }
+
     /// The documents of a bucket whose scores have changed much.
     pub(super) fn rewritten(&self, one: &Rewritten<'_>) -> Vec<Document> {
         let wanted = |part| one.changed.holds(part);
@@ -270,6 +275,7 @@ impl Writer {
             time,
             span: self.job.bucket_span,
             finality,
+            late: None,
             body,
         }
     }

@@ -17,9 +17,9 @@ const SCORE_MIN: f64 = 3.0;
 
 /// One bucket as it was first scored, and as it is written now.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-struct Kept {
-    initial: Scored,
-    written: Scored,
+pub(super) struct Kept {
+    pub(super) initial: Scored,
+    pub(super) written: Scored,
 }
 
 /// The recent buckets that had something to say, oldest first.
@@ -58,7 +58,36 @@ impl Changed {
     }
 }
 
+/// Whether a bucket had enough to say, when it was closed, to be scored anew later.
+fn is_worth(scored: &Scored, window_buckets: u32) -> bool {
+    let records = scored.records.iter().map(|record| record.normalised);
+    let strongest = records.fold(scored.evidence_most(), f64::max);
+    window_buckets > 0 && of_evidence(strongest) >= SCORE_MIN
+}
+
 impl Kept {
+    /// A bucket that was scored so when it was closed, and at each renormalisation since: by which bucket and levels.
+    pub(super) fn since<'l>(
+        scored: Scored,
+        renormalisations: impl Iterator<Item = (BucketStart, &'l Levels)>,
+        window_buckets: u32,
+        span: BucketSpan,
+    ) -> Kept {
+        let mut kept = Kept {
+            initial: scored.clone(),
+            written: scored,
+        };
+        if is_worth(&kept.initial, window_buckets) {
+            let start = kept.initial.start;
+            let reaches =
+                |at: BucketStart| span.buckets_between(start, at) <= i64::from(window_buckets);
+            for (_, levels) in renormalisations.take_while(|(at, _)| reaches(*at)) {
+                kept.renormalise(levels);
+            }
+        }
+        kept
+    }
+
     /// Scores everything by the levels of now, keeps what differs enough from what was last said, and says what that is.
     fn renormalise(&mut self, levels: &Levels) -> Changed {
         let differs = |old: f64, new: f64| is_big_change(of_evidence(old), of_evidence(new));
@@ -104,12 +133,7 @@ impl History {
         }) {
             self.kept.pop_front();
         }
-        let strongest = scored
-            .records
-            .iter()
-            .map(|record| record.normalised)
-            .fold(scored.evidence_most(), f64::max);
-        if window_buckets > 0 && of_evidence(strongest) >= SCORE_MIN {
+        if is_worth(&scored, window_buckets) {
             if self.kept.len() == BUCKETS_MAX {
                 self.kept.pop_front();
             }
@@ -118,6 +142,26 @@ impl History {
                 written: scored,
             });
         }
+    }
+
+    /// A bucket was judged again: what is remembered of it is this.
+    pub(super) fn replace(&mut self, kept: Kept, window_buckets: u32) {
+        let start = kept.initial.start;
+        self.kept.retain(|known| known.initial.start != start);
+        if is_worth(&kept.initial, window_buckets) {
+            let at = self
+                .kept
+                .partition_point(|known| known.initial.start < start);
+            self.kept.insert(at, kept);
+            if self.kept.len() > BUCKETS_MAX {
+                self.kept.pop_front();
+            }
+        }
+    }
+
+    /// The first bucket that is remembered.
+    pub(super) fn begins(&self) -> Option<BucketStart> {
+        self.kept.front().map(|kept| kept.initial.start)
     }
 
     /// Scores everything but the newest bucket by the levels of now; returns what has to be said again.

@@ -45,6 +45,7 @@ impl Rollup {
             sparse_bucket_count: self.state.sparse_buckets,
             latest_empty_bucket: self.state.latest_empty,
             latest_sparse_bucket: self.state.latest_sparse,
+            late_revised: self.revisions.as_ref().map_or(0, |known| known.events()),
         }
     }
 

@@ -152,6 +152,16 @@ impl Desk {
         messages
     }
 
+    /// Documents of a closed bucket have been told again, for events that came late; returns what is to leave with them.
+    pub fn revised(&mut self, start: BucketStart) -> Vec<Outgoing> {
+        let notices = self.tracker.revised(start);
+        self.is_changed |= !notices.is_empty();
+        let messages = notices.iter().flat_map(|notice| self.messages(notice));
+        let messages = messages.collect();
+        self.notices.extend(notices);
+        messages
+    }
+
     /// The state, if it has changed since it was last asked for.
     pub fn take_state(&mut self) -> Option<Outgoing> {
         self.version = self.version();

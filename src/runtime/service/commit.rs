@@ -96,6 +96,9 @@ impl<L: Log> Service<L> {
             for summary in &part.speech.summaries {
                 self.tell(&Fact::Bucket { summary });
             }
+            for &revision in &part.speech.revisions {
+                self.tell(&Fact::Revised { revision });
+            }
             for notice in &part.speech.notices {
                 self.tell(&Fact::Alert { notice });
             }

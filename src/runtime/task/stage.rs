@@ -223,7 +223,10 @@ impl Stage {
                     StageMessage::Closed(bucket) => judge::Input::Closed { from, bucket },
                     StageMessage::Watermark(until) => judge::Input::Watermark { from, until },
                     StageMessage::Idle(open) => judge::Input::Idle { from, open },
-                    StageMessage::Partial(_) | StageMessage::IdleKeyed(_) => {
+                    StageMessage::Late(bucket) => judge::Input::Late { from, bucket },
+                    StageMessage::Partial(_)
+                    | StageMessage::IdleKeyed(_)
+                    | StageMessage::Revised(_) => {
                         return note(Note::Unreadable("a partial bucket, for a judge".to_owned()));
                     }
                 };
@@ -243,13 +246,14 @@ impl Stage {
                     StageMessage::Partial(bucket) => rollup::Input::Partial { from, bucket },
                     StageMessage::Watermark(until) => rollup::Input::Watermark { from, until },
                     StageMessage::IdleKeyed(open) => rollup::Input::Idle { from, open },
-                    StageMessage::Closed(_) | StageMessage::Idle(_) => {
+                    StageMessage::Revised(bucket) => rollup::Input::Revised { from, bucket },
+                    StageMessage::Closed(_) | StageMessage::Idle(_) | StageMessage::Late(_) => {
                         return note(Note::Unreadable(
                             "a closed bucket, for the rollup".to_owned(),
                         ));
                     }
                 };
-                answer_rollup(rollup.handle(input), voice);
+                answer_rollup(rollup.handle(input), voice, note);
             }
             Stage::Fused(..) | Stage::Keyed(..) | Stage::Gather(..) => {}
         }
@@ -275,6 +279,7 @@ impl Stage {
                 answer_rollup(
                     rollup.handle(rollup::Input::Flush(Finality::Interim)),
                     voice,
+                    &mut ignore,
                 );
             }
         }
@@ -347,7 +352,11 @@ fn is_interim(word: &StageMessage) -> bool {
     match word {
         StageMessage::Closed(bucket) => bucket.finality == Finality::Interim,
         StageMessage::Partial(bucket) => bucket.finality == Finality::Interim,
-        StageMessage::Watermark(_) | StageMessage::Idle(_) | StageMessage::IdleKeyed(_) => false,
+        StageMessage::Watermark(_)
+        | StageMessage::Idle(_)
+        | StageMessage::IdleKeyed(_)
+        | StageMessage::Late(_)
+        | StageMessage::Revised(_) => false,
     }
 }
 
@@ -432,6 +441,8 @@ fn answer_fused(
             pipeline::Output::Result(document) => voice.result(&document),
             pipeline::Output::Retract(document) => voice.retract(document),
             pipeline::Output::Closed(summary) => voice.bucket(summary),
+            pipeline::Output::Revised(revision) => voice.re_opened(revision),
+            pipeline::Output::Late { events } => note(Note::Late { events }),
         }
     }
 }
@@ -446,7 +457,9 @@ fn answer_keyed(
         match output {
             KeyedOutput::Rejected(rejection) => late(rejection, message, voice, note),
             KeyedOutput::Partial(bucket) => voice.partial(bucket),
+            KeyedOutput::Revised(bucket) => voice.revised(bucket),
             KeyedOutput::Watermark(until) => voice.watermark(until, Next::Rollup),
+            KeyedOutput::Late { events } => note(Note::Late { events }),
         }
     }
 }
@@ -461,6 +474,7 @@ fn answer_gather(
         match output {
             gatherer::Output::Rejected(rejection) => late(rejection, message, voice, note),
             gatherer::Output::Closed(bucket) => voice.closed(bucket),
+            gatherer::Output::Late(bucket) => voice.late(bucket),
             gatherer::Output::Watermark(until) => {
                 voice.watermark(until, Next::Judges);
             }
@@ -472,6 +486,7 @@ fn answer_judge(outputs: Vec<judge::Output>, voice: &mut Voice, note: &mut dyn F
     for output in outputs {
         match output {
             judge::Output::Partial(bucket) => voice.partial(bucket),
+            judge::Output::Revised(bucket) => voice.revised(bucket),
             judge::Output::Watermark(until) => {
                 voice.watermark(until, Next::Rollup);
             }
@@ -480,12 +495,14 @@ fn answer_judge(outputs: Vec<judge::Output>, voice: &mut Voice, note: &mut dyn F
     }
 }
 
-fn answer_rollup(outputs: Vec<rollup::Output>, voice: &mut Voice) {
+fn answer_rollup(outputs: Vec<rollup::Output>, voice: &mut Voice, note: &mut dyn FnMut(Note)) {
     for output in outputs {
         match output {
             rollup::Output::Result(document) => voice.result(&document),
             rollup::Output::Retract(document) => voice.retract(document),
             rollup::Output::Closed(summary) => voice.bucket(summary),
+            rollup::Output::Revised(revision) => voice.re_opened(revision),
+            rollup::Output::Late { events } => note(Note::Late { events }),
         }
     }
 }

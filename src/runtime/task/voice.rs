@@ -10,10 +10,11 @@ use super::loss::Loss;
 use super::plan::Plan;
 use crate::alert::Notice;
 use crate::engine::event::Rejection;
-use crate::engine::judge::PartialBucket;
+use crate::engine::judge::{PartialBucket, RevisedBucket};
 use crate::engine::result::{
     Annotation, AnnotationEvent, Body, BucketSummary, Document, DocumentId, DocumentKind, Lost, id,
 };
+use crate::engine::rollup::Revision;
 use crate::engine::wire::{ClosedBucket, InputId, StageMessage};
 use crate::runtime::alerts::Desk;
 use crate::runtime::log::{Message, Outgoing, TopicPartition};
@@ -80,6 +81,8 @@ pub(super) struct Voice {
     outbox_bytes: usize,
     /// Buckets that become public with the outbox.
     summaries: Vec<BucketSummary>,
+    /// Closed buckets that were said again.
+    revisions: Vec<Revision>,
     /// What is remembered of those buckets' results, and how many of them were not.
     remembered: Vec<Document>,
     left_out: u64,
@@ -109,6 +112,7 @@ pub(super) enum Next {
 pub(crate) struct Speech {
     pub(crate) messages: Vec<Outgoing>,
     pub(crate) summaries: Vec<BucketSummary>,
+    pub(crate) revisions: Vec<Revision>,
     pub(crate) remembered: Vec<Document>,
     /// Records, and plots where any are wanted, that are not among them.
     pub(crate) left_out: u64,
@@ -130,6 +134,7 @@ impl Voice {
             outbox: Vec::new(),
             outbox_bytes: 0,
             summaries: Vec::new(),
+            revisions: Vec::new(),
             remembered: Vec::new(),
             left_out: 0,
             remembers: Remembered::default(),
@@ -157,6 +162,28 @@ impl Voice {
         for (shard, share) in bucket.split(self.plan.shards) {
             self.tell(&topic, i32::from(shard), &StageMessage::Closed(share));
         }
+    }
+
+    /// What came late goes to shard 0, which counts it, and to those that have series in it.
+    pub(super) fn late(&mut self, bucket: ClosedBucket) {
+        if self.muted {
+            return;
+        }
+        let topic = Arc::clone(&self.plan.closed);
+        for (shard, share) in bucket.split(self.plan.shards) {
+            if !share.is_counts_only() {
+                self.tell(&topic, i32::from(shard), &StageMessage::Late(share));
+            }
+        }
+    }
+
+    /// A bucket judged again.
+    pub(super) fn revised(&mut self, bucket: Box<RevisedBucket>) {
+        if self.muted {
+            return;
+        }
+        let topic = Arc::clone(&self.plan.partials);
+        self.tell(&topic, 0, &StageMessage::Revised(bucket));
     }
 
     pub(super) fn partial(&mut self, bucket: PartialBucket) {
@@ -261,6 +288,19 @@ impl Voice {
         }
     }
 
+    /// Documents of a closed bucket were said again: what follows from them.
+    pub(super) fn re_opened(&mut self, revision: Revision) {
+        let is_old = |until: i64| revision.start.millis() <= until;
+        if self.muted || self.silent_until_ms.is_some_and(is_old) {
+            return;
+        }
+        self.revisions.push(revision);
+        if let Some(desk) = &mut self.desk {
+            let messages = desk.revised(revision.start);
+            messages.into_iter().for_each(|message| self.add(message));
+        }
+    }
+
     /// What a bucket's results mean to whoever is to be told.
     fn alert(&mut self, summary: &BucketSummary) {
         let is_old = |until: i64| summary.start.millis() <= until;
@@ -299,6 +339,7 @@ impl Voice {
             time,
             span,
             finality: Finality::Final,
+            late: None,
             body: Body::Annotation(body),
         };
         let topic = Arc::clone(self.plan.names.results(document.kind));
@@ -343,7 +384,7 @@ impl Voice {
     }
 
     pub(super) fn is_empty(&self) -> bool {
-        self.outbox.is_empty() && self.summaries.is_empty()
+        self.outbox.is_empty() && self.summaries.is_empty() && self.revisions.is_empty()
     }
 
     pub(super) fn bytes(&self) -> usize {
@@ -364,6 +405,7 @@ impl Voice {
                 .map(Desk::take_notices)
                 .unwrap_or_default(),
             summaries: std::mem::take(&mut self.summaries),
+            revisions: std::mem::take(&mut self.revisions),
             remembered: std::mem::take(&mut self.remembered),
             left_out: std::mem::take(&mut self.left_out),
         }
@@ -375,6 +417,7 @@ impl Voice {
         self.outbox_bytes = speech.messages.iter().map(Outgoing::bytes).sum();
         self.outbox = speech.messages;
         self.summaries = speech.summaries;
+        self.revisions = speech.revisions;
         self.remembered = speech.remembered;
         self.left_out = speech.left_out;
         if let Some(desk) = &mut self.desk {
@@ -395,7 +438,9 @@ impl Voice {
     fn remember(&mut self, document: &Document) {
         let room = match document.kind {
             DocumentKind::Record => self.remembers.records,
-            DocumentKind::ModelPlot => self.remembers.plots.room(document),
+            DocumentKind::ModelPlot if document.late.is_none() => {
+                self.remembers.plots.room(document)
+            }
             _ => 0,
         };
         if room == 0 {

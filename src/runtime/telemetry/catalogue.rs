@@ -57,7 +57,9 @@ catalogue! {
     UNREADABLE = Kind::Counter, "tidewatch_messages_unreadable_total", ["topic"], "Internal messages that no stage of this build can read; they are passed over.";
     EVENTS_REJECTED = Kind::Counter, "tidewatch_events_rejected_total", ["job_id", "reason"], "Events refused and sent to the dead letters, by reason.";
     EVENTS_FILTERED = Kind::Counter, "tidewatch_events_filtered_total", ["job_id"], "Events that the job's query does not select; they are no dead letters. Those replayed after a start included.";
-    EVENTS_LATE_FOR_JUDGE = Kind::Counter, "tidewatch_events_late_for_judge_total", ["job_id"], "Events that reached a judge after it had judged their bucket: their partition had been taken for idle.";
+    EVENTS_LATE_FOR_JUDGE = Kind::Counter, "tidewatch_events_late_for_judge_total", ["job_id"], "Events that reached a judge after it had judged their bucket and could not judge it again: their partition had been taken for idle, or the bucket has left the window of late revisions.";
+    EVENTS_LATE_REVISED = Kind::Counter, "tidewatch_events_late_revised_total", ["job_id"], "Events (or summary counts) that came late and re-opened the result of their bucket (late_revision_window).";
+    BUCKETS_REVISED = Kind::Counter, "tidewatch_buckets_revised_total", ["job_id"], "Times that the results of a closed bucket were said again, for events that came late.";
     EVENT_LATENESS = Kind::Histogram(LATENESS), "tidewatch_event_lateness_seconds", ["job_id"], "How far events lie behind the newest event of their partition, in event time; 0 when they are in order. Replayed ones count again.";
     WATERMARK = Kind::Gauge, "tidewatch_watermark_timestamp_seconds", ["job_id"], "Event time up to which this instance's part of the job is done: the least watermark of its input partitions.";
     BUCKET_SPAN = Kind::Gauge, "tidewatch_bucket_span_seconds", ["job_id"], "The job's bucket span, so that alerts can scale themselves.";

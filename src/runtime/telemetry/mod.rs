@@ -58,6 +58,8 @@ pub struct Telemetry {
     shared: IntCounterVec,
     paused: GaugeVec,
     late_for_judge: IntCounterVec,
+    late_revised: IntCounterVec,
+    buckets_revised: IntCounterVec,
     lateness: CountedHistogram,
     watermark: GaugeVec,
     assigned: GaugeVec,
@@ -113,6 +115,8 @@ impl Telemetry {
             shared: metric::MESSAGES_SHARED.counter(to),
             paused: metric::INPUTS_PAUSED.gauge(to),
             late_for_judge: metric::EVENTS_LATE_FOR_JUDGE.counter(to),
+            late_revised: metric::EVENTS_LATE_REVISED.counter(to),
+            buckets_revised: metric::BUCKETS_REVISED.counter(to),
             lateness: metric::EVENT_LATENESS.counted(to),
             watermark: metric::WATERMARK.gauge(to),
             assigned: metric::ASSIGNED_PARTITIONS.gauge(to),
@@ -256,6 +260,8 @@ impl Telemetry {
         for counter in [
             &self.filtered,
             &self.late_for_judge,
+            &self.late_revised,
+            &self.buckets_revised,
             &self.idle,
             &self.pruned,
             &self.replayed,
@@ -558,6 +564,11 @@ impl Observer for Telemetry {
                     .set(seconds(least));
             }
             Fact::Bucket { summary } => self.bucket(job_id, summary),
+            Fact::Revised { revision } => {
+                let late = self.late_revised.with_label_values(&[job_id]);
+                late.inc_by(revision.events);
+                self.buckets_revised.with_label_values(&[job_id]).inc();
+            }
             Fact::Assigned { at, .. } => self.assigned(job_id, at, fact),
             Fact::Replayed { at, .. } => self.replayed(job_id, at, fact),
             Fact::Revoked { partitions, how } => self.revoked(job_id, partitions, *how),

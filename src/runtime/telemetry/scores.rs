@@ -255,6 +255,7 @@ pub(super) mod tests {
             time: span.bucket_of(EventTime(bucket * SPAN_MS)),
             span,
             finality: Finality::Final,
+            late: None,
             body: Body::ModelPlot(ModelPlot {
                 detector_index: 0,
                 by_field_name: None,
