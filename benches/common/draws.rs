@@ -12,17 +12,17 @@ use tidewatch::time::{BucketSpan, EventTime};
 /// A Monday, 2024-01-01T00:00:00Z.
 const START_MS: i64 = 1_704_067_200_000;
 /// Evidence of an alarm: a score of 75.
-pub const ALARM: f64 = 3.0;
+pub(crate) const ALARM: f64 = 3.0;
 /// An alarm silences so many buckets after it.
 const QUIET_BUCKETS: usize = 24;
 /// Measurements in a bucket of averages.
 const MEASUREMENTS: u64 = 50;
 
 /// A seeded source of draws.
-pub struct Draw(u64);
+pub(crate) struct Draw(u64);
 
 impl Draw {
-    pub fn new(seed: u64, stream: u64) -> Draw {
+    pub(crate) fn new(seed: u64, stream: u64) -> Draw {
         let mut draw = Draw(seed.wrapping_mul(0x2545_f491_4f6c_dd1d) ^ (stream << 32));
         for _ in 0..3 {
             draw.word();
@@ -30,7 +30,7 @@ impl Draw {
         draw
     }
 
-    pub fn word(&mut self) -> u64 {
+    pub(crate) fn word(&mut self) -> u64 {
         self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let mut h = self.0;
         h = (h ^ (h >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
@@ -39,17 +39,17 @@ impl Draw {
     }
 
     /// Uniform, 0 and 1 excluded.
-    pub fn unit(&mut self) -> f64 {
+    pub(crate) fn unit(&mut self) -> f64 {
         ((self.word() >> 12) as f64 + 0.5) / (1u64 << 52) as f64
     }
 
     /// Box and Muller 1958.
-    pub fn normal(&mut self) -> f64 {
+    pub(crate) fn normal(&mut self) -> f64 {
         (-2.0 * self.unit().ln()).sqrt() * (std::f64::consts::TAU * self.unit()).cos()
     }
 
     /// Arrivals within `mean` units of a clock that ticks exponentially.
-    pub fn poisson(&mut self, mean: f64) -> f64 {
+    pub(crate) fn poisson(&mut self, mean: f64) -> f64 {
         let (mut clock, mut arrivals) = (-self.unit().ln(), 0.0);
         while clock < mean {
             clock -= self.unit().ln();
@@ -60,14 +60,14 @@ impl Draw {
 }
 
 /// A model fed bucket after bucket.
-pub struct Life {
-    pub model: SeriesModel,
+pub(crate) struct Life {
+    model: SeriesModel,
     kind: Kind,
     bucket: i64,
 }
 
 impl Life {
-    pub fn new(seconds: i64, counting: bool) -> Life {
+    pub(crate) fn new(seconds: i64, counting: bool) -> Life {
         let span = BucketSpan::from_seconds(seconds).expect("a span of sensible length");
         let (side, averages) = (Side::Both, !counting);
         let kind = Kind {
@@ -85,7 +85,7 @@ impl Life {
     }
 
     /// Judges the next bucket's value, then learns it.
-    pub fn live(&mut self, value: f64) -> Option<Verdict> {
+    pub(crate) fn live(&mut self, value: f64) -> Option<Verdict> {
         let span = self.kind.span.millis();
         let sample = Sample {
             at: EventTime(START_MS + span * self.bucket + span / 2),
@@ -109,7 +109,7 @@ impl Life {
 }
 
 /// Normal with this factor on the last value; mean 0, deviation 1.
-pub fn autoregressive(draw: &mut Draw, factor: f64, n: usize) -> Vec<f64> {
+pub(crate) fn autoregressive(draw: &mut Draw, factor: f64, n: usize) -> Vec<f64> {
     let (mut z, fresh) = (draw.normal(), (1.0 - factor * factor).sqrt());
     let step = |_| {
         z = factor * z + fresh * draw.normal();
@@ -118,18 +118,18 @@ pub fn autoregressive(draw: &mut Draw, factor: f64, n: usize) -> Vec<f64> {
     (0..n).map(step).collect()
 }
 
-pub fn each(n: usize, one: impl FnMut(usize) -> f64) -> Vec<f64> {
+pub(crate) fn each(n: usize, one: impl FnMut(usize) -> f64) -> Vec<f64> {
     (0..n).map(one).collect()
 }
 
 /// Student-t with three degrees of freedom.
-pub fn student(draw: &mut Draw) -> f64 {
+pub(crate) fn student(draw: &mut Draw) -> f64 {
     let chi_square: f64 = (0..3).map(|_| draw.normal().powi(2)).sum();
     draw.normal() / (chi_square / 3.0).sqrt()
 }
 
 /// Alarms at `nats` a life, each silencing what follows.
-pub fn alarms(evidence: &[f64], nats: f64) -> usize {
+pub(crate) fn alarms(evidence: &[f64], nats: f64) -> usize {
     let (mut alarms, mut from) = (0, 0);
     for (at, &one) in evidence.iter().enumerate() {
         if one >= nats && at >= from {
