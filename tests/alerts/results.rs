@@ -71,6 +71,7 @@ pub(crate) fn record(
         typical: vec![1.0],
         actual: vec![9.0],
         influencers: influencers.into_iter().collect(),
+        geo_results: None,
         explanation: Explanation::default(),
         first_occurrence: false,
         history: 100,

@@ -41,7 +41,7 @@ fn feed(gatherer: &mut Gatherer, job: &Job, events: &[Value]) -> Vec<ClosedBucke
 fn buckets(outputs: Vec<Output>) -> impl Iterator<Item = ClosedBucket> {
     outputs.into_iter().filter_map(|output| match output {
         Output::Closed(bucket) => Some(bucket),
-        Output::Rejected(rejection) => panic!("{rejection:?}"),
+        Output::Rejected(_) | Output::Late(_) => panic!("{output:?}"),
         Output::Watermark(_) => None,
     })
 }
