@@ -20,7 +20,7 @@ const LONG_FUNCTIONS: [(&str, &str, usize); 0] = [];
 /// What only some modules may name (prefixes of the path under `src/`), and why.
 const DOORS: [(&str, &[&str], &str); 7] = [
     (
-        r"\b(tokio|rdkafka|rdkafka_sys|axum|prometheus)::",
+        r"\b(tokio|rdkafka|rdkafka_sys|axum|prometheus|opentelemetry\w*|prost)::",
         &["runtime/"],
         "clients and servers are the runtime's affair",
     ),

@@ -23,3 +23,4 @@ pub mod store;
 pub mod supervisor;
 pub mod task;
 pub mod telemetry;
+pub mod traces;

@@ -247,6 +247,17 @@ pub enum Fact<'a> {
         /// How many.
         alerts: u64,
     },
+    /// What became of spans since it was last told. Of no job.
+    Spans {
+        /// The collector has so many more.
+        exported: u64,
+        /// So many found no room in the queue.
+        dropped: u64,
+        /// So many were refused, or could not be delivered.
+        failed: u64,
+        /// What is to be said of it, once.
+        news: Option<Delivery<'a>>,
+    },
     /// A job is put to work here, for the first time or as it is now.
     JobStarted {
         /// As it is now.
@@ -268,6 +279,17 @@ pub enum Fact<'a> {
         /// How.
         how: Revocation,
     },
+}
+
+/// How the delivery of spans goes from now on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Delivery<'a> {
+    /// Well again.
+    Works,
+    /// Requests fail.
+    Fails(&'a str),
+    /// There are more than can be sent.
+    Overflows,
 }
 
 /// Hears of facts. One job's facts come with its id; several services may share an observer.

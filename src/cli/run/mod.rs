@@ -25,6 +25,7 @@ use crate::runtime::store::{DirectoryStore, S3Store, SnapshotStore, StoreError, 
 use crate::runtime::supervisor::{Agreement, Assignment, State, Supervisor, WorkError, Workshop};
 use crate::runtime::task::{Plots, Remembered, TopicNames};
 use crate::runtime::telemetry::Telemetry;
+use crate::runtime::traces::{Traces, Whose};
 use anyhow::Context;
 use control::{Desk, follow_control};
 use files::Files;
@@ -40,6 +41,8 @@ use std::time::Duration;
 
 /// Between two looks at whether anything is to be done.
 const LOOK_INTERVAL: Duration = Duration::from_millis(50);
+/// How long the last spans may take at the end.
+const LAST_SPANS_MAX: Duration = Duration::from_secs(5);
 
 /// Runs the service that `config` describes until it is told to stop.
 pub fn run(config: &Path, common: &Common) -> anyhow::Result<ExitCode> {
@@ -55,6 +58,7 @@ pub fn run(config: &Path, common: &Common) -> anyhow::Result<ExitCode> {
     let telemetry = Telemetry::with_scores(Arc::new(SystemClock), &jobs, configuration.scores);
     let telemetry = Arc::new(telemetry);
     files.tell(&telemetry);
+    let traces = start_traces(&configuration, &telemetry)?;
     let server = HttpServer::start(&configuration.http, telemetry.clone())?;
     let shutdown = Shutdown::new();
     let reload = listen_for_signals(&shutdown)?;
@@ -66,6 +70,7 @@ pub fn run(config: &Path, common: &Common) -> anyhow::Result<ExitCode> {
     let factory = Factory {
         configuration,
         telemetry: telemetry.clone(),
+        traces: traces.clone(),
         sharing: Sharing::new(Arc::new(SystemClock), Limits::default()),
     };
     let announced = jobs.iter().map(|job| job.id.clone()).collect();
@@ -88,12 +93,32 @@ pub fn run(config: &Path, common: &Common) -> anyhow::Result<ExitCode> {
         .map(|messenger| messenger.join().unwrap_or(false))
         .collect();
     let in_order = in_order && told.into_iter().all(|in_order| in_order);
+    if !traces.end(LAST_SPANS_MAX) {
+        tracing::warn!("the last spans are not delivered: the collector is too slow");
+    }
     drop(server);
     tracing::info!(in_order, "ended");
     Ok(match in_order {
         true => ExitCode::SUCCESS,
         false => ExitCode::FAILURE,
     })
+}
+
+/// Traces, if the configuration asks for them.
+fn start_traces(
+    configuration: &Configuration,
+    telemetry: &Arc<Telemetry>,
+) -> anyhow::Result<Traces> {
+    let Some(otlp) = &configuration.otlp else {
+        return Ok(Traces::off());
+    };
+    let whose = Whose {
+        group_id: &configuration.kafka.group_id,
+        instance_id: &configuration.kafka.instance_id,
+    };
+    let traces = Traces::start(otlp, whose, telemetry.clone())?;
+    tracing::info!(service_name = otlp.service_name, sampling = ?otlp.sampling, "traces are exported");
+    Ok(traces)
 }
 
 /// The configuration in `file`, with the environment's last word.
@@ -186,6 +211,7 @@ fn listen_for_signals(shutdown: &Shutdown) -> anyhow::Result<Arc<AtomicBool>> {
 struct Factory {
     configuration: Arc<Configuration>,
     telemetry: Arc<Telemetry>,
+    traces: Traces,
     /// Topics that several jobs read are fetched and decoded once.
     sharing: Arc<Sharing>,
 }
@@ -216,6 +242,7 @@ impl Factory {
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
         let settings = Settings {
             life: assignment.life,
+            traces: self.traces.clone(),
             ..settings(&self.configuration)
         };
         let telemetry = self.telemetry.clone();

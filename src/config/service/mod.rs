@@ -9,6 +9,7 @@ mod alerts;
 mod http;
 mod jobs;
 mod kafka;
+mod otlp;
 mod reader;
 mod secret;
 mod snapshots;
@@ -24,6 +25,7 @@ use http::read_http;
 pub use http::{Http, HttpAuth, HttpTls};
 use kafka::read_kafka;
 pub use kafka::{Kafka, TOKEN};
+pub use otlp::{Headers, Otlp, Sampling};
 use reader::Reader;
 pub use secret::{Secret, SecretError, SecretFile};
 use serde_json::Value;
@@ -53,6 +55,8 @@ pub struct Service {
     pub http: Http,
     /// Whether `/metrics` has series of what jobs say.
     pub scores: Scores,
+    /// Where traces go; `None`: there are none.
+    pub otlp: Option<Otlp>,
     /// What is logged and how.
     pub log: Log,
 }
@@ -231,6 +235,7 @@ fn read_service(reader: &mut Reader, base: &Path) -> Option<Service> {
     let alerts = alerts::read(reader, base);
     let http = read_http(reader, base);
     let scores = read_scores(reader);
+    let otlp = otlp::read(reader, base);
     let log = Log {
         level: reader.text("log.level").unwrap_or_else(|| "info".into()),
         format: match reader.choice("log.format", &["text", "json"]) {
@@ -249,6 +254,7 @@ fn read_service(reader: &mut Reader, base: &Path) -> Option<Service> {
         alerts,
         http: http?,
         scores,
+        otlp,
         log,
     })
 }

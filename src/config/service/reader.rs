@@ -14,6 +14,8 @@ use std::time::Duration;
 pub(super) struct Reader {
     written: Map<String, Value>,
     pub(super) environment: BTreeMap<String, String>,
+    /// OpenTelemetry's own variables.
+    otel: BTreeMap<String, String>,
     pub(super) known: BTreeSet<String>,
     pub(super) mistakes: Vec<Mistake>,
 }
@@ -23,13 +25,15 @@ impl Reader {
         written: Value,
         environment: impl IntoIterator<Item = (String, String)>,
     ) -> Reader {
-        let environment = environment
+        let (environment, others): (BTreeMap<_, _>, BTreeMap<_, _>) = environment
             .into_iter()
-            .filter(|(name, _)| name.starts_with("TIDEWATCH_"))
-            .collect();
+            .partition(|(name, _)| name.starts_with("TIDEWATCH_"));
+        let otel = others.into_iter();
+        let otel = otel.filter(|(name, value)| name.starts_with("OTEL_") && !value.is_empty());
         let mut reader = Reader {
             written: Map::new(),
             environment,
+            otel: otel.collect(),
             known: BTreeSet::new(),
             mistakes: Vec::new(),
         };
@@ -50,6 +54,11 @@ impl Reader {
             path: path.into(),
             message: problem,
         });
+    }
+
+    /// A variable of OpenTelemetry's; an empty one counts as not there, as the specification has it.
+    pub(super) fn otel(&self, name: &str) -> Option<&str> {
+        self.otel.get(name).map(|value| value.trim())
     }
 
     /// Removes the value at `key`, `section.key` or deeper.

@@ -5,6 +5,7 @@ use crate::runtime::log::{Log, Outgoing, Position, TopicPartition, Transaction};
 use crate::runtime::observer::Fact;
 use crate::runtime::store::{Done, Order};
 use crate::runtime::task::{Speech, Task};
+use crate::runtime::traces::Committing;
 
 /// Bytes in the outboxes beyond which a transaction does not wait for its time.
 const OUTBOX_BYTES_MAX: usize = 8 << 20;
@@ -57,7 +58,7 @@ impl<L: Log> Service<L> {
             .iter()
             .filter_map(|part| Some((part.at.clone(), part.position.clone()?)))
             .collect();
-        let began_ms = self.clock.now_ms();
+        let (began_ms, began) = (self.clock.now_ms(), self.traces.now());
         let outcome = self.log.commit(Transaction {
             messages: &messages,
             positions: &positions,
@@ -65,6 +66,17 @@ impl<L: Log> Service<L> {
         self.committed_ms = self.clock.now_ms();
         let duration_ms = self.committed_ms - began_ms;
         self.commit_cost_ms = duration_ms.min(COMMIT_COST_MS_MAX);
+        if began.is_some() {
+            let error = outcome.as_ref().err().map(ToString::to_string);
+            let committing = Committing {
+                messages: messages.len(),
+                partitions: positions.len(),
+                buckets: parts.iter().map(|part| part.speech.summaries.len()).sum(),
+                error: error.as_deref(),
+                again: matches!(outcome, Err(CommitError::Retry(_))),
+            };
+            self.traces.committed(began, &committing);
+        }
         match outcome {
             Ok(()) => {
                 self.made_public(parts, messages.len(), duration_ms);
@@ -191,8 +203,10 @@ impl<L: Log> Service<L> {
         let is_busy = self.keeper.is_busy_with(&self.plan.task_name(at));
         let task = self.tasks.get_mut(at).filter(|task| task.may_snapshot());
         if let (Some(task), false) = (task, is_busy) {
+            let began = self.traces.now();
             let (key, state) = task.freeze(now_ms);
             self.keeper.take(Order {
+                trace: self.traces.frozen(began, &key),
                 key,
                 state,
                 kept_max: self.settings.snapshots_kept.max(2),

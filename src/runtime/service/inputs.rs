@@ -184,10 +184,12 @@ impl<L: Log> Service<L> {
         let mut names = Vec::new();
         let tasks = self.tasks.values_mut();
         for task in tasks.filter(|task| gone.contains(&task.at.topic) && task.is_live()) {
+            let began = self.traces.now();
             let (key, state) = task.last_state(lineage);
             self.keeper.wait_for(&key.task);
             names.push(key.task.clone());
             self.keeper.take(Order {
+                trace: self.traces.frozen(began, &key),
                 key,
                 state,
                 kept_max: self.settings.snapshots_kept.max(2),

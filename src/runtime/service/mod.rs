@@ -28,6 +28,7 @@ use super::observer::{Fact, Observer};
 use super::shutdown::Shutdown;
 use super::store::{Keeper, SnapshotStore, Writing};
 use super::task::{BUILD, Plan, PlanError, Range, Remarkable, Remembered, Task, TopicNames};
+use super::traces::{Batch, JobTraces, Traces};
 use crate::config::Job;
 use crate::decode::together::Given;
 use std::collections::{BTreeMap, BTreeSet};
@@ -61,6 +62,8 @@ pub struct Settings {
     pub life: u64,
     /// How far inputs may drift apart in event time.
     pub align: Align,
+    /// Where spans of the work go, if anywhere.
+    pub traces: Traces,
 }
 
 impl Default for Settings {
@@ -78,6 +81,7 @@ impl Default for Settings {
             topics_interval_ms: 30_000,
             life: 0,
             align: Align::default(),
+            traces: Traces::off(),
         }
     }
 }
@@ -140,6 +144,7 @@ pub struct Service<L> {
     outdated: bool,
     /// Inputs that are held back.
     paused: usize,
+    traces: JobTraces,
 }
 
 impl<L: Log> Service<L> {
@@ -179,6 +184,7 @@ impl<L: Log> Service<L> {
             doubts: BTreeMap::new(),
             forsaken: BTreeSet::new(),
             outdated: false,
+            traces: settings.traces.of_job(&plan.job.id, plan.placement),
             clock,
             observer,
             settings,
@@ -268,6 +274,7 @@ impl<L: Log> Service<L> {
             leaving: Vec::new(),
             displaced: false,
             taken: BTreeMap::new(),
+            traces: &mut self.traces,
         };
         let polled = self.log.poll(timeout, &mut intake);
         let (mut arrivals, leaving, taken) = (intake.arrivals, intake.leaving, intake.taken);
@@ -352,6 +359,7 @@ impl<L: Log> Service<L> {
             all_at_end &= at_end;
             if let Some((messages, duration_ms)) = task.finished_replay(now_ms, at_end) {
                 let at = &task.at;
+                self.traces.replayed(at, messages);
                 let fact = Fact::Replayed {
                     at,
                     messages,
@@ -418,6 +426,7 @@ struct Intake<'s> {
     /// A partition ends before what was to be read next.
     displaced: bool,
     taken: BTreeMap<TopicPartition, (u64, u64)>,
+    traces: &'s mut JobTraces,
 }
 
 impl Handler for Intake<'_> {
@@ -428,6 +437,7 @@ impl Handler for Intake<'_> {
     fn revoked(&mut self, partitions: &[TopicPartition], how: Revocation) {
         self.arrivals
             .retain(|arrival| !partitions.contains(&arrival.at));
+        self.traces.left(partitions);
         match how {
             Revocation::Released => self.leaving.extend_from_slice(partitions),
             Revocation::Lost => {
@@ -478,14 +488,18 @@ impl Intake<'_> {
             return;
         };
         let (observer, job_id) = (self.observer, self.job_id);
+        let (began, mut rejected) = (self.traces.now(), 0);
         let (count, bytes) = task.take(messages, &mut |remark| {
             let offset = remark.offset;
             let fact = match remark.what {
-                Remarkable::Rejected(ref rejection) => Fact::Rejected {
-                    at,
-                    offset,
-                    rejection,
-                },
+                Remarkable::Rejected(ref rejection) => {
+                    rejected += 1;
+                    Fact::Rejected {
+                        at,
+                        offset,
+                        rejection,
+                    }
+                }
                 Remarkable::Unreadable(ref error) => Fact::Unreadable {
                     at,
                     offset,
@@ -496,6 +510,18 @@ impl Intake<'_> {
             };
             observer.observe(job_id, &fact);
         });
+        if began.is_some() {
+            let batch = Batch {
+                at,
+                stage: task.kind(),
+                messages: count,
+                bytes,
+                rejected,
+                position: task.position(),
+                watermark_ms: task.watermark().map(|time| time.millis()),
+            };
+            self.traces.batch(began, &batch, task.take_steps());
+        }
         match self.taken.get_mut(at) {
             Some(taken) => *taken = (taken.0 + count, taken.1 + bytes),
             None => drop(self.taken.insert(at.clone(), (count, bytes))),

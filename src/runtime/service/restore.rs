@@ -126,6 +126,7 @@ impl<L: Log> Service<L> {
         if self.is_beyond_plan(&assignment.at) {
             return Ok(());
         }
+        self.traces.restoring(&assignment.at, kind);
         let mut past = self.past_of(kind, assignment)?;
         past.renewal = self.renewal(&past)?;
         let (mut task, snapshot, beginning) = self.begin(&past)?;
@@ -136,6 +137,11 @@ impl<L: Log> Service<L> {
             self.file_anew(key, &mut task, renewal);
         }
         let at = past.at;
+        if self.traces.is_on() {
+            task.remember_steps();
+            let offsets = (beginning.from, beginning.live_from);
+            self.traces.restored(&at, snapshot.as_ref(), offsets);
+        }
         self.tasks.insert(at.clone(), task);
         self.tell(&Fact::Assigned {
             at: &at,
@@ -148,6 +154,7 @@ impl<L: Log> Service<L> {
             // Taken away again while we restored: the next poll says so.
             Err(LogError::Unavailable(_)) => {
                 self.tasks.remove(&at);
+                self.traces.left(&[at]);
                 Ok(())
             }
             done => Ok(done?),
@@ -212,11 +219,13 @@ impl<L: Log> Service<L> {
     /// Replaces a task's snapshots by one at the offset that it goes on from. Until the next position is committed all of this can be done again.
     fn file_anew(&mut self, from: &SnapshotKey, task: &mut Task, renewal: Renewal) {
         let lineage = self.plan.lineage;
+        let began = self.traces.now();
         let (key, state) = task.last_state(lineage);
         debug_assert_eq!(key.offset, renewal.from.max(0), "where the task begins");
         let name = key.task.clone();
         self.keeper.wait_for(&name);
         self.keeper.take(Order {
+            trace: self.traces.frozen(began, &key),
             key: key.clone(),
             state,
             kept_max: usize::MAX,

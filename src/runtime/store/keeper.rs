@@ -10,6 +10,7 @@
 use super::{SnapshotKey, SnapshotStore, StoreError};
 use crate::engine::snapshot::Frozen;
 use crate::runtime::clock::Clock;
+use crate::runtime::traces::SnapshotTrace;
 use std::collections::{BTreeSet, VecDeque};
 use std::sync::mpsc::{Receiver, Sender, TryRecvError, channel};
 use std::sync::{Arc, Mutex, MutexGuard};
@@ -31,6 +32,8 @@ pub(crate) struct Order {
     pub(crate) state: Frozen,
     /// So many snapshots of the task and lineage stay, this one included.
     pub(crate) kept_max: usize,
+    /// For whoever traces.
+    pub(crate) trace: SnapshotTrace,
 }
 
 /// What became of an order.
@@ -213,10 +216,13 @@ fn carry_out(store: &Store, clock: &dyn Clock, order: Order) -> Done {
         key,
         state,
         kept_max,
+        trace,
     } = order;
     let began_ms = clock.now_ms();
+    let began = trace.now();
     let mut store = lock(store);
     let stored = store.put(&key, &state);
+    trace.stored(began, &stored);
     drop(state);
     let not_forgotten = match &stored {
         Ok(_) => forget_old(&mut **store, &key, kept_max).err(),

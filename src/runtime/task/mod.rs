@@ -24,6 +24,7 @@ pub(crate) use loss::Loss;
 pub(crate) use mark::BUILD;
 pub use mark::Mark;
 pub use meter::{LATENESS_BOUNDS_MS, Measured};
+pub(crate) use meter::{Step, Steps, Work};
 pub use plan::{Placement, Plan, PlanError, StageKind, TopicNames};
 pub use range::Range;
 pub use voice::{Plots, Remembered};
@@ -386,6 +387,26 @@ impl Task {
     /// What was measured since the last call.
     pub(crate) fn take_measured(&mut self) -> Measured {
         self.meter.take(self.stage.pruned_series())
+    }
+
+    /// From now on stretches of work on buckets are remembered, for [`Task::take_steps`].
+    pub(crate) fn remember_steps(&mut self) {
+        self.meter.remember_steps();
+    }
+
+    /// Those since the last call.
+    pub(crate) fn take_steps(&mut self) -> Steps {
+        self.meter.take_steps()
+    }
+
+    /// Which stage it works.
+    pub(crate) fn kind(&self) -> StageKind {
+        self.kind
+    }
+
+    /// The next offset to read.
+    pub(crate) fn position(&self) -> i64 {
+        self.position
     }
 
     /// All of a replay's range has been read here: its last buckets close, whether or not an event after them has come.

@@ -46,6 +46,17 @@ impl StageKind {
         )
     }
 
+    /// The stage in a word, for attributes and people.
+    pub fn label(self) -> &'static str {
+        match self {
+            StageKind::Fused => "fused",
+            StageKind::Keyed => "keyed",
+            StageKind::Gather => "gather",
+            StageKind::Judge => "judge",
+            StageKind::Rollup => "rollup",
+        }
+    }
+
     /// Whether the task writes result documents.
     pub fn writes_results(self) -> bool {
         matches!(self, StageKind::Fused | StageKind::Rollup)

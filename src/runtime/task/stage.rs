@@ -4,7 +4,7 @@
     reason = "how long judging took is told to a person only"
 )]
 
-use super::meter::Meter;
+use super::meter::{Meter, Work};
 use super::plan::{Plan, StageKind};
 use super::range::Side;
 use super::voice::{Next, Voice};
@@ -155,12 +155,14 @@ impl Stage {
                 }
                 let began = begin(meter, &decoded, pipeline.watermark());
                 let outputs = pipeline.handle(offer(&decoded));
-                meter.closed(
+                meter.judged(
                     began,
-                    outputs
-                        .iter()
-                        .filter(|output| matches!(output, pipeline::Output::Closed(_)))
-                        .count(),
+                    outputs.iter().filter_map(|output| match output {
+                        pipeline::Output::Closed(bucket) => {
+                            Some((bucket.start, bucket.event_count))
+                        }
+                        _ => None,
+                    }),
                 );
                 refuse(decoded.err(), message, voice, note);
                 answer_fused(outputs, Some(message), voice, note);
@@ -171,12 +173,12 @@ impl Stage {
                 }
                 let began = begin(meter, &decoded, keyed.watermark());
                 let outputs = keyed.handle(offer(&decoded));
-                meter.closed(
+                meter.judged(
                     began,
-                    outputs
-                        .iter()
-                        .filter(|output| matches!(output, KeyedOutput::Partial(_)))
-                        .count(),
+                    outputs.iter().filter_map(|output| match output {
+                        KeyedOutput::Partial(bucket) => Some((bucket.start, bucket.event_count)),
+                        _ => None,
+                    }),
                 );
                 refuse(decoded.err(), message, voice, note);
                 answer_keyed(outputs, Some(message), voice, note);
@@ -185,8 +187,18 @@ impl Stage {
                 if is_outside(plan, &decoded, note) {
                     return;
                 }
-                begin(meter, &decoded, gatherer.watermark());
+                let began = begin(meter, &decoded, gatherer.watermark());
                 let outputs = gatherer.handle(offer(&decoded));
+                meter.worked(
+                    Work::Close,
+                    began,
+                    outputs.iter().filter_map(|output| match output {
+                        gatherer::Output::Closed(bucket) => {
+                            Some((bucket.start, bucket.event_count))
+                        }
+                        _ => None,
+                    }),
+                );
                 refuse(decoded.err(), message, voice, note);
                 answer_gather(outputs, Some(message), voice, note);
             }),
@@ -232,12 +244,12 @@ impl Stage {
                 };
                 let began = Some(Instant::now());
                 let outputs = judge.handle(input);
-                meter.closed(
+                meter.judged(
                     began,
-                    outputs
-                        .iter()
-                        .filter(|output| matches!(output, judge::Output::Partial(_)))
-                        .count(),
+                    outputs.iter().filter_map(|output| match output {
+                        judge::Output::Partial(bucket) => Some((bucket.start, bucket.event_count)),
+                        _ => None,
+                    }),
                 );
                 answer_judge(outputs, voice, note);
             }
@@ -253,7 +265,17 @@ impl Stage {
                         ));
                     }
                 };
-                answer_rollup(rollup.handle(input), voice, note);
+                let began = meter.begin_step();
+                let outputs = rollup.handle(input);
+                meter.worked(
+                    Work::RollUp,
+                    began,
+                    outputs.iter().filter_map(|output| match output {
+                        rollup::Output::Closed(bucket) => Some((bucket.start, bucket.event_count)),
+                        _ => None,
+                    }),
+                );
+                answer_rollup(outputs, voice, note);
             }
             Stage::Fused(..) | Stage::Keyed(..) | Stage::Gather(..) => {}
         }

@@ -5,7 +5,7 @@
 
 use super::report::{
     Bucket, HOTTEST_BUCKETS, HOTTEST_MAX, Hot, JobReport, Memory, Partition, Report, SCHEMA,
-    Snapshot, State,
+    Snapshot, State, TimingStats,
 };
 use super::{REVISION, VERSION};
 use crate::config::Job;
@@ -13,6 +13,7 @@ use crate::engine::result::{BucketSummary, MemoryStatus};
 use crate::runtime::log::TopicPartition;
 use serde::Serialize;
 use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
 
 /// A loop that has not turned for so long is stuck. Longer than the longest wait for a broker that has a deadline (a transaction, its abort
 /// and an attempt to take the id over again).
@@ -66,6 +67,7 @@ struct Entry {
     last_bucket: Option<Bucket>,
     memory: Option<Memory>,
     last_snapshot: Option<Snapshot>,
+    timing: TimingStats,
     /// Those of the last buckets, in no order.
     hot: Vec<Hot>,
     assigned: BTreeSet<TopicPartition>,
@@ -191,6 +193,11 @@ impl Ledger {
         self.entry(job_id).last_snapshot = Some(Snapshot { timestamp_ms });
     }
 
+    /// A bucket was judged here.
+    pub(super) fn judged(&mut self, job_id: &str, took: Duration) {
+        self.entry(job_id).timing.add(took);
+    }
+
     /// A final bucket is published.
     pub(super) fn bucket(&mut self, job_id: &str, summary: &BucketSummary, now_ms: i64) {
         let entry = self.entry(job_id);
@@ -298,6 +305,7 @@ impl Entry {
                 refused_series: 0,
             }),
             last_snapshot: self.last_snapshot,
+            timing_stats: self.timing,
             hottest,
         }
     }

@@ -12,11 +12,11 @@ mod report;
 mod scores;
 
 pub use health::{Health, JobHealth};
-pub use report::{Bucket, Hot, JobReport, Memory, Partition, Report, Snapshot, State};
+pub use report::{Bucket, Hot, JobReport, Memory, Partition, Report, Snapshot, State, TimingStats};
 
 use super::clock::Clock;
 use super::log::{Revocation, TopicPartition};
-use super::observer::{Fact, Observer};
+use super::observer::{Delivery, Fact, Observer};
 use super::task::Measured;
 use crate::config::Job;
 use crate::config::service::Scores;
@@ -84,6 +84,7 @@ pub struct Telemetry {
     gaps: IntCounterVec,
     topic_changes: IntCounterVec,
     unavailable: IntCounterVec,
+    trace_spans: IntCounterVec,
     scores: Option<ScoreSeries>,
     alerts: AlertMetrics,
 }
@@ -141,6 +142,7 @@ impl Telemetry {
             gaps: metric::REPLAY_GAPS.counter(to),
             topic_changes: metric::TOPIC_CHANGES.counter(to),
             unavailable: metric::LOG_UNAVAILABLE.counter(to),
+            trace_spans: metric::TRACE_SPANS.counter(to),
             alerts: AlertMetrics::new(to),
             scores: ScoreSeries::of(scores, to),
             spans: metric::BUCKET_SPAN.gauge(to),
@@ -167,6 +169,7 @@ impl Telemetry {
         }
         self.transaction_duration.with_label_values::<&str>(&[]);
         self.files_refused.with_label_values::<&str>(&[]);
+        self.spans_counted(0, 0, 0);
         for kind in ["started", "stopped", "refused"] {
             self.job_changes.with_label_values(&[kind]);
         }
@@ -175,6 +178,17 @@ impl Telemetry {
     /// These receivers will be told of alerts.
     pub fn expect_receivers<'r>(&self, names: impl Iterator<Item = &'r str>) {
         names.for_each(|name| self.alerts.expect_receiver(name));
+    }
+
+    fn spans_counted(&self, exported: u64, dropped: u64, failed: u64) {
+        let outcomes = [
+            ("exported", exported),
+            ("dropped", dropped),
+            ("failed", failed),
+        ];
+        for (outcome, spans) in outcomes {
+            self.trace_spans.with_label_values(&[outcome]).inc_by(spans);
+        }
     }
 
     /// A job that is known is exported from now on, and not ready until it says so.
@@ -404,6 +418,13 @@ impl Telemetry {
             .closings
             .iter()
             .for_each(|closing| closed.observe(closing.as_secs_f64()));
+        if !measured.closings.is_empty() {
+            let mut ledger = self.ledger();
+            measured
+                .closings
+                .iter()
+                .for_each(|took| ledger.judged(job_id, *took));
+        }
         self.pruned
             .with_label_values(&[job_id])
             .inc_by(measured.pruned);
@@ -596,6 +617,12 @@ impl Observer for Telemetry {
                 self.job_changes.with_label_values(&["stopped"]).inc();
                 self.forget(job_id);
             }
+            Fact::Spans {
+                exported,
+                dropped,
+                failed,
+                ..
+            } => self.spans_counted(*exported, *dropped, *failed),
             Fact::JobFiles { refusals, refused } => {
                 let new = refusals.len() as u64;
                 self.job_changes.with_label_values(&["refused"]).inc_by(new);
@@ -684,7 +711,26 @@ fn say(job_id: &str, fact: &Fact<'_>) {
         Fact::Revoked { partitions, how } => {
             tracing::info!(job_id, ?how, partitions = %list(partitions), "partitions left");
         }
+        Fact::Spans {
+            news: Some(news), ..
+        } => say_of_spans(*news),
         of_topics => say_of_topics(job_id, of_topics),
+    }
+}
+
+/// How spans fare.
+fn say_of_spans(news: Delivery<'_>) {
+    match news {
+        Delivery::Works => tracing::info!("spans are delivered again"),
+        Delivery::Fails(error) => {
+            tracing::warn!(
+                error,
+                "spans are not delivered, and let go; nothing else waits for them"
+            );
+        }
+        Delivery::Overflows => tracing::warn!(
+            "more spans than can be sent; the rest is let go, and counted in tidewatch_trace_spans_total"
+        ),
     }
 }
 

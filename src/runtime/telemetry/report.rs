@@ -8,6 +8,7 @@ use crate::engine::result::Body;
 use crate::engine::result::{BucketSummary, Document, MemoryStatus, Severity};
 use serde::Serialize;
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 /// The version of the document.
 pub(super) const SCHEMA: &str = "tidewatch.health/1";
@@ -78,6 +79,8 @@ pub struct JobReport {
     pub memory: Memory,
     /// The last snapshot that this instance stored.
     pub last_snapshot: Option<Snapshot>,
+    /// How long judging takes here.
+    pub timing_stats: TimingStats,
     /// The strongest records of the last buckets, strongest first.
     pub hottest: Vec<Hot>,
 }
@@ -132,6 +135,50 @@ pub struct Memory {
 pub struct Snapshot {
     /// When.
     pub timestamp_ms: i64,
+}
+
+/// How long buckets took to be judged on this instance since the job was started here: Elastic's `timing_stats`, by the wall clock and
+/// therefore in no results topic. A bucket counts once for each judge that works here; milliseconds.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize)]
+pub struct TimingStats {
+    /// Buckets.
+    pub bucket_count: u64,
+    /// The sum.
+    pub total_bucket_processing_time_ms: f64,
+    /// The shortest; as those below, absent without a bucket.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub minimum_bucket_processing_time_ms: Option<f64>,
+    /// The longest.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub maximum_bucket_processing_time_ms: Option<f64>,
+    /// The mean.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub average_bucket_processing_time_ms: Option<f64>,
+    /// A mean in which the newest bucket has a weight of [`TimingStats::NEWEST_RATIO`].
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub exponential_average_bucket_processing_time_ms: Option<f64>,
+}
+
+impl TimingStats {
+    /// The weight of the newest bucket in the exponential average.
+    pub const NEWEST_RATIO: f64 = 0.01;
+
+    /// One more bucket.
+    pub(super) fn add(&mut self, took: Duration) {
+        let ms = took.as_secs_f64() * 1000.0;
+        let least = self.minimum_bucket_processing_time_ms.unwrap_or(ms);
+        let most = self.maximum_bucket_processing_time_ms.unwrap_or(ms);
+        let before = self.exponential_average_bucket_processing_time_ms;
+        let before = before.unwrap_or(ms);
+        self.bucket_count += 1;
+        self.total_bucket_processing_time_ms += ms;
+        self.minimum_bucket_processing_time_ms = Some(least.min(ms));
+        self.maximum_bucket_processing_time_ms = Some(most.max(ms));
+        let average = self.total_bucket_processing_time_ms / self.bucket_count as f64;
+        self.average_bucket_processing_time_ms = Some(average);
+        let smoothed = before + TimingStats::NEWEST_RATIO * (ms - before);
+        self.exponential_average_bucket_processing_time_ms = Some(smoothed);
+    }
 }
 
 /// A strong record.

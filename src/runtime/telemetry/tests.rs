@@ -243,6 +243,46 @@ fn what_tasks_measure_is_exported() {
 }
 
 #[test]
+fn timing_stats_are_elastics_of_what_was_judged_here() {
+    let (_, telemetry) = at_work();
+    let stats = || serde_json::to_string(&telemetry.report().jobs["web"].timing_stats).unwrap();
+    assert_eq!(
+        stats(),
+        r#"{"bucket_count":0,"total_bucket_processing_time_ms":0.0}"#
+    );
+    for ms in [4, 104, 12] {
+        let measured = &Measured {
+            closings: vec![Duration::from_millis(ms)],
+            ..Measured::default()
+        };
+        telemetry.observe("web", &Fact::Measured { measured });
+    }
+    // 4, then 4 + 0.01 * 100 = 5, then 5 + 0.01 * 7.
+    let expected = r#"{"bucket_count":3,"total_bucket_processing_time_ms":120.0,"minimum_bucket_processing_time_ms":4.0,"maximum_bucket_processing_time_ms":104.0,"average_bucket_processing_time_ms":40.0,"exponential_average_bucket_processing_time_ms":5.07}"#;
+    assert_eq!(stats(), expected);
+}
+
+#[test]
+fn what_becomes_of_spans_is_counted_from_nothing() {
+    let (_, telemetry) = at_work();
+    let counted = |outcome: &str, count: u64| {
+        let line = format!("tidewatch_trace_spans_total{{outcome=\"{outcome}\"}} {count}\n");
+        assert!(telemetry.exposition().contains(&line), "{line}");
+    };
+    counted("exported", 0);
+    let fact = Fact::Spans {
+        exported: 5,
+        dropped: 2,
+        failed: 1,
+        news: Some(Delivery::Overflows),
+    };
+    telemetry.observe("", &fact);
+    counted("exported", 5);
+    counted("dropped", 2);
+    counted("failed", 1);
+}
+
+#[test]
 fn a_job_that_comes_is_exported_at_zero_and_one_that_goes_takes_all_but_its_counts_along() {
     let scores = Scores::Entities { limit: 10 };
     let clock = Arc::new(ManualClock::at(1_000_000));
