@@ -313,3 +313,39 @@ fn a_partition_whose_topic_is_gone_is_not_waited_for() {
         assert!(now - words < 8, "{extensions}: {words}, then {now}");
     }
 }
+
+#[test]
+fn a_topic_wrongly_declared_keyed_is_noted_once_counted_and_goes_on_through_a_crash() {
+    let house = House::new(3);
+    let job = || {
+        job(
+            "1m",
+            r#"{"idle_timeout":"1d","keyed_by_partition_field":true}"#,
+        )
+    };
+    let mut service = house.start(job());
+    for minute in 0..40 {
+        (0..3).for_each(|at| house.send(at, &event(minute, &format!("host-{at}"))));
+        if minute == 10 {
+            house.send(2, &event(minute, "host-1"));
+        }
+        if minute == 20 {
+            breathe(&house, &mut service);
+            house.cluster.evict(&service.into_log()); // dead before a snapshot was due
+            service = house.start(job());
+        }
+    }
+    house.settle(&mut service);
+    let notes = notes(&house);
+    assert_eq!(notes.len(), 1, "{notes:?}");
+    assert_eq!(notes[0]["event"], "misplaced_key");
+    assert_eq!(notes[0]["partition_field_value"], "host-1");
+    assert_eq!(
+        notes[0]["topic_partitions"],
+        serde_json::json!(["events/1", "events/2"])
+    );
+    let total = "misplaced_keys: MisplacedKeys { total: 1, new: 0";
+    let entries = house.diary.0.lock().unwrap();
+    assert!(entries.iter().any(|entry| entry.contains(total)));
+    assert_eq!(counts(&house).len(), 39);
+}

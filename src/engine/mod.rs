@@ -18,6 +18,7 @@ pub mod frontier;
 pub mod gatherer;
 pub mod influence;
 pub mod judge;
+pub mod keys;
 mod left;
 pub mod model;
 pub mod pipeline;

@@ -331,6 +331,7 @@ impl Voice {
                 from: loss.from,
                 to: loss.to,
             }),
+            topic_partitions: Vec::new(),
         };
         let document = Document {
             kind: DocumentKind::Annotation,
