@@ -164,7 +164,7 @@ mod tests {
                 over: None,
                 by: None,
             },
-            cells: [].into(),
+            cells: Default::default(),
             shares: Vec::new(),
         }
     }
