@@ -8,7 +8,7 @@ use super::forecast::{Request, Yield};
 use super::gatherer::{self, Gatherer};
 use super::judge::{self, Judge, PartialBucket, RevisedBucket};
 use super::keys::{Announced, News};
-use super::result::{BucketSummary, Document, DocumentId};
+use super::result::{BucketSummary, DataCounts, Document, DocumentId};
 use super::rollup::{self, Revision, Rollup};
 use super::snapshot::{self, Door, Frozen, RestoreError, Snapshot};
 use super::wire::InputId;
@@ -262,6 +262,17 @@ impl Pipeline {
         }
     }
 
+    /// The same, of events that come from several inputs: only [`gatherer::Input::Advance`] moves the watermark.
+    pub(super) fn guided(mut self) -> Pipeline {
+        self.keyed.gatherer.guide();
+        self
+    }
+
+    /// Counts what was refused before it came here.
+    pub(super) fn refuse(&mut self, counts: &DataCounts) {
+        self.keyed.gatherer.refuse(counts);
+    }
+
     /// Takes one input, says what follows from it.
     #[must_use]
     pub fn handle(&mut self, input: gatherer::Input<'_>) -> Vec<Output> {
@@ -386,8 +397,12 @@ impl Pipeline {
 
     /// A pipeline that goes on exactly where the snapshot was taken.
     pub fn restore(job: Arc<Job>, snapshot: &Snapshot) -> Result<Pipeline, RestoreError> {
+        Pipeline::restore_from(job, snapshot.as_bytes())
+    }
+
+    pub(super) fn restore_from(job: Arc<Job>, bytes: &[u8]) -> Result<Pipeline, RestoreError> {
         let (keyed, rollup): (&[u8], &[u8]) =
-            snapshot::open(snapshot.as_bytes(), Door::Pipeline, job.fingerprint)?;
+            snapshot::open(bytes, Door::Pipeline, job.fingerprint)?;
         let keyed = Keyed::restore_from(job.clone(), keyed)?;
         let rollup = Rollup::restore_from(job.clone(), rollup)?;
         Ok(Pipeline { job, keyed, rollup })
