@@ -59,8 +59,15 @@ fn notes(house: &House) -> Vec<Value> {
     notes_of(house, "delayed_data")
 }
 
+/// The annotations of an event, each of them as its schema says.
 fn notes_of(house: &House, event: &str) -> Vec<Value> {
+    let schema = include_str!("../docs/schemas/annotation.schema.json");
+    let schema = serde_json::from_str(schema).expect("a schema is JSON");
+    let validator = jsonschema::validator_for(&schema).expect("a schema");
     let mut notes = documents(house, DocumentKind::Annotation);
+    for note in &notes {
+        assert!(validator.is_valid(note), "{note:#}");
+    }
     notes.retain(|note| note["event"] == event);
     notes
 }
