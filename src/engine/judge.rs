@@ -477,6 +477,7 @@ impl Judge {
             plots: Vec::new(),
             changes: Vec::new(),
             size: self.state.size,
+            keys: Vec::new(),
         }
     }
 }

@@ -30,6 +30,8 @@ pub struct PartialBucket {
     pub changes: Vec<ChangeDraft>,
     /// The shard's models.
     pub size: ShardSize,
+    /// Of a keyed pair: values of the partition field that it has not announced before, sorted; nothing while interim, or elsewhere.
+    pub keys: Vec<Arc<str>>,
 }
 
 impl PartialBucket {
@@ -40,6 +42,7 @@ impl PartialBucket {
             && self.records.is_empty()
             && self.plots.is_empty()
             && self.changes.is_empty()
+            && self.keys.is_empty()
     }
 }
 

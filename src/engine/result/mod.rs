@@ -361,6 +361,8 @@ pub enum AnnotationEvent {
     CategorizationStatusChange,
     /// Messages were gone before they could be read, or read again.
     DelayedData,
+    /// Ours: a value of the partition field has come from two topic partitions, though the job says that the topic is keyed by it.
+    MisplacedKey,
 }
 
 impl AnnotationEvent {
@@ -370,6 +372,7 @@ impl AnnotationEvent {
             AnnotationEvent::ModelChange => "model_change",
             AnnotationEvent::CategorizationStatusChange => "categorization_status_change",
             AnnotationEvent::DelayedData => "delayed_data",
+            AnnotationEvent::MisplacedKey => "misplaced_key",
         }
     }
 }
@@ -393,6 +396,8 @@ pub struct Annotation {
     pub partition: Option<(String, String)>,
     /// Which messages are missing, where any are.
     pub lost: Option<Lost>,
+    /// From where a misplaced key came, `topic/3`.
+    pub topic_partitions: Vec<String>,
 }
 
 /// Messages that were gone before they were read, or before they could be read again.
@@ -576,6 +581,19 @@ pub struct BucketSummary {
     pub refused_growth: u64,
     /// How near the memory limit is.
     pub memory_status: MemoryStatus,
+    /// Whether the topic is keyed as the job says.
+    pub misplaced_keys: MisplacedKeys,
+}
+
+/// Values of the partition field that have come from several input partitions, though the job says that the topic is keyed by it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct MisplacedKeys {
+    /// Since the job began.
+    pub total: u64,
+    /// Of them, those first noticed at the end of this bucket.
+    pub new: u64,
+    /// What there is to say of the first of those.
+    pub sentence: Option<String>,
 }
 
 /// `data_counts` (results.md 3.9), additive.

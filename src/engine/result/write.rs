@@ -321,6 +321,9 @@ fn write_annotation<M: SerializeMap>(map: &mut M, one: &Annotation) -> Result<()
             map.serialize_entry("offset_to", &to)?;
         }
     }
+    if !one.topic_partitions.is_empty() {
+        map.serialize_entry("topic_partitions", &one.topic_partitions)?; // ours
+    }
     Ok(())
 }
 
