@@ -1,6 +1,7 @@
 //! The engine as a whole: the same events give the same bytes, however they are spread, ordered, interrupted.
 
 mod calendars;
+mod multivariate;
 mod placement;
 mod revision;
 mod rules;

@@ -272,6 +272,7 @@ impl Judge {
             anomaly: (0, 0.0),
             first_occurrence: member.looks[order[0]].is_some_and(|look| look.first),
             relative_rarity: None,
+            correlated: None,
             causes: told.iter().map(cause).collect(),
             influencers: self.customs_culprits(member, &told),
         }

@@ -495,6 +495,7 @@ impl<'j> Bench<'j> {
             anomaly: (0, 0.0),
             first_occurrence: false,
             relative_rarity: None,
+            correlated: None,
             causes: match is_member {
                 true => told.iter().map(cause).collect(),
                 false => Vec::new(),

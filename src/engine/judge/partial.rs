@@ -110,6 +110,8 @@ pub struct RecordDraft {
     pub first_occurrence: bool,
     /// Median frequency of the by values over this one's, where rarity was judged.
     pub relative_rarity: Option<f64>,
+    /// The by value given which it is unusual, where that is what makes it so: then the expected value and its interval are those given that one.
+    pub correlated: Option<Arc<str>>,
     /// Of a member of a population: what it is to blame for, the least probable first.
     pub causes: Vec<CauseDraft>,
     /// Who is to blame: (influencer index, value, influence), by falling influence within an influencer.

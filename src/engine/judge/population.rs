@@ -585,6 +585,7 @@ impl<'j> Jury<'j> {
             anomaly: (0, 0.0),
             first_occurrence: false,
             relative_rarity: None,
+            correlated: None,
             causes: told.iter().map(cause).collect(),
             influencers: self.culprits(&told),
         }

@@ -152,6 +152,7 @@ impl Judge {
                 anomaly: (0, 0.0),
                 first_occurrence: look.first,
                 relative_rarity: Some(look.relative),
+                correlated: None,
                 causes: Vec::new(),
                 influencers: influencers.clone(),
             });

@@ -185,6 +185,7 @@ impl Rare {
             anomaly: (0, 0.0),
             first_occurrence: self.first,
             relative_rarity: Some(self.relative),
+            correlated: None,
             causes: Vec::new(),
             influencers,
         };

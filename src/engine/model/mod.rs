@@ -20,6 +20,7 @@ pub mod oddity;
 pub mod outlook;
 pub mod presence;
 pub mod profile;
+pub mod relation;
 pub mod residual;
 mod room;
 mod series;

@@ -165,6 +165,35 @@ impl SeriesModel {
         }
     }
 
+    /// The value that would have this normal deviate in the place of the sample's: the inverse of what judging makes of a value, by bisection.
+    pub fn value_at(&self, kind: &Kind, sample: &Sample, deviate: f64) -> f64 {
+        const STEPS: u32 = 60;
+        let sample = &Self::bounded(sample);
+        let Some((typical, foresight)) = self.forecast(kind, sample.at) else {
+            return sample.value;
+        };
+        let of = |x| Self::deviate(self.tails(kind, x, sample.at, typical, &foresight));
+        let mut reach = self.residuals.deviation(typical);
+        while reach < VALUE_MOST && (of(typical - reach) > deviate || of(typical + reach) < deviate)
+        {
+            reach *= 2.0;
+        }
+        let (mut low, mut high) = (typical - reach, typical + reach);
+        for _ in 0..STEPS {
+            let middle = low + (high - low) / 2.0;
+            match of(middle) < deviate {
+                true => low = middle,
+                false => high = middle,
+            }
+        }
+        let x = typical + (high - typical) * self.widening(kind, sample).sqrt();
+        if kind.counting || self.residuals.nonnegative() {
+            x.max(0.0)
+        } else {
+            x
+        }
+    }
+
     /// The tails at a comparable value.
     fn tails(
         &self,

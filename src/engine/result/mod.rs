@@ -209,6 +209,7 @@ pub struct Record {
     pub field_name: Option<String>,
     pub by_field_name: Option<String>,
     pub by_field_value: Option<String>,
+    pub correlated_by_field_value: Option<String>,
     pub over_field_name: Option<String>,
     pub over_field_value: Option<String>,
     pub partition_field_name: Option<String>,

@@ -359,6 +359,7 @@ impl Writer {
             field_name: name(detector.field),
             by_field_name: name(detector.by),
             by_field_value: draft.key.by.as_ref().map(ToString::to_string),
+            correlated_by_field_value: draft.correlated.as_ref().map(ToString::to_string),
             over_field_name: name(detector.over),
             over_field_value: draft.key.over.as_ref().map(ToString::to_string),
             partition_field_name: name(detector.partition),
