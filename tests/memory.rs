@@ -490,18 +490,19 @@ fn a_series_that_lived_for_weeks_outlives_a_flood_that_it_was_absent_from() {
 #[test]
 fn ten_thousand_by_values_that_may_go_together_keep_the_limit() {
     const USERS: u64 = 10_000;
-    let mut court = Court::new(multivariate(16 * MIB));
+    // The look for pairs is at the fourth sixteen of buckets, when each series has enough to show.
+    let mut court = Court::new(multivariate(3 * MIB));
     let mut most = 0;
-    for at in 0..90 {
+    for at in 0..82 {
         let users = (0..USERS).map(|user| {
             let value = 50.0 * unit(user / 2, at) + 5.0 * unit(USERS + user, at);
             count("host", &format!("{user:05}"), 1 + value as u64)
         });
         let partial = court.hear(users.collect());
         most = most.max(partial.size.model_bytes);
-        assert!(partial.size.series > 1_000, "{:?}", partial.size);
+        assert!(partial.size.series > 500, "{:?}", partial.size);
     }
-    assert!(most > 13 * MIB, "the limit was felt: {most}");
+    assert!(most > 5 * MIB / 2, "the limit was felt: {most}");
     let counted = court.judge.size();
     court.restore();
     assert_eq!(court.judge.size(), counted);

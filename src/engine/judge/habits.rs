@@ -493,6 +493,7 @@ impl<'j> Bench<'j> {
             history: self.bar.history,
             incomplete: false,
             anomaly: (0, 0.0),
+            ln_characteristics: 0.0,
             first_occurrence: false,
             relative_rarity: None,
             correlated: None,

@@ -106,6 +106,8 @@ pub struct RecordDraft {
     pub shape: Shape,
     /// Buckets since the ongoing anomaly began, and the sign of its errors' sum.
     pub anomaly: (u32, f64),
+    /// ln p of an anomaly that lasts so long and is so large.
+    pub ln_characteristics: f64,
     /// Whether the by value was never seen before.
     pub first_occurrence: bool,
     /// Median frequency of the by values over this one's, where rarity was judged.

@@ -583,6 +583,7 @@ impl<'j> Jury<'j> {
             incomplete: false,
             shape: Shape::default(),
             anomaly: (0, 0.0),
+            ln_characteristics: 0.0,
             first_occurrence: false,
             relative_rarity: None,
             correlated: None,

@@ -417,6 +417,7 @@ impl Series {
             incomplete: verdict.incomplete,
             shape: verdict.shape,
             anomaly: (verdict.anomaly_buckets, verdict.anomaly_error),
+            ln_characteristics: model.ln_characteristics(verdict),
             first_occurrence: false,
             relative_rarity: None,
             correlated: given.map(|given| given.correlate.clone()),

@@ -380,7 +380,9 @@ mod tests {
                 mirror.learn(bucket, -common);
             }
         }
-        [&mut a, &mut b, &mut mirror].map(|past| past.pass(299));
+        for past in [&mut a, &mut b, &mut mirror] {
+            past.pass(299);
+        }
         let chance = chance_of_pairs(1000);
         let r = a.correlation(&b, chance).expect("they go together").tanh();
         assert!((r - 0.958).abs() < 0.03, "{r}");

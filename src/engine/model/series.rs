@@ -10,7 +10,7 @@ use super::multi_bucket::MultiBucket;
 use super::outlook::Outlook;
 use super::residual::{Residuals, Run, Tails};
 use super::spread::HourSpread;
-use super::{Change, Kind, Model, Noticed, Room, Sample, Shape, Verdict};
+use super::{Change, Kind, Model, Noticed, Room, Sample, Shape, Verdict, ongoing};
 use crate::config::Side;
 use crate::numerics::special::normal;
 use crate::time::{BucketSpan, EventTime};
@@ -64,6 +64,9 @@ pub struct SeriesModel {
     measurements: f64,
     anomaly_buckets: u32,
     anomaly_error: f64,
+    anomaly_nats: f32,
+    /// The chance that an anomaly goes on for another bucket.
+    anomaly_goes_on: f32,
 }
 
 impl SeriesModel {
@@ -163,6 +166,12 @@ impl SeriesModel {
         if let Some(member) = &mut self.member {
             member.learn(sample.value, &self.forecaster.season(sample.at));
         }
+    }
+
+    /// ln p of an anomaly that lasts as long and is as large as the one that a verdict speaks of.
+    pub fn ln_characteristics(&self, verdict: &Verdict) -> f64 {
+        let (buckets, nats) = (verdict.anomaly_buckets, verdict.anomaly_nats);
+        ongoing::ln_probability(buckets, nats, self.anomaly_goes_on)
     }
 
     /// The value that would have this normal deviate in the place of the sample's: the inverse of what judging makes of a value, by bisection.
@@ -281,6 +290,8 @@ impl Model for SeriesModel {
             measurements: 0.0,
             anomaly_buckets: 0,
             anomaly_error: 0.0,
+            anomaly_nats: 0.0,
+            anomaly_goes_on: ongoing::GOES_ON_BY_CHANCE,
         }
     }
 
@@ -338,6 +349,11 @@ impl Model for SeriesModel {
             },
             anomaly_error: if anomalous {
                 self.anomaly_error + sample.value - typical
+            } else {
+                0.0
+            },
+            anomaly_nats: if anomalous {
+                f64::from(self.anomaly_nats) + (LN_ANOMALOUS - ln_single)
             } else {
                 0.0
             },
@@ -403,8 +419,13 @@ impl Model for SeriesModel {
         if let Some(verdict) = verdict {
             let comparable = self.comparable(kind, sample, verdict.typical);
             self.multi.learn(verdict.deviate);
+            if self.anomaly_buckets > 0 && verdict.anomaly_buckets == 0 {
+                self.anomaly_goes_on =
+                    ongoing::after_the_end(self.anomaly_goes_on, self.anomaly_buckets);
+            }
             (self.anomaly_buckets, self.anomaly_error) =
                 (verdict.anomaly_buckets, verdict.anomaly_error);
+            self.anomaly_nats = verdict.anomaly_nats as f32;
             self.learn_modes(kind, comparable, sample.at, verdict, room);
             let two_sided = verdict.tails.ln_probability(Side::Both);
             let weight = outlier_weight(two_sided, self.anomaly_buckets);

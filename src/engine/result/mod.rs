@@ -324,6 +324,8 @@ pub struct Explanation {
     pub single_bucket_impact: Option<u32>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub multi_bucket_impact: Option<u32>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub anomaly_characteristics_impact: Option<u32>,
     #[serde(skip_serializing_if = "is_nothing")]
     pub lower_confidence_bound: Option<f64>,
     #[serde(skip_serializing_if = "is_nothing")]

@@ -568,6 +568,7 @@ fn explanation(draft: &RecordDraft) -> Explanation {
         anomaly_length: (length > 0).then_some(length),
         single_bucket_impact: impact(draft.ln_single),
         multi_bucket_impact: draft.ln_multi.and_then(impact),
+        anomaly_characteristics_impact: impact(draft.ln_characteristics),
         lower_confidence_bound: is_number.then_some(draft.bounds.0),
         typical_value: is_number.then_some(draft.typical),
         upper_confidence_bound: is_number.then_some(draft.bounds.1),
