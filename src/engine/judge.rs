@@ -6,6 +6,7 @@
 
 mod blame;
 mod bucket;
+mod correlates;
 mod cost;
 mod customs;
 mod entity;

@@ -2,6 +2,7 @@
 
 mod calendars;
 mod keys;
+mod multivariate;
 mod ordered;
 mod placement;
 mod revision;

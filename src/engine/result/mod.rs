@@ -209,6 +209,7 @@ pub struct Record {
     pub field_name: Option<String>,
     pub by_field_name: Option<String>,
     pub by_field_value: Option<String>,
+    pub correlated_by_field_value: Option<String>,
     pub over_field_name: Option<String>,
     pub over_field_value: Option<String>,
     pub partition_field_name: Option<String>,
@@ -323,6 +324,8 @@ pub struct Explanation {
     pub single_bucket_impact: Option<u32>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub multi_bucket_impact: Option<u32>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub anomaly_characteristics_impact: Option<u32>,
     #[serde(skip_serializing_if = "is_nothing")]
     pub lower_confidence_bound: Option<f64>,
     #[serde(skip_serializing_if = "is_nothing")]

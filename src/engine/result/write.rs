@@ -418,6 +418,9 @@ fn write_record<M: SerializeMap>(map: &mut M, record: &Record) -> Result<(), M::
             ("by_field_value", &record.by_field_value),
         ],
     )?;
+    if let Some(correlate) = &record.correlated_by_field_value {
+        map.serialize_entry("correlated_by_field_value", correlate)?;
+    }
     write_names(
         map,
         [
