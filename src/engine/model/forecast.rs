@@ -6,6 +6,7 @@
 //! Units: values as they come. Holds: the forecast is finite; judging changes nothing.
 
 use super::Room;
+use super::outlook::Outlook;
 use super::profile::{HOUR_MS, HourMeans, Profile, Slot, hour_of};
 use super::surprise::SeasonView;
 use super::watch::{ClockWatch, LevelWatch, SeasonWatch, Shift};
@@ -35,10 +36,11 @@ const SLOWEST: usize = 3;
 const WEEK: usize = 0;
 const DAY: usize = 1;
 
+/// Mean squares of the predictors' errors, and how often each spoke.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
-struct Track {
-    square: f32,
-    count: u16,
+struct Tracks {
+    squares: [f32; CANDIDATES],
+    counts: [u16; CANDIDATES],
 }
 
 /// A pool of predictors.
@@ -53,9 +55,10 @@ pub struct Forecaster {
     holt: [f64; 2],
     /// What the hour of the day and of the week leave, on average lately.
     left: [f64; 2],
-    tracks: [Track; CANDIDATES],
+    tracks: Tracks,
     level_watch: LevelWatch,
-    clock_watch: ClockWatch,
+    /// Once there is a week.
+    clock_watch: Option<Box<ClockWatch>>,
     season_watch: SeasonWatch,
     /// Whether the season spoke last.
     seasonal: bool,
@@ -112,7 +115,8 @@ impl Forecaster {
         Some((expected, foresight))
     }
 
-    /// Learns a value, as it came and as far as it is believed; `foresight` is what [`forecast`](Self::forecast) found for `at`, if it was asked. Says
+    /// Learns a value, as it came and as far as it is believed; `foresight` is what [`forecast`](Self::forecast) found for `at`, if it was asked. What it
+    /// does over hours goes into `outlook`, against a profile that has not seen the hour. Says
     /// whether what forecasts leave is another thing than before, and what has changed about the series if that is noticed now.
     pub fn learn(
         &mut self,
@@ -120,21 +124,22 @@ impl Forecaster {
         (came, x): (f64, f64),
         span: BucketSpan,
         foresight: Option<Foresight>,
+        outlook: Option<&mut Outlook>,
         room: &mut Room,
     ) -> (bool, Option<Noticed>) {
         let known = foresight.or_else(|| Some(self.forecast(at)?.1));
         let Some(Foresight { seasonal, best, .. }) = known else {
             self.restart(x);
-            self.learn_season(at, x, span, room);
+            self.learn_season(at, x, span, outlook, room);
             return (false, None);
         };
         let candidates = self.candidates(seasonal);
         let expected = candidates[best].expect("the best one speaks");
-        let usual = f64::from(self.tracks[best].square);
+        let usual = f64::from(self.tracks.squares[best]);
         let shift = self.watch_level(at, came, (expected, usual), seasonal, span, room);
         self.learn_tracks(x, &candidates, usual);
         self.learn_levels(x, seasonal);
-        let noticed = self.learn_season(at, x, span, room);
+        let noticed = self.learn_season(at, x, span, outlook, room);
         if let Some(shift) = &shift {
             match shift.factor {
                 Some(factor) => self.profile.scale(factor),
@@ -171,7 +176,7 @@ impl Forecaster {
         };
         let hours = i64::from(SEASONAL_SHIFT_HOURS);
         let wanted = (hours * HOUR_MS / span.millis()).clamp(i64::from(SHIFT_RUN), 10_000) as u16;
-        let usual = f64::from(self.tracks[if week.is_some() { WEEK } else { DAY }].square);
+        let usual = f64::from(self.tracks.squares[if week.is_some() { WEEK } else { DAY }]);
         self.level_watch.see(at, x, season, usual, wanted, room)
     }
 
@@ -194,12 +199,17 @@ impl Forecaster {
     pub fn turn(&mut self, hours: i8) {
         self.profile.turn(hours);
         // What it had begun to suspect is of the old hours.
-        self.clock_watch = ClockWatch::default();
+        if let Some(watch) = &mut self.clock_watch {
+            **watch = ClockWatch::default();
+        }
     }
 
     /// Heap bytes.
     pub fn heap_bytes(&self) -> usize {
-        self.profile.heap_bytes() + self.level_watch.heap_bytes()
+        let clock_watch = self.clock_watch.as_ref();
+        self.profile.heap_bytes()
+            + self.level_watch.heap_bytes()
+            + clock_watch.map_or(0, |_| size_of::<ClockWatch>())
     }
 
     fn learn_season(
@@ -207,14 +217,28 @@ impl Forecaster {
         at: EventTime,
         x: f64,
         span: BucketSpan,
+        mut outlook: Option<&mut Outlook>,
         room: &mut Room,
     ) -> Option<Noticed> {
         let mut noticed = None;
-        for over in self.filling.push(at, x, span).into_iter().flatten() {
-            let usual = f64::from(self.tracks[WEEK].square);
+        let [left, over] = self.filling.push(at, x, span);
+        for (is_left, over) in [(true, left), (false, over)] {
+            if let Some(outlook) = outlook.as_deref_mut().filter(|_| !is_left) {
+                outlook.count(x);
+            }
+            let Some(over) = over else { continue };
+            if let Some(outlook) = outlook.as_deref_mut() {
+                outlook.close(over, span, self.profile.slots(over.hour), room);
+            }
+            let usual = f64::from(self.tracks.squares[WEEK]);
+            let knows_week = self.profile.has_week();
+            if self.clock_watch.is_none() && knows_week && room.grant(size_of::<ClockWatch>()) {
+                self.clock_watch = Some(Box::default());
+            }
             let clock = self
                 .clock_watch
-                .see(over.hour, over.mean, &self.profile, usual)
+                .as_mut()
+                .and_then(|watch| watch.see(over.hour, over.mean, &self.profile, usual))
                 .filter(|_| self.season_watch.is_there());
             if let Some(hours) = clock {
                 self.profile.turn(hours);
@@ -254,11 +278,11 @@ impl Forecaster {
         let mut best = CANDIDATES - 1;
         let mut least = f64::INFINITY;
         for (at, candidate) in candidates.iter().enumerate() {
-            let track = self.tracks[at];
+            let count = self.tracks.counts[at];
             // A mean square of few errors is uncertain: as if one more of a larger size had been seen.
-            let square = f64::from(track.square) * (1.0 + 2.0 / (f64::from(track.count) + 1.0));
+            let square = f64::from(self.tracks.squares[at]) * (1.0 + 2.0 / (f64::from(count) + 1.0));
             if candidate.is_some()
-                && (track.count > 0 || self.steps < 2)
+                && (count > 0 || self.steps < 2)
                 && square < least * CALM_ADVANTAGE
             {
                 (best, least) = (at, square);
@@ -272,23 +296,24 @@ impl Forecaster {
     }
 
     fn learn_tracks(&mut self, x: f64, candidates: &[Option<f64>; CANDIDATES], usual_square: f64) {
-        for (track, candidate) in self.tracks.iter_mut().zip(candidates) {
+        let tracks = self.tracks.squares.iter_mut().zip(&mut self.tracks.counts);
+        for ((own_square, count), candidate) in tracks.zip(candidates) {
             let Some(candidate) = candidate else { continue };
             let mut square = (x - candidate).powi(2).min(f64::from(f32::MAX));
-            let own = f64::from(track.square).max(usual_square);
+            let own = f64::from(*own_square).max(usual_square);
             if self.steps > 30 && own > 0.0 {
                 square = square.min(ERROR_CLIP * own);
             }
-            track.count = track.count.saturating_add(1);
-            let gain = (1.0 / f64::from(track.count)).max(1.0 / ERROR_MEMORY);
-            track.square += (gain * (square - f64::from(track.square))) as f32;
+            *count = count.saturating_add(1);
+            let gain = (1.0 / f64::from(*count)).max(1.0 / ERROR_MEMORY);
+            *own_square += (gain * (square - f64::from(*own_square))) as f32;
         }
     }
 
     /// What the season says by itself where there is one, else the better of the mean and the slowest level.
     fn calm(&self, [day, week]: [Option<f64>; 2]) -> f64 {
         let slowest =
-            self.tracks[SLOWEST].square < self.tracks[MEAN].square * CALM_ADVANTAGE as f32;
+            self.tracks.squares[SLOWEST] < self.tracks.squares[MEAN] * CALM_ADVANTAGE as f32;
         let level = if slowest { self.levels[0] } else { self.mean };
         let season = week.or(day).filter(|_| self.season_watch.is_there());
         season.unwrap_or(level)
