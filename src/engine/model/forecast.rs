@@ -1,20 +1,21 @@
 //! What the next value of a series is expected to be: the best of a few simple predictors.
 //!
 //! Candidates: the last value, levels with gains 1/4, 1/16, 1/64 and 1/512, the mean of all since the level last shifted, a level with a slope (Holt 1957), and the hour of the
-//! day and of the week, each with a level of its own for what the season leaves. Each keeps a fading mean square of its errors and how often it spoke; the
+//! day and of the week, each with a level of its own for what the season leaves, and a rhythm of its own ([`rhythm`](super::rhythm)). Each keeps a fading mean square of its errors and how often it spoke; the
 //! one with the least (a penalty for the restless) speaks. So a level shift is followed within a few buckets: the quick levels err less and win.
 //! Units: values as they come. Holds: the forecast is finite; judging changes nothing.
 
 use super::Room;
 use super::outlook::Outlook;
 use super::profile::{HOUR_MS, HourMeans, Profile, Slot, hour_of};
+use super::rhythm::{Others, Rhythm};
 use super::surprise::SeasonView;
 use super::watch::{ClockWatch, LevelWatch, SeasonWatch, Shift};
 use super::{Change, Noticed};
 use crate::time::{BucketSpan, EventTime};
 use serde::{Deserialize, Serialize};
 
-const CANDIDATES: usize = 9;
+const CANDIDATES: usize = 10;
 /// Buckets over which errors are forgotten.
 const ERROR_MEMORY: f64 = 1000.0;
 /// A challenger must err by this factor less (mean square) than any earlier in the list: the calm go first.
@@ -29,12 +30,15 @@ const SHIFT_RUN: u16 = 6;
 /// The same where the season speaks, hours: what is over within a day is an event, not a new level.
 const SEASONAL_SHIFT_HOURS: u16 = 24;
 /// Seasonal predictors come first.
-const SEASONAL: usize = 2;
+const SEASONAL: usize = 3;
 /// The mean of all, and the slowest level.
-const MEAN: usize = 2;
-const SLOWEST: usize = 3;
+const MEAN: usize = 3;
+const SLOWEST: usize = 4;
+/// The last value.
+const LAST: usize = CANDIDATES - 1;
 const WEEK: usize = 0;
 const DAY: usize = 1;
+const RHYTHM: usize = 2;
 
 /// Mean squares of the predictors' errors, and how often each spoke.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -64,6 +68,7 @@ pub struct Forecaster {
     seasonal: bool,
     filling: HourMeans,
     profile: Profile,
+    rhythm: Rhythm,
 }
 
 /// How a forecast was found: learning the value that came needs it again.
@@ -71,6 +76,8 @@ pub struct Forecaster {
 pub struct Foresight {
     /// The means of the hour of the day and of the week.
     seasonal: [Option<f64>; 2],
+    /// What its own rhythm says.
+    rhythm: Option<f64>,
     /// The predictor that spoke.
     best: usize,
     /// What was expected by a predictor that follows nothing quickly.
@@ -102,13 +109,17 @@ impl Forecaster {
         if self.steps == 0 {
             return None;
         }
-        let seasonal = self.seasonal(at);
-        let candidates = self.candidates(seasonal);
+        let (seasonal, rhythm) = (self.seasonal(at), self.rhythm.expected(at));
+        let candidates = self.candidates(seasonal, rhythm);
         let best = self.best(&candidates);
         let expected = candidates[best].expect("the best one speaks");
-        let calm = self.calm(seasonal);
+        let calm = match best {
+            RHYTHM => expected,
+            _ => self.calm(seasonal),
+        };
         let foresight = Foresight {
             seasonal,
+            rhythm,
             best,
             calm,
         };
@@ -128,22 +139,36 @@ impl Forecaster {
         room: &mut Room,
     ) -> (bool, Option<Noticed>) {
         let known = foresight.or_else(|| Some(self.forecast(at)?.1));
-        let Some(Foresight { seasonal, best, .. }) = known else {
+        let Some(Foresight {
+            seasonal,
+            rhythm,
+            best,
+            ..
+        }) = known
+        else {
             self.restart(x);
             self.learn_season(at, x, span, outlook, room);
             return (false, None);
         };
-        let candidates = self.candidates(seasonal);
+        let candidates = self.candidates(seasonal, rhythm);
         let expected = candidates[best].expect("the best one speaks");
         let usual = f64::from(self.tracks.squares[best]);
-        let shift = self.watch_level(at, came, (expected, usual), seasonal, span, room);
+        let known = (expected, usual, best);
+        let shift = self.watch_level(at, came, known, seasonal, span, room);
+        let rhythm = self.learn_rhythm(at, x, candidates, span, room);
         self.learn_tracks(x, &candidates, usual);
         self.learn_levels(x, seasonal);
         let noticed = self.learn_season(at, x, span, outlook, room);
         if let Some(shift) = &shift {
             match shift.factor {
-                Some(factor) => self.profile.scale(factor),
-                None => self.profile.shift(shift.by),
+                Some(factor) => {
+                    self.profile.scale(factor);
+                    self.rhythm.scale(factor);
+                }
+                None => {
+                    self.profile.shift(shift.by);
+                    self.rhythm.shift(shift.by);
+                }
             }
             self.restart_levels(shift.level);
             self.mean_values = u32::from(shift.values);
@@ -151,7 +176,8 @@ impl Forecaster {
         self.steps = self.steps.saturating_add(1);
         let changed = self.seasonal != (best < SEASONAL);
         self.seasonal = best < SEASONAL;
-        (changed, shift.map(|shift| shift.noticed()).or(noticed))
+        let noticed = shift.map(|shift| shift.noticed()).or(noticed).or(rhythm);
+        (changed, noticed)
     }
 
     /// Looks for a new level: against the season alone where there is one (what it leaves follows too soon), else against the forecast.
@@ -159,16 +185,17 @@ impl Forecaster {
         &mut self,
         at: EventTime,
         x: f64,
-        (expected, usual): (f64, f64),
+        (expected, usual, best): (f64, f64, usize),
         [day, week]: [Option<f64>; 2],
         span: BucketSpan,
         room: &mut Room,
     ) -> Option<Shift> {
         let season = week.or(day).filter(|_| self.season_watch.is_there());
         let Some(season) = season else {
-            let shift = self
-                .level_watch
-                .see(at, x, expected, usual, SHIFT_RUN, room)?;
+            // A rhythm that is away for a while is an event too.
+            let period = self.rhythm.period_buckets().filter(|_| best == RHYTHM);
+            let wanted = SHIFT_RUN.max(period.unwrap_or(0));
+            let shift = self.level_watch.see(at, x, expected, usual, wanted, room)?;
             return Some(Shift {
                 factor: None,
                 ..shift
@@ -210,6 +237,7 @@ impl Forecaster {
         self.profile.heap_bytes()
             + self.level_watch.heap_bytes()
             + clock_watch.map_or(0, |_| size_of::<ClockWatch>())
+            + self.rhythm.heap_bytes()
     }
 
     fn learn_season(
@@ -256,13 +284,57 @@ impl Forecaster {
         noticed
     }
 
-    fn candidates(&self, [day, week]: [Option<f64>; 2]) -> [Option<f64>; CANDIDATES] {
+    fn learn_rhythm(
+        &mut self,
+        at: EventTime,
+        x: f64,
+        mut candidates: [Option<f64>; CANDIDATES],
+        span: BucketSpan,
+        room: &mut Room,
+    ) -> Option<Noticed> {
+        let squares = &self.tracks.squares;
+        let mut others = Others {
+            steps: self.steps,
+            last_square: squares[LAST],
+            mean_square: squares[MEAN],
+            expected: 0.0,
+            square: 0.0,
+        };
+        if self.rhythm.is_on_trial() {
+            candidates[RHYTHM] = None;
+            let best = self.best(&candidates);
+            others.expected = candidates[best].expect("the last value speaks");
+            others.square = squares[best].into();
+        }
+        let before = self.rhythm.period_ms();
+        if !self.rhythm.learn(at, x, span, others, room) {
+            return None;
+        }
+        let period_ms = self.rhythm.period_ms();
+        let change = Change::Rhythm {
+            period_ms: period_ms.or(before)?,
+            here: period_ms.is_some(),
+        };
+        Some(Noticed { change, since: at })
+    }
+
+    /// Whether the series is believed to have a rhythm of its own.
+    pub fn has_rhythm(&self) -> bool {
+        self.rhythm.period_ms().is_some()
+    }
+
+    fn candidates(
+        &self,
+        [day, week]: [Option<f64>; 2],
+        rhythm: Option<f64>,
+    ) -> [Option<f64>; CANDIDATES] {
         let day = day.map(|mean| mean + self.left[0]);
         let week = week.map(|mean| mean + self.left[1]);
         let [slowest, slow, medium, quick] = self.levels.map(Some);
         [
             week,
             day,
+            rhythm,
             Some(self.mean),
             slowest,
             slow,
@@ -275,12 +347,13 @@ impl Forecaster {
 
     /// The predictor with the least error; earlier (calmer) ones win near ties, those that never spoke lose.
     fn best(&self, candidates: &[Option<f64>; CANDIDATES]) -> usize {
-        let mut best = CANDIDATES - 1;
+        let mut best = LAST;
         let mut least = f64::INFINITY;
         for (at, candidate) in candidates.iter().enumerate() {
             let count = self.tracks.counts[at];
             // A mean square of few errors is uncertain: as if one more of a larger size had been seen.
-            let square = f64::from(self.tracks.squares[at]) * (1.0 + 2.0 / (f64::from(count) + 1.0));
+            let square =
+                f64::from(self.tracks.squares[at]) * (1.0 + 2.0 / (f64::from(count) + 1.0));
             if candidate.is_some()
                 && (count > 0 || self.steps < 2)
                 && square < least * CALM_ADVANTAGE
@@ -291,7 +364,7 @@ impl Forecaster {
         if candidates[best].is_some() {
             best
         } else {
-            CANDIDATES - 1
+            LAST
         }
     }
 

@@ -21,6 +21,7 @@ pub mod outlook;
 pub mod presence;
 pub mod profile;
 pub mod residual;
+pub mod rhythm;
 mod room;
 mod series;
 pub mod spread;

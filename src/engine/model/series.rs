@@ -400,7 +400,9 @@ impl Model for SeriesModel {
         }
         let tail = TailOf {
             ln_p: verdict.map_or(0.0, |verdict| verdict.ln_single),
-            knows_more: self.spread.is_believed() || self.modes.are_believed(),
+            knows_more: self.spread.is_believed()
+                || self.modes.are_believed()
+                || self.forecaster.has_rhythm(),
         };
         let judged_as_it_is =
             |verdict: &&Verdict| self.comparable(kind, sample, verdict.typical) == sample.value;
@@ -419,9 +421,9 @@ impl Model for SeriesModel {
         let believed = (sample.value, x);
         self.begin_outlook(room);
         let outlook = self.outlook.as_deref_mut();
-        let (changed, noticed) = self.forecaster.learn(
-            sample.at, believed, kind.span, foresight, outlook, room,
-        );
+        let (changed, noticed) = self
+            .forecaster
+            .learn(sample.at, believed, kind.span, foresight, outlook, room);
         if changed {
             self.residuals.restart();
         }
@@ -429,7 +431,10 @@ impl Model for SeriesModel {
             match noticed.change {
                 Change::Level { to, .. } => outlook.shift(Some(to)),
                 Change::Scale(_) => outlook.shift(None),
-                Change::Clock(_) | Change::Season(_) | Change::Spread(_) => {}
+                Change::Clock(_)
+                | Change::Season(_)
+                | Change::Rhythm { .. }
+                | Change::Spread(_) => {}
             }
         }
         if let Some(Noticed {
@@ -455,9 +460,10 @@ impl Model for SeriesModel {
 
     fn memory_bytes(&self) -> usize {
         let member = self.member.as_ref().map_or(0, |_| size_of::<Member>());
-        let outlook = self.outlook.as_ref().map_or(0, |outlook| {
-            size_of::<Outlook>() + outlook.heap_bytes()
-        });
+        let outlook = self
+            .outlook
+            .as_ref()
+            .map_or(0, |outlook| size_of::<Outlook>() + outlook.heap_bytes());
         size_of::<SeriesModel>()
             + self.evidence.heap_bytes()
             + self.forecaster.heap_bytes()
