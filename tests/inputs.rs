@@ -54,8 +54,16 @@ fn counts(house: &House) -> BTreeMap<i64, u64> {
     counts
 }
 
+/// The annotations, each of them as its schema says.
 fn notes(house: &House) -> Vec<Value> {
-    documents(house, DocumentKind::Annotation)
+    let schema = include_str!("../docs/schemas/annotation.schema.json");
+    let schema = serde_json::from_str(schema).expect("a schema is JSON");
+    let validator = jsonschema::validator_for(&schema).expect("a schema");
+    let notes = documents(house, DocumentKind::Annotation);
+    for note in &notes {
+        assert!(validator.is_valid(note), "{note:#}");
+    }
+    notes
 }
 
 #[test]

@@ -267,6 +267,14 @@ fn assert_valid(validator: &Validator, document: &Value, what: &str) {
     assert!(errors.is_empty(), "{what}: {errors:#?}\n{document:#}");
 }
 
+/// Properties that only a damaged log brings about: tests/inputs.rs holds documents with them against the schema.
+const ELSEWHERE: [(&str, &str); 4] = [
+    ("annotation", "topic"),
+    ("annotation", "kafka_partition"),
+    ("annotation", "offset_from"),
+    ("annotation", "offset_to"),
+];
+
 /// Each property that the schema requires is, and a stranger is let in only where the schema says so.
 fn assert_strict(schema: &Value, validator: &Validator, document: &Value, what: &str) {
     for name in schema["required"].as_array().unwrap() {
@@ -325,6 +333,9 @@ fn every_published_document_is_what_its_schema_says() {
             "headers",
         );
         for property in schema["properties"].as_object().unwrap().keys() {
+            if ELSEWHERE.contains(&(name, property.as_str())) {
+                continue;
+            }
             assert!(
                 seen.contains_key(property),
                 "{name}: no document has {property}"

@@ -343,38 +343,40 @@ fn every_placement_says_the_same_under_rules() {
 
 #[test]
 fn a_forced_shift_moves_the_hours_that_models_know_once() {
-    // A week of days, busy from 8 to 9 UTC; then the clocks change and it is busy from 7 to 8.
+    // Days with a tide that rises fastest at 2 UTC.
     let detector = r#"{"function":"sum","field_name":"value"}"#;
     let hour_ms = 3_600_000;
-    let days = 12;
-    let mut events = Vec::new();
-    for quarter in 0..days * 96 {
-        let hour = (quarter / 4) % 24 + i64::from(quarter / 96 >= 10);
-        events.push(Happening {
-            at_ms: quarter * hour_ms / 4 + 1,
+    let events: Vec<Happening> = (0..12 * 24)
+        .map(|hour| Happening {
+            at_ms: hour * hour_ms + 1,
             host: Some(0),
             user: 0,
-            value: Some(if hour == 8 { 500.0 } else { 20.0 } + (quarter * 7 % 5) as f64),
-        });
-    }
+            value: Some(
+                300.0
+                    + 250.0 * ((hour - 2) as f64 / 24.0 * std::f64::consts::TAU).sin()
+                    + (hour * 7 % 5) as f64,
+            ),
+        })
+        .collect();
     let change = 10 * 86_400;
+    let typical_at_two = |rules: Value| {
+        let job = job_with_span(detector, rules, "1h");
+        let lines = fused(&job, &events);
+        let at = (change + 2 * 3600) * 1000;
+        let plots = documents(&lines, &["model_plot"], at / MINUTE_MS..at / MINUTE_MS + 1);
+        plots[0]["model_median"].as_f64().unwrap()
+    };
     let rules = |seconds: i64| {
         json!([{"actions": ["force_time_shift"], "params": {"force_time_shift": {"time_shift_amount": seconds}},
             "conditions": [{"applies_to": "time", "operator": "gte", "value": change}]}])
     };
-    let typical_at_seven = |rules: Value| {
-        let job = job_with_span(detector, rules, "15m");
-        let lines = fused(&job, &events);
-        let at = (change + 7 * 3600 + 1800) * 1000;
-        let plots = documents(&lines, &["model_plot"], at / MINUTE_MS..at / MINUTE_MS + 1);
-        plots[0]["model_median"].as_f64().unwrap()
-    };
-    assert!(typical_at_seven(json!([])) < 100.0, "it would be surprised");
-    assert!(typical_at_seven(rules(3600)) > 300.0, "ahead: it is not");
-    assert!(
-        typical_at_seven(rules(-3600)) < 100.0,
-        "back: as much as ever"
-    );
+    // An hour is worth 65 there.
+    let typical = typical_at_two(json!([]));
+    assert!((typical - 300.0).abs() < 30.0, "{typical}");
+    let ahead = typical_at_two(rules(3600)) - typical;
+    assert!((35.0..95.0).contains(&ahead), "ahead: {ahead}");
+    let back = typical_at_two(rules(-3600)) - typical;
+    assert!((-95.0..-35.0).contains(&back), "back: {back}");
 }
 
 fn job_with_span(detector: &str, rules: Value, span: &str) -> Arc<Job> {

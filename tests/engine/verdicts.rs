@@ -296,10 +296,10 @@ fn the_status_of_memory_says_how_near_the_limit_is_and_falls_again() {
             [{"function": "count", "by_field_name": "user", "partition_field_name": "host"}]},
     });
     let job = Arc::new(tidewatch::config::Job::from_value(&job).expect("a job"));
-    // Every minute 240 series that were not there before.
+    // Every minute 120 series that were not there before.
     let events: Vec<Happening> = (0..12_000)
         .map(|n| Happening {
-            at_ms: n * 250,
+            at_ms: n * 500,
             host: Some((n / 250) as u8),
             user: (n % 250) as u8,
             value: None,
