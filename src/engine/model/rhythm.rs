@@ -225,6 +225,8 @@ impl Search {
             _ => return false,
         };
         let last = self.values.last().copied().unwrap_or(0.0);
+        // One that was restored has no more places than values.
+        self.values.reserve_exact(KEPT - kept);
         self.values.resize(kept + missing, last);
         self.values.push((x - self.first) as f32);
         true
