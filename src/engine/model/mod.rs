@@ -23,6 +23,7 @@ pub mod presence;
 pub mod profile;
 pub mod relation;
 pub mod residual;
+pub mod rhythm;
 mod room;
 mod series;
 pub mod spread;

@@ -76,14 +76,11 @@ impl SeriesModel {
         Ahead::of(kind, &self.forecaster, &self.residuals, outlook)
     }
 
-    /// Before the forecaster learns the value: an hour is held against a profile that has not seen it.
-    fn learn_outlook(&mut self, at: EventTime, x: f64, span: BucketSpan, room: &mut Room) {
+    /// The outlook begins once the series is here to stay.
+    fn begin_outlook(&mut self, room: &mut Room) {
         let is_here = self.forecaster.steps() >= OUTLOOK_AFTER;
         if self.outlook.is_none() && is_here && room.grant(size_of::<Outlook>()) {
             self.outlook = Some(Box::default());
-        }
-        if let Some(outlook) = &mut self.outlook {
-            outlook.learn(at, x, span, |hour| self.forecaster.slots(hour));
         }
     }
 
@@ -453,7 +450,9 @@ impl Model for SeriesModel {
         }
         let tail = TailOf {
             ln_p: verdict.map_or(0.0, |verdict| verdict.ln_single),
-            knows_more: self.spread.is_believed() || self.modes.are_believed(),
+            knows_more: self.spread.is_believed()
+                || self.modes.are_believed()
+                || self.forecaster.has_rhythm(),
         };
         let judged_as_it_is =
             |verdict: &&Verdict| self.comparable(kind, sample, verdict.typical) == sample.value;
@@ -470,10 +469,11 @@ impl Model for SeriesModel {
         }
         let foresight = verdict.map(|verdict| verdict.foresight);
         let believed = (sample.value, x);
-        self.learn_outlook(sample.at, x, kind.span, room);
+        self.begin_outlook(room);
+        let outlook = self.outlook.as_deref_mut();
         let (changed, noticed) = self
             .forecaster
-            .learn(sample.at, believed, kind.span, foresight, room);
+            .learn(sample.at, believed, kind.span, foresight, outlook, room);
         if changed {
             self.residuals.restart();
         }
@@ -481,7 +481,10 @@ impl Model for SeriesModel {
             match noticed.change {
                 Change::Level { to, .. } => outlook.shift(Some(to)),
                 Change::Scale(_) => outlook.shift(None),
-                Change::Clock(_) | Change::Season(_) | Change::Spread(_) => {}
+                Change::Clock(_)
+                | Change::Season(_)
+                | Change::Rhythm { .. }
+                | Change::Spread(_) => {}
             }
         }
         if let Some(Noticed {
@@ -507,7 +510,10 @@ impl Model for SeriesModel {
 
     fn memory_bytes(&self) -> usize {
         let member = self.member.as_ref().map_or(0, |_| size_of::<Member>());
-        let outlook = self.outlook.as_ref().map_or(0, |_| size_of::<Outlook>());
+        let outlook = self
+            .outlook
+            .as_ref()
+            .map_or(0, |outlook| size_of::<Outlook>() + outlook.heap_bytes());
         size_of::<SeriesModel>()
             + self.evidence.heap_bytes()
             + self.forecaster.heap_bytes()

@@ -259,10 +259,31 @@ pub fn of_change(subject: &str, change: &Change) -> String {
         Change::Season(false) => {
             format!("{subject} no longer follows the hour of the day or of the week.")
         }
+        Change::Rhythm { period_ms, here } => format!(
+            "{subject} {} {}.",
+            if here {
+                "has come to repeat itself every"
+            } else {
+                "no longer repeats itself every"
+            },
+            period(period_ms)
+        ),
         Change::Spread(factor) => format!(
             "{subject} varies about {} as much as it did around what is expected.",
             if factor > 1.0 { "twice" } else { "half" }
         ),
+    }
+}
+
+/// "90 min", "50 h".
+fn period(ms: i64) -> String {
+    let minutes = ms as f64 / 60_000.0;
+    if minutes < 1.0 {
+        format!("{:.0} s", 60.0 * minutes)
+    } else if minutes < 120.0 {
+        format!("{minutes:.0} min")
+    } else {
+        format!("{} h", number((minutes / 6.0).round() / 10.0))
     }
 }
 
