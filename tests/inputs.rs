@@ -54,15 +54,21 @@ fn counts(house: &House) -> BTreeMap<i64, u64> {
     counts
 }
 
-/// The annotations, each of them as its schema says.
+/// Notes of what is lost.
 fn notes(house: &House) -> Vec<Value> {
+    notes_of(house, "delayed_data")
+}
+
+/// The annotations of an event, each of them as its schema says.
+fn notes_of(house: &House, event: &str) -> Vec<Value> {
     let schema = include_str!("../docs/schemas/annotation.schema.json");
     let schema = serde_json::from_str(schema).expect("a schema is JSON");
     let validator = jsonschema::validator_for(&schema).expect("a schema");
-    let notes = documents(house, DocumentKind::Annotation);
+    let mut notes = documents(house, DocumentKind::Annotation);
     for note in &notes {
         assert!(validator.is_valid(note), "{note:#}");
     }
+    notes.retain(|note| note["event"] == event);
     notes
 }
 
@@ -320,4 +326,40 @@ fn a_partition_whose_topic_is_gone_is_not_waited_for() {
             .end(&TopicPartition::new("tidewatch.j.partials", 0));
         assert!(now - words < 8, "{extensions}: {words}, then {now}");
     }
+}
+
+#[test]
+fn a_topic_wrongly_declared_keyed_is_noted_once_counted_and_goes_on_through_a_crash() {
+    let house = House::new(3);
+    let job = || {
+        job(
+            "1m",
+            r#"{"idle_timeout":"1d","keyed_by_partition_field":true}"#,
+        )
+    };
+    let mut service = house.start(job());
+    for minute in 0..40 {
+        (0..3).for_each(|at| house.send(at, &event(minute, &format!("host-{at}"))));
+        if minute == 10 {
+            house.send(2, &event(minute, "host-1"));
+        }
+        if minute == 20 {
+            breathe(&house, &mut service);
+            house.cluster.evict(&service.into_log()); // dead before a snapshot was due
+            service = house.start(job());
+        }
+    }
+    house.settle(&mut service);
+    assert_eq!(notes(&house), [] as [Value; 0]);
+    let notes = notes_of(&house, "misplaced_key");
+    assert_eq!(notes.len(), 1, "{notes:?}");
+    assert_eq!(notes[0]["partition_field_value"], "host-1");
+    assert_eq!(
+        notes[0]["topic_partitions"],
+        serde_json::json!(["events/1", "events/2"])
+    );
+    let total = "misplaced_keys: MisplacedKeys { total: 1, new: 0";
+    let entries = house.diary.0.lock().unwrap();
+    assert!(entries.iter().any(|entry| entry.contains(total)));
+    assert_eq!(counts(&house).len(), 39);
 }

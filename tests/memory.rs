@@ -51,6 +51,13 @@ fn job(span: &str, detectors: &str, limit_bytes: u64) -> Arc<Job> {
     Arc::new(job)
 }
 
+/// A job that looks for by values that go together.
+fn multivariate(limit_bytes: u64) -> Arc<Job> {
+    let mut job = Arc::unwrap_or_clone(job("1h", COUNT_BY_USER, limit_bytes));
+    job.multivariate_by_fields = true;
+    Arc::new(job)
+}
+
 /// A judge that is told of bucket after bucket.
 struct Court {
     job: Arc<Job>,
@@ -228,6 +235,15 @@ fn what_is_counted_is_what_the_allocator_gave() {
             .map(|user| place(&format!("user-{user:03}"), spot(user)))
             .collect()
     };
+    // Three goes with three.
+    let related = |at: u64| {
+        (0..60u64)
+            .map(|user| {
+                let value = 100.0 * unit(user / 3, at) + 5.0 * unit(1000 + user, at);
+                count("host", &format!("user-{user:03}"), 1 + value as u64)
+            })
+            .collect()
+    };
     let whole = || job("5m", MEAN_BY_HOST, 1 << 30);
     let hourly = || job("1h", MEAN_BY_HOST, 1 << 30);
     let cases = [
@@ -241,6 +257,10 @@ fn what_is_counted_is_what_the_allocator_gave() {
         (
             "counts",
             counted_and_given(job("1h", COUNT_BY_USER, 1 << 30), 300, counts),
+        ),
+        (
+            "related series",
+            counted_and_given(multivariate(1 << 30), 300, related),
         ),
         (
             "habits",
@@ -464,4 +484,26 @@ fn a_series_that_lived_for_weeks_outlives_a_flood_that_it_was_absent_from() {
         record.key.partition.as_deref() == Some("old") && record.history >= 200
     };
     assert!(size.records.iter().any(|one| known(&one)), "{size:?}");
+}
+
+/// What is known of series that go together is within the limit too, of however many there are: they are judged on, and hold no more.
+#[test]
+fn ten_thousand_by_values_that_may_go_together_keep_the_limit() {
+    const USERS: u64 = 10_000;
+    // The look for pairs is at the fourth sixteen of buckets, when each series has enough to show.
+    let mut court = Court::new(multivariate(3 * MIB));
+    let mut most = 0;
+    for at in 0..82 {
+        let users = (0..USERS).map(|user| {
+            let value = 50.0 * unit(user / 2, at) + 5.0 * unit(USERS + user, at);
+            count("host", &format!("{user:05}"), 1 + value as u64)
+        });
+        let partial = court.hear(users.collect());
+        most = most.max(partial.size.model_bytes);
+        assert!(partial.size.series > 500, "{:?}", partial.size);
+    }
+    assert!(most > 5 * MIB / 2, "the limit was felt: {most}");
+    let counted = court.judge.size();
+    court.restore();
+    assert_eq!(court.judge.size(), counted);
 }

@@ -93,7 +93,18 @@ fn jobs() -> Vec<Arc<Job>> {
         crowd(),
         logs(),
         late(),
+        keyed(),
     ]
+}
+
+/// Over a topic that is not keyed as the job says.
+fn keyed() -> Arc<Job> {
+    let body = json!({
+        "job_id": "keyed", "data_description": {"time_field": "time"}, "datafeed_config": {"indices": ["keyed"]},
+        "analysis_config": {"bucket_span": "15m", "detectors": [{"function": "count", "partition_field_name": "host.name"}]},
+        "tidewatch": {"keyed_by_partition_field": true},
+    });
+    Arc::new(Job::from_value(&body).unwrap_or_else(|errors| panic!("{errors}")))
 }
 
 /// Members against members, and rare values.
@@ -220,6 +231,7 @@ fn publish() -> (Published, Others) {
     };
     let mut service = Embedded::new(settings, Arc::new(clock.clone()), Arc::new(Silent));
     service.create_topic("events", 1);
+    service.create_topic("keyed", 2);
     for job in jobs() {
         service.start(job).expect("it starts");
     }
@@ -235,6 +247,15 @@ fn publish() -> (Published, Others) {
                     event.as_bytes(),
                     START_MS + number * SPAN_MS,
                 )
+                .expect("the topic is there");
+        }
+        for partition in 0..2 {
+            let host = if number == 50 { 0 } else { partition };
+            let time = START_MS + number * SPAN_MS;
+            let event = format!(r#"{{"time":{time},"host":{{"name":"h{host}"}}}}"#);
+            let at = Some(partition);
+            service
+                .produce("keyed", at, None, event.as_bytes(), time)
                 .expect("the topic is there");
         }
         // Interim results are many: some will do.

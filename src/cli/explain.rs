@@ -126,6 +126,9 @@ fn reason(plan: &Plan, inputs: i32) -> String {
         Placement::Keyed => format!(
             "{inputs} input partitions, and the job says that their key decides by its partition field; each judges its own series"
         ),
+        Placement::Ordered => format!(
+            "{inputs} input partitions and categories of messages, which are decided in one order: the events of all go to one task"
+        ),
         Placement::Staged => format!(
             "{inputs} input partitions that may hold events of the same series; closed buckets go to {} shards to be merged",
             plan.shards
@@ -137,6 +140,10 @@ fn tasks(plan: &Plan, inputs: i32) -> String {
     match plan.placement {
         Placement::Fused => "1: gatherer, judge and rollup in one".to_owned(),
         Placement::Keyed => format!("{}: {inputs} gatherer-judges, 1 rollup", inputs + 1),
+        Placement::Ordered => format!(
+            "{}: {inputs} projectors, 1 gatherer, judge and rollup in one",
+            inputs + 1
+        ),
         Placement::Staged => format!(
             "{}: {inputs} gatherers, {} judges, 1 rollup",
             inputs + i32::from(plan.shards) + 1,
@@ -167,6 +174,9 @@ fn ceiling(plan: &Plan, inputs: i32) -> String {
             "1 instance; more partitions in the topic would make it more".to_owned()
         }
         Placement::Keyed => format!("{inputs} instances share the models"),
+        Placement::Ordered => {
+            format!("{inputs} instances decode and select, 1 categorises and holds the models")
+        }
         Placement::Staged if spread => format!(
             "{inputs} instances decode, {} hold models (tidewatch.shards, then `tidewatch jobs reshard {}`)",
             plan.shards, plan.job.id
@@ -185,6 +195,10 @@ fn cost(plan: &Plan, inputs: i32, series: u32) -> String {
             "at most {} messages a bucket on internal topics, a few hundred bytes each and what is unusual",
             2 * inputs
         ),
+        Placement::Ordered => {
+            "each event once more, reduced to the job's fields, in messages of 256 KiB at the most before compression"
+                .to_owned()
+        }
         Placement::Staged => {
             let shards = i32::from(plan.shards);
             // A closed bucket and a watermark each, from gatherers to judges and from judges to the rollup.

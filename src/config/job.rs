@@ -41,6 +41,8 @@ pub struct Job {
     pub summary_count_field: Option<FieldId>,
     /// `analysis_config.categorization_field_name` and what belongs to it.
     pub categorization: Option<Categorization>,
+    /// `analysis_config.multivariate_by_fields`: whether by values that go together are judged given one another.
+    pub multivariate_by_fields: bool,
     /// Every field that the analysis reads (time excluded), then those that only its feed reads; without repeats, dotted paths as
     /// written. `FieldId` indexes it.
     pub fields: Vec<String>,

@@ -93,6 +93,8 @@ pub struct Gatherer {
     epoch: u64,
     /// So many known entities make it worth looking for forgotten ones.
     entities_to_sweep: usize,
+    /// Whether the watermark is another's: events do not move it.
+    guided: bool,
 }
 
 /// What is in an open bucket.
@@ -106,7 +108,7 @@ struct Contents {
 }
 
 /// How much an event counts.
-enum Weight {
+pub(super) enum Weight {
     /// As so many events, at least one.
     Events(u64),
     /// Not at all, but its time does.
@@ -145,6 +147,7 @@ impl Gatherer {
             unplaced: DataCounts::default(),
             epoch: 0,
             entities_to_sweep: ENTITIES_TO_SWEEP_MIN,
+            guided: false,
             layout,
             job,
         }
@@ -170,6 +173,24 @@ impl Gatherer {
             }
             Input::Flush(Finality::Interim) => self.interim(),
             Input::Flush(Finality::Final) => self.end(),
+        }
+    }
+
+    /// The same, of events that come from several inputs: only [`Input::Advance`] moves the watermark.
+    pub(super) fn guide(&mut self) {
+        self.guided = true;
+    }
+
+    /// Counts what was refused before it came here.
+    pub(super) fn refuse(&mut self, counts: &DataCounts) {
+        self.unplaced.add(counts);
+    }
+
+    #[inline]
+    fn observe(&mut self, time: EventTime) -> Option<BucketStart> {
+        match self.guided {
+            false => self.frontier.observe(time),
+            true => None,
         }
     }
 
@@ -214,7 +235,7 @@ impl Gatherer {
         let in_calendar = (EventTime::MIN..=EventTime::MAX).contains(&event.time);
         if in_calendar
             && !self.frontier.is_late(event.time)
-            && let Some(until) = self.frontier.observe(event.time)
+            && let Some(until) = self.observe(event.time)
         {
             self.close_before(until, &mut outputs);
         }
@@ -223,7 +244,7 @@ impl Gatherer {
 
     fn take(&mut self, event: &Event<'_>) -> Vec<Output> {
         let mut outputs = Vec::new();
-        let weight = self.weight(event);
+        let weight = weight_of(&self.job, event);
         let timed = matches!(weight, Weight::Events(_) | Weight::Null);
         if timed {
             let in_calendar = (EventTime::MIN..=EventTime::MAX).contains(&event.time);
@@ -231,7 +252,7 @@ impl Gatherer {
                 outputs.extend(self.out_of_time(event, weight, in_calendar));
                 return outputs;
             }
-            if let Some(until) = self.frontier.observe(event.time) {
+            if let Some(until) = self.observe(event.time) {
                 self.close_before(until, &mut outputs);
             }
         }
@@ -267,27 +288,6 @@ impl Gatherer {
         Some(self.categories.as_mut()?.news(word))
     }
 
-    #[inline]
-    fn weight(&self, event: &Event<'_>) -> Weight {
-        let Some(field) = self.job.summary_count_field else {
-            return Weight::Events(1);
-        };
-        let value = event.value(field);
-        let is_null = match value {
-            Value::Missing => true,
-            Value::Text(text) => text.trim().is_empty(),
-            _ => false,
-        };
-        match value.number().map(f64::round) {
-            _ if is_null => Weight::Null,
-            Some(0.0) => Weight::Zero,
-            Some(weight) if (1.0..=SUMMARY_COUNT_MAX).contains(&weight) => {
-                Weight::Events(weight as u64)
-            }
-            _ => Weight::Unreadable,
-        }
-    }
-
     /// Gathers an event apart, where it may still re-open a result; refuses it otherwise.
     #[cold]
     fn out_of_time(
@@ -300,37 +300,9 @@ impl Gatherer {
             self.take_late(event, weight);
             return None;
         }
-        let rejection = self.explain_refusal(event, in_calendar);
-        let rejected = &mut self.unplaced;
-        rejected.rejected[rejection.reason as usize] += 1;
-        rejected.input_bytes += u64::from(event.raw_bytes);
-        rejected.input_field_count += u64::from(event.raw_fields);
+        let (rejection, counts) = refusal(&self.job, &self.frontier, event, in_calendar);
+        self.unplaced.add(&counts);
         Some(Output::Rejected(rejection))
-    }
-
-    fn explain_refusal(&self, event: &Event<'_>, in_calendar: bool) -> Rejection {
-        let time = event.time;
-        let (reason, detail) = match self.frontier.closed_until().zip(self.watermark()) {
-            Some((until, watermark)) if in_calendar => {
-                let span = self.job.bucket_span;
-                let behind_ms = watermark.0 - span.end_of(span.bucket_of(time)).0;
-                let enough_s = (self.job.lateness.millis() + behind_ms) / 1000 + 1;
-                let detail = format!(
-                    "event time {time}, but all before {until} is closed; a latency of {enough_s}s keeps such an event"
-                );
-                (Reason::Late, detail)
-            }
-            _ => {
-                let (first, last) = (EventTime::MIN, EventTime::MAX);
-                let detail = format!("event time {time} is not between {first} and {last}");
-                (Reason::BadTime, detail)
-            }
-        };
-        Rejection {
-            reason,
-            detail,
-            raw_bytes: event.raw_bytes,
-        }
     }
 
     fn gather(&mut self, event: &Event<'_>, category: &Value<'static>, weight: u64) {
@@ -649,6 +621,66 @@ impl Contents {
             groups,
         }
     }
+}
+
+/// How much an event counts.
+#[inline]
+pub(super) fn weight_of(job: &Job, event: &Event<'_>) -> Weight {
+    let Some(field) = job.summary_count_field else {
+        return Weight::Events(1);
+    };
+    let value = event.value(field);
+    let is_null = match value {
+        Value::Missing => true,
+        Value::Text(text) => text.trim().is_empty(),
+        _ => false,
+    };
+    match value.number().map(f64::round) {
+        _ if is_null => Weight::Null,
+        Some(0.0) => Weight::Zero,
+        Some(weight) if (1.0..=SUMMARY_COUNT_MAX).contains(&weight) => {
+            Weight::Events(weight as u64)
+        }
+        _ => Weight::Unreadable,
+    }
+}
+
+/// Why an event is out of time, and what that adds to the counts.
+pub(super) fn refusal(
+    job: &Job,
+    frontier: &Frontier,
+    event: &Event<'_>,
+    in_calendar: bool,
+) -> (Rejection, DataCounts) {
+    let time = event.time;
+    let (reason, detail) = match frontier.closed_until().zip(frontier.watermark()) {
+        Some((until, watermark)) if in_calendar => {
+            let span = job.bucket_span;
+            let behind_ms = watermark.0 - span.end_of(span.bucket_of(time)).0;
+            let enough_s = (job.lateness.millis() + behind_ms) / 1000 + 1;
+            let detail = format!(
+                "event time {time}, but all before {until} is closed; a latency of {enough_s}s keeps such an event"
+            );
+            (Reason::Late, detail)
+        }
+        _ => {
+            let (first, last) = (EventTime::MIN, EventTime::MAX);
+            let detail = format!("event time {time} is not between {first} and {last}");
+            (Reason::BadTime, detail)
+        }
+    };
+    let mut counts = DataCounts {
+        input_bytes: u64::from(event.raw_bytes),
+        input_field_count: u64::from(event.raw_fields),
+        ..DataCounts::default()
+    };
+    counts.rejected[reason as usize] += 1;
+    let rejection = Rejection {
+        reason,
+        detail,
+        raw_bytes: event.raw_bytes,
+    };
+    (rejection, counts)
 }
 
 /// Counts an accepted event, which missed so many fields more than it lacks. `made_up` is a field that no event has to have.

@@ -6,6 +6,7 @@
 
 mod blame;
 mod bucket;
+mod correlates;
 mod cost;
 mod customs;
 mod entity;
@@ -477,6 +478,7 @@ impl Judge {
             plots: Vec::new(),
             changes: Vec::new(),
             size: self.state.size,
+            keys: Vec::new(),
         }
     }
 }

@@ -7,12 +7,14 @@ use super::event::Rejection;
 use super::forecast::{Request, Yield};
 use super::gatherer::{self, Gatherer};
 use super::judge::{self, Judge, PartialBucket, RevisedBucket};
-use super::result::{BucketSummary, Document, DocumentId};
+use super::keys::{Announced, News};
+use super::result::{BucketSummary, DataCounts, Document, DocumentId};
 use super::rollup::{self, Revision, Rollup};
 use super::snapshot::{self, Door, Frozen, RestoreError, Snapshot};
 use super::wire::InputId;
 use crate::config::Job;
 use crate::time::{BucketStart, EventTime, Finality};
+use std::collections::BTreeMap;
 use std::ops::ControlFlow;
 use std::sync::Arc;
 
@@ -60,11 +62,24 @@ pub struct Keyed {
     input: InputId,
     gatherer: Gatherer,
     judge: Judge,
+    /// `None` where there is no other pair that might meet the same values.
+    announced: Option<Announced>,
 }
+
+/// Values of closed buckets that were not announced yet, by bucket.
+type Met = BTreeMap<BucketStart, News>;
 
 impl Keyed {
     /// A pair that has seen nothing; `input` is the partition it reads.
     pub fn new(job: Arc<Job>, input: InputId) -> Keyed {
+        Keyed {
+            announced: Some(Announced::default()),
+            ..Keyed::alone(job, input)
+        }
+    }
+
+    /// The same, where no other reads the topic.
+    fn alone(job: Arc<Job>, input: InputId) -> Keyed {
         let (gatherer, judge) = (
             Gatherer::new(job.clone()),
             Judge::new(job.clone(), 0, vec![input.clone()]),
@@ -74,6 +89,7 @@ impl Keyed {
             input,
             gatherer,
             judge,
+            announced: None,
         }
     }
 
@@ -98,8 +114,9 @@ impl Keyed {
         if gathered.is_empty() && flush.is_none() {
             return Vec::new();
         }
-        let mut outputs = Vec::new();
+        let (mut outputs, mut met) = (Vec::new(), Met::new());
         for one in gathered {
+            self.meet(&one, &mut met);
             let input = match one {
                 gatherer::Output::Rejected(rejection) => {
                     outputs.push(KeyedOutput::Rejected(rejection));
@@ -118,18 +135,40 @@ impl Keyed {
                     until,
                 },
             };
-            self.judge(input, &mut outputs);
+            self.judge(input, &mut met, &mut outputs);
         }
         if let Some(finality) = flush {
-            self.judge(judge::Input::Flush(finality), &mut outputs);
+            self.judge(judge::Input::Flush(finality), &mut met, &mut outputs);
         }
         outputs
     }
 
-    fn judge(&mut self, input: judge::Input, outputs: &mut Vec<KeyedOutput>) {
+    /// Notes the partition-field values of a closed bucket; the word on the bucket itself follows in the same breath, with them.
+    fn meet(&self, gathered: &gatherer::Output, met: &mut Met) {
+        let (gatherer::Output::Closed(bucket) | gatherer::Output::Late(bucket)) = gathered else {
+            return;
+        };
+        if let Some(announced) = &self.announced
+            && bucket.finality == Finality::Final
+            && !bucket.series.is_empty()
+        {
+            announced.collect(&bucket.series, met.entry(bucket.start).or_default());
+        }
+    }
+
+    fn judge(&mut self, input: judge::Input, met: &mut Met, outputs: &mut Vec<KeyedOutput>) {
         for output in self.judge.handle(input) {
             match output {
-                judge::Output::Partial(partial) => outputs.push(KeyedOutput::Partial(partial)),
+                judge::Output::Partial(mut partial) => {
+                    if partial.finality == Finality::Final
+                        && let Some(announced) = &mut self.announced
+                    {
+                        let later = met.split_off(&BucketStart(partial.start.0 + 1));
+                        let news = std::mem::replace(met, later).into_values().flatten();
+                        partial.keys = announced.announce(news.collect());
+                    }
+                    outputs.push(KeyedOutput::Partial(partial));
+                }
                 judge::Output::Watermark(until) => outputs.push(KeyedOutput::Watermark(until)),
                 judge::Output::Revised(bucket) => outputs.push(KeyedOutput::Revised(bucket)),
                 // Its one gatherer closes a bucket once: only what would re-open a result comes late here.
@@ -175,7 +214,8 @@ impl Keyed {
     /// The state, also in mid-bucket; to be written while the pair goes on.
     pub fn freeze(&self) -> Frozen {
         let parts = [self.gatherer.freeze(), self.judge.freeze()];
-        Frozen::of_parts(Door::Keyed, self.job.fingerprint, self.input.clone(), parts)
+        let own = (self.input.clone(), self.announced.clone());
+        Frozen::of_parts(Door::Keyed, self.job.fingerprint, own, parts)
     }
 
     /// The state as bytes.
@@ -189,7 +229,8 @@ impl Keyed {
     }
 
     fn restore_from(job: Arc<Job>, bytes: &[u8]) -> Result<Keyed, RestoreError> {
-        let (input, gatherer, judge): (InputId, &[u8], &[u8]) =
+        type Own = (InputId, Option<Announced>);
+        let ((input, announced), gatherer, judge): (Own, &[u8], &[u8]) =
             snapshot::open(bytes, Door::Keyed, job.fingerprint)?;
         let gatherer = Gatherer::restore_from(job.clone(), gatherer)?;
         let judge = Judge::restore_from(job.clone(), judge)?;
@@ -198,6 +239,7 @@ impl Keyed {
             input,
             gatherer,
             judge,
+            announced,
         })
     }
 }
@@ -212,12 +254,23 @@ pub struct Pipeline {
 impl Pipeline {
     /// A pipeline that has seen nothing.
     pub fn new(job: Arc<Job>) -> Pipeline {
-        let keyed = Keyed::new(job.clone(), fused_input());
+        let keyed = Keyed::alone(job.clone(), fused_input());
         Pipeline {
             keyed,
             rollup: Rollup::new(job.clone(), vec![fused_input()]),
             job,
         }
+    }
+
+    /// The same, of events that come from several inputs: only [`gatherer::Input::Advance`] moves the watermark.
+    pub(super) fn guided(mut self) -> Pipeline {
+        self.keyed.gatherer.guide();
+        self
+    }
+
+    /// Counts what was refused before it came here.
+    pub(super) fn refuse(&mut self, counts: &DataCounts) {
+        self.keyed.gatherer.refuse(counts);
     }
 
     /// Takes one input, says what follows from it.
@@ -344,8 +397,12 @@ impl Pipeline {
 
     /// A pipeline that goes on exactly where the snapshot was taken.
     pub fn restore(job: Arc<Job>, snapshot: &Snapshot) -> Result<Pipeline, RestoreError> {
+        Pipeline::restore_from(job, snapshot.as_bytes())
+    }
+
+    pub(super) fn restore_from(job: Arc<Job>, bytes: &[u8]) -> Result<Pipeline, RestoreError> {
         let (keyed, rollup): (&[u8], &[u8]) =
-            snapshot::open(snapshot.as_bytes(), Door::Pipeline, job.fingerprint)?;
+            snapshot::open(bytes, Door::Pipeline, job.fingerprint)?;
         let keyed = Keyed::restore_from(job.clone(), keyed)?;
         let rollup = Rollup::restore_from(job.clone(), rollup)?;
         Ok(Pipeline { job, keyed, rollup })

@@ -10,6 +10,7 @@ mod categories;
 mod documents;
 mod history;
 mod influencers;
+mod keys;
 mod revision;
 mod totals;
 
@@ -18,9 +19,12 @@ use super::frontier::Frontier;
 use super::judge::{
     GAP_BUCKETS_MAX, PartialBucket, RecordDraft, RevisedBucket, ShardSize, may_teach,
 };
+use super::keys::Homes;
 use super::left::Left;
 use super::probability::Aggregate;
-use super::result::{BucketSummary, DataCounts, Document, DocumentId, MemoryStatus, Severity};
+use super::result::{
+    BucketSummary, DataCounts, Document, DocumentId, MemoryStatus, MisplacedKeys, Severity,
+};
 use super::score::{Level, of_evidence};
 use super::snapshot::{self, Door, Frozen, RestoreError, Snapshot};
 use super::wire::InputId;
@@ -137,6 +141,8 @@ impl Levels {
 struct Ahead {
     sizes: Vec<(InputId, ShardSize)>,
     counts: DataCounts,
+    /// Values of the partition field, and which pair announced them.
+    keys: Vec<(Arc<str>, InputId)>,
 }
 
 /// What was last said of the models' size.
@@ -177,6 +183,8 @@ struct State {
     warned: BTreeSet<Arc<str>>,
     /// Interim documents said and not yet replaced.
     interim: BTreeSet<DocumentId>,
+    /// Of a job declared keyed: where values of the partition field come from, as of the last closed bucket.
+    homes: Homes,
 }
 
 /// Merges a job's partial buckets into results; the only writer of them.
@@ -215,6 +223,7 @@ impl Rollup {
             categories: CategoryTotals::default(),
             warned: BTreeSet::new(),
             interim: BTreeSet::new(),
+            homes: Homes::default(),
         };
         let revisions = Revisions::of(&job);
         Rollup::with_state(job, state, revisions)
@@ -290,7 +299,7 @@ impl Rollup {
         Ok(Rollup::with_state(job, state, revisions))
     }
 
-    fn hear(&mut self, from: InputId, bucket: PartialBucket) {
+    fn hear(&mut self, from: InputId, mut bucket: PartialBucket) {
         self.state.frontier.wake(&from);
         self.state.left.wake(&from);
         if bucket.finality == Finality::Interim {
@@ -305,6 +314,8 @@ impl Rollup {
         let ahead = self.state.ahead.entry(bucket.start).or_default();
         ahead.sizes.push((from.clone(), bucket.size));
         ahead.counts.add(&bucket.counts);
+        let keys = std::mem::take(&mut bucket.keys).into_iter();
+        ahead.keys.extend(keys.map(|value| (value, from.clone())));
         if self.state.next.is_some_and(|next| bucket.start < next) {
             return; // totals after the end, or of a shard that was not waited for: its counts are in, its buckets are judged no more
         }
@@ -375,7 +386,7 @@ impl Rollup {
             None => Vec::new(),
         };
         self.revise(BucketStart(i64::MAX), &mut outputs);
-        self.take_ahead(BucketStart(i64::MAX));
+        let keys = self.take_ahead(BucketStart(i64::MAX));
         let last = self
             .state
             .next
@@ -384,6 +395,7 @@ impl Rollup {
             outputs.push(Output::Result(self.size_document(last)));
         }
         let at = last.unwrap_or(BucketStart(0));
+        self.hear_keys(at, keys, &mut outputs);
         outputs.push(Output::Result(
             self.writer.data_counts(at, self.job_counts()),
         ));
@@ -433,8 +445,9 @@ impl Rollup {
             plots: Vec::new(),
             changes: Vec::new(),
             size: ShardSize::default(),
+            keys: Vec::new(),
         });
-        self.take_ahead(start);
+        let keys = self.take_ahead(start);
         self.count_bucket(start, partial.event_count);
         let scored = self.score(start, &mut partial);
         let levels = self.revisions.as_ref().map(|_| self.state.levels.clone());
@@ -453,10 +466,15 @@ impl Rollup {
                 .annotations(start, &partial.changes)
                 .map(Output::Result),
         );
+        let misplaced_keys = self.hear_keys(start, keys, outputs);
         self.retract_interim(start, &said, outputs);
         self.say_size(start, outputs);
         self.say_counts(start, outputs);
-        outputs.push(Output::Closed(self.summary(&scored, Finality::Final)));
+
+        outputs.push(Output::Closed(BucketSummary {
+            misplaced_keys,
+            ..self.summary(&scored, Finality::Final)
+        }));
         self.state.history.keep(
             scored,
             self.job.renormalization_window_buckets,
@@ -596,6 +614,10 @@ impl Rollup {
             refused_series: size.refused_series,
             refused_growth: size.refused_growth,
             memory_status: size.status,
+            misplaced_keys: MisplacedKeys {
+                total: self.state.homes.strays(),
+                ..MisplacedKeys::default()
+            },
         }
     }
 }

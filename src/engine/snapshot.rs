@@ -46,6 +46,10 @@ pub enum Door {
     Pipeline = 4,
     /// Gatherer and judge fused.
     Keyed = 5,
+    /// What projects events.
+    Projector = 6,
+    /// The three fused, behind projectors.
+    Ordered = 7,
 }
 
 /// A door's state as bytes.

@@ -8,6 +8,7 @@
 //! only series and shares that are sorted, each once. Checked: tests below.
 
 pub use super::feature::{SeriesBucket, SeriesKey, Share};
+pub use super::projector::{EventBatch, ProjectedEvent};
 
 use super::feature::merge_sorted;
 use super::judge::{PartialBucket, RevisedBucket};
@@ -114,6 +115,8 @@ pub enum StageMessage {
     Late(ClosedBucket),
     /// A judge's bucket judged again with what came late, for the rollup.
     Revised(Box<RevisedBucket>),
+    /// A projector's events, for the one place where they are gathered.
+    Events(EventBatch),
 }
 
 /// Bytes that are not a stage message of this build.

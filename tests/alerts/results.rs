@@ -62,6 +62,7 @@ pub(crate) fn record(
         function_description: "mean",
         field_name: Some("latency".to_owned()),
         by_field_name: None,
+        correlated_by_field_value: None,
         by_field_value: None,
         over_field_name: None,
         over_field_value: None,

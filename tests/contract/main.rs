@@ -225,7 +225,9 @@ fn every_verdict_says_what_verdicts_may_say<M: Model + Debug>() {
                 );
             }
             assert!(
-                verdict.typical.is_finite() && verdict.anomaly_error.is_finite(),
+                verdict.typical.is_finite()
+                    && verdict.anomaly_error.is_finite()
+                    && verdict.anomaly_nats.is_finite(),
                 "bucket {at}, {x:e}: {verdict:?}"
             );
             assert_eq!(

@@ -40,7 +40,7 @@ fn scatter(at: usize, salt: u64) -> usize {
 /// Events in order with some of them late: each comes behind one that has closed its bucket, while the window still reaches it. Which are late depends on
 /// `which` alone; when each comes, and so also in which order, on `when`.
 fn with_late_ones(job: &Job, events: &[Happening], which: u64, when: u64) -> Vec<Happening> {
-    let is_late = |at: usize| scatter(at, which) % 7 == 0;
+    let is_late = |at: usize| scatter(at, which).is_multiple_of(7);
     let (mut in_time, mut late) = (Vec::new(), Vec::new());
     for (at, event) in events.iter().enumerate() {
         if at > 0 && is_late(at) {
@@ -122,7 +122,7 @@ proptest! {
             body["renormalization_window_days"] = json!(0);
         });
         let bucket = bucket_of(events[which % events.len()].at_ms);
-        let is_late = |at: usize, event: &Happening| bucket_of(event.at_ms) == bucket && scatter(at, salt) % 2 == 0;
+        let is_late = |at: usize, event: &Happening| bucket_of(event.at_ms) == bucket && scatter(at, salt).is_multiple_of(2);
         let parted = events.iter().enumerate();
         let (late, rest): (Vec<_>, Vec<_>) = parted.partition(|(at, event)| is_late(*at, event));
         let late: Vec<Happening> = late.into_iter().map(|(_, event)| event.clone()).collect();

@@ -363,3 +363,28 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn an_anomaly_weighs_more_the_longer_it_lasts() {
+    let mut events = steady(400, 30);
+    let (from, until) = (350, 356);
+    events.extend((from..until).flat_map(|minute| {
+        (0..14).map(move |i| Happening {
+            at_ms: minute * 60_000 + 30_000 + i * 100,
+            host: Some(1),
+            user: 4,
+            value: Some(100.0),
+        })
+    }));
+    events.sort_by_key(|event| event.at_ms);
+    let records = documents(&fused(&job(0), &events), "record");
+    let impact_of = |minute: i64| {
+        let of_bucket = |record: &&Value| record["timestamp"] == minute * 60_000;
+        let why = &records.iter().find(of_bucket)?["anomaly_score_explanation"];
+        assert_eq!(why["anomaly_length"], minute - from + 1, "{why}");
+        why["anomaly_characteristics_impact"].as_u64()
+    };
+    let impacts: Vec<u64> = (from..until).filter_map(impact_of).collect();
+    assert!(impacts.len() >= 3 && impacts.is_sorted(), "{impacts:?}");
+    assert!(impacts.last() > impacts.first(), "{impacts:?}");
+}

@@ -4,7 +4,7 @@
 //! /healthz, /metrics of each instance ──► Sampler (a thread) ──► View (jobs of all instances together) ──► frame ──► terminal
 //! ```
 //!
-//! Speaks HTTP only: needs no broker and no configuration. Rates are differences of counters between two looks. Checked by: the tests of [`frame`],
+//! Speaks HTTP only: needs no broker and no configuration. Rates are differences of counters between two looks. Checked by: the tests of [`mod@frame`],
 //! [`view`] and [`look`], and tests/kafka/terminal.rs on a running service.
 
 mod ask;

@@ -44,10 +44,7 @@ pub(super) fn read(object: Object<'_>) -> Analysis {
     let detectors = read_detectors(&object);
     let summary_count_field = read_summary_count_field(&object, &detectors);
     let influencers = read_influencers(&object);
-    let multivariate_by_fields = object.boolean("multivariate_by_fields");
-    if multivariate_by_fields == Some(true) {
-        object.unsupported("multivariate_by_fields", "correlations between by values");
-    }
+    let multivariate_by_fields = read_multivariate(&object, &detectors);
     let categorization = categorization::read(&object, &detectors);
     check_duplicates(&object, &detectors);
     check_nested_names(&object, &detectors, &influencers);
@@ -109,6 +106,23 @@ fn read_detectors(object: &Object<'_>) -> Vec<RawDetector> {
         return Vec::new();
     }
     written.into_iter().filter_map(detector::read).collect()
+}
+
+/// Whether by values are judged given one another. That has to mean something: some detector holds several by values of one partition against their own past.
+fn read_multivariate(object: &Object<'_>, detectors: &[RawDetector]) -> Option<bool> {
+    const KEY: &str = "multivariate_by_fields";
+    let given = object.boolean(KEY);
+    let goes_together = |detector: &RawDetector| {
+        let family = detector.function.family;
+        let is_measured = !family.is_habit() && !matches!(family, Family::Rare | Family::FreqRare);
+        is_measured && detector.names.by.is_some() && detector.names.over.is_none()
+    };
+    if given == Some(true) && !detectors.is_empty() && !detectors.iter().any(goes_together) {
+        let message = "needs a detector with by_field_name, without over_field_name, of a function that measures: \
+                       not rare, freq_rare, time_of_day, time_of_week or lat_long";
+        object.wrong(KEY, message);
+    }
+    given
 }
 
 fn read_summary_count_field(object: &Object<'_>, detectors: &[RawDetector]) -> Option<String> {

@@ -64,6 +64,7 @@ pub(super) fn job(raw: RawJob) -> Job {
         influencers,
         summary_count_field,
         categorization,
+        multivariate_by_fields: raw.analysis.multivariate_by_fields == Some(true),
         events: Vec::new(),
         fields: fields.names,
         time_field: raw.data_description.time_field.clone(),
@@ -327,6 +328,9 @@ fn fingerprint(job: &Job) -> u64 {
     }
     if let (Some(one), Some(all)) = (categorization, canonical.as_array_mut()) {
         all.push(one);
+    }
+    if let (true, Some(all)) = (job.multivariate_by_fields, canonical.as_array_mut()) {
+        all.push(json!("multivariate by fields"));
     }
     if let (late @ 1.., Some(all)) = (job.extensions.late_revision_ms, canonical.as_array_mut()) {
         all.push(json!(["late revision", late]));

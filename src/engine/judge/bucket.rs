@@ -2,6 +2,7 @@
 //!
 //! Holds: what is said is a function of the bucket's contents and of what was learnt before; an interim bucket teaches nothing.
 
+use super::correlates::Scene;
 use super::entity::{self, Entities, Seat, entity_id};
 use super::rarity::{Rare, Rarity};
 use super::ruling::Rulings;
@@ -254,6 +255,17 @@ impl Judge {
             seat.judged = from..judged.len();
         }
         let is_joined = kinds.first().is_some_and(|kind| kind.kind.joined);
+        let has_by = self.layout.groups[usize::from(group)].by.is_some();
+        let looks_for_correlates = has_by && self.job.multivariate_by_fields;
+        let scene = |seats| Scene {
+            seats,
+            kinds,
+            middle,
+            span,
+        };
+        if looks_for_correlates && let Some(entity) = entities.get(&entity_id(&seats[0])) {
+            entity.judge_given(&scene(seats), judged);
+        }
         let blame = is_joined
             .then(|| entities.get(&entity_id(&seats[0])))
             .flatten()
@@ -265,6 +277,9 @@ impl Judge {
             let mut room = self.budget.room(&self.state.size);
             if let Some(entity) = entity::known_or_new(entities, &seats[0], start, &mut room) {
                 let before = entity.bytes;
+                if looks_for_correlates {
+                    entity.learn_correlates(&scene(seats), start, judged, &mut room);
+                }
                 let lesson = entity.lesson(blame.as_ref(), seats, kinds, judged);
                 entity.learn(lesson, start, &mut room);
                 // Peaks that have faded give their memory back.

@@ -3,6 +3,7 @@
 //! Source of every figure: the models themselves, taught noise around a daily rhythm: a plan has to suffice where all series have one, and those that have
 //! none stay smaller. Holds: a function of its arguments; the bytes are counted as the judge counts them.
 
+use super::correlates;
 use super::habits;
 use super::memory::{Budget, map_bytes};
 use super::series::{FeatureKind, Series};
@@ -60,7 +61,11 @@ pub fn series_bytes(job: &Job, group: &Group, key: &SeriesKey, lived_ms: i64) ->
         }
         model.memory_bytes() as u64
     });
-    around + models.sum::<u64>()
+    let correlates = match (&key.by, job.multivariate_by_fields) {
+        (Some(by), true) => (kinds.len() * correlates::bytes_max(by)) as u64,
+        _ => 0,
+    };
+    around + models.sum::<u64>() + correlates
 }
 
 /// The most bytes that an attribute of a population takes beside its members: a full histogram a feature.

@@ -270,8 +270,10 @@ impl Judge {
             incomplete: false,
             shape: Shape::default(),
             anomaly: (0, 0.0),
+            ln_characteristics: 0.0,
             first_occurrence: member.looks[order[0]].is_some_and(|look| look.first),
             relative_rarity: None,
+            correlated: None,
             causes: told.iter().map(cause).collect(),
             influencers: self.customs_culprits(member, &told),
         }

@@ -3,6 +3,7 @@
 //! Holds: an entity is of one shard, for shards are made of partition values; it is let go with its last series.
 
 use super::blame::Blame;
+use super::correlates::{Correlates, Scene};
 use super::memory::map_bytes;
 use super::rarity::Rare;
 use super::ruling::Rulings;
@@ -69,6 +70,8 @@ pub(super) fn entity_id(seat: &Seat<'_>) -> EntityId {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub(super) struct Entity {
     together: Together,
+    /// Of a job that looks for by values that go together.
+    correlates: Option<Box<Correlates>>,
     /// First bucket in which a series was judged.
     pub(super) born: BucketStart,
     /// The last one.
@@ -82,9 +85,33 @@ impl Entity {
     pub(super) fn new(at: BucketStart) -> Entity {
         Entity {
             together: Together::default(),
+            correlates: None,
             born: at,
             last_seen: at,
             bytes: 0,
+        }
+    }
+
+    /// Looks at each value given the series that its own goes with.
+    pub(super) fn judge_given(&self, scene: &Scene<'_>, judged: &mut [Judged]) {
+        if let Some(correlates) = &self.correlates {
+            correlates.judge(scene, judged);
+        }
+    }
+
+    /// Learns which series go together, growing within the room.
+    pub(super) fn learn_correlates(
+        &mut self,
+        scene: &Scene<'_>,
+        start: BucketStart,
+        judged: &[Judged],
+        room: &mut Room,
+    ) {
+        if self.correlates.is_none() && room.grant(size_of::<Correlates>()) {
+            self.correlates = Some(Box::default());
+        }
+        if let Some(correlates) = &mut self.correlates {
+            correlates.learn(scene, start, judged, room);
         }
     }
 
@@ -147,6 +174,8 @@ impl Entity {
 
     /// Bytes of what is known and of the entity's place in the judge's ordered map; the text of its name is counted with its series.
     pub(super) fn count_bytes(&self) -> u64 {
-        (map_bytes::<EntityId, Entity>() + self.together.heap_bytes()) as u64
+        let correlates = self.correlates.as_ref();
+        let correlates = correlates.map_or(0, |one| size_of::<Correlates>() + one.heap_bytes());
+        (map_bytes::<EntityId, Entity>() + self.together.heap_bytes() + correlates) as u64
     }
 }

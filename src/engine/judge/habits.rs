@@ -493,8 +493,10 @@ impl<'j> Bench<'j> {
             history: self.bar.history,
             incomplete: false,
             anomaly: (0, 0.0),
+            ln_characteristics: 0.0,
             first_occurrence: false,
             relative_rarity: None,
+            correlated: None,
             causes: match is_member {
                 true => told.iter().map(cause).collect(),
                 false => Vec::new(),

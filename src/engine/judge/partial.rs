@@ -30,6 +30,8 @@ pub struct PartialBucket {
     pub changes: Vec<ChangeDraft>,
     /// The shard's models.
     pub size: ShardSize,
+    /// Of a keyed pair: values of the partition field that it has not announced before, sorted; nothing while interim, or elsewhere.
+    pub keys: Vec<Arc<str>>,
 }
 
 impl PartialBucket {
@@ -40,6 +42,7 @@ impl PartialBucket {
             && self.records.is_empty()
             && self.plots.is_empty()
             && self.changes.is_empty()
+            && self.keys.is_empty()
     }
 }
 
@@ -106,10 +109,14 @@ pub struct RecordDraft {
     pub shape: Shape,
     /// Buckets since the ongoing anomaly began, and the sign of its errors' sum.
     pub anomaly: (u32, f64),
+    /// ln p of an anomaly that lasts so long and is so large.
+    pub ln_characteristics: f64,
     /// Whether the by value was never seen before.
     pub first_occurrence: bool,
     /// Median frequency of the by values over this one's, where rarity was judged.
     pub relative_rarity: Option<f64>,
+    /// The by value given which it is unusual, where that is what makes it so: then the expected value and its interval are those given that one.
+    pub correlated: Option<Arc<str>>,
     /// Of a member of a population: what it is to blame for, the least probable first.
     pub causes: Vec<CauseDraft>,
     /// Who is to blame: (influencer index, value, influence), by falling influence within an influencer.

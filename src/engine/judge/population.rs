@@ -583,8 +583,10 @@ impl<'j> Jury<'j> {
             incomplete: false,
             shape: Shape::default(),
             anomaly: (0, 0.0),
+            ln_characteristics: 0.0,
             first_occurrence: false,
             relative_rarity: None,
+            correlated: None,
             causes: told.iter().map(cause).collect(),
             influencers: self.culprits(&told),
         }

@@ -150,8 +150,10 @@ impl Judge {
                 incomplete: false,
                 shape: Shape::default(),
                 anomaly: (0, 0.0),
+                ln_characteristics: 0.0,
                 first_occurrence: look.first,
                 relative_rarity: Some(look.relative),
+                correlated: None,
                 causes: Vec::new(),
                 influencers: influencers.clone(),
             });

@@ -183,8 +183,10 @@ impl Rare {
             incomplete: false,
             shape: Shape::default(),
             anomaly: (0, 0.0),
+            ln_characteristics: 0.0,
             first_occurrence: self.first,
             relative_rarity: Some(self.relative),
+            correlated: None,
             causes: Vec::new(),
             influencers,
         };

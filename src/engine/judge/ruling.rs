@@ -139,6 +139,16 @@ impl Judged {
     pub(super) fn thought(&self) -> &Verdict {
         self.thought.as_deref().unwrap_or(&self.verdict)
     }
+
+    /// Where other series have had a say in the verdict, what its model thinks of it by itself: that is what it learns by.
+    pub(super) fn own(&self) -> Option<Verdict> {
+        let given = self.given.as_ref()?;
+        let mut own = self.verdict;
+        own.ln_probability = given.own.ln_probability;
+        own.evidence = given.own.evidence;
+        own.claim.nats = given.own_claim_nats;
+        Some(own)
+    }
 }
 
 impl Judge {

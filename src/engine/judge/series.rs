@@ -1,6 +1,7 @@
 //! One series in front of the judge: its models, and what is said of one bucket of it.
 
 use super::blame::{Part, SeatBlame};
+use super::correlates::Given;
 use super::memory::{map_bytes, text_bytes};
 use super::partial::{ChangeDraft, PlotDraft, RecordDraft};
 use super::ruling::Rulings;
@@ -65,6 +66,8 @@ pub(super) struct Judged {
     pub(super) verdict: Verdict,
     /// Of a hidden one, what its model thinks of it all the same.
     pub(super) thought: Option<Box<Verdict>>,
+    /// What it looks like given the series that its own goes with; part of the verdict by then.
+    pub(super) given: Option<Given>,
 }
 
 /// What is to be said of one detector's view of a series.
@@ -223,6 +226,7 @@ impl Series {
                     sample,
                     verdict,
                     thought: None,
+                    given: None,
                 });
             }
         }
@@ -277,7 +281,11 @@ impl Series {
             let known = judged.iter().find(|one| one.at == at);
             let cell = bucket.map(|bucket| &bucket.cells[at]);
             let noticed = match known {
-                Some(one) => model.learn(&kind.kind, &one.sample, Some(one.thought()), room),
+                Some(one) => {
+                    let own = one.own();
+                    let verdict = own.as_ref().unwrap_or_else(|| one.thought());
+                    model.learn(&kind.kind, &one.sample, Some(verdict), room)
+                }
                 None => match kind.sample(context.middle, cell) {
                     Some(sample) => model.learn(&kind.kind, &sample, None, room),
                     None => None,
@@ -380,24 +388,39 @@ impl Series {
         judged: &Judged,
     ) -> RecordDraft {
         let (kind, verdict) = (&context.kinds[judged.at], &judged.verdict);
+        let model = &self.models[judged.at];
+        let given = judged.told_given();
+        let value_at = |deviate| model.value_at(&kind.kind, &judged.sample, deviate);
+        let (typical, bounds) = match given {
+            Some(given) => {
+                let (low, high) = given.interval;
+                (value_at(given.expected), (value_at(low), value_at(high)))
+            }
+            None => (
+                verdict.typical,
+                model.bounds(&kind.kind, &judged.sample, verdict.typical),
+            ),
+        };
         RecordDraft {
             detector: kind.detector as u16,
             key: key.clone(),
             statistic: kind.statistic,
             actual: judged.sample.value,
-            typical: verdict.typical,
+            typical,
             place: None,
-            bounds: self.models[judged.at].bounds(&kind.kind, &judged.sample, verdict.typical),
+            bounds,
             alone: Charge::default(),
             together: None,
-            ln_single: verdict.ln_single,
+            ln_single: given.map_or(verdict.ln_single, |given| given.ln_probability),
             ln_multi: verdict.ln_multi,
             history: verdict.history,
             incomplete: verdict.incomplete,
             shape: verdict.shape,
             anomaly: (verdict.anomaly_buckets, verdict.anomaly_error),
+            ln_characteristics: model.ln_characteristics(verdict),
             first_occurrence: false,
             relative_rarity: None,
+            correlated: given.map(|given| given.correlate.clone()),
             causes: Vec::new(),
             influencers: self.culprits(context, key, bucket, judged),
         }

@@ -96,7 +96,7 @@ impl<'m> Ahead<'m> {
         residuals: &'m Residuals,
         outlook: &'m Outlook,
     ) -> Option<Ahead<'m>> {
-        if outlook.views[0].samples < SAMPLES_MIN {
+        if outlook.means(None)?.samples < SAMPLES_MIN {
             return None;
         }
         let mut ahead = Ahead {
@@ -108,13 +108,15 @@ impl<'m> Ahead<'m> {
         };
         let day = DAY_HOURS / outlook::unit_hours(kind.span) * outlook.density(kind.span);
         let least = f64::from(SAMPLES_MIN).max(day);
-        let slots = forecaster.slots(outlook.last);
-        let mut views = vec![(ahead.view(None), 1.0)];
+        let slots = forecaster.slots(outlook.last());
+        let mut views = vec![(ahead.view(None)?, 1.0)];
         for (season, slot) in slots.into_iter().enumerate() {
-            let is_known = f64::from(outlook.views[season + 1].samples) >= least;
-            if let Some(slot) = slot.filter(|_| is_known) {
+            let means = outlook.means(Some(season));
+            let is_known = means.is_some_and(|means| f64::from(means.samples) >= least);
+            let view = || ahead.view(Some(season));
+            if let Some((slot, view)) = slot.filter(|_| is_known).zip(view()) {
                 let doubt = 1.0 + 1.0 / slot.buckets(kind.span).max(1.0);
-                views.push((ahead.view(Some(season)), doubt));
+                views.push((view, doubt));
             }
         }
         let error = |(view, doubt): &(View, f64)| view.variogram.krige(day).variance * doubt;
@@ -126,9 +128,10 @@ impl<'m> Ahead<'m> {
     /// The series as it comes (`None`), or less a season. A slope makes running means lag behind, and the rests of a season that lags itself rise by half a
     /// period's slope with every visit of its slots: what that adds to their errors is no wandering. How much of it there is, is not known before the slope, nor the
     /// slope's error before that is taken out; a few rounds settle both.
-    fn view(&self, season: Option<usize>) -> View {
+    fn view(&self, season: Option<usize>) -> Option<View> {
         let (span, unit) = (self.kind.span, outlook::unit_hours(self.kind.span));
-        let means = &self.outlook.views[season.map_or(0, |season| season + 1)];
+        let means = self.outlook.means(season)?;
+        let base = self.outlook.base(season);
         let seen = Seen {
             gains: outlook::gains(span),
             squares: means.squares(),
@@ -161,14 +164,14 @@ impl<'m> Ahead<'m> {
             slope = self.slope(&short);
             short = Variogram::fit_short(&without(slope.share));
         }
-        View {
+        Some(View {
             season,
-            levels: means.levels,
+            levels: means.levels().map(|level| base + level),
             ages: means.ages(seen.gains),
             variogram: Variogram::fit(&without(slope.share)),
             drift: self.drift(&short, slope.share),
             slope,
-        }
+        })
     }
 
     /// The slope, as sure as the wandering of the series and the weeks themselves allow.
@@ -234,7 +237,7 @@ impl<'m> Ahead<'m> {
     fn expect(&self, view: &View, season: f64, at: EventTime) -> (f64, f64, f64) {
         let (span, outlook) = (self.kind.span, self.outlook);
         let unit = outlook::unit_hours(span);
-        let hours = at.millis() as f64 / HOUR_MS as f64 - (outlook.last as f64 + 0.5 * unit);
+        let hours = at.millis() as f64 / HOUR_MS as f64 - (outlook.last() as f64 + 0.5 * unit);
         let ahead = (hours / unit * outlook.density(span)).max(1.0);
         let kriged = view.variogram.krige(ahead);
         let day = (DAY_HOURS / unit * outlook.density(span)).max(1.0);
@@ -280,7 +283,7 @@ impl<'m> Ahead<'m> {
     /// slope, which running means that are `lag` hours old have not seen.
     fn since_season(&self, season: usize, at: EventTime, lag: f64) -> (f64, f64) {
         let visits = |hour: i64| self.forecaster.slots(hour)[season].map_or(1, |slot| slot.visits);
-        let (hour, last, period) = (hour_of(at), self.outlook.last, PERIODS[season]);
+        let (hour, last, period) = (hour_of(at), self.outlook.last(), PERIODS[season]);
         let (now, then) = (visits(last), visits(hour));
         let periods = (hour.saturating_sub(last) as f64 / period).ceil().max(1.0);
         let before = content_age(now.saturating_sub(1).max(1));

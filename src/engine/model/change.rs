@@ -21,6 +21,13 @@ pub enum Change {
     Clock(i8),
     /// It has come to follow the hour of the day or of the week (true), or has ceased to.
     Season(bool),
+    /// It has come to repeat itself after so many milliseconds, which are no part of a day or a week (true), or has ceased to.
+    Rhythm {
+        /// The period.
+        period_ms: i64,
+        /// Whether it is there.
+        here: bool,
+    },
     /// It varies so many times as much around what is expected of it; above 0.
     Spread(f64),
 }

@@ -110,7 +110,8 @@ struct Row {
 struct Hours {
     views: Views,
     held: Held,
-    held_of: i64,
+    /// For 245,000 years around the epoch.
+    held_of: i32,
 }
 
 /// What an hour showed.
@@ -124,7 +125,7 @@ struct Held {
 impl Hours {
     /// What the hour before `hour` showed; nothing after a gap.
     fn held_in(&self, hour: i64) -> Held {
-        if hour - self.held_of <= 1 {
+        if hour - i64::from(self.held_of) <= 1 {
             self.held
         } else {
             Held::default()
@@ -151,7 +152,7 @@ impl Hours {
             slow: surprise.slow as f32,
             novelty: surprise.novelty.unwrap_or(0.0) as f32,
         };
-        self.held_of = over.hour;
+        self.held_of = over.hour as i32;
     }
 }
 

@@ -1,19 +1,21 @@
 //! What the next value of a series is expected to be: the best of a few simple predictors.
 //!
 //! Candidates: the last value, levels with gains 1/4, 1/16, 1/64 and 1/512, the mean of all since the level last shifted, a level with a slope (Holt 1957), and the hour of the
-//! day and of the week, each with a level of its own for what the season leaves. Each keeps a fading mean square of its errors and how often it spoke; the
+//! day and of the week, each with a level of its own for what the season leaves, and a rhythm of its own ([`rhythm`](super::rhythm)). Each keeps a fading mean square of its errors and how often it spoke; the
 //! one with the least (a penalty for the restless) speaks. So a level shift is followed within a few buckets: the quick levels err less and win.
 //! Units: values as they come. Holds: the forecast is finite; judging changes nothing.
 
 use super::Room;
+use super::outlook::Outlook;
 use super::profile::{HOUR_MS, HourMeans, Profile, Slot, hour_of};
+use super::rhythm::{Others, Rhythm};
 use super::surprise::SeasonView;
 use super::watch::{ClockWatch, LevelWatch, SeasonWatch, Shift};
 use super::{Change, Noticed};
 use crate::time::{BucketSpan, EventTime};
 use serde::{Deserialize, Serialize};
 
-const CANDIDATES: usize = 9;
+const CANDIDATES: usize = 10;
 /// Buckets over which errors are forgotten.
 const ERROR_MEMORY: f64 = 1000.0;
 /// A challenger must err by this factor less (mean square) than any earlier in the list: the calm go first.
@@ -28,17 +30,21 @@ const SHIFT_RUN: u16 = 6;
 /// The same where the season speaks, hours: what is over within a day is an event, not a new level.
 const SEASONAL_SHIFT_HOURS: u16 = 24;
 /// Seasonal predictors come first.
-const SEASONAL: usize = 2;
+const SEASONAL: usize = 3;
 /// The mean of all, and the slowest level.
-const MEAN: usize = 2;
-const SLOWEST: usize = 3;
+const MEAN: usize = 3;
+const SLOWEST: usize = 4;
+/// The last value.
+const LAST: usize = CANDIDATES - 1;
 const WEEK: usize = 0;
 const DAY: usize = 1;
+const RHYTHM: usize = 2;
 
+/// Mean squares of the predictors' errors, and how often each spoke.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
-struct Track {
-    square: f32,
-    count: u16,
+struct Tracks {
+    squares: [f32; CANDIDATES],
+    counts: [u16; CANDIDATES],
 }
 
 /// A pool of predictors.
@@ -53,14 +59,16 @@ pub struct Forecaster {
     holt: [f64; 2],
     /// What the hour of the day and of the week leave, on average lately.
     left: [f64; 2],
-    tracks: [Track; CANDIDATES],
+    tracks: Tracks,
     level_watch: LevelWatch,
-    clock_watch: ClockWatch,
+    /// Once there is a week.
+    clock_watch: Option<Box<ClockWatch>>,
     season_watch: SeasonWatch,
     /// Whether the season spoke last.
     seasonal: bool,
     filling: HourMeans,
     profile: Profile,
+    rhythm: Rhythm,
 }
 
 /// How a forecast was found: learning the value that came needs it again.
@@ -68,6 +76,8 @@ pub struct Forecaster {
 pub struct Foresight {
     /// The means of the hour of the day and of the week.
     seasonal: [Option<f64>; 2],
+    /// What its own rhythm says.
+    rhythm: Option<f64>,
     /// The predictor that spoke.
     best: usize,
     /// What was expected by a predictor that follows nothing quickly.
@@ -99,20 +109,25 @@ impl Forecaster {
         if self.steps == 0 {
             return None;
         }
-        let seasonal = self.seasonal(at);
-        let candidates = self.candidates(seasonal);
+        let (seasonal, rhythm) = (self.seasonal(at), self.rhythm.expected(at));
+        let candidates = self.candidates(seasonal, rhythm);
         let best = self.best(&candidates);
         let expected = candidates[best].expect("the best one speaks");
-        let calm = self.calm(seasonal);
+        let calm = match best {
+            RHYTHM => expected,
+            _ => self.calm(seasonal),
+        };
         let foresight = Foresight {
             seasonal,
+            rhythm,
             best,
             calm,
         };
         Some((expected, foresight))
     }
 
-    /// Learns a value, as it came and as far as it is believed; `foresight` is what [`forecast`](Self::forecast) found for `at`, if it was asked. Says
+    /// Learns a value, as it came and as far as it is believed; `foresight` is what [`forecast`](Self::forecast) found for `at`, if it was asked. What it
+    /// does over hours goes into `outlook`, against a profile that has not seen the hour. Says
     /// whether what forecasts leave is another thing than before, and what has changed about the series if that is noticed now.
     pub fn learn(
         &mut self,
@@ -120,25 +135,40 @@ impl Forecaster {
         (came, x): (f64, f64),
         span: BucketSpan,
         foresight: Option<Foresight>,
+        outlook: Option<&mut Outlook>,
         room: &mut Room,
     ) -> (bool, Option<Noticed>) {
         let known = foresight.or_else(|| Some(self.forecast(at)?.1));
-        let Some(Foresight { seasonal, best, .. }) = known else {
+        let Some(Foresight {
+            seasonal,
+            rhythm,
+            best,
+            ..
+        }) = known
+        else {
             self.restart(x);
-            self.learn_season(at, x, span, room);
+            self.learn_season(at, x, span, outlook, room);
             return (false, None);
         };
-        let candidates = self.candidates(seasonal);
+        let candidates = self.candidates(seasonal, rhythm);
         let expected = candidates[best].expect("the best one speaks");
-        let usual = f64::from(self.tracks[best].square);
-        let shift = self.watch_level(at, came, (expected, usual), seasonal, span, room);
+        let usual = f64::from(self.tracks.squares[best]);
+        let known = (expected, usual, best);
+        let shift = self.watch_level(at, came, known, seasonal, span, room);
+        let rhythm = self.learn_rhythm(at, x, candidates, span, room);
         self.learn_tracks(x, &candidates, usual);
         self.learn_levels(x, seasonal);
-        let noticed = self.learn_season(at, x, span, room);
+        let noticed = self.learn_season(at, x, span, outlook, room);
         if let Some(shift) = &shift {
             match shift.factor {
-                Some(factor) => self.profile.scale(factor),
-                None => self.profile.shift(shift.by),
+                Some(factor) => {
+                    self.profile.scale(factor);
+                    self.rhythm.scale(factor);
+                }
+                None => {
+                    self.profile.shift(shift.by);
+                    self.rhythm.shift(shift.by);
+                }
             }
             self.restart_levels(shift.level);
             self.mean_values = u32::from(shift.values);
@@ -146,7 +176,8 @@ impl Forecaster {
         self.steps = self.steps.saturating_add(1);
         let changed = self.seasonal != (best < SEASONAL);
         self.seasonal = best < SEASONAL;
-        (changed, shift.map(|shift| shift.noticed()).or(noticed))
+        let noticed = shift.map(|shift| shift.noticed()).or(noticed).or(rhythm);
+        (changed, noticed)
     }
 
     /// Looks for a new level: against the season alone where there is one (what it leaves follows too soon), else against the forecast.
@@ -154,16 +185,17 @@ impl Forecaster {
         &mut self,
         at: EventTime,
         x: f64,
-        (expected, usual): (f64, f64),
+        (expected, usual, best): (f64, f64, usize),
         [day, week]: [Option<f64>; 2],
         span: BucketSpan,
         room: &mut Room,
     ) -> Option<Shift> {
         let season = week.or(day).filter(|_| self.season_watch.is_there());
         let Some(season) = season else {
-            let shift = self
-                .level_watch
-                .see(at, x, expected, usual, SHIFT_RUN, room)?;
+            // A rhythm that is away for a while is an event too.
+            let period = self.rhythm.period_buckets().filter(|_| best == RHYTHM);
+            let wanted = SHIFT_RUN.max(period.unwrap_or(0));
+            let shift = self.level_watch.see(at, x, expected, usual, wanted, room)?;
             return Some(Shift {
                 factor: None,
                 ..shift
@@ -171,7 +203,7 @@ impl Forecaster {
         };
         let hours = i64::from(SEASONAL_SHIFT_HOURS);
         let wanted = (hours * HOUR_MS / span.millis()).clamp(i64::from(SHIFT_RUN), 10_000) as u16;
-        let usual = f64::from(self.tracks[if week.is_some() { WEEK } else { DAY }].square);
+        let usual = f64::from(self.tracks.squares[if week.is_some() { WEEK } else { DAY }]);
         self.level_watch.see(at, x, season, usual, wanted, room)
     }
 
@@ -194,12 +226,18 @@ impl Forecaster {
     pub fn turn(&mut self, hours: i8) {
         self.profile.turn(hours);
         // What it had begun to suspect is of the old hours.
-        self.clock_watch = ClockWatch::default();
+        if let Some(watch) = &mut self.clock_watch {
+            **watch = ClockWatch::default();
+        }
     }
 
     /// Heap bytes.
     pub fn heap_bytes(&self) -> usize {
-        self.profile.heap_bytes() + self.level_watch.heap_bytes()
+        let clock_watch = self.clock_watch.as_ref();
+        self.profile.heap_bytes()
+            + self.level_watch.heap_bytes()
+            + clock_watch.map_or(0, |_| size_of::<ClockWatch>())
+            + self.rhythm.heap_bytes()
     }
 
     fn learn_season(
@@ -207,14 +245,28 @@ impl Forecaster {
         at: EventTime,
         x: f64,
         span: BucketSpan,
+        mut outlook: Option<&mut Outlook>,
         room: &mut Room,
     ) -> Option<Noticed> {
         let mut noticed = None;
-        for over in self.filling.push(at, x, span).into_iter().flatten() {
-            let usual = f64::from(self.tracks[WEEK].square);
+        let [left, over] = self.filling.push(at, x, span);
+        for (is_left, over) in [(true, left), (false, over)] {
+            if let Some(outlook) = outlook.as_deref_mut().filter(|_| !is_left) {
+                outlook.count(x);
+            }
+            let Some(over) = over else { continue };
+            if let Some(outlook) = outlook.as_deref_mut() {
+                outlook.close(over, span, self.profile.slots(over.hour), room);
+            }
+            let usual = f64::from(self.tracks.squares[WEEK]);
+            let knows_week = self.profile.has_week();
+            if self.clock_watch.is_none() && knows_week && room.grant(size_of::<ClockWatch>()) {
+                self.clock_watch = Some(Box::default());
+            }
             let clock = self
                 .clock_watch
-                .see(over.hour, over.mean, &self.profile, usual)
+                .as_mut()
+                .and_then(|watch| watch.see(over.hour, over.mean, &self.profile, usual))
                 .filter(|_| self.season_watch.is_there());
             if let Some(hours) = clock {
                 self.profile.turn(hours);
@@ -232,13 +284,57 @@ impl Forecaster {
         noticed
     }
 
-    fn candidates(&self, [day, week]: [Option<f64>; 2]) -> [Option<f64>; CANDIDATES] {
+    fn learn_rhythm(
+        &mut self,
+        at: EventTime,
+        x: f64,
+        mut candidates: [Option<f64>; CANDIDATES],
+        span: BucketSpan,
+        room: &mut Room,
+    ) -> Option<Noticed> {
+        let squares = &self.tracks.squares;
+        let mut others = Others {
+            steps: self.steps,
+            last_square: squares[LAST],
+            mean_square: squares[MEAN],
+            expected: 0.0,
+            square: 0.0,
+        };
+        if self.rhythm.is_on_trial() {
+            candidates[RHYTHM] = None;
+            let best = self.best(&candidates);
+            others.expected = candidates[best].expect("the last value speaks");
+            others.square = squares[best].into();
+        }
+        let before = self.rhythm.period_ms();
+        if !self.rhythm.learn(at, x, span, others, room) {
+            return None;
+        }
+        let period_ms = self.rhythm.period_ms();
+        let change = Change::Rhythm {
+            period_ms: period_ms.or(before)?,
+            here: period_ms.is_some(),
+        };
+        Some(Noticed { change, since: at })
+    }
+
+    /// Whether the series is believed to have a rhythm of its own.
+    pub fn has_rhythm(&self) -> bool {
+        self.rhythm.period_ms().is_some()
+    }
+
+    fn candidates(
+        &self,
+        [day, week]: [Option<f64>; 2],
+        rhythm: Option<f64>,
+    ) -> [Option<f64>; CANDIDATES] {
         let day = day.map(|mean| mean + self.left[0]);
         let week = week.map(|mean| mean + self.left[1]);
         let [slowest, slow, medium, quick] = self.levels.map(Some);
         [
             week,
             day,
+            rhythm,
             Some(self.mean),
             slowest,
             slow,
@@ -251,14 +347,15 @@ impl Forecaster {
 
     /// The predictor with the least error; earlier (calmer) ones win near ties, those that never spoke lose.
     fn best(&self, candidates: &[Option<f64>; CANDIDATES]) -> usize {
-        let mut best = CANDIDATES - 1;
+        let mut best = LAST;
         let mut least = f64::INFINITY;
         for (at, candidate) in candidates.iter().enumerate() {
-            let track = self.tracks[at];
+            let count = self.tracks.counts[at];
             // A mean square of few errors is uncertain: as if one more of a larger size had been seen.
-            let square = f64::from(track.square) * (1.0 + 2.0 / (f64::from(track.count) + 1.0));
+            let square =
+                f64::from(self.tracks.squares[at]) * (1.0 + 2.0 / (f64::from(count) + 1.0));
             if candidate.is_some()
-                && (track.count > 0 || self.steps < 2)
+                && (count > 0 || self.steps < 2)
                 && square < least * CALM_ADVANTAGE
             {
                 (best, least) = (at, square);
@@ -267,28 +364,29 @@ impl Forecaster {
         if candidates[best].is_some() {
             best
         } else {
-            CANDIDATES - 1
+            LAST
         }
     }
 
     fn learn_tracks(&mut self, x: f64, candidates: &[Option<f64>; CANDIDATES], usual_square: f64) {
-        for (track, candidate) in self.tracks.iter_mut().zip(candidates) {
+        let tracks = self.tracks.squares.iter_mut().zip(&mut self.tracks.counts);
+        for ((own_square, count), candidate) in tracks.zip(candidates) {
             let Some(candidate) = candidate else { continue };
             let mut square = (x - candidate).powi(2).min(f64::from(f32::MAX));
-            let own = f64::from(track.square).max(usual_square);
+            let own = f64::from(*own_square).max(usual_square);
             if self.steps > 30 && own > 0.0 {
                 square = square.min(ERROR_CLIP * own);
             }
-            track.count = track.count.saturating_add(1);
-            let gain = (1.0 / f64::from(track.count)).max(1.0 / ERROR_MEMORY);
-            track.square += (gain * (square - f64::from(track.square))) as f32;
+            *count = count.saturating_add(1);
+            let gain = (1.0 / f64::from(*count)).max(1.0 / ERROR_MEMORY);
+            *own_square += (gain * (square - f64::from(*own_square))) as f32;
         }
     }
 
     /// What the season says by itself where there is one, else the better of the mean and the slowest level.
     fn calm(&self, [day, week]: [Option<f64>; 2]) -> f64 {
         let slowest =
-            self.tracks[SLOWEST].square < self.tracks[MEAN].square * CALM_ADVANTAGE as f32;
+            self.tracks.squares[SLOWEST] < self.tracks.squares[MEAN] * CALM_ADVANTAGE as f32;
         let level = if slowest { self.levels[0] } else { self.mean };
         let season = week.or(day).filter(|_| self.season_watch.is_there());
         season.unwrap_or(level)

@@ -17,10 +17,13 @@ pub mod modes;
 pub mod multi_bucket;
 pub mod novelty;
 pub mod oddity;
+pub mod ongoing;
 pub mod outlook;
 pub mod presence;
 pub mod profile;
+pub mod relation;
 pub mod residual;
+pub mod rhythm;
 mod room;
 mod series;
 pub mod spread;
@@ -100,6 +103,8 @@ pub struct Verdict {
     pub anomaly_buckets: u32,
     /// Sum of the prediction errors of the ongoing anomaly (its sign: spike or dip).
     pub anomaly_error: f64,
+    /// By how much its buckets are below what makes an anomaly, nats ([`ongoing`]).
+    pub anomaly_nats: f64,
 }
 
 /// What is particular about the distribution that a value was judged by.

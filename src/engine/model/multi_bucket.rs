@@ -23,8 +23,8 @@ const INDEPENDENT: f64 = (1.0 - FACTOR) / (1.0 + FACTOR);
 /// The fading mean and its spread.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct MultiBucket {
-    mean: f64,
-    spread: f64,
+    mean: f32,
+    spread: f32,
     buckets: u32,
 }
 
@@ -36,7 +36,7 @@ impl MultiBucket {
             if u.abs() < LEAN || u.signum() != self.next(u).signum() {
                 return 0.0;
             }
-            let z = self.next(u) / self.spread.max(INDEPENDENT).sqrt();
+            let z = self.next(u) / f64::from(self.spread).max(INDEPENDENT).sqrt();
             let tail = match side {
                 Side::Both => normal::ln_sf(z.abs()),
                 Side::High => normal::ln_sf(z),
@@ -48,19 +48,20 @@ impl MultiBucket {
 
     /// Takes in a bucket.
     pub fn learn(&mut self, u: f64) {
-        self.mean = self.next(u);
+        self.mean = self.next(u) as f32;
         self.buckets = self.buckets.saturating_add(1);
         if self.buckets > WINDOW {
             let n = f64::from(self.buckets - WINDOW);
-            let square = self.mean * self.mean;
-            let usual = self.spread.max(INDEPENDENT);
-            self.spread +=
-                (1.0 / n).max(1.0 / SPREAD_MEMORY) * (square.min(9.0 * usual) - self.spread);
+            let (square, known) = (f64::from(self.mean).powi(2), f64::from(self.spread));
+            let usual = known.max(INDEPENDENT);
+            let gain = (1.0 / n).max(1.0 / SPREAD_MEMORY);
+            self.spread += (gain * (square.min(9.0 * usual) - known)) as f32;
         }
     }
 
     fn next(&self, u: f64) -> f64 {
         let gain = (1.0 / (f64::from(self.buckets) + 1.0)).max(1.0 - FACTOR);
-        self.mean + gain * (u.clamp(-DEVIATE_MAX, DEVIATE_MAX) - self.mean)
+        let mean = f64::from(self.mean);
+        mean + gain * (u.clamp(-DEVIATE_MAX, DEVIATE_MAX) - mean)
     }
 }

@@ -289,6 +289,11 @@ impl Profile {
         self.week.interpolate(at, 1)
     }
 
+    /// Whether hours of the week have slots.
+    pub fn has_week(&self) -> bool {
+        !self.week.is_empty()
+    }
+
     /// What is known of this hour of the day, and of this hour of the week.
     pub fn slots(&self, hour: i64) -> [Option<Slot>; 2] {
         [self.day.what_is_known(hour), self.week.what_is_known(hour)]
@@ -373,9 +378,10 @@ impl Profile {
 /// The mean of the hour that is being filled.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct HourMeans {
-    hour: i64,
-    sum: f64,
+    /// For 245,000 years around the epoch.
+    hour: i32,
     values: u32,
+    sum: f64,
 }
 
 /// The mean of an hour that is over.
@@ -390,7 +396,7 @@ pub struct HourMean {
 impl HourMeans {
     /// Counts in the bucket around `at`. Says which hours are over: one that ended without its last bucket, and the bucket's own if it is the last of it.
     pub fn push(&mut self, at: EventTime, x: f64, span: BucketSpan) -> [Option<HourMean>; 2] {
-        let hour = hour_of(at);
+        let hour = hour_of(at) as i32;
         let left = if self.values > 0 && self.hour != hour {
             self.close()
         } else {
@@ -402,7 +408,7 @@ impl HourMeans {
         let next = EventTime(at.millis() + span.millis());
         [
             left,
-            if hour_of(next) != hour {
+            if hour_of(next) as i32 != hour {
                 self.close()
             } else {
                 None
@@ -414,7 +420,7 @@ impl HourMeans {
         let mean = self.sum / f64::from(self.values);
         (self.sum, self.values) = (0.0, 0);
         Some(HourMean {
-            hour: self.hour,
+            hour: self.hour.into(),
             mean,
         })
     }

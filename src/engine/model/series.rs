@@ -10,7 +10,7 @@ use super::multi_bucket::MultiBucket;
 use super::outlook::Outlook;
 use super::residual::{Residuals, Run, Tails};
 use super::spread::HourSpread;
-use super::{Change, Kind, Model, Noticed, Room, Sample, Shape, Verdict};
+use super::{Change, Kind, Model, Noticed, Room, Sample, Shape, Verdict, ongoing};
 use crate::config::Side;
 use crate::numerics::special::normal;
 use crate::time::{BucketSpan, EventTime};
@@ -64,6 +64,9 @@ pub struct SeriesModel {
     measurements: f64,
     anomaly_buckets: u32,
     anomaly_error: f64,
+    anomaly_nats: f32,
+    /// The chance that an anomaly goes on for another bucket.
+    anomaly_goes_on: f32,
 }
 
 impl SeriesModel {
@@ -73,14 +76,11 @@ impl SeriesModel {
         Ahead::of(kind, &self.forecaster, &self.residuals, outlook)
     }
 
-    /// Before the forecaster learns the value: an hour is held against a profile that has not seen it.
-    fn learn_outlook(&mut self, at: EventTime, x: f64, span: BucketSpan, room: &mut Room) {
+    /// The outlook begins once the series is here to stay.
+    fn begin_outlook(&mut self, room: &mut Room) {
         let is_here = self.forecaster.steps() >= OUTLOOK_AFTER;
         if self.outlook.is_none() && is_here && room.grant(size_of::<Outlook>()) {
             self.outlook = Some(Box::default());
-        }
-        if let Some(outlook) = &mut self.outlook {
-            outlook.learn(at, x, span, |hour| self.forecaster.slots(hour));
         }
     }
 
@@ -162,6 +162,41 @@ impl SeriesModel {
         }
         if let Some(member) = &mut self.member {
             member.learn(sample.value, &self.forecaster.season(sample.at));
+        }
+    }
+
+    /// ln p of an anomaly that lasts as long and is as large as the one that a verdict speaks of.
+    pub fn ln_characteristics(&self, verdict: &Verdict) -> f64 {
+        let (buckets, nats) = (verdict.anomaly_buckets, verdict.anomaly_nats);
+        ongoing::ln_probability(buckets, nats, self.anomaly_goes_on)
+    }
+
+    /// The value that would have this normal deviate in the place of the sample's: the inverse of what judging makes of a value, by bisection.
+    pub fn value_at(&self, kind: &Kind, sample: &Sample, deviate: f64) -> f64 {
+        const STEPS: u32 = 60;
+        let sample = &Self::bounded(sample);
+        let Some((typical, foresight)) = self.forecast(kind, sample.at) else {
+            return sample.value;
+        };
+        let of = |x| Self::deviate(self.tails(kind, x, sample.at, typical, &foresight));
+        let mut reach = self.residuals.deviation(typical);
+        while reach < VALUE_MOST && (of(typical - reach) > deviate || of(typical + reach) < deviate)
+        {
+            reach *= 2.0;
+        }
+        let (mut low, mut high) = (typical - reach, typical + reach);
+        for _ in 0..STEPS {
+            let middle = low + (high - low) / 2.0;
+            match of(middle) < deviate {
+                true => low = middle,
+                false => high = middle,
+            }
+        }
+        let x = typical + (high - typical) * self.widening(kind, sample).sqrt();
+        if kind.counting || self.residuals.nonnegative() {
+            x.max(0.0)
+        } else {
+            x
         }
     }
 
@@ -252,6 +287,8 @@ impl Model for SeriesModel {
             measurements: 0.0,
             anomaly_buckets: 0,
             anomaly_error: 0.0,
+            anomaly_nats: 0.0,
+            anomaly_goes_on: ongoing::GOES_ON_BY_CHANCE,
         }
     }
 
@@ -309,6 +346,11 @@ impl Model for SeriesModel {
             },
             anomaly_error: if anomalous {
                 self.anomaly_error + sample.value - typical
+            } else {
+                0.0
+            },
+            anomaly_nats: if anomalous {
+                f64::from(self.anomaly_nats) + (LN_ANOMALOUS - ln_single)
             } else {
                 0.0
             },
@@ -374,8 +416,13 @@ impl Model for SeriesModel {
         if let Some(verdict) = verdict {
             let comparable = self.comparable(kind, sample, verdict.typical);
             self.multi.learn(verdict.deviate);
+            if self.anomaly_buckets > 0 && verdict.anomaly_buckets == 0 {
+                self.anomaly_goes_on =
+                    ongoing::after_the_end(self.anomaly_goes_on, self.anomaly_buckets);
+            }
             (self.anomaly_buckets, self.anomaly_error) =
                 (verdict.anomaly_buckets, verdict.anomaly_error);
+            self.anomaly_nats = verdict.anomaly_nats as f32;
             self.learn_modes(kind, comparable, sample.at, verdict, room);
             let two_sided = verdict.tails.ln_probability(Side::Both);
             let weight = outlier_weight(two_sided, self.anomaly_buckets);
@@ -403,7 +450,9 @@ impl Model for SeriesModel {
         }
         let tail = TailOf {
             ln_p: verdict.map_or(0.0, |verdict| verdict.ln_single),
-            knows_more: self.spread.is_believed() || self.modes.are_believed(),
+            knows_more: self.spread.is_believed()
+                || self.modes.are_believed()
+                || self.forecaster.has_rhythm(),
         };
         let judged_as_it_is =
             |verdict: &&Verdict| self.comparable(kind, sample, verdict.typical) == sample.value;
@@ -420,10 +469,11 @@ impl Model for SeriesModel {
         }
         let foresight = verdict.map(|verdict| verdict.foresight);
         let believed = (sample.value, x);
-        self.learn_outlook(sample.at, x, kind.span, room);
+        self.begin_outlook(room);
+        let outlook = self.outlook.as_deref_mut();
         let (changed, noticed) = self
             .forecaster
-            .learn(sample.at, believed, kind.span, foresight, room);
+            .learn(sample.at, believed, kind.span, foresight, outlook, room);
         if changed {
             self.residuals.restart();
         }
@@ -431,7 +481,10 @@ impl Model for SeriesModel {
             match noticed.change {
                 Change::Level { to, .. } => outlook.shift(Some(to)),
                 Change::Scale(_) => outlook.shift(None),
-                Change::Clock(_) | Change::Season(_) | Change::Spread(_) => {}
+                Change::Clock(_)
+                | Change::Season(_)
+                | Change::Rhythm { .. }
+                | Change::Spread(_) => {}
             }
         }
         if let Some(Noticed {
@@ -457,7 +510,10 @@ impl Model for SeriesModel {
 
     fn memory_bytes(&self) -> usize {
         let member = self.member.as_ref().map_or(0, |_| size_of::<Member>());
-        let outlook = self.outlook.as_ref().map_or(0, |_| size_of::<Outlook>());
+        let outlook = self
+            .outlook
+            .as_ref()
+            .map_or(0, |outlook| size_of::<Outlook>() + outlook.heap_bytes());
         size_of::<SeriesModel>()
             + self.evidence.heap_bytes()
             + self.forecaster.heap_bytes()

@@ -74,6 +74,12 @@ impl Scale {
     }
 }
 
+/// Moves a mean size towards one more.
+fn follow_size(size: &mut f32, x: f64, gain: f64) {
+    let x = x.min(f64::from(f32::MAX));
+    *size += (gain * (x - f64::from(*size))) as f32;
+}
+
 /// Moves a level towards a value.
 fn follow(level: &mut f64, x: f64, gain: f64) {
     *level += gain * (x - *level);
@@ -111,9 +117,9 @@ pub struct Views {
     mean: f64,
     raw_slow: f64,
     last: f64,
-    step_mean: f64,
-    day_error: f64,
-    slow_error: f64,
+    step_mean: f32,
+    day_error: f32,
+    slow_error: f32,
     scales: [Scale; 4],
     slow_channel: Calibration,
     novelty: Novelty,
@@ -267,12 +273,12 @@ impl Views {
         let plain = 1.0 / (f64::from(self.steps) + 1.0);
         if let Some(day) = season.day_mean {
             let gain = plain.max(memory);
-            follow(&mut self.day_error, (x - day).powi(2), gain);
-            follow(&mut self.slow_error, (x - self.raw_slow).powi(2), gain);
+            follow_size(&mut self.day_error, (x - day).powi(2), gain);
+            follow_size(&mut self.slow_error, (x - self.raw_slow).powi(2), gain);
         }
         let moved = (x - self.last).abs();
         let gain = self.step_gain();
-        follow(&mut self.step_mean, moved, gain);
+        follow_size(&mut self.step_mean, moved, gain);
         follow(&mut self.fast, residuals.deseasoned, plain.max(1.0 / 64.0));
         let gain = plain.max(1.0 / 512.0);
         follow(&mut self.slow, residuals.deseasoned, gain);
@@ -297,7 +303,7 @@ impl Views {
     /// The value without the season, as far as the season explains it.
     fn deseason(&self, x: f64, season: &SeasonView) -> f64 {
         let explained = if self.slow_error > 0.0 {
-            1.0 - self.day_error / self.slow_error
+            1.0 - f64::from(self.day_error) / f64::from(self.slow_error)
         } else {
             0.0
         };
@@ -324,7 +330,7 @@ impl Views {
 
     /// The least mean square of a scale.
     fn floor(&self) -> f64 {
-        (SCALE_FLOOR * self.step_mean).powi(2)
+        (SCALE_FLOOR * f64::from(self.step_mean)).powi(2)
     }
 
     /// The mean of the surprises `2.5 ln(1 + z²/4)`, by the log of one product.

@@ -78,6 +78,16 @@ pub fn loss(
     )
 }
 
+/// Id of an annotation of a value of the partition field that has come from several topic partitions.
+pub fn misplaced_key(job: &str, at: BucketStart, span: BucketSpan, value: &str) -> String {
+    format!(
+        "{job}_annotation_{}_{}_misplaced_key_{}",
+        at.millis(),
+        span.seconds(),
+        entity_hash([Some(value)])
+    )
+}
+
 /// Id of an annotation of a model's change, noticed in the bucket at `at`.
 pub fn annotation(
     job: &str,

@@ -209,6 +209,7 @@ pub struct Record {
     pub field_name: Option<String>,
     pub by_field_name: Option<String>,
     pub by_field_value: Option<String>,
+    pub correlated_by_field_value: Option<String>,
     pub over_field_name: Option<String>,
     pub over_field_value: Option<String>,
     pub partition_field_name: Option<String>,
@@ -323,6 +324,8 @@ pub struct Explanation {
     pub single_bucket_impact: Option<u32>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub multi_bucket_impact: Option<u32>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub anomaly_characteristics_impact: Option<u32>,
     #[serde(skip_serializing_if = "is_nothing")]
     pub lower_confidence_bound: Option<f64>,
     #[serde(skip_serializing_if = "is_nothing")]
@@ -361,6 +364,8 @@ pub enum AnnotationEvent {
     CategorizationStatusChange,
     /// Messages were gone before they could be read, or read again.
     DelayedData,
+    /// Ours: a value of the partition field has come from two topic partitions, though the job says that the topic is keyed by it.
+    MisplacedKey,
 }
 
 impl AnnotationEvent {
@@ -370,6 +375,7 @@ impl AnnotationEvent {
             AnnotationEvent::ModelChange => "model_change",
             AnnotationEvent::CategorizationStatusChange => "categorization_status_change",
             AnnotationEvent::DelayedData => "delayed_data",
+            AnnotationEvent::MisplacedKey => "misplaced_key",
         }
     }
 }
@@ -393,6 +399,8 @@ pub struct Annotation {
     pub partition: Option<(String, String)>,
     /// Which messages are missing, where any are.
     pub lost: Option<Lost>,
+    /// From where a misplaced key came, `topic/3`.
+    pub topic_partitions: Vec<String>,
 }
 
 /// Messages that were gone before they were read, or before they could be read again.
@@ -576,6 +584,19 @@ pub struct BucketSummary {
     pub refused_growth: u64,
     /// How near the memory limit is.
     pub memory_status: MemoryStatus,
+    /// Whether the topic is keyed as the job says.
+    pub misplaced_keys: MisplacedKeys,
+}
+
+/// Values of the partition field that have come from several input partitions, though the job says that the topic is keyed by it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct MisplacedKeys {
+    /// Since the job began.
+    pub total: u64,
+    /// Of them, those first noticed at the end of this bucket.
+    pub new: u64,
+    /// What there is to say of the first of those.
+    pub sentence: Option<String>,
 }
 
 /// `data_counts` (results.md 3.9), additive.

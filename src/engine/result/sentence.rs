@@ -22,6 +22,10 @@ pub fn of_record(record: &Record) -> String {
     if record.first_occurrence {
         // Nothing was expected of a stranger, and no history of it can be short.
         let _ = write!(text, ", never seen before, was {}", number(actual));
+    } else if let Some(given) = correlate_of(record) {
+        let (was, usual) = (number(actual), number(typical));
+        let _ = write!(text, " was {was}, where {usual} was expected given {given}");
+        with_bounds(record, &mut text);
     } else {
         against_the_usual(record, actual, typical, &mut text);
     }
@@ -157,18 +161,28 @@ fn against_the_usual(record: &Record, actual: f64, typical: f64, text: &mut Stri
             let _ = write!(text, ", below the usual {}", number(typical));
         }
     }
-    if let (Some(low), Some(high)) = (
-        record.explanation.lower_confidence_bound,
-        record.explanation.upper_confidence_bound,
-    ) {
-        let _ = write!(text, " (95 %: {} to {})", number(low), number(high));
-    }
+    with_bounds(record, text);
     let why = &record.explanation;
     if why.single_bucket_impact.is_none() && why.multi_bucket_impact.is_some() {
         text.push_str(", but the last dozen buckets together are unusual");
     } else if actual == typical {
         text.push_str(", but in an unusual pattern");
     }
+}
+
+/// " (95 %: 3 to 8)", where that is known.
+fn with_bounds(record: &Record, text: &mut String) {
+    if let (Some(low), Some(high)) = (
+        record.explanation.lower_confidence_bound,
+        record.explanation.upper_confidence_bound,
+    ) {
+        let _ = write!(text, " (95 %: {} to {})", number(low), number(high));
+    }
+}
+
+/// "host web-2": the series given which the record's is unusual.
+fn correlate_of(record: &Record) -> Option<String> {
+    name_and_value((&record.by_field_name, &record.correlated_by_field_value))
 }
 
 /// " of host web-1": whose series they are.
@@ -245,10 +259,31 @@ pub fn of_change(subject: &str, change: &Change) -> String {
         Change::Season(false) => {
             format!("{subject} no longer follows the hour of the day or of the week.")
         }
+        Change::Rhythm { period_ms, here } => format!(
+            "{subject} {} {}.",
+            if here {
+                "has come to repeat itself every"
+            } else {
+                "no longer repeats itself every"
+            },
+            period(period_ms)
+        ),
         Change::Spread(factor) => format!(
             "{subject} varies about {} as much as it did around what is expected.",
             if factor > 1.0 { "twice" } else { "half" }
         ),
+    }
+}
+
+/// "90 min", "50 h".
+fn period(ms: i64) -> String {
+    let minutes = ms as f64 / 60_000.0;
+    if minutes < 1.0 {
+        format!("{:.0} s", 60.0 * minutes)
+    } else if minutes < 120.0 {
+        format!("{minutes:.0} min")
+    } else {
+        format!("{} h", number((minutes / 6.0).round() / 10.0))
     }
 }
 
@@ -333,6 +368,7 @@ mod tests {
             field_name: None,
             by_field_name: Some("status".to_owned()),
             by_field_value: Some("404".to_owned()),
+            correlated_by_field_value: None,
             over_field_name: None,
             over_field_value: None,
             partition_field_name: None,
@@ -400,6 +436,19 @@ mod tests {
             of_record(&one),
             "The event count for status 404 was 4, 3 % above the usual 3.9 (95 %: 0 to 8), \
              but the last dozen buckets together are unusual; only 1 bucket of history."
+        );
+    }
+
+    #[test]
+    fn what_is_unusual_beside_another_is_told_with_its_name() {
+        let mut one = record();
+        one.correlated_by_field_value = Some("500".to_owned());
+        one.typical = vec![40.0];
+        one.explanation.lower_confidence_bound = Some(31.5);
+        one.explanation.upper_confidence_bound = Some(48.0);
+        assert_eq!(
+            of_record(&one),
+            "The event count for status 404 was 4, where 40 was expected given status 500 (95 %: 31.5 to 48)."
         );
     }
 

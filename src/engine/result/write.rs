@@ -321,6 +321,9 @@ fn write_annotation<M: SerializeMap>(map: &mut M, one: &Annotation) -> Result<()
             map.serialize_entry("offset_to", &to)?;
         }
     }
+    if !one.topic_partitions.is_empty() {
+        map.serialize_entry("topic_partitions", &one.topic_partitions)?; // ours
+    }
     Ok(())
 }
 
@@ -415,6 +418,9 @@ fn write_record<M: SerializeMap>(map: &mut M, record: &Record) -> Result<(), M::
             ("by_field_value", &record.by_field_value),
         ],
     )?;
+    if let Some(correlate) = &record.correlated_by_field_value {
+        map.serialize_entry("correlated_by_field_value", correlate)?;
+    }
     write_names(
         map,
         [

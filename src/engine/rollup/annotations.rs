@@ -57,6 +57,7 @@ impl Writer {
             by,
             partition,
             lost: None,
+            topic_partitions: Vec::new(),
         };
         let body = Body::Annotation(body);
         self.document(DocumentKind::Annotation, id, start, Finality::Final, body)

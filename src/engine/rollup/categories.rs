@@ -107,6 +107,7 @@ impl Writer {
             by: None,
             partition: named,
             lost: None,
+            topic_partitions: Vec::new(),
         };
         let id = id::categorization_annotation(
             &self.job.id,

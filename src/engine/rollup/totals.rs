@@ -5,7 +5,9 @@
 use super::{Output, Rollup, SaidSize};
 use crate::engine::judge::ShardSize;
 use crate::engine::result::{Document, JobCounts};
+use crate::engine::wire::InputId;
 use crate::time::BucketStart;
+use std::sync::Arc;
 
 /// Buckets of which the usual event count is known, for sparse buckets.
 const SPARSE_WINDOW: usize = 20;
@@ -61,8 +63,9 @@ impl Rollup {
         }
     }
 
-    /// The shards' sizes and counts are those that they had at the end of bucket `until`.
-    pub(super) fn take_ahead(&mut self, until: BucketStart) {
+    /// The shards' sizes and counts are those that they had at the end of bucket `until`. What keyed pairs have announced up to then.
+    pub(super) fn take_ahead(&mut self, until: BucketStart) -> Vec<(Arc<str>, InputId)> {
+        let mut keys = Vec::new();
         while let Some(first) = self.state.ahead.first_entry() {
             if *first.key() > until {
                 break;
@@ -70,7 +73,9 @@ impl Rollup {
             let ahead = first.remove();
             self.state.sizes.extend(ahead.sizes);
             self.state.counts.add(&ahead.counts);
+            keys.extend(ahead.keys);
         }
+        keys
     }
 
     pub(super) fn size(&self) -> ShardSize {

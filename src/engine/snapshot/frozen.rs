@@ -40,7 +40,12 @@ impl Frozen {
     }
 
     /// Of a fused door: what is its own, then its parts.
-    pub(crate) fn of_parts<T>(door: Door, fingerprint: u64, own: T, parts: [Frozen; 2]) -> Frozen
+    pub(crate) fn of_parts<T, const N: usize>(
+        door: Door,
+        fingerprint: u64,
+        own: T,
+        parts: [Frozen; N],
+    ) -> Frozen
     where
         T: Serialize + Send + Sync + 'static,
     {
@@ -112,9 +117,9 @@ impl<T: Serialize + Send + Sync> Body for Plain<T> {
     }
 }
 
-struct Fused<T>(Plain<T>, [Frozen; 2]);
+struct Fused<T, const N: usize>(Plain<T>, [Frozen; N]);
 
-impl<T: Serialize + Send + Sync> Body for Fused<T> {
+impl<T: Serialize + Send + Sync, const N: usize> Body for Fused<T, N> {
     fn bytes(&self) -> u64 {
         let parts = self.1.iter().map(Frozen::bytes);
         self.0.bytes() + parts.map(|bytes| Plain(bytes).bytes() + bytes).sum::<u64>()

@@ -6,6 +6,7 @@
 use super::{Footprint, JobsError, partitions};
 use crate::engine::forecast::{Request, Yield};
 use crate::engine::judge::Judge;
+use crate::engine::ordered::Ordered;
 use crate::engine::pipeline::{Keyed, Pipeline};
 use crate::engine::result::Document;
 use crate::engine::snapshot::{RestoreError, Snapshot};
@@ -21,6 +22,7 @@ enum Door {
     Fused(Box<Pipeline>),
     Keyed(Box<Keyed>),
     Judge(Box<Judge>),
+    Ordered(Box<Ordered>),
 }
 
 /// The models of all tasks of a job, as last kept.
@@ -36,7 +38,9 @@ impl Doors {
         let plan = &footprint.plan;
         let tasks = match plan.placement {
             Placement::Fused | Placement::Keyed => footprint.inputs(),
-            Placement::Staged => partitions(&plan.closed, i32::from(plan.shards)).collect(),
+            Placement::Staged | Placement::Ordered => {
+                partitions(&plan.closed, i32::from(plan.shards)).collect()
+            }
         };
         let mut opened = Doors {
             doors: Vec::new(),
@@ -62,6 +66,7 @@ impl Doors {
             Door::Fused(one) => one.forecast_start(),
             Door::Keyed(one) => one.forecast_start(),
             Door::Judge(one) => one.forecast_start(),
+            Door::Ordered(one) => one.forecast_start(),
         });
         starts.max()
     }
@@ -78,6 +83,7 @@ impl Doors {
                 Door::Fused(one) => one.forecast(request, say),
                 Door::Keyed(one) => one.forecast(request, say),
                 Door::Judge(one) => one.forecast(request, say),
+                Door::Ordered(one) => one.forecast(request, say),
             });
         }
         found
@@ -109,6 +115,9 @@ fn newest(
             }
             Placement::Staged => {
                 Judge::restore(job, &snapshot).map(|one| Door::Judge(Box::new(one)))
+            }
+            Placement::Ordered => {
+                Ordered::restore(job, &snapshot).map(|one| Door::Ordered(Box::new(one)))
             }
         };
         match door {

@@ -82,6 +82,7 @@ pub fn reshard<L: Topics + Groups>(
             placement: plan.placement,
             why: match plan.placement {
                 Placement::Fused => "its one input partition is worked by one task",
+                Placement::Ordered => "its messages are categorised in one place",
                 _ => "each input partition is one",
             },
         });

@@ -15,7 +15,7 @@ use super::{Service, ServiceError};
 use crate::runtime::log::{Log, LogError, TopicPartition};
 use crate::runtime::observer::Fact;
 use crate::runtime::store::Order;
-use crate::runtime::task::{Placement, Plan, Task};
+use crate::runtime::task::{Plan, Task};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
@@ -108,7 +108,7 @@ impl<L: Log> Service<L> {
             });
         }
         let is_new = grown.iter().any(|(_, before, _)| *before == 0);
-        if is_new || self.plan.placement != Placement::Staged {
+        if is_new || !self.plan.takes_partitions() {
             self.outdated = true;
             return;
         }
@@ -121,8 +121,8 @@ impl<L: Log> Service<L> {
     /// Whether a partition has no place in the plan: the job is laid out anew then, and it waits.
     pub(super) fn is_beyond_plan(&mut self, at: &TopicPartition) -> bool {
         let count = self.plan.inputs.get(&at.topic).copied();
-        let is_beyond = self.plan.placement != Placement::Staged
-            && count.is_some_and(|count| at.partition >= count);
+        let is_beyond =
+            !self.plan.takes_partitions() && count.is_some_and(|count| at.partition >= count);
         self.outdated |= is_beyond;
         is_beyond
     }

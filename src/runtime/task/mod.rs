@@ -336,7 +336,7 @@ impl Task {
         found: &BTreeMap<Arc<str>, i32>,
     ) -> usize {
         let word = match (self.kind, self.plan.placement) {
-            (StageKind::Judge, _) => StageMessage::Idle(Vec::new()),
+            (StageKind::Judge | StageKind::Order, _) => StageMessage::Idle(Vec::new()),
             (StageKind::Rollup, Placement::Keyed) => StageMessage::IdleKeyed(Vec::new()),
             _ => return 0,
         };
@@ -367,8 +367,7 @@ impl Task {
 
     /// Its topic is gone: the others are not to wait for it, and have what it leaves.
     pub(crate) fn fall_silent(&mut self) {
-        let is_awaited = matches!(self.kind, StageKind::Gather | StageKind::Keyed);
-        if is_awaited && self.is_live() && !self.mark.idle {
+        if self.kind.is_awaited() && self.is_live() && !self.mark.idle {
             self.mark.idle = true;
             self.stage.say_idle(&mut self.voice);
         }
@@ -469,8 +468,7 @@ impl Task {
         self.say_interim(now_ms);
         let since = *self.silent_since_ms.get_or_insert(now_ms);
         let patience = self.plan.job.extensions.idle_timeout_ms;
-        let is_awaited = matches!(self.kind, StageKind::Gather | StageKind::Keyed);
-        let falls_idle = is_awaited && !self.mark.idle && now_ms - since >= patience;
+        let falls_idle = self.kind.is_awaited() && !self.mark.idle && now_ms - since >= patience;
         if falls_idle {
             self.mark.idle = true;
             self.stage.say_idle(&mut self.voice);
@@ -481,7 +479,7 @@ impl Task {
     /// Events are taken up by the clock; what they lead to in the later stages goes on at once.
     fn say_interim(&mut self, now_ms: i64) {
         let interval = self.plan.job.extensions.interim_interval_ms;
-        let waits = self.kind.reads_events() && now_ms < self.interim_due_ms;
+        let waits = self.kind.is_paced() && now_ms < self.interim_due_ms;
         if interval > 0 && self.news && !waits {
             self.news = false;
             self.interim_due_ms = now_ms + interval;

@@ -20,6 +20,8 @@ pub enum Placement {
     Keyed,
     /// None.
     Staged,
+    /// All three, behind projectors of events: the job has categories of messages, which are decided in one order.
+    Ordered,
 }
 
 /// What the task of a topic partition is.
@@ -31,6 +33,10 @@ pub enum StageKind {
     Keyed,
     /// Events to closed buckets.
     Gather,
+    /// Events to the same events, reduced to what the job names.
+    Project,
+    /// The events of all inputs, in one order, to results.
+    Order,
     /// Closed buckets to partial buckets, for one shard.
     Judge,
     /// Partial buckets to results.
@@ -42,7 +48,7 @@ impl StageKind {
     pub fn reads_events(self) -> bool {
         matches!(
             self,
-            StageKind::Fused | StageKind::Keyed | StageKind::Gather
+            StageKind::Fused | StageKind::Keyed | StageKind::Gather | StageKind::Project
         )
     }
 
@@ -59,7 +65,23 @@ impl StageKind {
 
     /// Whether the task writes result documents.
     pub fn writes_results(self) -> bool {
-        matches!(self, StageKind::Fused | StageKind::Rollup)
+        matches!(
+            self,
+            StageKind::Fused | StageKind::Rollup | StageKind::Order
+        )
+    }
+
+    /// Whether the stage behind waits for each of these tasks.
+    pub(super) fn is_awaited(self) -> bool {
+        matches!(
+            self,
+            StageKind::Gather | StageKind::Keyed | StageKind::Project
+        )
+    }
+
+    /// Whether interim results are said when the clock takes them up, and not with each word heard.
+    pub(super) fn is_paced(self) -> bool {
+        self.reads_events() || self == StageKind::Order
     }
 }
 
@@ -164,16 +186,6 @@ pub enum PlanError {
         "job {0}: datafeed_config.indices names no topic; name the topics (or ^patterns) that its events come from"
     )]
     NoDatafeed(String),
-    /// Categories of messages are decided in one order.
-    #[error(
-        "job {job}: categorization_field_name needs all messages in one order, but the job's topics have {partitions} partitions; give it one topic of one partition"
-    )]
-    CategoriesOfSeveral {
-        /// The job.
-        job: String,
-        /// Partitions of all its topics.
-        partitions: i32,
-    },
     /// Topics that do not exist.
     #[error(
         "job {job}: none of its topics exist ({topics}); create them, or correct datafeed_config.indices"
@@ -229,14 +241,9 @@ impl Plan {
             });
         }
         let partitions = inputs.values().sum::<i32>();
-        if job.categorization.is_some() && partitions > 1 {
-            return Err(PlanError::CategoriesOfSeveral {
-                job: job.id.clone(),
-                partitions,
-            });
-        }
         let placement = match (partitions, job.extensions.keyed_by_partition_field) {
             (1, _) => Placement::Fused,
+            _ if job.categorization.is_some() => Placement::Ordered,
             (_, true) => Placement::Keyed,
             (_, false) => Placement::Staged,
         };
@@ -287,12 +294,17 @@ impl Plan {
     /// Among how many judges the series and the memory limit are shared out.
     pub fn judges(&self) -> u16 {
         match self.placement {
-            Placement::Fused => 1,
+            Placement::Fused | Placement::Ordered => 1,
             Placement::Keyed => {
                 u16::try_from(self.inputs.values().sum::<i32>()).unwrap_or(u16::MAX)
             }
             Placement::Staged => self.shards,
         }
+    }
+
+    /// Whether input partitions speak to the others through a topic of closed buckets or of events: new ones may join at any time.
+    pub fn takes_partitions(&self) -> bool {
+        matches!(self.placement, Placement::Staged | Placement::Ordered)
     }
 
     /// The topics (or `^` patterns) that a job asks for.
@@ -306,10 +318,10 @@ impl Plan {
     /// The topics that the job's consumer group reads.
     pub fn subscription(&self) -> Vec<String> {
         let mut topics: Vec<String> = self.inputs.keys().map(|topic| topic.to_string()).collect();
-        if self.placement == Placement::Staged {
+        if self.takes_partitions() {
             topics.push(self.closed.to_string());
         }
-        if self.placement != Placement::Fused {
+        if matches!(self.placement, Placement::Keyed | Placement::Staged) {
             topics.push(self.partials.to_string());
         }
         topics
@@ -331,11 +343,11 @@ impl Plan {
                 Cleanup::CompactDelete,
             ));
         }
-        if self.placement == Placement::Staged {
+        if self.takes_partitions() {
             let partitions = Some(i32::from(self.shards));
             topics.push(topic(&self.closed, partitions, Cleanup::Delete));
         }
-        if self.placement != Placement::Fused {
+        if matches!(self.placement, Placement::Keyed | Placement::Staged) {
             topics.push(topic(&self.partials, Some(1), Cleanup::Delete));
         }
         topics
@@ -344,7 +356,10 @@ impl Plan {
     /// What the task of `at` is; `None` for a partition that the plan does not know.
     pub fn stage_of(&self, at: &TopicPartition) -> Option<StageKind> {
         if at.topic == self.closed {
-            return Some(StageKind::Judge);
+            return match self.placement {
+                Placement::Ordered => (at.partition == 0).then_some(StageKind::Order),
+                _ => Some(StageKind::Judge),
+            };
         }
         if at.topic == self.partials {
             return Some(StageKind::Rollup);
@@ -354,6 +369,7 @@ impl Plan {
             Placement::Fused => StageKind::Fused,
             Placement::Keyed => StageKind::Keyed,
             Placement::Staged => StageKind::Gather,
+            Placement::Ordered => StageKind::Project,
         })
     }
 
@@ -393,7 +409,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_job_with_categories_is_refused_where_messages_have_no_one_order() {
+    fn a_job_with_categories_has_one_place_that_gathers_whatever_its_topics_are() {
         let text = r#"{"job_id": "logs", "analysis_config": {"categorization_field_name": "message",
             "detectors": [{"function": "count", "by_field_name": "mlcategory"}]},
             "data_description": {}, "datafeed_config": {"indices": ["logs"]}}"#;
@@ -403,10 +419,17 @@ mod tests {
             Plan::new(job.clone(), TopicNames::new("tidewatch"), &found)
         };
         assert_eq!(plan(1).expect("a plan").placement, Placement::Fused);
-        let refused = plan(2).expect_err("two orders");
+        let several = plan(2).expect("a plan");
+        assert_eq!((several.placement, several.shards), (Placement::Ordered, 1));
+        let kind =
+            |topic: &str, partition| several.stage_of(&TopicPartition::new(topic, partition));
+        assert_eq!(kind("logs", 1), Some(StageKind::Project));
+        assert_eq!(kind("tidewatch.logs.closed", 0), Some(StageKind::Order));
+        assert_eq!(kind("tidewatch.logs.closed", 1), None);
+        let speakers = several.speakers_to(StageKind::Order, &several.inputs);
         assert_eq!(
-            refused.to_string(),
-            "job logs: categorization_field_name needs all messages in one order, but the job's topics have 2 partitions; give it one topic of one partition"
+            speakers,
+            ["logs/0", "logs/1"].map(|name| InputId(name.into()))
         );
     }
 }

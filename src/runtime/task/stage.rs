@@ -13,7 +13,9 @@ use crate::decode::together::Given;
 use crate::engine::event::{Event, Rejection};
 use crate::engine::gatherer::{self, Gatherer};
 use crate::engine::judge::{self, Judge};
+use crate::engine::ordered::{self, Ordered};
 use crate::engine::pipeline::{self, Keyed, KeyedOutput, Pipeline};
+use crate::engine::projector::{self, Projector};
 use crate::engine::rollup::{self, Rollup};
 use crate::engine::snapshot::{Frozen, RestoreError, Snapshot};
 use crate::engine::wire::{InputId, StageMessage, WireError};
@@ -41,6 +43,8 @@ pub(super) enum Stage {
     Fused(Box<Decoder>, Box<Pipeline>),
     Keyed(Box<Decoder>, Box<Keyed>),
     Gather(Box<Decoder>, Box<Gatherer>),
+    Project(Box<Decoder>, Box<Projector>),
+    Order(Box<Ordered>),
     Judge(Box<Judge>),
     Rollup(Box<Rollup>),
 }
@@ -63,6 +67,8 @@ impl Stage {
                 Stage::Keyed(decoder(), Box::new(keyed))
             }
             StageKind::Gather => Stage::Gather(decoder(), Box::new(Gatherer::new(job))),
+            StageKind::Project => Stage::Project(decoder(), Box::new(Projector::new(job))),
+            StageKind::Order => Stage::Order(Box::new(Ordered::new(job, speakers))),
             StageKind::Judge => {
                 let shard = at.partition as u16;
                 let judge = Judge::new(job, shard, speakers).among(plan.judges());
@@ -91,6 +97,10 @@ impl Stage {
             StageKind::Gather => {
                 Stage::Gather(decoder(), Box::new(Gatherer::restore(job, snapshot)?))
             }
+            StageKind::Project => {
+                Stage::Project(decoder(), Box::new(Projector::restore(job, snapshot)?))
+            }
+            StageKind::Order => Stage::Order(Box::new(Ordered::restore(job, snapshot)?)),
             StageKind::Judge => {
                 let judge = Judge::restore(job, snapshot)?.among(plan.judges());
                 Stage::Judge(Box::new(judge))
@@ -104,6 +114,8 @@ impl Stage {
             Stage::Fused(_, pipeline) => pipeline.freeze(),
             Stage::Keyed(_, keyed) => keyed.freeze(),
             Stage::Gather(_, gatherer) => gatherer.freeze(),
+            Stage::Project(_, projector) => projector.freeze(),
+            Stage::Order(ordered) => ordered.freeze(),
             Stage::Judge(judge) => judge.freeze(),
             Stage::Rollup(rollup) => rollup.freeze(),
         }
@@ -115,7 +127,8 @@ impl Stage {
             Stage::Fused(_, pipeline) => pipeline.watermark(),
             Stage::Keyed(_, keyed) => keyed.watermark(),
             Stage::Gather(_, gatherer) => gatherer.watermark(),
-            Stage::Judge(_) | Stage::Rollup(_) => None,
+            Stage::Project(_, projector) => projector.watermark(),
+            Stage::Order(_) | Stage::Judge(_) | Stage::Rollup(_) => None,
         }
     }
 
@@ -125,7 +138,8 @@ impl Stage {
             Stage::Fused(_, pipeline) => pipeline.pruned_series(),
             Stage::Keyed(_, keyed) => keyed.pruned_series(),
             Stage::Judge(judge) => judge.pruned_series(),
-            Stage::Gather(..) | Stage::Rollup(_) => 0,
+            Stage::Order(ordered) => ordered.pruned_series(),
+            Stage::Gather(..) | Stage::Project(..) | Stage::Rollup(_) => 0,
         }
     }
 
@@ -135,7 +149,8 @@ impl Stage {
             Stage::Fused(_, pipeline) => pipeline.passed_over(),
             Stage::Keyed(_, keyed) => keyed.passed_over(),
             Stage::Gather(_, gatherer) => gatherer.passed_over(),
-            Stage::Judge(_) | Stage::Rollup(_) => 0,
+            Stage::Project(_, projector) => projector.passed_over(),
+            Stage::Order(_) | Stage::Judge(_) | Stage::Rollup(_) => 0,
         }
     }
 
@@ -202,7 +217,16 @@ impl Stage {
                 refuse(decoded.err(), message, voice, note);
                 answer_gather(outputs, Some(message), voice, note);
             }),
-            Stage::Judge(_) | Stage::Rollup(_) => {
+            Stage::Project(decoder, projector) => decode(decoder, message, given, &mut |decoded| {
+                if is_outside(plan, &decoded, note) {
+                    return;
+                }
+                begin(meter, &decoded, projector.watermark());
+                let outputs = projector.handle(offer(&decoded));
+                refuse(decoded.err(), message, voice, note);
+                answer_project(outputs, Some(message), voice, note);
+            }),
+            Stage::Order(_) | Stage::Judge(_) | Stage::Rollup(_) => {
                 let Some(from) = Voice::speaker(plan, message) else {
                     return false; // of another lineage
                 };
@@ -238,8 +262,11 @@ impl Stage {
                     StageMessage::Late(bucket) => judge::Input::Late { from, bucket },
                     StageMessage::Partial(_)
                     | StageMessage::IdleKeyed(_)
-                    | StageMessage::Revised(_) => {
-                        return note(Note::Unreadable("a partial bucket, for a judge".to_owned()));
+                    | StageMessage::Revised(_)
+                    | StageMessage::Events(_) => {
+                        return note(Note::Unreadable(
+                            "a partial bucket or events, for a judge".to_owned(),
+                        ));
                     }
                 };
                 let began = Some(Instant::now());
@@ -253,13 +280,30 @@ impl Stage {
                 );
                 answer_judge(outputs, voice, note);
             }
+            Stage::Order(ordered) => {
+                let input = match word {
+                    StageMessage::Events(batch) => ordered::Input::Events { from, batch },
+                    StageMessage::Watermark(until) => ordered::Input::Watermark { from, until },
+                    StageMessage::Idle(_) => ordered::Input::Idle { from },
+                    _ => return note(Note::Unreadable("a bucket, where events go".to_owned())),
+                };
+                let began = Some(Instant::now());
+                let outputs = ordered.handle(input);
+                let is_closed =
+                    |output: &&pipeline::Output| matches!(output, pipeline::Output::Closed(_));
+                meter.closed(began, outputs.iter().filter(is_closed).count());
+                answer_fused(outputs, None, voice, note);
+            }
             Stage::Rollup(rollup) => {
                 let input = match word {
                     StageMessage::Partial(bucket) => rollup::Input::Partial { from, bucket },
                     StageMessage::Watermark(until) => rollup::Input::Watermark { from, until },
                     StageMessage::IdleKeyed(open) => rollup::Input::Idle { from, open },
                     StageMessage::Revised(bucket) => rollup::Input::Revised { from, bucket },
-                    StageMessage::Closed(_) | StageMessage::Idle(_) | StageMessage::Late(_) => {
+                    StageMessage::Closed(_)
+                    | StageMessage::Idle(_)
+                    | StageMessage::Late(_)
+                    | StageMessage::Events(_) => {
                         return note(Note::Unreadable(
                             "a closed bucket, for the rollup".to_owned(),
                         ));
@@ -277,7 +321,7 @@ impl Stage {
                 );
                 answer_rollup(outputs, voice, note);
             }
-            Stage::Fused(..) | Stage::Keyed(..) | Stage::Gather(..) => {}
+            Stage::Fused(..) | Stage::Keyed(..) | Stage::Gather(..) | Stage::Project(..) => {}
         }
     }
 
@@ -292,6 +336,11 @@ impl Stage {
             Stage::Keyed(_, keyed) => answer_keyed(keyed.handle(flush()), None, voice, &mut ignore),
             Stage::Gather(_, gatherer) => {
                 answer_gather(gatherer.handle(flush()), None, voice, &mut ignore);
+            }
+            Stage::Project(..) => {}
+            Stage::Order(ordered) => {
+                let outputs = ordered.handle(ordered::Input::Flush(Finality::Interim));
+                answer_fused(outputs, None, voice, &mut ignore);
             }
             Stage::Judge(judge) => {
                 let outputs = judge.handle(judge::Input::Flush(Finality::Interim));
@@ -321,7 +370,10 @@ impl Stage {
             Stage::Gather(_, gatherer) => {
                 answer_gather(gatherer.handle(advance), None, voice, &mut ignore);
             }
-            Stage::Judge(_) | Stage::Rollup(_) => {}
+            Stage::Project(_, projector) => {
+                answer_project(projector.handle(advance), None, voice, &mut ignore);
+            }
+            Stage::Order(_) | Stage::Judge(_) | Stage::Rollup(_) => {}
         }
     }
 
@@ -329,8 +381,9 @@ impl Stage {
     pub(super) fn closed_until(&self) -> Option<EventTime> {
         match self {
             Stage::Fused(_, pipeline) => pipeline.watermark(),
+            Stage::Order(ordered) => ordered.watermark(),
             Stage::Rollup(rollup) => rollup.closed_until().map(BucketStart::time),
-            Stage::Keyed(..) | Stage::Gather(..) | Stage::Judge(_) => None,
+            Stage::Keyed(..) | Stage::Gather(..) | Stage::Project(..) | Stage::Judge(_) => None,
         }
     }
 
@@ -352,7 +405,8 @@ impl Stage {
                     _ => None,
                 }));
             }
-            Stage::Fused(..) | Stage::Judge(_) | Stage::Rollup(_) => {}
+            Stage::Project(..) => voice.idle(std::iter::empty()), // its events are gathered already
+            Stage::Fused(..) | Stage::Order(_) | Stage::Judge(_) | Stage::Rollup(_) => {}
         }
     }
 
@@ -363,9 +417,9 @@ impl Stage {
         };
         let until = plan.job.bucket_span.bucket_of(watermark);
         match self {
-            Stage::Gather(..) => voice.watermark(until, Next::Judges),
+            Stage::Gather(..) | Stage::Project(..) => voice.watermark(until, Next::Judges),
             Stage::Keyed(..) => voice.watermark(until, Next::Rollup),
-            Stage::Fused(..) | Stage::Judge(_) | Stage::Rollup(_) => {}
+            Stage::Fused(..) | Stage::Order(_) | Stage::Judge(_) | Stage::Rollup(_) => {}
         }
     }
 }
@@ -374,6 +428,7 @@ fn is_interim(word: &StageMessage) -> bool {
     match word {
         StageMessage::Closed(bucket) => bucket.finality == Finality::Interim,
         StageMessage::Partial(bucket) => bucket.finality == Finality::Interim,
+        StageMessage::Events(_) => true,
         StageMessage::Watermark(_)
         | StageMessage::Idle(_)
         | StageMessage::IdleKeyed(_)
@@ -500,6 +555,22 @@ fn answer_gather(
             gatherer::Output::Watermark(until) => {
                 voice.watermark(until, Next::Judges);
             }
+        }
+    }
+}
+
+fn answer_project(
+    outputs: Vec<projector::Output>,
+    message: Option<&Message<'_>>,
+    voice: &mut Voice,
+    note: &mut dyn FnMut(Note),
+) {
+    for output in outputs {
+        match output {
+            projector::Output::Event(event) => voice.event(event),
+            projector::Output::Refused(counts) => voice.refused(&counts),
+            projector::Output::Rejected(rejection) => late(rejection, message, voice, note),
+            projector::Output::Watermark(until) => voice.watermark(until, Next::Judges),
         }
     }
 }

@@ -11,16 +11,20 @@ use super::plan::Plan;
 use crate::alert::Notice;
 use crate::engine::event::Rejection;
 use crate::engine::judge::{PartialBucket, RevisedBucket};
+use crate::engine::result::DataCounts;
 use crate::engine::result::{
     Annotation, AnnotationEvent, Body, BucketSummary, Document, DocumentId, DocumentKind, Lost, id,
 };
 use crate::engine::rollup::Revision;
-use crate::engine::wire::{ClosedBucket, InputId, StageMessage};
+use crate::engine::wire::{ClosedBucket, EventBatch, InputId, ProjectedEvent, StageMessage};
 use crate::runtime::alerts::Desk;
 use crate::runtime::log::{Message, Outgoing, TopicPartition};
 use crate::time::{BucketStart, EventTime, Finality};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
+
+/// Events leave in messages of about so many bytes at the most, before they are compressed.
+const BATCH_BYTES: usize = 256 << 10;
 
 /// How much of a bucket's results is remembered, for people to look at, until its transaction is over.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -79,6 +83,9 @@ pub(super) struct Voice {
     pub(super) final_until_ms: Option<i64>,
     outbox: Vec<Outgoing>,
     outbox_bytes: usize,
+    /// Events to be gathered elsewhere, until there are many, or something else is to be said.
+    batch: EventBatch,
+    batch_bytes: usize,
     /// Buckets that become public with the outbox.
     summaries: Vec<BucketSummary>,
     /// Closed buckets that were said again.
@@ -133,6 +140,8 @@ impl Voice {
             final_until_ms: None,
             outbox: Vec::new(),
             outbox_bytes: 0,
+            batch: EventBatch::default(),
+            batch_bytes: 0,
             summaries: Vec::new(),
             revisions: Vec::new(),
             remembered: Vec::new(),
@@ -152,6 +161,36 @@ impl Voice {
         let (lineage, speaker) = text.split_once(' ')?;
         let ours = u64::from_str_radix(lineage, 16) == Ok(plan.lineage);
         ours.then(|| InputId(speaker.to_owned()))
+    }
+
+    /// An event, for the one place that gathers.
+    pub(super) fn event(&mut self, event: ProjectedEvent) {
+        if self.muted {
+            return;
+        }
+        let bytes = event.bytes();
+        if self.batch_bytes + bytes > BATCH_BYTES {
+            self.end_batch();
+        }
+        self.batch_bytes += bytes;
+        self.batch.events.push(event);
+    }
+
+    /// What was refused, for the same.
+    pub(super) fn refused(&mut self, counts: &DataCounts) {
+        if !self.muted {
+            self.batch.refused.add(counts);
+        }
+    }
+
+    fn end_batch(&mut self) {
+        if self.batch == EventBatch::default() {
+            return;
+        }
+        self.batch_bytes = 0;
+        let batch = std::mem::take(&mut self.batch);
+        let topic = Arc::clone(&self.plan.closed);
+        self.tell(&topic, 0, &StageMessage::Events(batch));
     }
 
     pub(super) fn closed(&mut self, bucket: ClosedBucket) {
@@ -199,6 +238,7 @@ impl Voice {
         if self.muted {
             return;
         }
+        self.end_batch();
         let (topic, partitions) = match next {
             Next::Judges => (Arc::clone(&self.plan.closed), self.plan.shards),
             Next::Rollup => (Arc::clone(&self.plan.partials), 1),
@@ -217,6 +257,7 @@ impl Voice {
 
     /// Every judge hears it, with its share of what is still open.
     pub(super) fn idle(&mut self, open: impl Iterator<Item = ClosedBucket>) {
+        self.end_batch();
         let mut shares = vec![Vec::new(); usize::from(self.plan.shards)];
         for bucket in open {
             for (shard, share) in bucket.split(self.plan.shards) {
@@ -331,6 +372,7 @@ impl Voice {
                 from: loss.from,
                 to: loss.to,
             }),
+            topic_partitions: Vec::new(),
         };
         let document = Document {
             kind: DocumentKind::Annotation,
@@ -384,15 +426,19 @@ impl Voice {
     }
 
     pub(super) fn is_empty(&self) -> bool {
-        self.outbox.is_empty() && self.summaries.is_empty() && self.revisions.is_empty()
+        self.outbox.is_empty()
+            && self.batch == EventBatch::default()
+            && self.summaries.is_empty()
+            && self.revisions.is_empty()
     }
 
     pub(super) fn bytes(&self) -> usize {
-        self.outbox_bytes
+        self.outbox_bytes + self.batch_bytes
     }
 
     /// Everything that waits for a transaction.
     pub(super) fn take(&mut self) -> Speech {
+        self.end_batch();
         self.watermarks.clear();
         self.outbox_bytes = 0;
         let mut messages = std::mem::take(&mut self.outbox);

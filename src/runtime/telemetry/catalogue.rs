@@ -75,6 +75,7 @@ catalogue! {
     MODEL_MEMORY = Kind::Gauge, "tidewatch_model_memory_bytes", ["job_id"], "Memory of the job's models.";
     MODEL_MEMORY_LIMIT = Kind::Gauge, "tidewatch_model_memory_limit_bytes", ["job_id"], "The job's model_memory_limit.";
     MODEL_REFUSALS = Kind::Gauge, "tidewatch_model_refusals", ["job_id", "what"], "What the limit has refused since the job began: new series (once for each bucket that they came in), or growth of known ones.";
+    MISPLACED_KEYS = Kind::Counter, "tidewatch_misplaced_keys_total", ["job_id"], "Values of the partition field that came from more than one topic partition, though the job says keyed_by_partition_field; each once, and of many values those of a sample.";
     MODELS_PRUNED = Kind::Counter, "tidewatch_models_pruned_total", ["job_id"], "Series let go because they were not seen for the prune window, or, near the memory limit, for longer than they had lived.";
     SNAPSHOTS = Kind::Counter, "tidewatch_snapshots_total", ["job_id", "outcome"], "Snapshots: stored, failed to be stored, or unusable when they were wanted.";
     SNAPSHOT_LAST = Kind::Gauge, "tidewatch_snapshot_last_success_timestamp_seconds", ["job_id"], "When a snapshot of the job was stored last.";

@@ -65,6 +65,7 @@ struct Entry {
     limit_bytes: u64,
     lags: BTreeMap<TopicPartition, u64>,
     last_bucket: Option<Bucket>,
+    misplaced_keys: u64,
     memory: Option<Memory>,
     last_snapshot: Option<Snapshot>,
     timing: TimingStats,
@@ -202,6 +203,7 @@ impl Ledger {
     pub(super) fn bucket(&mut self, job_id: &str, summary: &BucketSummary, now_ms: i64) {
         let entry = self.entry(job_id);
         entry.last_bucket = Some(Bucket::of(summary, now_ms));
+        entry.misplaced_keys = summary.misplaced_keys.total;
         entry.memory = Some(Memory {
             model_bytes: summary.model_bytes,
             limit_bytes: entry.limit_bytes,
@@ -257,6 +259,19 @@ impl Ledger {
     }
 }
 
+/// What makes a job's results less than they should be, though it is at work.
+fn degraded(misplaced_keys: u64) -> Option<String> {
+    let values = match misplaced_keys {
+        0 => return None,
+        1 => "1 value".to_owned(),
+        many => format!("{many} values"),
+    };
+    Some(format!(
+        "{values} of the partition field came from more than one topic partition, though the job says keyed_by_partition_field: each \
+         partition's part is judged for itself; the annotations misplaced_key name the first"
+    ))
+}
+
 impl Entry {
     fn state(&self, now_ms: i64) -> State {
         let was_at_end = self.at_end_ms.is_some_and(|at| now_ms - at <= LIVE_FOR_MS);
@@ -289,6 +304,8 @@ impl Entry {
         JobReport {
             state: self.state(now_ms),
             error: self.error.clone(),
+            degraded: degraded(self.misplaced_keys),
+            misplaced_keys: self.misplaced_keys,
             live: health.live,
             ready: health.ready,
             seconds_since_last_turn: health.seconds_since_last_turn,

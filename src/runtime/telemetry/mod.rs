@@ -73,6 +73,7 @@ pub struct Telemetry {
     model_bytes: GaugeVec,
     model_refusals: GaugeVec,
     pruned: IntCounterVec,
+    misplaced_keys: IntCounterVec,
     snapshots: IntCounterVec,
     snapshot_last: GaugeVec,
     snapshot_duration: HistogramVec,
@@ -131,6 +132,7 @@ impl Telemetry {
             model_bytes: metric::MODEL_MEMORY.gauge(to),
             model_refusals: metric::MODEL_REFUSALS.gauge(to),
             pruned: metric::MODELS_PRUNED.counter(to),
+            misplaced_keys: metric::MISPLACED_KEYS.counter(to),
             snapshots: metric::SNAPSHOTS.counter(to),
             snapshot_last: metric::SNAPSHOT_LAST.gauge(to),
             snapshot_duration: metric::SNAPSHOT_DURATION.histogram(to),
@@ -278,6 +280,7 @@ impl Telemetry {
             &self.buckets_revised,
             &self.idle,
             &self.pruned,
+            &self.misplaced_keys,
             &self.replayed,
             &self.gaps,
             &self.unavailable,
@@ -547,6 +550,17 @@ impl Telemetry {
             self.model_refusals
                 .with_label_values(&[job_id, what])
                 .set(refused as f64);
+        }
+        let misplaced = &summary.misplaced_keys;
+        let counter = self.misplaced_keys.with_label_values(&[job_id]);
+        counter.inc_by(misplaced.new);
+        if let Some(sentence) = &misplaced.sentence {
+            tracing::error!(
+                job_id,
+                values = misplaced.new,
+                sentence,
+                "the topic is not keyed as the job says"
+            );
         }
         let Some(job) = self.jobs().get(job_id).cloned() else {
             return;

@@ -59,6 +59,10 @@ pub struct JobReport {
     pub state: State,
     /// Why it failed last, until it is at work again.
     pub error: Option<String>,
+    /// Why its results are less than they should be, though it is at work; `None`: they are not, as far as is known.
+    pub degraded: Option<String>,
+    /// As of the last bucket: values of the partition field from more than one topic partition, of a job that says that its topic is keyed.
+    pub misplaced_keys: u64,
     /// Whether its loop turns.
     pub live: bool,
     /// Whether it is restored.

@@ -1,7 +1,7 @@
 //! What telemetry makes of facts: the states of a job, its report, its measurements.
 
 use super::*;
-use crate::engine::result::MemoryStatus;
+use crate::engine::result::{MemoryStatus, MisplacedKeys};
 use crate::runtime::clock::ManualClock;
 use crate::runtime::task::LATENESS_BOUNDS_MS;
 use crate::time::{BucketSpan, EventTime};
@@ -52,6 +52,7 @@ fn summary(start_ms: i64) -> BucketSummary {
         refused_series: 0,
         refused_growth: 0,
         memory_status: MemoryStatus::SoftLimit,
+        misplaced_keys: MisplacedKeys::default(),
     }
 }
 
@@ -330,4 +331,35 @@ fn a_job_that_comes_is_exported_at_zero_and_one_that_goes_takes_all_but_its_coun
         .collect();
     assert_eq!(gauges, [""; 0]);
     assert!(telemetry.report().jobs.is_empty() && telemetry.health().ready);
+}
+
+#[test]
+fn a_job_whose_topic_is_not_keyed_as_it_says_is_degraded_and_counted() {
+    let (_, telemetry) = at_work();
+    let counter = |count: u32| {
+        let line = format!("tidewatch_misplaced_keys_total{{job_id=\"web\"}} {count}\n");
+        telemetry.exposition().contains(&line)
+    };
+    let bucket = |total: u64, new: u64| {
+        let sentence = (new > 0).then(|| "host a came from events/0 and events/1".to_owned());
+        let misplaced_keys = MisplacedKeys {
+            total,
+            new,
+            sentence,
+        };
+        let summary = BucketSummary {
+            misplaced_keys,
+            ..summary(0)
+        };
+        telemetry.observe("web", &Fact::Bucket { summary: &summary });
+        telemetry.report().jobs["web"].clone()
+    };
+    assert!(counter(0));
+    assert_eq!(bucket(0, 0).degraded, None);
+    let report = bucket(2, 2);
+    assert!(report.degraded.unwrap().starts_with("2 values"));
+    assert_eq!(report.misplaced_keys, 2);
+    assert!(counter(2));
+    assert!(bucket(2, 0).degraded.is_some(), "it stays so");
+    assert!(counter(2));
 }
