@@ -1,6 +1,10 @@
 //! Traces: what a collector hears of a job's life, and that nothing depends on whether it listens.
 //!
 //! The collector is one of our own that reads OTLP over HTTP; jobs run on the log in memory.
+#![allow(
+    clippy::disallowed_methods,
+    reason = "a test that waits for a collector knows when to give up"
+)]
 
 #[path = "support/collector.rs"]
 mod collector;
@@ -16,6 +20,7 @@ use std::time::{Duration, Instant};
 use tidewatch::config::service::{Otlp, Service as Configuration};
 use tidewatch::engine::result::DocumentKind;
 use tidewatch::runtime::clock::ManualClock;
+use tidewatch::runtime::log::memory::Stored;
 use tidewatch::runtime::observer::{Fact, Observer, Silent};
 use tidewatch::runtime::service::Settings;
 use tidewatch::runtime::telemetry::Telemetry;
@@ -64,12 +69,14 @@ fn send_an_hour(house: &House) {
     house.send(1, "{\"time\":");
 }
 
+/// Key and value of a message.
+type Pair = (Option<Vec<u8>>, Option<Vec<u8>>);
+
 /// Everything published, in order.
-fn published(house: &House) -> Vec<(Option<Vec<u8>>, Option<Vec<u8>>)> {
+fn published(house: &House) -> Vec<Pair> {
     let kinds = DocumentKind::ALL.into_iter();
     let messages = kinds.flat_map(|kind| house.results(kind));
-    let pair = |message: &Arc<_>| -> (Option<Vec<u8>>, Option<Vec<u8>>) {
-        let message: &tidewatch::runtime::log::memory::Stored = message;
+    let pair = |message: &Stored| -> Pair {
         (
             message.key.as_ref().map(|key| key.to_vec()),
             message.payload.as_ref().map(|payload| payload.to_vec()),
