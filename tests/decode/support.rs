@@ -12,6 +12,7 @@ pub(crate) fn job(time_field: &str, time_format: TimeFormat, fields: &[&str]) ->
         description: String::new(),
         groups: Vec::new(),
         events: Vec::new(),
+        multivariate_by_fields: false,
         bucket_span: BucketSpan::from_seconds(300).expect("5 m"),
         lateness: Lateness::default(),
         detectors: Vec::new(),

@@ -60,6 +60,8 @@ impl StageKind {
             StageKind::Gather => "gather",
             StageKind::Judge => "judge",
             StageKind::Rollup => "rollup",
+            StageKind::Project => "project",
+            StageKind::Order => "order",
         }
     }
 
