@@ -289,9 +289,15 @@ impl Stage {
                 };
                 let began = Some(Instant::now());
                 let outputs = ordered.handle(input);
-                let is_closed =
-                    |output: &&pipeline::Output| matches!(output, pipeline::Output::Closed(_));
-                meter.closed(began, outputs.iter().filter(is_closed).count());
+                meter.judged(
+                    began,
+                    outputs.iter().filter_map(|output| match output {
+                        pipeline::Output::Closed(bucket) => {
+                            Some((bucket.start, bucket.event_count))
+                        }
+                        _ => None,
+                    }),
+                );
                 answer_fused(outputs, None, voice, note);
             }
             Stage::Rollup(rollup) => {
