@@ -58,6 +58,8 @@ impl StageKind {
             StageKind::Fused => "fused",
             StageKind::Keyed => "keyed",
             StageKind::Gather => "gather",
+            StageKind::Project => "project",
+            StageKind::Order => "order",
             StageKind::Judge => "judge",
             StageKind::Rollup => "rollup",
             StageKind::Project => "project",
