@@ -62,8 +62,6 @@ impl StageKind {
             StageKind::Order => "order",
             StageKind::Judge => "judge",
             StageKind::Rollup => "rollup",
-            StageKind::Project => "project",
-            StageKind::Order => "order",
         }
     }
 
