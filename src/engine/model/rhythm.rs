@@ -12,7 +12,7 @@
 use super::Room;
 use super::profile::HOUR_MS;
 use crate::time::{BucketSpan, EventTime};
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
 
 /// Values that a period is looked for in, once half of them are there and again when all are.
 const KEPT: usize = 384;
@@ -41,10 +41,17 @@ const GAP_MOST: usize = 8;
 /// Values in a row, to look for a period in.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 struct Search {
-    /// Less the first one.
+    /// Less the first one. There are places for all from the first, and again after a restore.
+    #[serde(deserialize_with = "with_all_places")]
     values: Vec<f32>,
     first: f64,
     last_at: i64,
+}
+
+fn with_all_places<'de, D: Deserializer<'de>>(values: D) -> Result<Vec<f32>, D::Error> {
+    let mut values = Vec::<f32>::deserialize(values)?;
+    values.reserve_exact(KEPT.saturating_sub(values.len()));
+    Ok(values)
 }
 
 /// One period's slots.
@@ -225,8 +232,6 @@ impl Search {
             _ => return false,
         };
         let last = self.values.last().copied().unwrap_or(0.0);
-        // One that was restored has no more places than values.
-        self.values.reserve_exact(KEPT - kept);
         self.values.resize(kept + missing, last);
         self.values.push((x - self.first) as f32);
         true
