@@ -94,7 +94,33 @@ fn jobs() -> Vec<Arc<Job>> {
         logs(),
         late(),
         keyed(),
+        related(),
     ]
+}
+
+/// Two hosts whose load goes together, until it does not.
+fn related() -> Arc<Job> {
+    let body = json!({
+        "job_id": "related", "data_description": {"time_field": "time"}, "datafeed_config": {"indices": ["related"]},
+        "analysis_config": {"bucket_span": "15m", "multivariate_by_fields": true,
+            "detectors": [{"function": "mean", "field_name": "ms", "by_field_name": "host.name"}]},
+    });
+    Arc::new(Job::from_value(&body).unwrap_or_else(|errors| panic!("{errors}")))
+}
+
+/// The load of both hosts in a bucket: the same erratic one, but for the end.
+fn related_events(number: i64) -> [String; 2] {
+    let erratic = |salt: i64| ((number * 7919 + salt) * 104_729 % 1009) as f64 / 1009.0;
+    let parted = number > BUCKETS - 12;
+    let time = START_MS + number * SPAN_MS;
+    [
+        (0, erratic(1)),
+        (1, if parted { 1.0 - erratic(1) } else { erratic(1) }),
+    ]
+    .map(|(host, load)| {
+        let ms = 100.0 + 50.0 * load + 2.0 * erratic(31 + host);
+        format!(r#"{{"time":{time},"host":{{"name":"r{host}"}},"ms":{ms}}}"#)
+    })
 }
 
 /// Over a topic that is not keyed as the job says.
@@ -232,6 +258,7 @@ fn publish() -> (Published, Others) {
     let mut service = Embedded::new(settings, Arc::new(clock.clone()), Arc::new(Silent));
     service.create_topic("events", 1);
     service.create_topic("keyed", 2);
+    service.create_topic("related", 1);
     for job in jobs() {
         service.start(job).expect("it starts");
     }
@@ -247,6 +274,12 @@ fn publish() -> (Published, Others) {
                     event.as_bytes(),
                     START_MS + number * SPAN_MS,
                 )
+                .expect("the topic is there");
+        }
+        for event in related_events(number) {
+            let time = START_MS + number * SPAN_MS;
+            service
+                .produce("related", Some(0), None, event.as_bytes(), time)
                 .expect("the topic is there");
         }
         for partition in 0..2 {

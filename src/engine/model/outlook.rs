@@ -7,9 +7,9 @@
 //! Units: values as they come; hours since the epoch. Holds: finite whatever comes; one size, but for the week's view, which is made when there is a week; an hour is held
 //! against a profile that has not seen it. Checked by: [`ahead`](super::ahead), `cargo bench --bench forecast`.
 
-use super::Room;
 use super::profile::{HOUR_MS, HourMean, Slot};
 use super::variogram::MEANS;
+use super::{Change, Room};
 use crate::time::BucketSpan;
 use serde::{Deserialize, Serialize};
 
@@ -237,6 +237,15 @@ impl Outlook {
     /// Heap bytes.
     pub fn heap_bytes(&self) -> usize {
         self.week.as_ref().map_or(0, |_| size_of::<Means>())
+    }
+
+    /// What the series was noticed to do.
+    pub fn follow(&mut self, change: &Change) {
+        match *change {
+            Change::Level { to, .. } => self.shift(Some(to)),
+            Change::Scale(_) => self.shift(None),
+            Change::Clock(_) | Change::Season(_) | Change::Rhythm { .. } | Change::Spread(_) => {}
+        }
     }
 
     /// The series has moved to another level, and its seasons with it.

@@ -156,6 +156,17 @@ impl SeriesModel {
         self.evidence.turn(hours);
     }
 
+    /// How far the ongoing anomaly has come; of one that is over, how long it lasted.
+    fn remember_anomaly(&mut self, verdict: &Verdict) {
+        if self.anomaly_buckets > 0 && verdict.anomaly_buckets == 0 {
+            self.anomaly_goes_on =
+                ongoing::after_the_end(self.anomaly_goes_on, self.anomaly_buckets);
+        }
+        (self.anomaly_buckets, self.anomaly_error) =
+            (verdict.anomaly_buckets, verdict.anomaly_error);
+        self.anomaly_nats = verdict.anomaly_nats as f32;
+    }
+
     fn learn_as_member(&mut self, sample: &Sample, room: &mut Room) {
         if self.member.is_none() && room.grant(size_of::<Member>()) {
             self.member = Some(Box::default());
@@ -416,13 +427,7 @@ impl Model for SeriesModel {
         if let Some(verdict) = verdict {
             let comparable = self.comparable(kind, sample, verdict.typical);
             self.multi.learn(verdict.deviate);
-            if self.anomaly_buckets > 0 && verdict.anomaly_buckets == 0 {
-                self.anomaly_goes_on =
-                    ongoing::after_the_end(self.anomaly_goes_on, self.anomaly_buckets);
-            }
-            (self.anomaly_buckets, self.anomaly_error) =
-                (verdict.anomaly_buckets, verdict.anomaly_error);
-            self.anomaly_nats = verdict.anomaly_nats as f32;
+            self.remember_anomaly(verdict);
             self.learn_modes(kind, comparable, sample.at, verdict, room);
             let two_sided = verdict.tails.ln_probability(Side::Both);
             let weight = outlier_weight(two_sided, self.anomaly_buckets);
@@ -478,14 +483,7 @@ impl Model for SeriesModel {
             self.residuals.restart();
         }
         if let (Some(outlook), Some(noticed)) = (&mut self.outlook, &noticed) {
-            match noticed.change {
-                Change::Level { to, .. } => outlook.shift(Some(to)),
-                Change::Scale(_) => outlook.shift(None),
-                Change::Clock(_)
-                | Change::Season(_)
-                | Change::Rhythm { .. }
-                | Change::Spread(_) => {}
-            }
+            outlook.follow(&noticed.change);
         }
         if let Some(Noticed {
             change: Change::Clock(hours),
