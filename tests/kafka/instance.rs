@@ -298,7 +298,7 @@ fn difference(expected: &[Word], results: &[Word]) -> String {
         .iter()
         .filter(|(word, n)| wanted.get(*word).unwrap_or(&0) < n)
         .map(|(word, _)| format!("surplus {word:?}"));
-    let lines: Vec<String> = missing.take(4).chain(surplus.take(4)).collect();
+    let lines: Vec<String> = missing.take(8).chain(surplus.take(12)).collect();
     lines.join("\n")
 }
 
