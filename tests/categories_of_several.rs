@@ -183,8 +183,8 @@ fn interim_results_show_the_open_bucket_and_go_when_it_closes() {
     send(&house, 40);
     house.settle(&mut service);
     let interim = house.cluster.committed("tidewatch.interim.bucket");
-    let gone = interim.iter().filter(|one| one.key == last.key);
-    assert!(gone.last().unwrap().payload.is_none(), "a tombstone");
+    let mut gone = interim.iter().filter(|one| one.key == last.key);
+    assert!(gone.next_back().unwrap().payload.is_none(), "a tombstone");
 }
 
 #[test]
