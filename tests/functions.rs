@@ -495,3 +495,58 @@ fn positions_are_read_in_every_form_and_what_is_none_is_counted_and_harms_nobody
     let near = |index: usize, degrees: f64| (records[0].typical[index] - degrees).abs() < 1e-4;
     assert!(near(0, 52.5) && near(1, 13.4), "{:?}", records[0].typical);
 }
+
+/// The chance of each visit at 3 in the night, in order: one person's, among twenty who come by day.
+fn nights(rules: &str) -> Vec<f64> {
+    let detectors = format!(
+        r#"[{{"function": "time_of_day", "by_field_name": "who", "custom_rules": {rules}}}]"#
+    );
+    let tell = |take: &mut dyn FnMut(Happening)| {
+        let mut random = Random::new(5);
+        for day in 0..24 {
+            let mut visits: Vec<(i64, i64)> = (0..20)
+                .map(|who| (9 * 3_600_000 + random.within(0, 8 * 3_600_000), who))
+                .collect();
+            if day >= 20 {
+                visits.push((3 * 3_600_000, 3));
+            }
+            visits.sort_unstable();
+            for (at, who) in visits {
+                take(Happening {
+                    at_ms: START_MS.div_euclid(86_400_000) * 86_400_000
+                        + (day + 1) * 86_400_000
+                        + at,
+                    who: format!("person-{who}"),
+                    what: String::new(),
+                });
+            }
+        }
+    };
+    let records = records(&detectors, tell);
+    let at_night = |record: &Record| record.actual[0] < 6.0 * 3_600.0;
+    let nights = records.iter().filter(|(_, record)| at_night(record));
+    nights.map(|(_, record)| record.probability).collect()
+}
+
+#[test]
+fn rules_hold_for_times_too() {
+    let rule = |action: &str| {
+        format!(
+            r#"[{{"actions": ["{action}"], "conditions": [{{"applies_to": "actual", "operator": "lt", "value": 21600}}]}}]"#
+        )
+    };
+    let told = nights("[]");
+    assert!(!told.is_empty());
+    assert_eq!(nights(&rule("skip_result")), Vec::<f64>::new(), "hidden");
+    let untaught = nights(&rule("skip_model_update"));
+    assert_eq!(
+        untaught.len(),
+        4,
+        "what is not learnt stays odd: {untaught:?}, {told:?}"
+    );
+    assert_eq!(untaught[0], told[0]);
+    assert!(
+        told.get(3).is_none_or(|last| untaught[3] < *last),
+        "{untaught:?}, {told:?}"
+    );
+}

@@ -219,12 +219,19 @@ impl Judge {
         let Some(first) = present.first() else { return };
         let id = (first.group, first.key.partition.clone());
         let mut all = std::mem::take(&mut self.state.habits);
-        let fresh = Habits::new(self.layout.groups[usize::from(id.0)].features.len(), start);
-        let known = all.get(&id);
-        let bench = Bench::new(self, known.unwrap_or(&fresh), id.0, start);
-        if known.is_some() {
-            bench.judge(present, partial);
-        }
+        let nothing;
+        let bench = match all.get(&id) {
+            Some(known) => {
+                let bench = Bench::new(self, known, id.0, start);
+                bench.judge(present, partial);
+                bench
+            }
+            None => {
+                let features = self.layout.groups[usize::from(id.0)].features.len();
+                nothing = Habits::new(features, start);
+                Bench::new(self, &nothing, id.0, start)
+            }
+        };
         if matches!(mode, Mode::Learn) {
             let taught = bench.taught(present);
             self.learn_habits(&mut all, id, (present, &taught), start);
