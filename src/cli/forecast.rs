@@ -7,7 +7,7 @@
 //! ```
 //!
 //! Models are read and left as they are: a state file is not written, and a service is not asked. A forecast begins at the end of the last bucket that
-//! was complete. Checked by: tests/forecast.rs, tests/kafka.
+//! was complete. Checked by: tests/forecast.rs; `--config` and `--publish` by what they call, in memory.
 
 mod show;
 

@@ -1,7 +1,7 @@
 //! A running job's models, read from its newest snapshots, and its forecasts published.
 //!
 //! Beside the service and without asking it: nothing is written but the forecast itself. Each task's newest snapshot that restores is taken, whichever
-//! instance wrote it; the models are then as old as that. Times are milliseconds since the epoch. Checked by: tests/forecast.rs, in memory, and tests/kafka.
+//! instance wrote it; the models are then as old as that. Times are milliseconds since the epoch. Checked by: tests/forecast.rs, in memory.
 
 use super::{Footprint, JobsError, partitions};
 use crate::engine::forecast::{Request, Yield};
