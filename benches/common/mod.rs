@@ -24,15 +24,6 @@ const SEED: u64 = 1;
 /// Events a bucket of five minutes when two million make a day.
 pub(crate) const EVENTS_A_BUCKET: usize = 6_944;
 
-/// The two jobs of the bars: events a bucket, and a mean a host.
-pub(crate) const JOBS: [(&str, &str); 2] = [
-    ("count", r#"[{"function": "count"}]"#),
-    (
-        "mean by 1,000 hosts",
-        r#"[{"function": "mean", "field_name": "latency_ms", "by_field_name": "host.name"}]"#,
-    ),
-];
-
 /// The jobs of the bars of speed, with their influencers: of one core's decoding, so much is left by each at least.
 pub(crate) const SPEED_JOBS: [(&str, &str, &str); 3] = [
     ("(a) count", r#"[{"function": "count"}]"#, "[]"),
@@ -70,8 +61,19 @@ pub(crate) fn job(id: &str, detectors: &str, topic: &str) -> Arc<Job> {
 
 /// The same with influencers.
 pub(crate) fn job_with(id: &str, detectors: &str, influencers: &str, topic: &str) -> Arc<Job> {
+    job_of_span(id, "5m", detectors, influencers, topic)
+}
+
+/// The same with other buckets.
+pub(crate) fn job_of_span(
+    id: &str,
+    span: &str,
+    detectors: &str,
+    influencers: &str,
+    topic: &str,
+) -> Arc<Job> {
     let text = format!(
-        r#"{{"job_id": "{id}", "analysis_config": {{"bucket_span": "5m", "detectors": {detectors}, "influencers": {influencers}}},
+        r#"{{"job_id": "{id}", "analysis_config": {{"bucket_span": "{span}", "detectors": {detectors}, "influencers": {influencers}}},
             "analysis_limits": {{"model_memory_limit": "4gb"}}, "data_description": {{"time_field": "@timestamp"}},
             "datafeed_config": {{"indices": ["{topic}"]}}}}"#
     );

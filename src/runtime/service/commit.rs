@@ -13,6 +13,10 @@ const OUTBOX_BYTES_MAX: usize = 8 << 20;
 /// A transaction that waited out a broker's trouble says nothing of what the next will cost. Milliseconds.
 const COMMIT_COST_MS_MAX: i64 = 100;
 
+/// Messages ahead of a task that are a few milliseconds' work: what comes in while a transaction of some tens of milliseconds is made, at a hundred
+/// thousand a second.
+const NEAR_MESSAGES: u64 = 5_000;
+
 /// A task's part in a transaction.
 struct Part {
     at: TopicPartition,
@@ -23,21 +27,29 @@ struct Part {
 
 impl<L: Log> Service<L> {
     /// Whether it is time: something to commit, and either the interval is over, or somebody waits for a word that is said, or there is too much of it.
-    /// The interval grows with the cost of a transaction, so that commits never take more than a tenth of the time.
-    pub(super) fn commit_is_due(&self, all_at_end: bool) -> bool {
+    /// The interval grows with the cost of a transaction, so that commits never take more than a tenth of the time while there is a lag to work off.
+    /// Without one there is time to spare, and a word waits for nothing but for the last commit to have paid.
+    pub(super) fn commit_is_due(&mut self) -> bool {
         let has_words = self.tasks.values().any(Task::has_words);
         if self.retry || !(has_words || self.tasks.values().any(Task::has_moved)) {
             return false;
         }
         let since_ms = self.clock.now_ms() - self.committed_ms;
+        let interval_ms = self.settings.commit_interval_ms;
+        if since_ms >= interval_ms.max(9 * self.commit_cost_ms) {
+            return true;
+        }
         let bytes: usize = self.tasks.values().map(Task::outbox_bytes).sum();
-        since_ms
-            >= self
-                .settings
-                .commit_interval_ms
-                .max(9 * self.commit_cost_ms)
-            || (has_words && all_at_end && since_ms >= 9 * self.commit_cost_ms)
-            || bytes >= OUTBOX_BYTES_MAX
+        bytes >= OUTBOX_BYTES_MAX
+            || (has_words && since_ms >= self.commit_cost_ms && self.is_near_the_end())
+    }
+
+    /// Whether so little lies ahead of every task that a commit now is not paid for by a lag that grows.
+    fn is_near_the_end(&mut self) -> bool {
+        let (tasks, log) = (&self.tasks, &mut self.log);
+        tasks
+            .keys()
+            .all(|at| log.lag(at).is_some_and(|ahead| ahead <= NEAR_MESSAGES))
     }
 
     /// Makes the transaction; returns whether it happened. When it did not, what was said waits for the next, unless its task is lost by then.

@@ -309,7 +309,7 @@ impl<L: Log> Service<L> {
         self.look_at_topics()?;
         let at_end = self.wake_tasks();
         self.publish_interim()?;
-        if self.commit_is_due(at_end) && self.commit()? {
+        if self.commit_is_due() && self.commit()? {
             self.take_due_snapshots();
         }
         self.tell_kept();
