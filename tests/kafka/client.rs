@@ -136,7 +136,8 @@ pub fn produce_on<P: AsRef<[u8]>>(
             record = back;
         }
     }
-    producer.flush(PATIENCE).expect("all delivered");
+    // Some tests take all brokers away meanwhile.
+    producer.flush(3 * PATIENCE).expect("all delivered");
 }
 
 /// A message as a reader of committed messages sees it.

@@ -172,6 +172,11 @@ impl Cluster {
         Ok(())
     }
 
+    /// How many nodes there are; they are called 1 and so on.
+    pub fn nodes(&self) -> usize {
+        self.nodes.len()
+    }
+
     /// SIGKILL.
     pub fn kill(&self, id: usize) {
         if let Some(mut child) = self.node(id).take() {

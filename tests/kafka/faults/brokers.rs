@@ -1,10 +1,11 @@
-//! Faults of the brokers: one of three killed and started again, cut off from the others, the coordinators among them; transactions that take too long.
+//! Faults of the brokers: one of three killed and started again, cut off from the others, the coordinators among them; all of them away at once;
+//! transactions that take too long.
 
-use super::{Trial, of, seed};
+use super::{Trial, await_line, of, seed};
 use crate::cluster::{Cluster, cluster};
-use crate::instance::CLASSIC;
-use crate::service::metric;
-use std::time::Duration;
+use crate::instance::{CLASSIC, Instance};
+use crate::service::{eventually, metric};
+use std::time::{Duration, Instant};
 
 const SECOND: Duration = Duration::from_secs(1);
 /// How long a node is away: longer than its session with the controllers, and than the members' with it.
@@ -49,7 +50,7 @@ fn broken(name: &str, fault: Fault, victims: Victims) {
     std::thread::sleep(SECOND * 2);
     let watch = trial.watch();
     let mut done = 0;
-    for _ in 0..of(1, 6) {
+    for _ in 0..of(1, 4) {
         for node in victims(cluster, &trial) {
             (fault.0)(cluster, node);
             std::thread::sleep(AWAY);
@@ -83,6 +84,52 @@ fn coordinators_that_move_leave_the_results_of_a_calm_run() {
 #[test]
 fn a_broker_cut_off_from_the_others_leaves_the_results_of_a_calm_run() {
     broken("cut-off", CUT, coordinators);
+}
+
+/// An outage: no node answers, and nothing can be read or written. The process lives, says what is the matter, and goes on where it was when they are back.
+#[test]
+fn all_brokers_away_and_back_leave_the_results_of_a_calm_run() {
+    let name = "all-away";
+    let seed = seed(name);
+    let (cluster, _turn) = cluster();
+    let trial = Trial::new(name, &cluster.broker, of(60, 200), seed).with_group(CLASSIC);
+    let a = trial.deployment.start("a");
+    a.await_ready();
+    let watch = trial.watch();
+    let feed = trial.feed(SECOND * of(8, 60));
+    std::thread::sleep(SECOND * 3);
+    let (mut said, mut done) = (Duration::ZERO, 0);
+    for (fault, mend) in [KILL, CUT].into_iter().cycle().take(of(1, 4)) {
+        let before = unavailable(&a);
+        (1..=cluster.nodes()).for_each(|node| fault(cluster, node));
+        let began = Instant::now();
+        eventually("the outage is counted", || unavailable(&a) > before);
+        said = said.max(began.elapsed());
+        println!(
+            "chaos: {name}: said after {:.1} s",
+            began.elapsed().as_secs_f64()
+        );
+        std::thread::sleep(AWAY.saturating_sub(began.elapsed()));
+        assert_eq!(a.get("/livez").map(|(status, _)| status), Some(200));
+        (1..=cluster.nodes()).for_each(|node| mend(cluster, node));
+        cluster.await_nodes(cluster.nodes());
+        done += 1;
+    }
+    let line = await_line(&trial.deployment, "a", "the log does not answer");
+    assert!(line.contains("WARN"), "{line}");
+    feed.join().expect("all is written");
+    trial.assert_right(&format!("all brokers away, seed {seed}"));
+    println!(
+        "chaos: {name}: {done} times; said after {:.1} s at the latest; results equal detect; longest time without a bucket {:.1} s",
+        said.as_secs_f64(),
+        watch.longest_silence().as_secs_f64()
+    );
+    assert_eq!(a.stop(), Some(0), "{}", trial.deployment.logs());
+}
+
+fn unavailable(instance: &Instance) -> f64 {
+    let name = "tidewatch_log_unavailable_total{job_id=\"per-host\"}";
+    metric(instance, name).unwrap_or(0.0)
 }
 
 /// A process that stops in the middle of its transaction, for longer than the brokers wait: they abort it, and readers go on.

@@ -11,28 +11,47 @@ const SECOND: Duration = Duration::from_secs(1);
 /// Longer than any session here.
 const TOO_LONG: Duration = Duration::from_secs(4);
 
-/// Kills at random points of lives of random lengths, on three brokers.
+/// How often an instance of this name has been given partitions, over all its lives.
+fn times_at_work(deployment: &Deployment) -> usize {
+    let log = deployment.whole_log("only");
+    log.matches("partition assigned").count()
+}
+
+/// Kills at random points, on three brokers: every second life ends at one from its start, in the midst of joining and restoring more often than
+/// not; the others at one from when they have begun to work, in the midst of transactions and snapshots.
 fn kills(group: &'static str, name: &str) {
     let seed = seed(name);
     let (cluster, _turn) = cluster();
-    let kills = of(4, 120);
-    let trial = Trial::new(name, &cluster.broker, of(40, 240), seed).with_group(group);
-    let feed = trial.feed(SECOND * of(6, 120));
+    let kills = of(4, 60);
+    let trial = Trial::new(name, &cluster.broker, of(40, 400), seed).with_group(group);
+    let feed = trial.feed(SECOND * of(6, 180));
     let mut random = Random::new(seed);
     let began = Instant::now();
-    for _ in 0..kills {
+    let mut worked = 0;
+    for kill in 0..kills {
+        let before = times_at_work(&trial.deployment);
         let instance = trial.deployment.start("only");
-        let life = random.within(100, 2_500).unsigned_abs();
-        std::thread::sleep(Duration::from_millis(life));
+        let life = match kill % 2 {
+            0 => random.within(100, 4_000),
+            _ => {
+                eventually("it is at work", || {
+                    times_at_work(&trial.deployment) > before
+                });
+                random.within(0, 1_500)
+            }
+        };
+        std::thread::sleep(Duration::from_millis(life.unsigned_abs()));
         instance.kill();
+        worked += usize::from(times_at_work(&trial.deployment) > before);
     }
+    let took = began.elapsed();
     feed.join().expect("all is written");
     let last = trial.deployment.start("only");
     trial.assert_right(&format!("{kills} kills, seed {seed}"));
     assert_eq!(last.stop(), Some(0));
     println!(
-        "chaos: {name}: {kills} SIGKILLs in {:.0} s; results equal detect",
-        began.elapsed().as_secs_f64()
+        "chaos: {name}: {kills} SIGKILLs in {:.0} s, {worked} of them of an instance at work; results equal detect",
+        took.as_secs_f64()
     );
 }
 
@@ -61,7 +80,7 @@ fn rebalances(group: &'static str, name: &str) {
     watch_after.await_ready();
     let watch = trial.watch();
     let mut a = watch_after;
-    let rounds = of(1, 8);
+    let rounds = of(1, 5);
     for round in 0..rounds {
         let b = trial.deployment.start("b");
         let c = trial.deployment.start("c");
