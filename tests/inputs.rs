@@ -13,7 +13,8 @@ use tidewatch::config::Job;
 use tidewatch::engine::result::DocumentKind;
 use tidewatch::runtime::log::memory::MemoryLog;
 use tidewatch::runtime::log::{Groups, Outgoing, TopicPartition};
-use tidewatch::runtime::service::Service;
+use tidewatch::runtime::service::{Service, Settings};
+use tidewatch::runtime::store::Writing;
 
 /// Nobody falls idle while a test looks away.
 const PLACEMENTS: [(&str, i32); 3] = [
@@ -194,6 +195,68 @@ fn a_topic_made_anew_is_read_from_its_beginning_and_nothing_is_said_twice() {
             );
         }
     }
+}
+
+#[test]
+fn a_topic_made_anew_while_nobody_ran_is_known_by_the_snapshot_however_long_it_has_grown() {
+    for (extensions, partitions) in PLACEMENTS {
+        let house = House::new(partitions);
+        let settings = || Settings {
+            snapshot_every_messages: Some(1),
+            snapshot_writing: Writing::ByHand,
+            ..Settings::default()
+        };
+        let start = || house.start_with(job("1m", extensions), settings());
+        let mut service = start();
+        for minute in 0..30 {
+            (0..partitions).for_each(|at| house.send(at, &event(minute, "a")));
+        }
+        breathe(&house, &mut service);
+        while service.write_snapshot() {}
+        // Killed: nothing of the topic is left but the snapshot.
+        house.cluster.evict(&service.into_log());
+        house.cluster.remake_topic("events", partitions);
+        for minute in 30..90 {
+            (0..partitions).for_each(|at| house.send(at, &event(minute, "a")));
+        }
+        let mut service = start();
+        breathe(&house, &mut service);
+        assert!(house.diary.has("TopicRenewed"), "{extensions}");
+        assert!(!house.diary.has("PositionVanished"), "{extensions}");
+        let counts = counts(&house);
+        for minute in 31..88 {
+            let count = counts.get(&minute);
+            assert_eq!(count, Some(&(partitions as u64)), "{extensions}: {minute}");
+        }
+        assert_eq!(notes(&house).len(), partitions as usize, "{extensions}");
+        // And the new one's snapshots are known for what they are.
+        while service.write_snapshot() {}
+        house.cluster.evict(&service.into_log());
+        let mut service = start();
+        breathe(&house, &mut service);
+        assert!(!house.diary.has("TopicRenewed"), "{extensions}: once");
+        assert!(!house.diary.has("SnapshotUnusable"), "{extensions}");
+    }
+}
+
+#[test]
+fn a_lag_that_grows_while_nothing_is_taken_in_is_told() {
+    let house = House::new(1);
+    let mut service = house.start(job("1m", "{}"));
+    house.send(0, &event(0, "a"));
+    house.settle(&mut service);
+    let lag = |messages: u64| {
+        house.diary.has(&format!(
+            "Lag {{ at: {:?}, messages: {messages} }}",
+            TopicPartition::new("events", 0)
+        ))
+    };
+    (1..6).for_each(|minute| house.send(0, &event(minute, "a")));
+    for _ in 0..3 {
+        house.clock.advance(1_000);
+        service.settle().unwrap();
+    }
+    assert!(lag(5), "five lie there");
 }
 
 #[test]

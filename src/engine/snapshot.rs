@@ -1,7 +1,7 @@
 //! The state of a door as bytes: versioned, checksummed, and equal when the states are equal.
 //!
-//! Layout: magic `TWSN`, format version (u16 LE), door (u8), job fingerprint (u64 LE), body length (u64 LE), body, CRC-32 (u32 LE) of
-//! all before it. The body is postcard: no maps in hash order, no padding, so equal states give equal bytes. A fused door's body is
+//! Layout: magic `TWSN`, format version (u16 LE), door (u8), job fingerprint (u64 LE), body length (u64 LE), body, origin (u128 LE, or nothing: which
+//! topic the state was read from is its holder's to say), CRC-32 (u32 LE) of all before it. The body is postcard: no maps in hash order, no padding, so equal states give equal bytes. A fused door's body is
 //! what is its own, then the snapshots of its parts, each as a byte string.
 //!
 //! Versions: whatever a later format changes, it begins with the magic and its number and ends with the checksum over all before, so that every build
@@ -19,6 +19,7 @@ use serde::Deserialize;
 const MAGIC: &[u8; 4] = b"TWSN";
 /// Bytes before the body.
 pub(crate) const HEADER_BYTES: usize = 4 + 2 + 1 + 8 + 8;
+const ORIGIN_BYTES: usize = 16;
 const CHECKSUM_BYTES: usize = 4;
 /// Raised whenever the body of any door changes shape.
 const VERSION: u16 = 5;
@@ -101,14 +102,24 @@ impl Snapshot {
     pub fn as_bytes(&self) -> &[u8] {
         &self.0
     }
+
+    /// Where the state came from, as whoever froze it said; `None` of what this build does not read.
+    pub fn origin(&self) -> Option<u128> {
+        let (_, origin) = split(whole(&self.0).ok()?)?;
+        Some(u128::from_le_bytes(origin.try_into().ok()?))
+    }
 }
 
-/// The body of a snapshot, where it is one of `door` and of the job with this fingerprint.
-pub(super) fn open<'b, T: Deserialize<'b>>(
-    bytes: &'b [u8],
-    door: Door,
-    fingerprint: u64,
-) -> Result<T, RestoreError> {
+/// The body, and what follows it.
+fn split(content: &[u8]) -> Option<(&[u8], &[u8])> {
+    let length = content.get(HEADER_BYTES - 8..HEADER_BYTES)?;
+    let length = u64::from_le_bytes(length.try_into().ok()?);
+    let rest = &content[HEADER_BYTES..];
+    rest.split_at_checked(usize::try_from(length).ok()?)
+}
+
+/// All of a whole snapshot but its checksum.
+fn whole(bytes: &[u8]) -> Result<&[u8], RestoreError> {
     if bytes.len() < HEADER_BYTES + CHECKSUM_BYTES || &bytes[..4] != MAGIC {
         return Err(RestoreError::Damaged("no header"));
     }
@@ -119,10 +130,19 @@ pub(super) fn open<'b, T: Deserialize<'b>>(
     let version = u16::from_le_bytes([bytes[4], bytes[5]]);
     // A format whose body changes gets its reader here, beside the version that it reads.
     match version {
-        VERSION => {}
-        found if found > VERSION => return Err(RestoreError::Newer { found }),
-        found => return Err(RestoreError::Older { found }),
+        VERSION => Ok(content),
+        found if found > VERSION => Err(RestoreError::Newer { found }),
+        found => Err(RestoreError::Older { found }),
     }
+}
+
+/// The body of a snapshot, where it is one of `door` and of the job with this fingerprint.
+pub(super) fn open<'b, T: Deserialize<'b>>(
+    bytes: &'b [u8],
+    door: Door,
+    fingerprint: u64,
+) -> Result<T, RestoreError> {
+    let content = whole(bytes)?;
     if bytes[6] != door as u8 {
         return Err(RestoreError::Door {
             found: bytes[6],
@@ -132,8 +152,13 @@ pub(super) fn open<'b, T: Deserialize<'b>>(
     if bytes[7..15] != fingerprint.to_le_bytes() {
         return Err(RestoreError::Job);
     }
-    postcard::from_bytes(&content[HEADER_BYTES..])
-        .map_err(|_| RestoreError::Damaged("the body does not read"))
+    let Some((body, [])) = split(content).map(|(body, rest)| match rest.len() {
+        ORIGIN_BYTES => (body, &[][..]),
+        _ => (body, rest),
+    }) else {
+        return Err(RestoreError::Damaged("its length is not what it says"));
+    };
+    postcard::from_bytes(body).map_err(|_| RestoreError::Damaged("the body does not read"))
 }
 
 #[cfg(test)]
@@ -160,6 +185,25 @@ mod tests {
         let mut damaged = of_version(VERSION);
         damaged[4] += 1;
         assert!(matches!(read(&damaged), Err(RestoreError::Damaged(_))));
+    }
+
+    #[test]
+    fn a_snapshot_opens_whether_or_not_it_says_where_it_is_from() {
+        let frozen = || Frozen::new(Door::Judge, 7, (1u8, "state"));
+        let state = Ok((1u8, "state".to_owned()));
+        let sealed = frozen().seal();
+        assert_eq!(sealed.origin(), None);
+        assert_eq!(open(sealed.as_bytes(), Door::Judge, 7), state);
+        let origin = 0x0123_4567_89ab_cdef_0011_2233_4455_6677;
+        let frozen = frozen().from(Some(origin));
+        let sealed = frozen.seal();
+        assert_eq!(sealed.as_bytes().len() as u64, frozen.bytes());
+        assert_eq!(sealed.origin(), Some(origin));
+        assert_eq!(open(sealed.as_bytes(), Door::Judge, 7), state);
+        for end in 0..sealed.as_bytes().len() {
+            let cut = Snapshot::from_bytes(sealed.as_bytes()[..end].to_vec());
+            assert_eq!(cut.origin(), None, "the first {end} bytes");
+        }
     }
 
     #[test]

@@ -34,6 +34,14 @@ pub enum Fact<'a> {
         /// Messages that still lie ahead, where known.
         lag: Option<u64>,
     },
+    /// So many messages lie ahead by now, though nothing was taken in: markers of transactions turned out to be all that did, or the log has grown
+    /// while the partition was held back.
+    Lag {
+        /// Of which partition.
+        at: &'a TopicPartition,
+        /// How many.
+        messages: u64,
+    },
     /// Of the messages taken in, so many had been fetched, and as far as may be decoded, by another job of this process.
     Shared {
         /// From where.
@@ -232,6 +240,14 @@ pub enum Fact<'a> {
     Alert {
         /// What.
         notice: &'a Notice,
+    },
+    /// The state of a job's alerts is there and cannot be read yet: another job's transaction is open before it. Whoever writes the results waits for it,
+    /// and nobody else.
+    AlertStateAwaited {
+        /// Who waits.
+        at: &'a TopicPartition,
+        /// The version that belongs to the committed position.
+        version: u64,
     },
     /// The state of a job's alerts does not read; its incidents are forgotten, and nobody is told of their end.
     AlertStateUnusable {

@@ -3,6 +3,9 @@
 //! That the alerts topic is exactly once under crashes and rebalances is shown in tests/simulation.rs, on a real Kafka in tests/kafka.
 
 mod delivery;
+#[path = "../support/house.rs"]
+mod house;
 mod laws;
 mod results;
 mod scenarios;
+mod state;

@@ -33,10 +33,12 @@ pub(crate) fn alert_settings() -> AlertSettings {
     }
 }
 
-/// Each job writes to topics of its own: in one thread, a job that waits for what another one's dead transaction hides would wait for ever.
-pub(crate) fn names_of(job: &Job) -> TopicNames {
-    TopicNames::new(&job.id)
+/// All jobs write to the same topics, so that what one has left open hides what the others have written since.
+pub(crate) fn names() -> TopicNames {
+    TopicNames::new("tidewatch")
 }
+
+const DAY_MS: u64 = 86_400_000;
 
 /// A world that does not come to rest within so many rounds never will.
 const ROUNDS_MAX: usize = 5_000;
@@ -70,6 +72,8 @@ pub(crate) struct Tally {
     pub(crate) paused: u64,
     /// Jobs that were ended in order while others of the process went on.
     pub(crate) stopped: u64,
+    /// Times that the time of day was set, by up to a day.
+    pub(crate) jumps: u64,
     pub(crate) wrong: Vec<String>,
 }
 
@@ -91,6 +95,7 @@ impl Tally {
         self.shared += other.shared;
         self.paused += other.paused;
         self.stopped += other.stopped;
+        self.jumps += other.jumps;
     }
 
     pub(crate) fn has_seen_everything(&self) -> bool {
@@ -111,6 +116,7 @@ impl Tally {
             self.shared,
             self.paused,
             self.stopped,
+            self.jumps,
         ];
         seen.iter().all(|&times| times > 0)
     }
@@ -184,6 +190,7 @@ impl<'f> World<'f> {
             snapshot_every_messages: (!draw.one_in(4)).then(|| draw.range(3, 120)),
             snapshots_kept: 2,
             alerts: Some(alert_settings()),
+            names: names(),
             snapshot_writing: Writing::ByHand,
             align: Align {
                 ahead_buckets: draw.range(0, 3) as u32,
@@ -304,7 +311,12 @@ impl<'f> World<'f> {
             38..58 => self.settle(name),
             58..65 => self.write_snapshot(name),
             65..80 => self.send(draw.range(0, per_step * 7) as usize),
-            80..88 => self.clock.advance(draw.range(1, 300) as i64),
+            80..87 => self.clock.advance(draw.range(1, 300) as i64),
+            87..88 => {
+                self.clock
+                    .jump(draw.range(0, 2 * DAY_MS) as i64 - DAY_MS as i64);
+                self.count(|tally| tally.jumps += 1);
+            }
             88..90 => match draw.range(0, 3) {
                 0 => self.crash(name),
                 1 => self.crash_process(name),
@@ -476,10 +488,7 @@ impl<'f> World<'f> {
         let clock: Arc<dyn Clock> = Arc::new(self.clock.clone());
         let witness: Arc<dyn Observer> = Arc::clone(&self.witness) as Arc<dyn Observer>;
         let store = Box::new(self.store());
-        let settings = Settings {
-            names: names_of(&job),
-            ..self.settings.clone()
-        };
+        let settings = self.settings.clone();
         Service::start(log, store, clock, witness, job, settings).expect("the job can be laid out")
     }
 

@@ -4,7 +4,7 @@
 //! block by block, so that the bytes need never be in memory all at once. Holds: however late it is written, the bytes are those of
 //! the moment.
 
-use super::{CHECKSUM_BYTES, Door, HEADER_BYTES, MAGIC, Snapshot, VERSION};
+use super::{CHECKSUM_BYTES, Door, HEADER_BYTES, MAGIC, ORIGIN_BYTES, Snapshot, VERSION};
 use postcard::ser_flavors::Flavor;
 use serde::Serialize;
 use std::fmt;
@@ -19,6 +19,7 @@ pub struct Frozen {
     door: Door,
     fingerprint: u64,
     body: Box<dyn Body>,
+    origin: Option<u128>,
 }
 
 impl fmt::Debug for Frozen {
@@ -36,6 +37,7 @@ impl Frozen {
             door,
             fingerprint,
             body: Box::new(Plain(state)),
+            origin: None,
         }
     }
 
@@ -54,12 +56,19 @@ impl Frozen {
             door,
             fingerprint,
             body,
+            origin: None,
         }
+    }
+
+    /// The same, of a state that comes from there: see [`Snapshot::origin`].
+    pub(crate) fn from(self, origin: Option<u128>) -> Frozen {
+        Frozen { origin, ..self }
     }
 
     /// Bytes of the snapshot.
     pub fn bytes(&self) -> u64 {
-        HEADER_BYTES as u64 + self.body.bytes() + CHECKSUM_BYTES as u64
+        let origin = self.origin.map_or(0, |_| ORIGIN_BYTES);
+        (HEADER_BYTES + origin + CHECKSUM_BYTES) as u64 + self.body.bytes()
     }
 
     /// The snapshot, all of it in memory.
@@ -82,6 +91,9 @@ impl Frozen {
         out.write_all(&self.fingerprint.to_le_bytes())?;
         out.write_all(&self.body.bytes().to_le_bytes())?;
         self.body.write(&mut out)?;
+        if let Some(origin) = self.origin {
+            out.write_all(&origin.to_le_bytes())?;
+        }
         let checksum = out.sum.finalize();
         out.out.write_all(&checksum.to_le_bytes())
     }

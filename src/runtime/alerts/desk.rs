@@ -15,7 +15,6 @@ use crate::runtime::log::{Cleanup, LogError, NewTopic, Outgoing, TopicPartition,
 use crate::runtime::task::TopicNames;
 use crate::time::{BucketStart, EventTime, Finality};
 use std::sync::Arc;
-use std::time::Duration;
 
 /// What the tasks of a service are to know of alerts.
 #[derive(Clone, Debug)]
@@ -64,9 +63,6 @@ impl AlertSettings {
     }
 }
 
-/// How often a version that is not there yet is looked for: a transaction that holds readers up ends within its timeout of 15 s.
-const LOOKS_MAX: u32 = 400;
-const LOOK_INTERVAL: Duration = Duration::from_millis(50);
 const VERSION_BYTES: usize = 8;
 /// Of the documents in the alerts topic: docs/schemas/alert.schema.json.
 const SCHEMA: &str = "urn:tidewatch:schema:alert:v1";
@@ -94,17 +90,17 @@ pub struct Desk {
 }
 
 impl Desk {
-    /// The desk of `job`, as its last owner left it. A state that does not read, or is gone, is told beside a desk that has to do without.
+    /// The desk of `job`, as its last owner left it, with the state that was `found`. A state that does not read, or is gone, is told beside a desk that has to do without.
     pub fn open(
         job: &Arc<Job>,
         settings: &AlertSettings,
         names: &TopicNames,
-        log: &mut dyn Topics,
+        found: Found,
         place: DeskPlace,
-    ) -> Result<(Desk, Option<String>), LogError> {
+    ) -> (Desk, Option<String>) {
         let policy = Arc::new(settings.policy_of(job));
         let state: Arc<str> = names.alert_state().into();
-        let (version, bytes) = last_state(log, &state, &job.id, place.version)?;
+        let Found { version, bytes, .. } = found;
         let gone = (version < place.version)
             .then(|| format!("version {} is gone, {version} stands in", place.version));
         let restored =
@@ -128,7 +124,7 @@ impl Desk {
             is_changed: false,
             notices: Vec::new(),
         };
-        Ok((desk, error))
+        (desk, error)
     }
 
     /// The version that belongs to what the next transaction holds.
@@ -224,36 +220,43 @@ impl Desk {
     }
 }
 
-/// The last version of a job's state, at least `wanted` if it comes to be readable: a transaction is decided a moment before all of it can be read, and
-/// another job's, in the same partition, may hold readers up.
-fn last_state(
-    log: &mut dyn Topics,
-    topic: &Arc<str>,
-    job_id: &str,
-    wanted: u64,
-) -> Result<(u64, Option<Vec<u8>>), LogError> {
-    let at = TopicPartition::new(Arc::clone(topic), 0);
-    let (mut from, mut version, mut bytes) = (0, 0, None);
-    for look in 0..LOOKS_MAX {
-        if look > 0 {
-            std::thread::sleep(LOOK_INTERVAL);
-        }
-        from = log.read(&at, from, &mut |message| {
+/// The last version of a job's state that is readable, searched for as often as it takes: a transaction is decided a moment before all of it can be read,
+/// and another job's, in the same partition, may hold readers up for as long as it is open.
+#[derive(Debug, Default)]
+pub struct Found {
+    from: i64,
+    version: u64,
+    bytes: Option<Vec<u8>>,
+}
+
+impl Found {
+    /// Which it is; 0: none.
+    pub fn version(&self) -> u64 {
+        self.version
+    }
+
+    /// Reads on from where the last look ended.
+    pub fn look(
+        &mut self,
+        log: &mut dyn Topics,
+        names: &TopicNames,
+        job_id: &str,
+    ) -> Result<(), LogError> {
+        let at = TopicPartition::new(names.alert_state(), 0);
+        let (version, bytes) = (&mut self.version, &mut self.bytes);
+        self.from = log.read(&at, self.from, &mut |message| {
             if message.key != Some(job_id.as_bytes()) {
                 return;
             }
             let Some(payload) = message.payload else {
-                (version, bytes) = (0, None); // a reset: what went on before is none of this life
+                (*version, *bytes) = (0, None); // a reset: what went on before is none of this life
                 return;
             };
             if let Some((head, rest)) = payload.split_first_chunk::<VERSION_BYTES>() {
-                version = u64::from_le_bytes(*head);
-                bytes = Some(rest.to_vec());
+                *version = u64::from_le_bytes(*head);
+                *bytes = Some(rest.to_vec());
             }
         })?;
-        if version >= wanted {
-            break;
-        }
+        Ok(())
     }
-    Ok((version, bytes))
 }

@@ -121,7 +121,7 @@ impl<L: Log> Dispatcher<L> {
         manner: Manner,
     ) -> Result<Dispatcher<L>, DispatchError> {
         log.subscribe(std::slice::from_ref(&manner.topic))?;
-        let resend_ms = clock.now_ms() + manner.resend_interval_ms;
+        let resend_ms = clock.steady_ms() + manner.resend_interval_ms;
         Ok(Dispatcher {
             log,
             post,
@@ -228,7 +228,7 @@ impl<L: Log> Dispatcher<L> {
         }
         self.shelves.insert(at, shelf);
         // A predecessor may have been silent for as long as it was missing.
-        self.resend_ms = self.clock.now_ms();
+        self.resend_ms = self.clock.steady_ms();
         Ok(())
     }
 
@@ -258,7 +258,7 @@ impl<L: Log> Dispatcher<L> {
     fn deliver(&mut self) {
         let now_ms = self.clock.now_ms();
         self.drop_what_is_not_to_be_told(now_ms);
-        if now_ms < self.retry_ms {
+        if self.clock.steady_ms() < self.retry_ms {
             return;
         }
         let outcome = match self.manner.receiver.kind {
@@ -270,7 +270,7 @@ impl<L: Log> Dispatcher<L> {
             Err(error) => {
                 let wait_ms = RETRY_MAX_MS.min(RETRY_FIRST_MS << self.failures.min(10));
                 self.failures += 1;
-                self.retry_ms = self.clock.now_ms() + wait_ms;
+                self.retry_ms = self.clock.steady_ms() + wait_ms;
                 tracing::warn!(
                     receiver = self.manner.receiver.name,
                     error,
@@ -315,7 +315,8 @@ impl<L: Log> Dispatcher<L> {
 
     /// Everything that is new, and, when it is time, everything that goes on.
     fn tell_alertmanager(&mut self, now_ms: i64) -> Result<(), String> {
-        let is_time = now_ms >= self.resend_ms;
+        let steady_ms = self.clock.steady_ms();
+        let is_time = steady_ms >= self.resend_ms;
         let believe_until_ms = now_ms + BELIEF_INTERVALS * self.manner.resend_interval_ms;
         let mut alerts: Vec<Value> = Vec::new();
         let mut news: Vec<(TopicPartition, String)> = Vec::new();
@@ -346,7 +347,7 @@ impl<L: Log> Dispatcher<L> {
             self.post_to_all(body.as_bytes())?;
         }
         if is_time {
-            self.resend_ms = now_ms + self.manner.resend_interval_ms;
+            self.resend_ms = steady_ms + self.manner.resend_interval_ms;
         }
         self.count("delivered", news.len() as u64);
         for (at, id) in news {

@@ -21,4 +21,4 @@ pub mod labels;
 pub mod ocsf;
 pub mod webhook;
 
-pub use desk::{AlertSettings, Desk, DeskPlace};
+pub use desk::{AlertSettings, Desk, DeskPlace, Found};

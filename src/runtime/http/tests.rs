@@ -148,8 +148,8 @@ fn metrics_are_there_at_zero_before_anything_happens_and_count_what_does() {
             lag: Some(1),
         },
     );
-    let (ready, at_end) = (true, true);
-    telemetry.observe("web", &Fact::Breath { ready, at_end });
+    let (at, messages) = (&at, 0);
+    telemetry.observe("web", &Fact::Lag { at, messages });
     let after = ask(&server, "/metrics");
     for line in [
         r#"tidewatch_messages_consumed_total{topic="events"} 5"#,

@@ -7,7 +7,7 @@
 //!
 //! librdkafka asks for a token with an event, on a queue that some of our clients never read (one that only asks for metadata, say). So
 //! tokens are not waited for but brought: at a client's creation, when the file changes, and before the old one expires.
-//! Times are milliseconds since the epoch. Holds: a file that cannot be read changes nothing and is said once; no value is ever logged.
+//! Times are milliseconds since the epoch, where not otherwise said. Holds: a file that cannot be read changes nothing and is said once; no value is ever logged.
 //! Source of the token's shape: RFC 7519, 4.1. Checked by: the tests below, and tests/kafka/security.rs on a real broker.
 
 use super::edge::{set_password, set_token};
@@ -55,6 +55,7 @@ pub(super) struct Credentials {
     /// Hashes of the files that properties name.
     files: BTreeMap<String, u64>,
     looked: Instant,
+    /// By the steady clock.
     token_due_ms: i64,
     complained: bool,
 }
@@ -93,7 +94,7 @@ impl Credentials {
             self.note_token();
             return Change::Certificates;
         }
-        let expires = SystemClock.now_ms() >= self.token_due_ms;
+        let expires = SystemClock.steady_ms() >= self.token_due_ms;
         if changed.is_empty() && !expires {
             return Change::None;
         }
@@ -144,7 +145,7 @@ impl Credentials {
         let now_ms = SystemClock.now_ms();
         self.token_due_ms = token.map_or(i64::MAX, |token| {
             let left_ms = Claims::of(token, now_ms).expires_ms - now_ms;
-            now_ms + (left_ms / 5 * 4).max(1_000)
+            SystemClock.steady_ms() + (left_ms / 5 * 4).max(1_000)
         });
     }
 }

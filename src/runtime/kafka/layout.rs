@@ -36,10 +36,13 @@ impl Shape {
             Cleanup::CompactDelete => "compact,delete",
         };
         let mut ours = BTreeMap::from([("cleanup.policy", policy.to_owned())]);
-        if topic.cleanup != Cleanup::Delete {
+        let stamped_by = match topic.cleanup {
+            // What stages tell each other must not be forgotten before it is read because the clock of whoever wrote it is slow.
+            Cleanup::Delete => "LogAppendTime",
             // Results carry the time of their bucket; a broker must not put the time of writing in its place.
-            ours.insert("message.timestamp.type", "CreateTime".to_owned());
-        }
+            Cleanup::Compact | Cleanup::CompactDelete => "CreateTime",
+        };
+        ours.insert("message.timestamp.type", stamped_by.to_owned());
         if let (Some(keep), true) = (settings.retention, topic.cleanup != Cleanup::Compact) {
             ours.insert("retention.ms", keep.as_millis().to_string());
         }
@@ -351,7 +354,7 @@ mod tests {
             [
                 "create t.results.record: 4 partitions, cleanup.policy=compact, message.timestamp.type=CreateTime",
                 "create t.interim.record: 4 partitions, cleanup.policy=compact,delete, message.timestamp.type=CreateTime, retention.ms=86400000",
-                "create t.web.closed: 8 partitions, cleanup.policy=delete, retention.ms=86400000",
+                "create t.web.closed: 8 partitions, cleanup.policy=delete, message.timestamp.type=LogAppendTime, retention.ms=86400000",
             ]
         );
         let time = ("message.timestamp.type", "CreateTime");
@@ -378,7 +381,11 @@ mod tests {
                 "t.web.closed",
                 stands(
                     8,
-                    &[("cleanup.policy", "delete"), ("retention.ms", "86400000")],
+                    &[
+                        ("cleanup.policy", "delete"),
+                        ("message.timestamp.type", "LogAppendTime"),
+                        ("retention.ms", "86400000"),
+                    ],
                 ),
             ),
         ];

@@ -8,7 +8,7 @@ use super::credentials::{Change, Credentials};
 use super::edge::{Buffer, Entry, PartitionQueue, describe_topics};
 use super::layout::Shape;
 use super::rights::{Resource, is_denial};
-use super::transaction::{drain, send};
+use super::transaction::{drain, send, watched};
 use crate::config::service;
 use crate::runtime::log::{
     LogError, Message, NewTopic, Outgoing, Place, TopicId, TopicPartition, Topics,
@@ -21,6 +21,7 @@ use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::producer::{BaseProducer, Producer};
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 use std::collections::BTreeMap;
+use std::ops::Deref;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -37,12 +38,14 @@ const AGREE_INTERVAL: Duration = Duration::from_millis(100);
 const FLUSH_TIMEOUT: Duration = Duration::from_secs(30);
 /// For a partition read to its end to go on.
 const READ_TIMEOUT: Duration = Duration::from_secs(30);
+/// For the admin client's thread to end: it looks ten times a second.
+const END_MAX: Duration = Duration::from_secs(1);
 /// Messages a call.
 const BATCH: usize = 1000;
 
 /// Topics of a Kafka cluster, without membership in any group.
 pub struct KafkaTopics {
-    pub(super) admin: AdminClient<Listener>,
+    pub(super) admin: Admin,
     pub(super) reader: Arc<BaseConsumer<Listener>>,
     loose: BaseProducer<Deliveries>,
     deliveries: Deliveries,
@@ -52,6 +55,36 @@ pub struct KafkaTopics {
     stale: bool,
     settings: service::Topics,
     buffer: Buffer,
+}
+
+/// The admin client. It answers from a thread of its own, which waits for events by the time of day: where the clock has been set back, that thread does
+/// not hear before the old time has come again that it is to end. It is left behind then.
+pub(super) struct Admin(Option<AdminClient<Listener>>);
+
+impl Admin {
+    fn open(kafka: &service::Kafka, listener: Listener) -> Result<Admin, KafkaError> {
+        let client = AdminClient::from_config_and_context(&admin(kafka), listener)?;
+        Ok(Admin(Some(client)))
+    }
+}
+
+impl Deref for Admin {
+    type Target = AdminClient<Listener>;
+
+    fn deref(&self) -> &AdminClient<Listener> {
+        self.0.as_ref().expect("it is there until it is dropped")
+    }
+}
+
+impl Drop for Admin {
+    fn drop(&mut self) {
+        let client = self.0.take();
+        if watched(END_MAX, move || drop(client)).is_none() {
+            tracing::warn!(
+                "the admin client does not end, and is left behind: has the clock been set back?"
+            );
+        }
+    }
 }
 
 impl KafkaTopics {
@@ -69,8 +102,7 @@ impl KafkaTopics {
         let listener = Listener::default();
         let deliveries = Deliveries::default();
         let topics = KafkaTopics {
-            admin: AdminClient::from_config_and_context(&admin(kafka), listener.clone())
-                .map_err(broken)?,
+            admin: Admin::open(kafka, listener.clone()).map_err(broken)?,
             reader: Arc::new(
                 BaseConsumer::from_config_and_context(&reader(kafka), listener.clone())
                     .map_err(broken)?,

@@ -140,7 +140,7 @@ impl TransactionalProducer {
             let given = Arc::new((offsets, group));
             persist("positions", deadline, &self.group, || {
                 let (producer, given) = (Arc::clone(&self.producer), Arc::clone(&given));
-                watched(move || {
+                watched(CALL_MAX, move || {
                     let (offsets, group) = &*given;
                     producer.send_offsets_to_transaction(offsets, group, STEP_TIMEOUT)
                 })
@@ -155,7 +155,7 @@ impl TransactionalProducer {
         let deadline = Instant::now() + TOTAL_TIMEOUT;
         persist("commit", deadline, &self.transactional_id, || {
             let producer = Arc::clone(&self.producer);
-            watched(move || producer.commit_transaction(STEP_TIMEOUT))
+            watched(CALL_MAX, move || producer.commit_transaction(STEP_TIMEOUT))
         })
         .map_err(|trouble| match trouble {
             Trouble::OutOfTime(why) => CommitError::Fenced(why),
@@ -172,7 +172,7 @@ impl TransactionalProducer {
         let deadline = Instant::now() + TOTAL_TIMEOUT;
         persist("abort", deadline, &self.transactional_id, || {
             let producer = Arc::clone(&self.producer);
-            watched(move || producer.abort_transaction(STEP_TIMEOUT))
+            watched(CALL_MAX, move || producer.abort_transaction(STEP_TIMEOUT))
         })
         .map_err(|trouble| trouble.undone().to_string())
     }
@@ -197,13 +197,17 @@ impl Trouble {
 }
 
 /// Makes a call that has a timeout of its own, and does not wait for one that has forgotten it (librdkafka issue 5456: positions, when their
-/// coordinator goes at the wrong moment). `None`: it has not come back. Its thread keeps what it holds.
-fn watched<T: Send + 'static>(call: impl FnOnce() -> T + Send + 'static) -> Option<T> {
+/// coordinator goes at the wrong moment; and the client waits by the time of day, which may be set back). `None`: it has not come back `within`
+/// that time. Its thread keeps what it holds.
+pub(super) fn watched<T: Send + 'static>(
+    within: Duration,
+    call: impl FnOnce() -> T + Send + 'static,
+) -> Option<T> {
     let (told, heard) = mpsc::channel();
     let work = move || drop(told.send(call()));
     let thread = thread::Builder::new().name("transaction".into());
     thread.spawn(work).ok()?;
-    heard.recv_timeout(CALL_MAX).ok()
+    heard.recv_timeout(within).ok()
 }
 
 /// Calls again while the client says that calling again helps.
@@ -303,9 +307,10 @@ pub(super) fn send(
     record.key = message.key.as_deref();
     record.payload = message.payload.as_deref();
     // Brokers refuse messages from the future (an hour, by default), and events may be ahead of the clock.
-    record.timestamp = message
-        .timestamp_ms
-        .map(|wanted| wanted.min(SystemClock.now_ms()));
+    record.timestamp = Some(match message.timestamp_ms {
+        Some(wanted) => wanted.min(SystemClock.now_ms()),
+        None => SystemClock.stamp_ms(),
+    });
     if !message.headers.is_empty() {
         let headers = OwnedHeaders::new_with_capacity(message.headers.len());
         record.headers = Some(

@@ -34,7 +34,7 @@ impl<L: Log> Service<L> {
         if self.retry || !(has_words || self.tasks.values().any(Task::has_moved)) {
             return false;
         }
-        let since_ms = self.clock.now_ms() - self.committed_ms;
+        let since_ms = self.clock.steady_ms() - self.committed_ms;
         let interval_ms = self.settings.commit_interval_ms;
         if since_ms >= interval_ms.max(9 * self.commit_cost_ms) {
             return true;
@@ -70,12 +70,12 @@ impl<L: Log> Service<L> {
             .iter()
             .filter_map(|part| Some((part.at.clone(), part.position.clone()?)))
             .collect();
-        let (began_ms, began) = (self.clock.now_ms(), self.traces.now());
+        let (began_ms, began) = (self.clock.steady_ms(), self.traces.now());
         let outcome = self.log.commit(Transaction {
             messages: &messages,
             positions: &positions,
         });
-        self.committed_ms = self.clock.now_ms();
+        self.committed_ms = self.clock.steady_ms();
         let duration_ms = self.committed_ms - began_ms;
         self.commit_cost_ms = duration_ms.min(COMMIT_COST_MS_MAX);
         if began.is_some() {
@@ -189,7 +189,7 @@ impl<L: Log> Service<L> {
 
     /// The snapshots that are due, after a commit.
     pub(super) fn take_due_snapshots(&mut self) {
-        let now_ms = self.clock.now_ms();
+        let now_ms = self.clock.steady_ms();
         let every = self.settings.snapshot_every_messages;
         let due: Vec<TopicPartition> = self
             .tasks
@@ -211,7 +211,7 @@ impl<L: Log> Service<L> {
 
     /// Gives a task's state away to be stored, unless its last one still is being. A store that fails costs replay time, not results.
     fn keep(&mut self, at: &TopicPartition) {
-        let now_ms = self.clock.now_ms();
+        let now_ms = self.clock.steady_ms();
         let is_busy = self.keeper.is_busy_with(&self.plan.task_name(at));
         let task = self.tasks.get_mut(at).filter(|task| task.may_snapshot());
         if let (Some(task), false) = (task, is_busy) {

@@ -34,7 +34,7 @@ impl<L: Log> Service<L> {
 
     /// Now and then: whether the topics are still those that the job was laid out on. A replay looks at a past that does not change.
     pub(super) fn look_at_topics(&mut self) -> Result<(), ServiceError> {
-        let now_ms = self.clock.now_ms();
+        let now_ms = self.clock.steady_ms();
         if now_ms < self.look_due_ms || self.plan.range.is_some() {
             return Ok(());
         }

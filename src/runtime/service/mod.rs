@@ -35,7 +35,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
-/// How often things are done. Milliseconds.
+/// How often things are done. Milliseconds of the steady clock.
 #[derive(Clone, Debug)]
 pub struct Settings {
     /// The names of the topics written to.
@@ -126,6 +126,8 @@ pub struct Service<L> {
     tasks: BTreeMap<TopicPartition, Task>,
     /// Assigned, and not restored yet because the log did not say where they begin.
     waiting: Vec<Assignment>,
+    /// States of alerts that some of these wait for.
+    searches: BTreeMap<TopicPartition, restore::Search>,
     committed_ms: i64,
     /// How long the last transaction took: commits keep to a tenth of the time.
     commit_cost_ms: i64,
@@ -177,8 +179,8 @@ impl<L: Log> Service<L> {
         Ok(Service {
             log,
             keeper: Keeper::new(store, Arc::clone(&clock), settings.snapshot_writing),
-            committed_ms: clock.now_ms(),
-            look_due_ms: clock.now_ms() + settings.topics_interval_ms,
+            committed_ms: clock.steady_ms(),
+            look_due_ms: clock.steady_ms() + settings.topics_interval_ms,
             topics: BTreeMap::new(),
             absent: BTreeSet::new(),
             doubts: BTreeMap::new(),
@@ -191,6 +193,7 @@ impl<L: Log> Service<L> {
             plan: Arc::new(plan),
             tasks: BTreeMap::new(),
             waiting: Vec::new(),
+            searches: BTreeMap::new(),
             commit_cost_ms: 0,
             retry: false,
             paused: 0,
@@ -299,6 +302,9 @@ impl<L: Log> Service<L> {
                 done => done?,
             }
         }
+        let waiting = &self.waiting;
+        self.searches
+            .retain(|at, _| waiting.iter().any(|one| one.at == *at));
         self.tell_consumed(&taken);
         polled?;
         self.refuse_what_is_newer()
@@ -352,11 +358,19 @@ impl<L: Log> Service<L> {
 
     /// Tells each live task that has read everything what time it is. Returns whether that is so for all of them.
     fn wake_tasks(&mut self) -> bool {
-        let now_ms = self.clock.now_ms();
+        let now_ms = self.clock.steady_ms();
         let mut all_at_end = true;
         for task in self.tasks.values_mut() {
-            let at_end = self.log.lag(&task.at) == Some(0);
+            let lag = self.log.lag(&task.at);
+            let at_end = lag == Some(0);
             all_at_end &= at_end;
+            if let Some(messages) = task.news_of_lag(lag, now_ms) {
+                let fact = Fact::Lag {
+                    at: &task.at,
+                    messages,
+                };
+                self.observer.observe(&self.plan.job.id, &fact);
+            }
             if let Some((messages, duration_ms)) = task.finished_replay(now_ms, at_end) {
                 let at = &task.at;
                 self.traces.replayed(at, messages);
@@ -378,6 +392,9 @@ impl<L: Log> Service<L> {
     fn tell_consumed(&mut self, taken: &BTreeMap<TopicPartition, (u64, u64)>) {
         for (at, &(messages, bytes)) in taken {
             let lag = self.log.lag(at);
+            if let Some(task) = self.tasks.get_mut(at) {
+                task.told_lag(lag);
+            }
             let fact = Fact::Consumed {
                 at,
                 messages,

@@ -12,15 +12,15 @@
 //! A snapshot of a format given up is passed over: the replay is longer, its end the same.
 //! An internal topic is always begun at its start: of another lineage's messages nothing is heard. A replay begins at its range.
 //! If the log no longer reaches back that far, the task begins at its start and says so.
-//! If the topic is not the one that was read (another id, or it ends before the position), the newest state goes on at its start; if it is the same
-//! topic that has lost its newest messages, at its end. Then all snapshots of old offsets are replaced by one of the new, because offsets are what
+//! If the topic is not the one that was read (another id than stands beside the position or, where that has vanished, in the newest snapshot; or it ends
+//! before the position), the newest state goes on at its start; if it is the same topic that has lost its newest messages, at its end. Then all snapshots of old offsets are replaced by one of the new, because offsets are what
 //! tells them apart.
 
 use super::inputs::between_topics;
 use super::{Service, ServiceError};
 use crate::config::Start;
 use crate::engine::snapshot::{RestoreError, Snapshot};
-use crate::runtime::alerts::{Desk, DeskPlace};
+use crate::runtime::alerts::{Desk, DeskPlace, Found};
 use crate::runtime::log::{Assignment, Log, LogError, Place, Position, TopicId, TopicPartition};
 use crate::runtime::observer::Fact;
 use crate::runtime::store::{Order, SnapshotKey};
@@ -57,6 +57,15 @@ struct Renewal {
     from: i64,
     /// Whether it is another topic, and not the same that has lost messages.
     anew: bool,
+}
+
+/// How long a version of the state of alerts is waited for that is not there yet: a transaction that holds readers up ends within its timeout of 15 s.
+const ALERTS_PATIENCE_MS: i64 = 20_000;
+
+/// The state of alerts, as far as it has been found.
+pub(super) struct Search {
+    since_ms: i64,
+    found: Found,
 }
 
 /// How often a log that ends too early is asked again; some ten times a second.
@@ -127,10 +136,15 @@ impl<L: Log> Service<L> {
             return Ok(());
         }
         self.traces.restoring(&assignment.at, kind);
-        let mut past = self.past_of(kind, assignment)?;
+        let mut past = self.past_of(kind, assignment.clone())?;
+        // First of all, for it may have to wait for somebody else, and what is restored meanwhile would be restored again.
+        let Some(found) = self.find_alerts(&past)? else {
+            self.waiting.push(assignment);
+            return Ok(());
+        };
         past.renewal = self.renewal(&past)?;
         let (mut task, snapshot, beginning) = self.begin(&past)?;
-        if let Some(desk) = self.open_desk(&past)? {
+        if let Some(desk) = self.open_desk(&past, found) {
             task.set_desk(desk);
         }
         if let (Some(renewal), Some(key)) = (past.renewal, &snapshot) {
@@ -148,7 +162,7 @@ impl<L: Log> Service<L> {
             snapshot: snapshot.as_ref(),
             from: beginning.from,
             live_from: beginning.live_from,
-            duration_ms: self.clock.now_ms() - past.began_ms,
+            duration_ms: self.clock.steady_ms() - past.began_ms,
         });
         match self.log.seek(&at, beginning.from) {
             // Taken away again while we restored: the next poll says so.
@@ -181,7 +195,11 @@ impl<L: Log> Service<L> {
             return Ok(None);
         };
         let now = self.topics.get(&past.at.topic).copied();
-        let is_another = past.topic.is_some() && now.is_some() && past.topic != now;
+        // Brokers forget a position with its topic; what the state was read from, it knows.
+        let topic = past
+            .topic
+            .or_else(|| newest.as_ref().and_then(|key| self.topic_of(key)));
+        let is_another = topic.is_some() && now.is_some() && topic != now;
         let renewed = Renewal {
             held,
             from: past.log_start,
@@ -205,7 +223,7 @@ impl<L: Log> Service<L> {
             ))));
         }
         self.doubts.remove(&past.at);
-        let is_same = past.topic.is_some() && past.topic == now;
+        let is_same = topic.is_some() && topic == now;
         Ok(Some(match is_same {
             false => renewed,
             true => Renewal {
@@ -214,6 +232,12 @@ impl<L: Log> Service<L> {
                 ..renewed
             },
         }))
+    }
+
+    /// Which topic of its name a snapshot's offset is in, as far as it reads and says so.
+    fn topic_of(&self, key: &SnapshotKey) -> Option<TopicId> {
+        let bytes = self.keeper.store().get(key).ok().flatten()?;
+        Snapshot::from_bytes(bytes).origin().map(TopicId)
     }
 
     /// Replaces a task's snapshots by one at the offset that it goes on from. Until the next position is committed all of this can be done again.
@@ -239,7 +263,7 @@ impl<L: Log> Service<L> {
             Ok(Vec::new())
         };
         let others = listed.unwrap_or_default().into_iter();
-        // One that stays because the store does not answer lies at an offset of the old topic: it would be taken for one of the new.
+        // One that stays because the store does not answer lies at an offset of the old topic, and is passed over.
         let failed: Vec<String> = others
             .filter(|other| *other != key)
             .filter_map(|other| store.delete(&other).err())
@@ -252,16 +276,36 @@ impl<L: Log> Service<L> {
         self.tell_kept();
     }
 
+    /// The state of alerts at the committed position, of whoever writes the results. `None`: it is there, but not to be read yet, because another job's
+    /// transaction is open before it; ask again.
+    fn find_alerts(&mut self, past: &Past) -> Result<Option<Found>, ServiceError> {
+        if self.settings.alerts.is_none() || !past.kind.writes_results() {
+            return Ok(Some(Found::default()));
+        }
+        let now_ms = self.clock.steady_ms();
+        let at = past.at.clone();
+        let search = self.searches.entry(at).or_insert_with(|| Search {
+            since_ms: now_ms,
+            found: Found::default(),
+        });
+        let (names, job_id) = (&self.plan.names, &self.plan.job.id);
+        search.found.look(&mut self.log, names, job_id)?;
+        let waited_ms = now_ms - search.since_ms;
+        if search.found.version() >= past.alerts || waited_ms > ALERTS_PATIENCE_MS {
+            let search = self.searches.remove(&past.at);
+            return Ok(search.map(|search| search.found));
+        }
+        if waited_ms == 0 {
+            let (at, version) = (&past.at, past.alerts);
+            self.tell(&Fact::AlertStateAwaited { at, version });
+        }
+        Ok(None)
+    }
+
     /// The desk of whoever writes the results, as it stood at the committed position.
-    fn open_desk(&mut self, past: &Past) -> Result<Option<Desk>, ServiceError> {
-        let Some(settings) = self
-            .settings
-            .alerts
-            .as_ref()
-            .filter(|_| past.kind.writes_results())
-        else {
-            return Ok(None);
-        };
+    fn open_desk(&mut self, past: &Past, found: Found) -> Option<Desk> {
+        let settings = self.settings.alerts.as_ref();
+        let settings = settings.filter(|_| past.kind.writes_results())?;
         let published = past.mark.as_ref().and_then(|mark| mark.final_until_ms);
         let heard = published.max(past.foreign.and_then(|foreign| foreign.published));
         let (job, names) = (&self.plan.job, &self.plan.names);
@@ -269,11 +313,11 @@ impl<L: Log> Service<L> {
             version: past.alerts,
             heard_until_ms: heard,
         };
-        let (desk, error) = Desk::open(job, settings, names, &mut self.log, at)?;
+        let (desk, error) = Desk::open(job, settings, names, found, at);
         if let Some(error) = error {
             self.tell(&Fact::AlertStateUnusable { error });
         }
-        Ok(Some(desk))
+        Some(desk)
     }
 
     fn past_of(&self, kind: StageKind, assignment: Assignment) -> Result<Past, ServiceError> {
@@ -311,7 +355,7 @@ impl<L: Log> Service<L> {
             committed,
             mark,
             foreign: is_foreign.then_some(left),
-            began_ms: self.clock.now_ms(),
+            began_ms: self.clock.steady_ms(),
             alerts,
             topic,
             renewal: None,
@@ -399,6 +443,11 @@ impl<L: Log> Service<L> {
             RestoreError::Newer { .. } => Unusable::Newer(error),
             _ => Unusable::Passed(error.to_string()),
         })?;
+        let (origin, now) = (snapshot.origin().map(TopicId), beginning.topic);
+        if past.renewal.is_none() && origin.is_some() && now.is_some() && origin != now {
+            let why = "its offset is one of an earlier topic of this name";
+            return Err(Unusable::Passed(why.to_owned()));
+        }
         Ok((task, beginning))
     }
 
@@ -432,6 +481,7 @@ impl<L: Log> Service<L> {
             topic: self.topics.get(&past.at.topic).copied(),
             loss: loss(past, wanted),
             now_ms: past.began_ms,
+            time_ms: self.clock.now_ms(),
             snapshot_interval_ms: self.settings.snapshot_interval_ms,
             remembers: self.settings.remembers,
         }

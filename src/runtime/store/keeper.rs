@@ -218,7 +218,7 @@ fn carry_out(store: &Store, clock: &dyn Clock, order: Order) -> Done {
         kept_max,
         trace,
     } = order;
-    let began_ms = clock.now_ms();
+    let began_ms = clock.steady_ms();
     let began = trace.now();
     let mut store = lock(store);
     let stored = store.put(&key, &state);
@@ -230,7 +230,7 @@ fn carry_out(store: &Store, clock: &dyn Clock, order: Order) -> Done {
     };
     Done {
         key,
-        duration_ms: clock.now_ms() - began_ms,
+        duration_ms: clock.steady_ms() - began_ms,
         stored,
         not_forgotten,
     }

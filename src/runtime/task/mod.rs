@@ -48,6 +48,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use voice::Voice;
 
+/// Between two words on a lag that changes while nothing is taken in. Milliseconds.
+const LAG_INTERVAL_MS: i64 = 1_000;
+
 /// Something in a message that telemetry wants to hear of.
 #[derive(Debug)]
 pub(crate) struct Remark {
@@ -80,7 +83,10 @@ pub(crate) struct Beginning {
     pub(crate) topic: Option<TopicId>,
     /// What is gone before `from`.
     pub(crate) loss: Option<Loss>,
+    /// By the steady clock.
     pub(crate) now_ms: i64,
+    /// The time of day.
+    pub(crate) time_ms: i64,
     pub(crate) snapshot_interval_ms: i64,
     pub(crate) remembers: Remembered,
 }
@@ -104,6 +110,9 @@ pub(crate) struct Task {
     /// Whether anything came since interim results were last said.
     news: bool,
     interim_due_ms: i64,
+    /// The lag that was told last, and when a change of it is worth a word again.
+    told_lag: Option<u64>,
+    lag_due_ms: i64,
     snapshot_due_ms: i64,
     snapshot_interval_ms: i64,
     messages_since_snapshot: u64,
@@ -117,7 +126,8 @@ pub(crate) struct Task {
     unspoken: bool,
     /// Speakers whose partitions do not exist, and which the task has been told not to wait for.
     silenced: BTreeSet<InputId>,
-    began_ms: i64,
+    /// The time of day when it began.
+    began_at_ms: i64,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -181,7 +191,7 @@ impl Task {
             losses: losses.into_iter().collect(),
             silenced: BTreeSet::new(),
             unspoken: snapshot.is_none() && beginning.committed.is_none(),
-            began_ms: beginning.now_ms,
+            began_at_ms: beginning.time_ms,
             meter: Meter::of(&plan.job),
             plan,
             kind,
@@ -195,6 +205,8 @@ impl Task {
             silent_since_ms: None,
             news: false,
             interim_due_ms: beginning.now_ms,
+            told_lag: None,
+            lag_due_ms: beginning.now_ms,
             snapshot_due_ms: beginning.now_ms + beginning.snapshot_interval_ms,
             snapshot_interval_ms: beginning.snapshot_interval_ms,
             messages_since_snapshot: 0,
@@ -315,7 +327,7 @@ impl Task {
         if !self.owes_word() {
             return;
         }
-        let known = self.mark.final_until_ms.unwrap_or(self.began_ms);
+        let known = self.mark.final_until_ms.unwrap_or(self.began_at_ms);
         let until = self.stage.watermark().unwrap_or(EventTime(known));
         let position = self.position;
         for (loss, since) in std::mem::take(&mut self.losses) {
@@ -380,7 +392,13 @@ impl Task {
             lineage,
             offset: self.position,
         };
-        (key, self.stage.freeze())
+        (key, self.frozen())
+    }
+
+    /// The state, which says in which topic of its name it stands at its offset.
+    fn frozen(&self) -> Frozen {
+        let topic = self.mark.topic.filter(|_| self.kind.reads_events());
+        self.stage.freeze().from(topic.map(|id| id.0))
     }
 
     /// What was measured since the last call.
@@ -487,6 +505,22 @@ impl Task {
         }
     }
 
+    /// What lies ahead, if it is to be told: that it is nothing at once, anything else now and then.
+    pub(crate) fn news_of_lag(&mut self, lag: Option<u64>, now_ms: i64) -> Option<u64> {
+        let messages = lag.filter(|_| lag != self.told_lag)?;
+        if messages > 0 && now_ms < self.lag_due_ms {
+            return None;
+        }
+        self.told_lag = lag;
+        self.lag_due_ms = now_ms + LAG_INTERVAL_MS;
+        Some(messages)
+    }
+
+    /// What lies ahead has been told with the messages that were taken in.
+    pub(crate) fn told_lag(&mut self, lag: Option<u64>) {
+        self.told_lag = lag.or(self.told_lag);
+    }
+
     /// The position to commit, if it (or its mark) differs from what is committed.
     pub(crate) fn next_position(&mut self) -> Option<Position> {
         if !self.is_live() {
@@ -577,6 +611,6 @@ impl Task {
             lineage: self.plan.lineage,
             offset: self.position,
         };
-        (key, self.stage.freeze())
+        (key, self.frozen())
     }
 }

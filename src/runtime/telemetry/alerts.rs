@@ -42,6 +42,12 @@ impl AlertMetrics {
     pub(super) fn observe(&self, job_id: &str, fact: &Fact<'_>) {
         match fact {
             Fact::Alert { notice } => self.notice(job_id, notice),
+            Fact::AlertStateAwaited { at, version } => {
+                tracing::info!(
+                    job_id, %at, version,
+                    "the state of alerts cannot be read yet, because a transaction is open before it; waiting for that"
+                );
+            }
             Fact::AlertStateUnusable { error } => {
                 self.states_lost.with_label_values(&[job_id]).inc();
                 tracing::error!(

@@ -1,7 +1,7 @@
 //! How each job is: when its loop last turned, whether it is restored, what is assigned to it.
 //!
 //! *Live* is about us, never about Kafka: a probe that fails while brokers are away restarts everyone in an outage. *Ready* is that every
-//! job has joined its group and caught up with what was committed. Times are milliseconds.
+//! job has joined its group and caught up with what was committed. Times are milliseconds, by the steady clock where they are compared.
 
 use super::report::{
     Bucket, HOTTEST_BUCKETS, HOTTEST_MAX, Hot, JobReport, Memory, Partition, Report, SCHEMA,
@@ -58,7 +58,6 @@ pub(super) struct Ledger {
 struct Entry {
     turned_ms: i64,
     ready: bool,
-    at_end: bool,
     at_end_ms: Option<i64>,
     error: Option<String>,
     span_ms: i64,
@@ -104,27 +103,16 @@ impl Ledger {
             .expect("it was put there if it was not")
     }
 
-    /// Notes a turn of the loop. The partitions whose lag is 0 from now on, if the job has just come to the end of all.
-    pub(super) fn breath(
-        &mut self,
-        job_id: &str,
-        ready: bool,
-        at_end: bool,
-        now_ms: i64,
-    ) -> Option<&BTreeSet<TopicPartition>> {
+    /// Notes a turn of the loop.
+    pub(super) fn breath(&mut self, job_id: &str, ready: bool, at_end: bool, now_ms: i64) {
         let entry = self.entry(job_id);
-        let arrived = at_end && !entry.at_end;
-        (entry.turned_ms, entry.ready, entry.at_end) = (now_ms, ready, at_end);
+        (entry.turned_ms, entry.ready) = (now_ms, ready);
         if at_end {
             entry.at_end_ms = Some(now_ms);
         }
         if ready && !entry.assigned.is_empty() {
             entry.error = None;
         }
-        if arrived {
-            entry.lags.values_mut().for_each(|lag| *lag = 0);
-        }
-        arrived.then_some(&entry.assigned)
     }
 
     /// How many are assigned now.
@@ -231,9 +219,10 @@ impl Ledger {
         }
     }
 
-    pub(super) fn report(&self, now_ms: i64) -> Report {
-        let Health { live, ready, .. } = self.health(now_ms);
-        let report = |(id, entry): (&String, &Entry)| (id.clone(), entry.report(now_ms));
+    /// How everybody is at `now_ms` of the day, `steady_ms` by the clock that turns are told by.
+    pub(super) fn report(&self, now_ms: i64, steady_ms: i64) -> Report {
+        let Health { live, ready, .. } = self.health(steady_ms);
+        let report = |(id, entry): (&String, &Entry)| (id.clone(), entry.report(steady_ms));
         Report {
             schema: SCHEMA,
             version: VERSION,

@@ -203,7 +203,7 @@ impl Telemetry {
             .with_label_values(&[id])
             .set(job.model_memory_limit_bytes as f64);
         self.drop_lag(job.id.as_str());
-        self.ledger().begin(job, self.clock.now_ms());
+        self.ledger().begin(job, self.clock.steady_ms());
         let before = self.jobs().insert(job.id.clone(), Arc::clone(job));
         if let (Some(scores), Some(before)) = (&self.scores, before) {
             scores.forget(&before); // its detectors may have been others
@@ -312,12 +312,13 @@ impl Telemetry {
 
     /// Whether everybody is at work now.
     pub fn health(&self) -> Health {
-        self.ledger().health(self.clock.now_ms())
+        self.ledger().health(self.clock.steady_ms())
     }
 
     /// How everybody is now, in detail.
     pub fn report(&self) -> Report {
-        self.ledger().report(self.clock.now_ms())
+        self.ledger()
+            .report(self.clock.now_ms(), self.clock.steady_ms())
     }
 
     fn result(&self, job_id: &str, document: &Document) {
@@ -336,12 +337,8 @@ impl Telemetry {
     }
 
     fn breath(&self, job_id: &str, ready: bool, at_end: bool) {
-        let mut ledger = self.ledger();
-        if let Some(arrived) = ledger.breath(job_id, ready, at_end, self.clock.now_ms()) {
-            for at in arrived {
-                self.lag_of(at).set(0.0);
-            }
-        }
+        let now_ms = self.clock.steady_ms();
+        self.ledger().breath(job_id, ready, at_end, now_ms);
     }
 
     fn lag_of(&self, at: &TopicPartition) -> prometheus::Gauge {
@@ -366,9 +363,13 @@ impl Telemetry {
             .with_label_values(&[&*at.topic])
             .inc_by(*bytes);
         if let Some(lag) = lag {
-            self.lag_of(at).set(*lag as f64);
-            self.ledger().lag(job_id, at, *lag);
+            self.lies_ahead(job_id, at, *lag);
         }
+    }
+
+    fn lies_ahead(&self, job_id: &str, at: &TopicPartition, messages: u64) {
+        self.lag_of(at).set(messages as f64);
+        self.ledger().lag(job_id, at, messages);
     }
 
     fn assigned(&self, job_id: &str, at: &TopicPartition, fact: &Fact<'_>) {
@@ -591,6 +592,7 @@ impl Observer for Telemetry {
     fn observe(&self, job_id: &str, fact: &Fact<'_>) {
         match fact {
             Fact::Breath { ready, at_end } => self.breath(job_id, *ready, *at_end),
+            Fact::Lag { at, messages } => self.lies_ahead(job_id, at, *messages),
             Fact::Consumed { at, .. } => self.consumed(job_id, at, fact),
             Fact::Watermark { at, event_time_ms } => {
                 let least = self.ledger().watermark(job_id, at, *event_time_ms);
@@ -620,9 +622,10 @@ impl Observer for Telemetry {
                     scores.left_out(job_id, *documents);
                 }
             }
-            Fact::Alert { .. } | Fact::AlertStateUnusable { .. } | Fact::Notified { .. } => {
-                self.alerts.observe(job_id, fact);
-            }
+            Fact::Alert { .. }
+            | Fact::AlertStateAwaited { .. }
+            | Fact::AlertStateUnusable { .. }
+            | Fact::Notified { .. } => self.alerts.observe(job_id, fact),
             Fact::JobStarted { job } => {
                 self.job_changes.with_label_values(&["started"]).inc();
                 self.know(job);

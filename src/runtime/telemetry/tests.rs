@@ -149,6 +149,10 @@ fn the_report_tells_lag_watermark_last_bucket_memory_and_snapshot() {
     let summary = summary(SPAN_MS);
     telemetry.observe("web", &Fact::Bucket { summary: &summary });
     clock.advance(5);
+    for partition in 0..2 {
+        let (at, messages) = (&TopicPartition::new("events", partition), 0);
+        telemetry.observe("web", &Fact::Lag { at, messages });
+    }
     breath(&telemetry, true, true);
     let report = telemetry.report();
     let job = &report.jobs["web"];
@@ -210,7 +214,7 @@ fn the_hottest_are_the_strongest_of_the_last_buckets_each_once_and_never_many() 
         hot(12, &format!("n{n}"), 1.0);
     }
     assert_eq!(shown().len(), 10);
-    assert!(telemetry.ledger().report(0).jobs["web"].hottest.len() <= 10);
+    assert!(telemetry.ledger().report(0, 0).jobs["web"].hottest.len() <= 10);
 }
 
 #[test]

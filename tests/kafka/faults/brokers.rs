@@ -99,7 +99,7 @@ fn all_brokers_away_and_back_leave_the_results_of_a_calm_run() {
     let feed = trial.feed(SECOND * of(8, 60));
     std::thread::sleep(SECOND * 3);
     let (mut said, mut done) = (Duration::ZERO, 0);
-    for (fault, mend) in [KILL, CUT].into_iter().cycle().take(of(1, 4)) {
+    for (fault, mend) in [CUT, KILL].into_iter().cycle().take(of(1, 4)) {
         let before = unavailable(&a);
         (1..=cluster.nodes()).for_each(|node| fault(cluster, node));
         let began = Instant::now();

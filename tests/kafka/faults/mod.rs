@@ -5,6 +5,7 @@
 //! longer and more often. Both print the seed (`TIDEWATCH_TEST_SEED` sets another) and figures, a line each, beginning with `chaos:`.
 
 mod brokers;
+mod clocks;
 mod disk;
 mod hostile;
 mod members;

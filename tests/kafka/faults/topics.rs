@@ -6,7 +6,7 @@ use crate::client::{create_on, delete, delete_before, grow, produce, topic, uniq
 use crate::instance::{Deployment, Instance};
 use crate::random::Random;
 use crate::service::{await_metric, eventually, metric, reference};
-use crate::world::{Kind, Message, Spread, close, events, job, publish};
+use crate::world::{Kind, Message, Spread, Word, close, events, job, publish};
 use std::time::Duration;
 
 const BUCKETS: i64 = 60;
@@ -115,6 +115,49 @@ fn a_staged_topic_that_is_deleted_and_made_anew_loses_and_doubles_nothing_that_w
 fn a_topic_of_one_partition_that_is_deleted_and_made_anew_loses_and_doubles_nothing_that_was_read()
 {
     deleted_and_made_anew(1);
+}
+
+/// Nobody runs when the topic is made anew, nobody had ended in order, and it is longer than the old one was when somebody comes: what was read of
+/// the old one says in which topic it was read.
+#[test]
+fn a_topic_made_anew_while_nobody_ran_is_known_for_another_though_it_is_longer() {
+    let seed = seed("topic-made-anew-unseen");
+    let input = topic("unseen", PARTITIONS);
+    let jobs = [job(Kind::PerHost, &input, ""), job(Kind::Whole, &input, "")];
+    let wanted = reference(&jobs, BUCKETS, seed);
+    let deployment = deployment(&jobs);
+    let all = events(seed, BUCKETS);
+    let (first, second) = all.split_at(all.len() / 4);
+    let instance = deployment.start("a");
+    instance.await_ready();
+    publish(&input, PARTITIONS, Spread::AtRandom, first);
+    await_read(&instance, &input, 0..PARTITIONS);
+    // A snapshot of all that was read, every half second where there is news.
+    std::thread::sleep(Duration::from_secs(2));
+    instance.kill();
+    delete(&input);
+    create_on(broker(), &input, PARTITIONS);
+    publish(&input, PARTITIONS, Spread::AtRandom, second);
+    let instance = deployment.start("b");
+    let renewed = |job: &str| changes_of(&instance, job, "renewed") == f64::from(PARTITIONS);
+    eventually("every partition is known to be another", || {
+        ["per-host", "whole"].into_iter().all(renewed)
+    });
+    close(&input, PARTITIONS, BUCKETS);
+    let is_note = |word: &Word| word.0 == "annotation";
+    let wanted: Vec<Word> = wanted.into_iter().filter(|word| !is_note(word)).collect();
+    let results = || -> Vec<Word> {
+        let all = deployment.results().into_iter();
+        all.filter(|word| !is_note(word)).collect()
+    };
+    eventually("all results are there", || results().len() >= wanted.len());
+    if results() != wanted {
+        deployment.keep_logs("made anew unseen");
+    }
+    assert!(results() == wanted, "{}", deployment.logs());
+    assert!(!deployment.whole_log("b").contains("had vanished"));
+    assert_eq!(instance.stop(), Some(0), "{}", deployment.logs());
+    println!("chaos: topic-made-anew-unseen: {PARTITIONS} partitions; results equal detect");
 }
 
 /// Messages and their partitions.

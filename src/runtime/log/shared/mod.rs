@@ -197,7 +197,7 @@ impl<L: Log> SharedLog<L> {
     /// What everybody is to do in this poll. Whether it may have to be woken for a reason that its own client does not know of.
     fn take_turns(&mut self) -> Result<bool, LogError> {
         let Places { sharing, key, .. } = &self.places;
-        let now_ms = sharing.clock.now_ms();
+        let now_ms = sharing.clock.steady_ms();
         let (key, sharing) = (*key, Arc::clone(sharing));
         let mut attentive = false;
         for (at, seat) in &mut self.places.seats {
@@ -405,7 +405,7 @@ impl<L: Log> Log for SharedLog<L> {
 
     fn seek(&mut self, at: &TopicPartition, offset: i64) -> Result<(), LogError> {
         self.places.stand_up(at);
-        let now_ms = self.places.sharing.clock.now_ms();
+        let now_ms = self.places.sharing.clock.steady_ms();
         let mut shelves = lock(&self.places.sharing.shelves);
         let key = (at.clone(), self.places.topics.get(&*at.topic).copied());
         let shelf = Arc::clone(shelves.entry(key.clone()).or_default());
@@ -454,7 +454,7 @@ impl<L: Log> Log for SharedLog<L> {
     }
 
     fn lag(&mut self, at: &TopicPartition) -> Option<u64> {
-        let now_ms = self.places.sharing.clock.now_ms();
+        let now_ms = self.places.sharing.clock.steady_ms();
         match self.places.seats.get(at) {
             Some(seat) if !seat.reads => {
                 lock(&seat.shelf).lag(self.places.key, now_ms, &self.places.sharing.limits)

@@ -353,3 +353,43 @@ fn on_threads_of_their_own_all_read_everything_in_order_while_some_begin_anew_an
         }
     });
 }
+
+#[test]
+fn what_was_read_of_a_topic_is_not_handed_to_who_reads_another_of_its_name() {
+    let at = TopicPartition::new(TOPIC, 0);
+    let names = [TOPIC.to_owned()];
+    let world = World::new(small());
+    let mut a = world.reader("a", "a", 0);
+    a.log.identities(&names).unwrap();
+    a.log.seek(&at, 0).unwrap();
+    world.append(40);
+    a.poll_to_the_end();
+    world.cluster.remake_topic(TOPIC, 1);
+    world.append(30);
+    // It knows the new topic, and stands where the ring that holds the old one reaches.
+    let mut b = world.reader("b", "b", 0);
+    b.log.identities(&names).unwrap();
+    b.diary = Diary::default();
+    b.log.seek(&at, 0).unwrap();
+    for _ in 0..20 {
+        a.poll();
+        b.poll();
+        world.clock.advance(1);
+    }
+    b.has_read(0, 30);
+    assert_eq!(b.diary.of_others, 0);
+    // When the first has heard of it too, they share.
+    a.log.identities(&names).unwrap();
+    a.diary = Diary::default();
+    a.log.seek(&at, 0).unwrap();
+    a.poll_to_the_end();
+    world.append(25);
+    for _ in 0..20 {
+        a.poll();
+        b.poll();
+        world.clock.advance(1);
+    }
+    a.has_read(0, 55);
+    b.has_read(0, 55);
+    assert!(a.diary.of_others + b.diary.of_others >= 25);
+}
