@@ -19,6 +19,7 @@ use rdkafka::config::FromClientConfigAndContext;
 use rdkafka::consumer::{BaseConsumer, Consumer, ConsumerGroupMetadata};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
+use std::cell::Cell;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -29,6 +30,8 @@ const BATCH: usize = 1000;
 const POLL_MESSAGES: usize = 4000;
 /// The bell is rung for every queue that fills; this only bounds the time until group events are looked at again.
 const WAIT_MAX: Duration = Duration::from_millis(100);
+/// Between two words on all brokers being away.
+const DESERTED_INTERVAL: Duration = Duration::from_secs(10);
 
 /// A consumer in a group.
 pub(super) struct Membership {
@@ -41,6 +44,8 @@ pub(super) struct Membership {
     next_turn: Option<TopicPartition>,
     buffer: Buffer,
     group: Resource,
+    /// When it was said last that no broker is there: the client says so dozens of times a second.
+    deserted: Cell<Option<Instant>>,
     /// After the queues, which belong to it.
     consumer: Arc<BaseConsumer<Member>>,
 }
@@ -84,6 +89,7 @@ impl Membership {
             next_turn: None,
             buffer: Buffer::with_room_for(BATCH),
             group: Resource::group(&kafka.group_id),
+            deserted: Cell::new(None),
             consumer: Arc::new(consumer),
         })
     }
@@ -443,11 +449,22 @@ impl Membership {
             _ if is_fatal => Err(LogError::Fatal(
                 self.consumer.context().complaints.explain(error),
             )),
+            Some(RDKafkaErrorCode::AllBrokersDown) if self.is_known_to_be_deserted() => Ok(()),
             _ => {
                 tracing::warn!(%error, "kafka consumer");
                 Ok(())
             }
         }
+    }
+
+    /// Whether it was said a moment ago that no broker is there.
+    fn is_known_to_be_deserted(&self) -> bool {
+        let said = self.deserted.get();
+        let is_known = said.is_some_and(|said| said.elapsed() < DESERTED_INTERVAL);
+        if !is_known {
+            self.deserted.set(Some(Instant::now()));
+        }
+        is_known
     }
 
     fn refused(&self, step: &str, error: &KafkaError) -> LogError {
