@@ -8,12 +8,13 @@ use std::sync::Arc;
 use std::time::Duration;
 use tidewatch::config::Job;
 use tidewatch::engine::result::DocumentKind;
-use tidewatch::runtime::clock::ManualClock;
+use tidewatch::runtime::clock::{Clock, ManualClock};
 use tidewatch::runtime::embedded::Embedded;
 use tidewatch::runtime::log::TopicPartition;
 use tidewatch::runtime::log::memory::Stored;
-use tidewatch::runtime::observer::Silent;
-use tidewatch::runtime::service::Settings;
+use tidewatch::runtime::observer::{Observer, Silent};
+use tidewatch::runtime::service::{Service, Settings, group_of};
+use tidewatch::runtime::store::{Content, MemoryStore, SnapshotKey, SnapshotStore, StoreError};
 use tidewatch::runtime::task::TopicNames;
 
 fn header<'m>(message: &'m Stored, name: &str) -> &'m str {
@@ -366,4 +367,52 @@ fn a_job_that_started_late_and_is_changed_learns_anew_from_where_it_had_started(
         first.is_some(),
         "bucket 38 was published by the other, 40 was not"
     );
+}
+
+/// A store that takes ten seconds to say that it does not answer.
+struct Unreachable(ManualClock);
+
+impl SnapshotStore for Unreachable {
+    fn put(&mut self, key: &SnapshotKey, content: &dyn Content) -> Result<u64, StoreError> {
+        MemoryStore::new().put(key, content)
+    }
+    fn list(&mut self, task: &str) -> Result<Vec<SnapshotKey>, StoreError> {
+        self.0.advance(10_000);
+        Err(StoreError {
+            place: task.to_owned(),
+            cause: "no answer".to_owned(),
+        })
+    }
+    fn get(&mut self, _: &SnapshotKey) -> Result<Option<Vec<u8>>, StoreError> {
+        Ok(None)
+    }
+    fn delete(&mut self, _: &SnapshotKey) -> Result<(), StoreError> {
+        Ok(())
+    }
+}
+
+#[test]
+fn a_loop_that_waits_for_each_of_its_partitions_goes_on_turning_between_them() {
+    const PARTITIONS: i32 = 8;
+    let house = House::new(PARTITIONS);
+    let job = job("1m", r#"{"shards":2}"#);
+    let log = house.cluster.open(&group_of("group", &job.id), "one");
+    let clock: Arc<dyn Clock> = Arc::new(house.clock.clone());
+    let diary: Arc<dyn Observer> = house.diary.clone();
+    let store = Box::new(Unreachable(house.clock.clone()));
+    let mut service = Service::start(log, store, clock, diary, job, Settings::default()).unwrap();
+    let (mut longest_ms, mut breaths) = (0, 0);
+    while breaths == 0 || !service.is_ready() {
+        let began_ms = house.clock.steady_ms();
+        service.breathe(Duration::ZERO).unwrap();
+        longest_ms = longest_ms.max(house.clock.steady_ms() - began_ms);
+        breaths += 1;
+        assert!(breaths < 100, "{}", service.describe());
+    }
+    assert!(breaths >= PARTITIONS, "{breaths}");
+    assert!(longest_ms <= 20_000, "{longest_ms}");
+    let entries = house.diary.0.lock().unwrap();
+    let assigned = |entry: &&String| entry.starts_with("Assigned");
+    // The inputs, two judges and the rollup, each once.
+    assert_eq!(entries.iter().filter(assigned).count(), 11);
 }

@@ -86,6 +86,9 @@ impl Default for Settings {
     }
 }
 
+/// No restore is begun in a breath that has restored for so long already. Milliseconds.
+const RESTORE_TURN_MS: i64 = 2_000;
+
 /// Why a service ended.
 #[derive(Debug, thiserror::Error)]
 pub enum ServiceError {
@@ -293,7 +296,13 @@ impl<L: Log> Service<L> {
             }
             done => done?,
         }
+        // Where brokers or a store do not answer each takes its whole patience: the loop must go on turning, and nobody come first for ever.
+        let (began_ms, mut put_off) = (self.clock.steady_ms(), Vec::new());
         for assignment in arrivals {
+            if self.clock.steady_ms() - began_ms > RESTORE_TURN_MS {
+                put_off.push(assignment);
+                continue;
+            }
             match self.restore(assignment.clone()) {
                 Err(ServiceError::Log(LogError::Unavailable(error))) => {
                     self.tell(&Fact::Unavailable { error });
@@ -302,6 +311,8 @@ impl<L: Log> Service<L> {
                 done => done?,
             }
         }
+        put_off.append(&mut self.waiting);
+        self.waiting = put_off;
         let waiting = &self.waiting;
         self.searches
             .retain(|at, _| waiting.iter().any(|one| one.at == *at));
