@@ -52,7 +52,7 @@ fn broken(name: &str, fault: Fault, victims: Victims) {
     std::thread::sleep(SECOND * 2);
     let watch = trial.watch();
     let mut done = 0;
-    for _ in 0..of(1, 4) {
+    for _ in 0..of(1, 3) {
         for node in victims(cluster, &trial) {
             (fault.0)(cluster, node);
             std::thread::sleep(AWAY);
@@ -135,7 +135,8 @@ fn all_brokers_away_and_back_leave_the_results_of_a_calm_run() {
     assert_eq!(a.stop(), Some(0), "{}", trial.deployment.logs());
 }
 
-const BUCKETS_OF_JOB: &str = "tidewatch_buckets_total{finality=\"final\",job_id=\"per-host\"}";
+const BUCKETS_OF_JOB: &str =
+    "tidewatch_buckets_closed_total{finality=\"final\",job_id=\"per-host\"}";
 
 fn buckets(instance: &Instance) -> f64 {
     metric(instance, BUCKETS_OF_JOB).unwrap_or(0.0)
