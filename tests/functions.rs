@@ -505,9 +505,9 @@ fn every_function_keeps_its_chances_is_quiet_and_finds_what_is_planted() {
     // A short form of `cargo bench --bench functions`.
     let size = functions::Size {
         series: 2,
-        members: 20,
-        days: 8,
-        chances: 2_000,
+        members: 16,
+        days: 6,
+        chances: 1_500,
         seed: 1,
     };
     let mut wrong = Vec::new();
