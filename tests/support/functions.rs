@@ -56,7 +56,7 @@ pub struct Case {
 pub struct Heard {
     /// Series (or members) in buckets, after half of the days.
     pub judged: usize,
-    /// Records of 75 and more on what was not planted.
+    /// Records of 75 and more on what was not planted, in the whole life.
     pub alarms: usize,
     /// The highest first score of a record on what was planted, and whether none was higher.
     pub score: Option<f64>,
