@@ -480,3 +480,39 @@ impl HourMeans {
 pub fn hour_of(at: EventTime) -> i64 {
     at.millis().div_euclid(HOUR_MS)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_step_within_an_hour_is_where_its_mean_puts_it() {
+        let mut profile = Profile::default();
+        for hour in 0..72 {
+            let mean = match hour % 24 {
+                8 => 101.5,
+                9..18 => 200.0,
+                _ => 3.0,
+            };
+            profile.learn(hour, mean, &mut Room::unlimited());
+        }
+        let span = BucketSpan::from_seconds(900).expect("a span");
+        let at = |minutes: i64| EventTime(3 * 24 * HOUR_MS + minutes * 60_000 + 30_000);
+        let mean = |minutes, by_steps| profile.means(at(minutes), span, by_steps)[0].unwrap();
+        let stepped = [
+            7 * 60 + 52,
+            8 * 60 + 22,
+            8 * 60 + 37,
+            17 * 60 + 52,
+            18 * 60 + 7,
+        ];
+        let stepped = stepped.map(|minutes| mean(minutes, true).round());
+        assert_eq!(stepped, [3.0, 3.0, 200.0, 200.0, 3.0]);
+        assert!(
+            (mean(17 * 60 + 59, false) - 101.5).abs() < 5.0,
+            "half-way down"
+        );
+        let joints = profile.joints(at(17 * 60 + 52), span).expect("they differ");
+        assert!(joints.step == 200.0 && joints.flat == 200.0 && joints.line < 140.0);
+    }
+}
