@@ -278,6 +278,16 @@ impl SeriesModel {
         }
     }
 
+    /// Follows the usual number of measurements.
+    fn learn_measurements(&mut self, n: f64) {
+        let steps = self.forecaster.steps();
+        self.measurements += if steps <= 1 {
+            n
+        } else {
+            MEASUREMENT_GAIN.max(1.0 / f64::from(steps)) * (n - self.measurements)
+        };
+    }
+
     fn deviation(&self, kind: &Kind, at: EventTime, x: f64) -> Deviation {
         self.member
             .as_ref()
@@ -517,12 +527,7 @@ impl Model for SeriesModel {
         {
             self.evidence.turn(hours);
         }
-        let n = sample.measurements as f64;
-        self.measurements += if self.forecaster.steps() <= 1 {
-            n
-        } else {
-            MEASUREMENT_GAIN.max(1.0 / f64::from(self.forecaster.steps())) * (n - self.measurements)
-        };
+        self.learn_measurements(sample.measurements as f64);
         noticed.or(spread.map(|spread| Noticed {
             change: Change::Spread(spread.factor),
             since: EventTime(
