@@ -5,7 +5,8 @@
 //! Counts have a third channel: their tail around the forecast, for Poisson and negative binomial are laws of counting, and an outage of
 //! something steady is certain long before it is large; what it claims is calibrated by its own past like the others, less 4 nats,
 //! and heard only while its claims have been no larger than chance brings. So have other values once it has been shown that the distribution knows
-//! what no view does: that the spread follows the hour, say. (For all series it brought no incident of the labelled data, and false alarms.)
+//! what no view does: that the spread follows the hour, that hours are joined by steps, that a job runs at four; when it comes to know more, its past claims are forgotten.
+//! The tail is the lesser of the bucket's and of the dozen's that it ends. (For all series it brought no incident of the labelled data, and false alarms.)
 //! About −ln of the chance that a block of 24 buckets shows this much; 3 nats deserve attention. Source: detection-quality.md.
 //!
 //! All of it happens on a scale that is even near zero and logarithmic far from it ([`SymLog`]): counts, sums and latencies vary in
@@ -28,12 +29,10 @@ const CHANNEL_WEIGHT: f64 = 0.8;
 /// What the novelty of a value is worth to one copy, nats. A series of one copy has one look at it: counted for two, an extreme value, which is nearly
 /// always a new one, would be charged twice.
 const NOVELTY_NATS: f64 = 2.0;
-/// What the tail of a count has to show more than the views.
+/// What the tail has to show more than the views.
 const TAIL_HANDICAP: f64 = 4.0;
-/// A tail that came to be looked at late is heard after so many blocks: until then it has no past of its own.
+/// A tail that came to be looked at late, or to know more, is heard after so many blocks: until then it has no past of its own.
 const TAIL_AFTER_BLOCKS: f64 = 32.0;
-/// What it has to show more: nobody promises its law.
-const LATE_TAIL_HANDICAP: f64 = 6.0;
 /// Values that decide the unit of a series' scale.
 const UNIT_VALUES: usize = 24;
 /// Evidence that deserves attention, nats.
@@ -90,7 +89,7 @@ pub struct Claim {
 /// The tail of a value.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct TailOf {
-    /// ln p by the distribution around the forecast.
+    /// ln p by the distribution around the forecast, of the bucket or of the dozen that it ends.
     pub ln_p: f64,
     /// The distribution has been shown to know what no view does.
     pub knows_more: bool,
@@ -166,7 +165,7 @@ struct Copies {
     profile: Profile,
     /// Of −ln p by the distribution around the forecast: of counts, and where it knows more than the views.
     tail: Option<Box<Calibration>>,
-    /// Whether the tail has been looked at from the first: that of a count.
+    /// Whether the tail has been looked at from the first: that of a count, while the distribution knows no more than at first.
     counts: bool,
 }
 
@@ -243,6 +242,16 @@ impl EvidenceModel {
         }
     }
 
+    /// The distribution has come to know what it did not: what its tail claimed before is no measure of what it claims now.
+    pub fn restart_tail(&mut self) {
+        if let Stage::Grown(copies) = &mut self.stage
+            && let Some(tail) = &mut copies.tail
+        {
+            **tail = Calibration::default();
+            copies.counts = false;
+        }
+    }
+
     /// Days begin so many hours later from now on.
     pub fn turn(&mut self, hours: i8) {
         if let Stage::Grown(copies) = &mut self.stage {
@@ -290,8 +299,8 @@ impl Default for EvidenceModel {
 }
 
 /// What the tail claims, while it may be believed; `known` is what others claim already, and less is not asked for.
-fn of_the_tail(tail: &Calibration, ln_tail: f64, handicap: f64, known: f64) -> f64 {
-    let claimed = tail.evidence(-ln_tail) - handicap;
+fn of_the_tail(tail: &Calibration, ln_tail: f64, known: f64) -> f64 {
+    let claimed = tail.evidence(-ln_tail) - TAIL_HANDICAP;
     if claimed > known && tail.is_honest(BLOCK_BUCKETS) {
         claimed
     } else {
@@ -349,11 +358,8 @@ impl Copies {
         }
         let views = slow.max(surprise.short).max(0.0);
         let channel = match &self.tail {
-            Some(tail) if self.counts => {
-                views.max(of_the_tail(tail, ln_tail, TAIL_HANDICAP, views))
-            }
-            Some(tail) if tail.blocks() >= TAIL_AFTER_BLOCKS => {
-                views.max(of_the_tail(tail, ln_tail, LATE_TAIL_HANDICAP, views))
+            Some(tail) if self.counts || tail.blocks() >= TAIL_AFTER_BLOCKS => {
+                views.max(of_the_tail(tail, ln_tail, views))
             }
             _ => views,
         };
