@@ -104,6 +104,9 @@ fn a_burst_of_one_kind_of_message_is_a_record_of_its_category() {
         (Some("mlcategory"), Some("2"))
     );
     assert_eq!(worst["timestamp"], 280 * 60_000);
+    let sentence = worst["description"].as_str().expect("a sentence");
+    let said = r#" mlcategory 2 is "Request completed in ms"."#;
+    assert!(sentence.ends_with(said), "{sentence}");
     let definition = of_kind(&documents, "category_definition")
         .into_iter()
         .rfind(|one| one["category_id"] == 2);

@@ -30,7 +30,7 @@ use super::snapshot::{self, Door, Frozen, RestoreError, Snapshot};
 use super::wire::InputId;
 use crate::config::Job;
 use crate::time::{BucketStart, Finality};
-use categories::CategoryTotals;
+use categories::{CategoryTotals, Terms, with_messages};
 use documents::{Scored, Writer};
 pub(super) use documents::{feature_suffix, model_feature, series_hash};
 use history::History;
@@ -179,6 +179,8 @@ struct State {
     said_size: Option<SaidSize>,
     /// Of the categories of messages.
     categories: CategoryTotals,
+    /// What their messages have in common.
+    terms: Terms,
     /// Partitions (`""`: there are none) whose categories have come to be of no use.
     warned: BTreeSet<Arc<str>>,
     /// Interim documents said and not yet replaced.
@@ -221,6 +223,7 @@ impl Rollup {
             peak_bytes: 0,
             said_size: None,
             categories: CategoryTotals::default(),
+            terms: Terms::new(),
             warned: BTreeSet::new(),
             interim: BTreeSet::new(),
             homes: Homes::default(),
@@ -452,7 +455,7 @@ impl Rollup {
         let scored = self.score(start, &mut partial);
         let levels = self.revisions.as_ref().map(|_| self.state.levels.clone());
         let grown = self.learn_levels(&scored);
-        let documents = self.writer.bucket(&scored, Finality::Final);
+        let documents = self.documents(&scored, Finality::Final);
         let said: BTreeSet<DocumentId> = documents.iter().map(DocumentId::of).collect();
         outputs.extend(documents.into_iter().map(Output::Result));
         outputs.extend(
@@ -494,11 +497,20 @@ impl Rollup {
             outputs.extend(
                 rewritten
                     .flat_map(|one| self.writer.rewritten(&one))
+                    .map(|document| with_messages(&self.state.terms, document))
                     .map(marked)
                     .map(Output::Result),
             );
         }
         self.keep_revisable(start, levels, renormalises);
+    }
+
+    /// All documents of a scored bucket, as first written.
+    fn documents(&self, scored: &Scored, finality: Finality) -> Vec<Document> {
+        let documents = self.writer.bucket(scored, finality).into_iter();
+        documents
+            .map(|document| with_messages(&self.state.terms, document))
+            .collect()
     }
 
     /// Scores of everything in a bucket, before the bucket itself becomes history.
@@ -560,7 +572,7 @@ impl Rollup {
             .collect();
         for mut partial in open {
             let scored = self.score(partial.start, &mut partial);
-            let documents = self.writer.bucket(&scored, Finality::Interim);
+            let documents = self.documents(&scored, Finality::Interim);
             let said: BTreeSet<DocumentId> = documents.iter().map(DocumentId::of).collect();
             outputs.extend(documents.into_iter().map(Output::Result));
             self.retract_interim(partial.start, &said, &mut outputs);

@@ -127,3 +127,17 @@ fn what_is_wrong_with_a_datafeed_names_both_files() {
     let both = Job::from_files(&named, Some(&named));
     assert!(both.is_err());
 }
+
+#[test]
+fn an_index_with_a_wildcard_means_all_topics_like_it_and_is_shown_as_written() {
+    let text = json!({
+        "job_id": "rates", "analysis_config": {"bucket_span": "15m", "detectors": [{"function": "count"}]},
+        "data_description": {},
+        "datafeed_config": {"indices": ["filebeat-*", "logs-*.access", "plain"]},
+    });
+    let job = Job::from_text(&text.to_string(), "rates.json").expect("a job");
+    let topics = &job.datafeed.as_ref().expect("a datafeed").topics;
+    assert_eq!(topics[..], ["^filebeat-.*$", r"^logs-.*\.access$", "plain"]);
+    let shown = serde_json::to_string(&job.document).expect("JSON");
+    assert!(shown.contains(r#""indices":["filebeat-*","logs-*.access","plain"]"#));
+}

@@ -66,11 +66,12 @@ pub(super) fn read(
             document.insert(key.into(), time.text.into());
         }
     }
-    let topics = read_topics(&object);
-    let indices = if topics.is_empty() {
+    let written = read_topics(&object);
+    let topics = written.iter().map(|name| name_or_pattern(name)).collect();
+    let indices = if written.is_empty() {
         vec![PLACEHOLDER_TOPIC.to_owned()]
     } else {
-        topics.clone()
+        written
     };
     document.insert("indices".into(), json!(indices));
     let query = read_query(&object, &mut document);
@@ -98,6 +99,7 @@ pub(super) fn read(
     })
 }
 
+/// The names as they are written, each once.
 fn read_topics(object: &Object<'_>) -> Vec<String> {
     let key = match (object.value("indices"), object.value("indexes")) {
         (None, Some(_)) => "indexes",
@@ -126,7 +128,15 @@ fn read_topics(object: &Object<'_>) -> Vec<String> {
     topics
 }
 
-/// Why a text is neither a topic's name (Kafka: 1 to 249 of `[a-zA-Z0-9._-]`) nor a pattern.
+/// `*` in the name of an index stands for any text, as in the packages that people have; no topic's name can hold one.
+fn name_or_pattern(written: &str) -> String {
+    match written.contains('*') && !written.starts_with('^') {
+        true => format!("^{}$", written.replace('.', "\\.").replace('*', ".*")),
+        false => written.to_owned(),
+    }
+}
+
+/// Why a text is neither a topic's name (Kafka: 1 to 249 of `[a-zA-Z0-9._-]`), nor one with wildcards, nor a pattern.
 fn invalid_topic(topic: &str) -> Option<String> {
     if topic.starts_with('^') {
         let error = regex::Regex::new(topic).err()?.to_string();
@@ -137,24 +147,16 @@ fn invalid_topic(topic: &str) -> Option<String> {
             shown(topic)
         ));
     }
-    let legal = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'_' | b'-');
+    let legal = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'_' | b'-' | b'*');
     match topic {
         "" => Some("must name a topic, not be empty".to_owned()),
-        _ if topic.contains('*') => {
-            let pattern = topic.replace('.', "\\.").replace('*', ".*");
-            let pattern = shown(&format!("^{pattern}$"));
-            Some(format!(
-                "{} has a wildcard; as a pattern it is {pattern}",
-                shown(topic)
-            ))
-        }
         "." | ".." => Some(format!("{topic:?} is not a topic's name")),
         _ if topic.len() > 249 => {
             Some("is longer than 249 characters, the most that Kafka allows".to_owned())
         }
         _ if topic.bytes().all(legal) => None,
         _ => Some(format!(
-            "{} is not a topic's name: letters, digits, '.', '_' and '-'; a pattern begins with ^",
+            "{} is not a topic's name: letters, digits, '.', '_' and '-', or * for any text; a pattern begins with ^",
             shown(topic)
         )),
     }

@@ -89,8 +89,12 @@ fn of_member(record: &Record) -> String {
 
 /// "; only 9 buckets of history", while it is short.
 pub(super) fn with_history(record: &Record, text: &mut String) {
-    if record.history < 24 {
-        let _ = write!(text, "; only {} of history", buckets(record.history));
+    match record.history {
+        0 => text.push_str("; no history yet"),
+        history if history < 24 => {
+            let _ = write!(text, "; only {} of history", buckets(history));
+        }
+        _ => {}
     }
 }
 

@@ -1,14 +1,21 @@
-//! Categories of messages as documents: `category_definition`, `categorizer_stats`, and what `model_size_stats` says of them.
+//! Categories of messages as documents: `category_definition`, `categorizer_stats`, and what `model_size_stats` says of them. And in words: a record
+//! of a category quotes what its messages have in common, since nobody knows an id by heart.
 
 use super::documents::Writer;
 use super::{Output, Rollup};
+use crate::config::MLCATEGORY;
 use crate::engine::categorize::{CategorizerStats, CategoryDefinition, CategoryNews};
 use crate::engine::result::{
-    Annotation, AnnotationEvent, Body, Category, Document, DocumentKind, Partitioned, id,
+    Annotation, AnnotationEvent, Body, Category, Document, DocumentKind, Partitioned, Record, id,
 };
 use crate::time::{BucketStart, EventTime, Finality};
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+use std::fmt::Write;
 use std::sync::Arc;
+
+/// Characters quoted of what a category's messages have in common.
+const QUOTED_MAX: usize = 80;
 
 /// Of all categories of a job.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -17,13 +24,50 @@ pub(super) struct CategoryTotals {
     pub(super) bytes: u64,
 }
 
+/// What the messages of each category have in common, by the category's id; as much as is quoted.
+pub(super) type Terms = BTreeMap<u32, Box<str>>;
+
+/// A record of a category says what its messages are.
+pub(super) fn with_messages(terms: &Terms, mut document: Document) -> Document {
+    let Body::Record(record) = &mut document.body else {
+        return document;
+    };
+    let category = category_of(record);
+    if let Some((id, terms)) = category.and_then(|id| Some((id, terms.get(&id)?))) {
+        let _ = write!(record.description, " {MLCATEGORY} {id} is \"{terms}\".");
+    }
+    document
+}
+
+/// The category that a record is of; of a member of a population, that of its first cause.
+fn category_of(record: &Record) -> Option<u32> {
+    let of_causes = record.causes.iter().filter_map(|cause| {
+        let name = cause.by_field_name.as_deref()?;
+        Some((name, cause.by_field_value.as_deref()?))
+    });
+    let mut splits = record.splits().chain(of_causes);
+    let (_, id) = splits.find(|(name, _)| *name == MLCATEGORY)?;
+    id.parse().ok()
+}
+
+fn quotable(terms: &str) -> Box<str> {
+    match terms.char_indices().nth(QUOTED_MAX) {
+        None => terms.into(),
+        Some((end, _)) => format!("{}…", terms[..end].trim_end()).into(),
+    }
+}
+
 impl Rollup {
-    /// Writes what is new, and keeps the totals.
+    /// Writes what is new, and keeps the totals and the terms.
     pub(super) fn say_categories(&mut self, at: BucketStart, news: &CategoryNews) -> Vec<Output> {
         self.state.categories = CategoryTotals {
             stats: news.totals,
             bytes: news.bytes,
         };
+        for definition in &news.definitions {
+            let terms = quotable(&definition.terms);
+            self.state.terms.insert(definition.category_id, terms);
+        }
         let definitions = news.definitions.iter();
         let definitions = definitions.map(|one| self.writer.category(at, one));
         let stats = news.stats.iter();

@@ -8,6 +8,7 @@
 //! Holds: the last word on every document is a function of the shards' parts, however many revisions led to it (withdrawn ones apart); levels learn
 //! nothing from a revision; without a window nothing is kept. Checked: tests/engine/revision.rs.
 
+use super::categories::with_messages;
 use super::documents::Scored;
 use super::history::Kept;
 use super::{Levels, Output, Rollup, most_unusual};
@@ -338,7 +339,9 @@ impl Rollup {
             });
         let window = job.renormalization_window_buckets;
         let kept = Kept::since(scored, since, window, job.bucket_span);
-        let documents = self.writer.standing(&kept);
+        let documents = self.writer.standing(&kept).into_iter();
+        let documents = documents.map(|document| with_messages(&self.state.terms, document));
+        let documents = documents.collect();
         (kept, documents)
     }
 }

@@ -41,7 +41,9 @@ impl<L: Log> Service<L> {
         }
         let bytes: usize = self.tasks.values().map(Task::outbox_bytes).sum();
         bytes >= OUTBOX_BYTES_MAX
-            || (has_words && since_ms >= self.commit_cost_ms && self.is_near_the_end())
+            || (self.tasks.values().any(Task::is_awaited)
+                && since_ms >= self.commit_cost_ms
+                && self.is_near_the_end())
     }
 
     /// Whether so little lies ahead of every task that a commit now is not paid for by a lag that grows.

@@ -512,6 +512,11 @@ impl Task {
         !self.voice.is_empty() || self.owes_word()
     }
 
+    /// Whether somebody waits for what there is to send.
+    pub(crate) fn is_awaited(&self) -> bool {
+        self.voice.is_awaited() || self.owes_word()
+    }
+
     /// Whether the committed position is behind what has been read.
     pub(crate) fn has_moved(&self) -> bool {
         let committed = self.committed.as_ref().map(|held| held.next_offset);

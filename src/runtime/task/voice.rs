@@ -83,6 +83,8 @@ pub(super) struct Voice {
     pub(super) final_until_ms: Option<i64>,
     outbox: Vec<Outgoing>,
     outbox_bytes: usize,
+    /// Dead letters in it, for which nobody waits.
+    letters: usize,
     /// Events to be gathered elsewhere, until there are many, or something else is to be said.
     batch: EventBatch,
     batch_bytes: usize,
@@ -140,6 +142,7 @@ impl Voice {
             final_until_ms: None,
             outbox: Vec::new(),
             outbox_bytes: 0,
+            letters: 0,
             batch: EventBatch::default(),
             batch_bytes: 0,
             summaries: Vec::new(),
@@ -422,7 +425,13 @@ impl Voice {
             ],
             timestamp_ms: None,
         };
+        self.letters += 1;
         self.add(letter);
+    }
+
+    /// Whether anything is among it that a reader of results, or the next stage, waits for.
+    pub(super) fn is_awaited(&self) -> bool {
+        self.outbox.len() > self.letters || !self.summaries.is_empty()
     }
 
     pub(super) fn is_empty(&self) -> bool {
@@ -441,6 +450,7 @@ impl Voice {
         self.end_batch();
         self.watermarks.clear();
         self.outbox_bytes = 0;
+        self.letters = 0;
         let mut messages = std::mem::take(&mut self.outbox);
         messages.extend(self.desk.as_mut().and_then(Desk::take_state));
         Speech {
