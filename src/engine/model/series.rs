@@ -2,7 +2,7 @@
 
 use super::ahead::Ahead;
 use super::alarm::{Alarm, Hold};
-use super::evidence::{Claim, EvidenceModel, TailOf, ln_probability_of};
+use super::evidence::{Claim, EvidenceModel, Foretold, TailOf, ln_probability_of};
 use super::forecast::{Believed, Forecaster, Foresight};
 use super::member::{Deviation, Member};
 use super::modes::Modes;
@@ -341,7 +341,8 @@ impl Model for SeriesModel {
         // Slow views may still lean the other way: a value on the side that does not count is no evidence.
         let counts = kind.side == Side::Both || ln_single < 0.0;
         let claim = if counts {
-            self.evidence.judge(sample.at, x, kind.side, ln_tail)
+            let foretold = Foretold { typical, ln_tail };
+            self.evidence.judge(sample.at, x, kind.side, &foretold)
         } else {
             Claim::default()
         };
