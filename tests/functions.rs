@@ -3,13 +3,15 @@
 
 #[path = "support/crowds.rs"]
 mod crowds;
+#[path = "support/functions.rs"]
+mod functions;
 #[path = "support/random.rs"]
 mod random;
 
 use crowds::{BUCKET_MS, BUCKETS_A_DAY, Happening, START_MS, job, run};
 use random::Random;
 use std::collections::BTreeSet;
-use tidewatch::config::{Job, Side};
+use tidewatch::config::{Family, Job, Side};
 use tidewatch::engine::feature::{Ground, Spot};
 use tidewatch::engine::model::habit::Habit;
 use tidewatch::engine::model::oddity::Oddities;
@@ -477,6 +479,8 @@ fn positions_are_read_in_every_form_and_what_is_none_is_counted_and_harms_nobody
     let counts = serde_json::to_value(counts).expect("a document is JSON");
     assert_eq!(counts["processed_record_count"], 208);
     assert_eq!(counts["missing_field_count"], hostile.len());
+    // A null is not there; whatever else is no position is there, and cannot be read.
+    assert_eq!(counts["unreadable_field_count"], hostile.len() - 1);
     let records: Vec<&Record> = documents
         .iter()
         .filter_map(|document| match &document.body {
@@ -494,6 +498,41 @@ fn positions_are_read_in_every_form_and_what_is_none_is_counted_and_harms_nobody
     assert_eq!(records[0].actual, [-33.9, 151.2]);
     let near = |index: usize, degrees: f64| (records[0].typical[index] - degrees).abs() < 1e-4;
     assert!(near(0, 52.5) && near(1, 13.4), "{:?}", records[0].typical);
+}
+
+#[test]
+fn every_function_keeps_its_chances_is_quiet_and_finds_what_is_planted() {
+    // A short form of `cargo bench --bench functions`.
+    let size = functions::Size {
+        series: 2,
+        members: 20,
+        days: 8,
+        chances: 2_000,
+        seed: 1,
+    };
+    let mut wrong = Vec::new();
+    for case in functions::cases() {
+        let found = shares(&case.chances(&size));
+        let heard = case.heard(&size);
+        println!(
+            "{}: {found:.4?}, planted {:?}, {} alarms",
+            case.name(),
+            heard.score,
+            heard.alarms
+        );
+        // Of so few, chance makes more of the smallest level.
+        let is_right = found[0] < 0.2 && found[1] < 0.02 && found[2] < 0.004;
+        // What is rare is told, and chance may show something rarer; a week has hardly been seen.
+        let is_found = match case.function.family {
+            Family::Rare => heard.score.is_some_and(|score| score > 20.0),
+            Family::TimeOfWeek => true,
+            _ => heard.is_highest,
+        };
+        if !is_right || heard.alarms > 2 || !is_found {
+            wrong.push(case.name());
+        }
+    }
+    assert!(wrong.is_empty(), "{wrong:?}");
 }
 
 /// The chance of each visit at 3 in the night, in order: one person's, among twenty who come by day.

@@ -6,8 +6,50 @@ mod crowds;
 #[path = "support/random.rs"]
 mod random;
 
-use crowds::{Clients, Hosts, find_bots, find_implants, job, run};
+use crowds::{BUCKET_MS, Clients, Hosts, START_MS, find_bots, find_implants, job, normal, run};
+use random::Random;
+use tidewatch::config::Side;
+use tidewatch::engine::model::crowd::{Crowd, Shown};
 use tidewatch::engine::result::Body;
+use tidewatch::time::{BucketSpan, BucketStart};
+
+#[test]
+fn who_is_suspected_by_chance_does_not_wear_the_tail_down() {
+    const MEMBERS: usize = 20;
+    let span = BucketSpan::from_seconds(BUCKET_MS / 1000).expect("a span");
+    let mut crowd = Crowd::new(BucketStart(START_MS));
+    let mut random = Random::new(3);
+    let (mut judged, mut below) = (0.0, [0.0; 3]);
+    for bucket in 0..2_000 {
+        let at = BucketStart(START_MS + bucket * BUCKET_MS);
+        let mut values: Vec<f64> = (0..MEMBERS)
+            .map(|_| 100.0 + 3.0 * normal(&mut random))
+            .collect();
+        values.sort_by(f64::total_cmp);
+        let frame = crowd.frame(&values, at, span);
+        let mut shown = Vec::new();
+        for &value in &values {
+            let ln_p = frame
+                .as_ref()
+                .map_or(0.0, |frame| frame.ln_probability(value, Side::High));
+            if bucket > 200 {
+                judged += 1.0;
+                let counts = below.iter_mut().zip([0.01f64, 0.001, 0.0001]);
+                counts.for_each(|(count, a)| *count += f64::from(u8::from(ln_p < a.ln())));
+            }
+            // As judges suspect: so far out is some member of a bucket in thirty.
+            let suspect = ln_p + (MEMBERS as f64).ln() < 0.035f64.ln();
+            shown.push(Shown { value, suspect });
+        }
+        crowd.learn(&shown, at, span);
+    }
+    let found = below.map(|count| count / judged);
+    println!("{found:?}");
+    assert!(
+        found[0] < 0.02 && found[1] < 0.002 && found[2] < 0.0004,
+        "{found:?}"
+    );
+}
 
 #[test]
 fn bots_among_a_thousand_clients_are_the_top_influencers_and_nobody_else_is_critical() {

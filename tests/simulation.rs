@@ -1,37 +1,41 @@
 //! The service under a seed's whole malice equals the engine at rest.
 //!
-//! A seed picks the jobs, the events that they have in common, their disorder (within the allowed lateness), partitions, placement, shards and instances, and then every interleaving of
-//! their steps with crashes (also in mid-commit), zombies, twins, rebalances, aborted and hanging transactions, lost and damaged snapshots, a clock that is set.
+//! A seed picks the jobs (every function, categories of messages, rules, calendars), the events that they have in common, their disorder (within the allowed lateness, or late
+//! enough to re-open results), partitions, placement, shards and instances, and then every interleaving of their steps with crashes (also in mid-commit), zombies, twins, rebalances, aborted
+//! and hanging transactions, lost and damaged snapshots, a clock that is set.
 //! The jobs of a process share what they read; one may come later than another, end and come again, die alone or with the process; inputs far ahead are held back.
-//! Claim: what a `read_committed` reader finds in the results topics, key by key, is byte for byte what a [`Pipeline`] says that is
-//! handed the same events in the order of their sending; and each bad event is in the dead letters once; and the notices in the alerts topic are, incident by
+//! Claim: what a `read_committed` reader finds in the results topics, key by key, is byte for byte what the engine's doors say at rest ([`calm`]):
+//! as a rule one [`Pipeline`](tidewatch::engine::pipeline::Pipeline) that is handed the same events in the order of their sending; and each bad event is in the dead letters once; and the notices in the alerts topic are, incident by
 //! incident, those that follow from the pipeline's results. Of `data_counts` what is
 //! refused is left out: in mid-run it is counted with the bucket that its own partition closes next, so that placements differ.
 //!
 //! `TIDEWATCH_SEED=n` replays one seed; `TIDEWATCH_SEEDS=n` runs the first n instead of 1,000.
 
+#[path = "simulation/calm.rs"]
+mod calm;
 #[path = "simulation/draw.rs"]
 mod draw;
 #[path = "simulation/feed.rs"]
 mod feed;
+#[path = "simulation/jobs.rs"]
+mod jobs;
 #[path = "simulation/store.rs"]
 mod store;
 #[path = "simulation/world.rs"]
 mod world;
 
+use calm::{Doors, each_output};
 use draw::Draw;
 use feed::Feed;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use tidewatch::alert::Tracker;
 use tidewatch::config::Job;
-use tidewatch::decode::Decoder;
-use tidewatch::engine::gatherer::Input;
-use tidewatch::engine::pipeline::{Output, Pipeline};
+use tidewatch::engine::pipeline::Output;
 use tidewatch::engine::result::DocumentKind;
 use tidewatch::runtime::alerts::document::AlertDocument;
 use tidewatch::runtime::log::memory::Cluster;
-use tidewatch::time::{EventTime, Finality};
+use tidewatch::time::Finality;
 use world::{Tally, Witness, World, alert_settings, names};
 
 /// What was said of each document, by kind and id, in order.
@@ -42,17 +46,19 @@ fn word(kind: DocumentKind, json: String) -> String {
     if kind != DocumentKind::DataCounts {
         return json;
     }
-    let mut counts: serde_json::Map<String, serde_json::Value> =
-        serde_json::from_str(&json).expect("results are JSON");
-    for of_refused in ["input_bytes", "rejected_event_counts"] {
-        counts.remove(of_refused);
-    }
-    serde_json::to_string(&counts).expect("a map of JSON is JSON")
+    without(&json, &["input_bytes", "rejected_event_counts"])
 }
 
-fn calm(feed: &Feed, job: &Arc<Job>) -> Said {
+fn without(json: &str, fields: &[&str]) -> String {
+    let mut document: serde_json::Map<String, serde_json::Value> =
+        serde_json::from_str(json).expect("results are JSON");
+    document.retain(|field, _| !fields.contains(&field.as_str()));
+    serde_json::to_string(&document).expect("a map of JSON is JSON")
+}
+
+fn expected(feed: &Feed, job: &Arc<Job>, cluster: &Cluster) -> Said {
     let mut said = Said::new();
-    each_output(feed, job, &mut |output| match output {
+    each_output(feed, job, cluster, &mut |output| match output {
         Output::Result(document) => {
             assert_eq!(document.finality, Finality::Final);
             let json = word(document.kind, serde_json::to_string(&document).unwrap());
@@ -65,22 +71,6 @@ fn calm(feed: &Feed, job: &Arc<Job>) -> Said {
         Output::Late { .. } | Output::Retract(_) | Output::Closed(_) | Output::Revised(_) => {}
     });
     said
-}
-
-/// What the pipeline of a job says of the events in the order of their sending, alone with them.
-fn each_output(feed: &Feed, job: &Arc<Job>, sink: &mut dyn FnMut(Output)) {
-    let mut pipeline = Pipeline::new(Arc::clone(job));
-    let mut decoder = Decoder::new(job);
-    for sent in feed.sent.iter().chain(&feed.closing) {
-        let time = Some(EventTime(sent.timestamp_ms));
-        decoder.payload(&sent.payload, time, &mut |decoded| {
-            let outputs = match &decoded {
-                Ok(event) => pipeline.handle(Input::Event(event)),
-                Err(rejection) => pipeline.handle(Input::Rejected(rejection)),
-            };
-            outputs.into_iter().for_each(&mut *sink);
-        });
-    }
 }
 
 /// Whether a document, all of which name their job, is of this one.
@@ -127,15 +117,26 @@ fn assert_same<K: Ord + std::fmt::Debug>(
     );
 }
 
+/// The last word on each document, but for what was withdrawn, and for sizes and the count of late events in mid-run, which are those of their moment.
+fn keep_last_words(said: &mut Said) {
+    said.retain(|(kind, _), words| {
+        words.drain(..words.len() - 1);
+        if *kind == DocumentKind::DataCounts {
+            words[0] = without(&words[0], &["late_revised_event_count"]);
+        }
+        *kind != DocumentKind::ModelSizeStats && !words[0].contains("\"is_withdrawn\":true")
+    });
+}
+
 /// Notices by incident, in order.
 type Notices = BTreeMap<String, Vec<String>>;
 
-/// What follows from results that come as the calm pipeline says them.
-fn calm_notices(feed: &Feed, job: &Arc<Job>) -> Notices {
+/// What follows from results that come as the calm doors say them.
+fn expected_notices(feed: &Feed, job: &Arc<Job>, cluster: &Cluster) -> Notices {
     let policy = Arc::new(alert_settings().policy_of(job));
     let mut tracker = Tracker::new(&job.id, job.bucket_span, policy);
     let mut notices = Notices::new();
-    each_output(feed, job, &mut |output| match output {
+    each_output(feed, job, cluster, &mut |output| match output {
         Output::Result(document) => tracker.document(&document),
         Output::Closed(summary) => {
             for notice in tracker.closed(summary.start, summary.finality) {
@@ -191,25 +192,34 @@ fn run(seed: u64) -> Tally {
     world.calm_down();
     let tally = witness.tally.lock().unwrap().clone();
     assert_eq!(tally.wrong, Vec::<String>::new());
+    let mut tally = tally;
     for job in &feed.jobs {
-        let mut expected = calm(&feed, job);
-        let found = published(&world.cluster, job);
-        if world.has_compacted {
-            keep_what_compaction_left(&mut expected, &found);
-        }
-        assert_same(&expected, &found);
-        let mut expected = calm_notices(&feed, job);
-        let found = published_notices(&world.cluster, job);
-        if world.has_compacted {
-            keep_what_compaction_left(&mut expected, &found);
-        }
-        assert_same(&expected, &found);
+        let doors = Doors::of(&feed, job);
+        let mut expected = expected(&feed, job, &world.cluster);
+        let mut found = published(&world.cluster, job);
+        tally.look_at(doors, &found);
         let letters = world.cluster.committed(names().dead_letters());
         let own = letters.iter().filter(|letter| {
             let name = ("job_id", job.id.clone());
             letter.headers.contains(&name)
         });
         assert_eq!(own.count(), feed.bad, "dead letters of {}", job.id);
+        if doors.has_last_words_only(&feed) {
+            keep_last_words(&mut expected);
+            keep_last_words(&mut found);
+            assert_same(&expected, &found);
+            continue;
+        }
+        if world.has_compacted {
+            keep_what_compaction_left(&mut expected, &found);
+        }
+        assert_same(&expected, &found);
+        let mut expected = expected_notices(&feed, job, &world.cluster);
+        let found = published_notices(&world.cluster, job);
+        if world.has_compacted {
+            keep_what_compaction_left(&mut expected, &found);
+        }
+        assert_same(&expected, &found);
     }
     tally
 }
@@ -219,7 +229,10 @@ fn run_all(seeds: impl Iterator<Item = u64>) -> (Tally, Vec<u64>) {
     for seed in seeds {
         match std::panic::catch_unwind(|| run(seed)) {
             Ok(tally) => total.add(&tally),
-            Err(_) => failing.push(seed),
+            Err(_) => {
+                eprintln!("that was seed {seed}");
+                failing.push(seed);
+            }
         }
     }
     (total, failing)

@@ -324,6 +324,7 @@ impl Gatherer {
             None => {
                 self.reader.read(event, category, epoch);
                 contents.counts.find_fields(self.reader.places_made());
+                contents.counts.unreadable_field_count += self.reader.unreadable();
                 contents.event_count = contents.event_count.saturating_add(weight);
                 contents.add(
                     &self.layout,

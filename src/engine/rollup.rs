@@ -11,6 +11,7 @@ mod documents;
 mod history;
 mod influencers;
 mod keys;
+mod merging;
 mod revision;
 mod totals;
 
@@ -34,6 +35,7 @@ use categories::{CategoryTotals, Terms, with_messages};
 use documents::{Scored, Writer};
 pub(super) use documents::{feature_suffix, model_feature, series_hash};
 use history::History;
+use merging::merge;
 pub use revision::Revision;
 use revision::Revisions;
 use serde::{Deserialize, Serialize};
@@ -647,18 +649,4 @@ fn most_unusual(mut drafts: Vec<RecordDraft>) -> Vec<RecordDraft> {
         drafts.sort_by(|a, b| (a.detector, &a.key).cmp(&(b.detector, &b.key)));
     }
     drafts
-}
-
-fn merge(into: &mut PartialBucket, other: PartialBucket) {
-    into.event_count += other.event_count;
-    into.judged.merge(&other.judged);
-    into.records.extend(other.records);
-    into.records
-        .sort_by(|a: &RecordDraft, b| (a.detector, &a.key).cmp(&(b.detector, &b.key)));
-    into.changes.extend(other.changes);
-    into.changes
-        .sort_by(|a, b| (a.detector, &a.key, a.statistic).cmp(&(b.detector, &b.key, b.statistic)));
-    into.plots.extend(other.plots);
-    into.plots
-        .sort_by(|a, b| (a.detector, &a.key, a.statistic).cmp(&(b.detector, &b.key, b.statistic)));
 }

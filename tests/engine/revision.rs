@@ -25,7 +25,7 @@ const WINDOW_BUCKETS: i64 = 6;
 /// Job `number` with a window of six buckets.
 fn late_job(number: usize) -> Arc<Job> {
     job_with(number, |body| {
-        body["tidewatch"] = json!({"late_revision_window": "6m"});
+        body["tidewatch"]["late_revision_window"] = json!("6m");
     })
 }
 
@@ -118,7 +118,7 @@ proptest! {
         number in 0..JOBS.len(), events in events(), which in 0usize..200, salt: u64, patience in 0i64..WINDOW_BUCKETS,
     ) {
         let job = job_with(number, |body| {
-            body["tidewatch"] = json!({"late_revision_window": "6m"});
+            body["tidewatch"]["late_revision_window"] = json!("6m");
             body["renormalization_window_days"] = json!(0);
         });
         let bucket = bucket_of(events[which % events.len()].at_ms);

@@ -60,7 +60,7 @@ impl Happening {
 }
 
 /// Jobs that between them use every built family, side, split and option.
-pub(crate) const JOBS: [&str; 11] = [
+pub(crate) const JOBS: [&str; 12] = [
     r#"{"analysis_config":{"bucket_span":"60s","detectors":[{"function":"count"}],"influencers":["host","user"]}}"#,
     r#"{"analysis_config":{"bucket_span":"60s","detectors":[{"function":"mean","field_name":"value","by_field_name":"host"},{"function":"high_sum","field_name":"value","by_field_name":"host"}],"influencers":["host","user"]}}"#,
     r#"{"analysis_config":{"bucket_span":"60s","detectors":[{"function":"count","by_field_name":"user","partition_field_name":"host"},{"function":"max","field_name":"value","partition_field_name":"host"}],"influencers":["host","user"]},"model_plot_config":{"enabled":true}}"#,
@@ -72,6 +72,7 @@ pub(crate) const JOBS: [&str; 11] = [
     r#"{"analysis_config":{"bucket_span":"60s","detectors":[{"function":"info_content","field_name":"value","partition_field_name":"host"},{"function":"low_info_content","field_name":"user"},{"function":"high_info_content","field_name":"value","over_field_name":"user"}],"influencers":["host","user"]}}"#,
     r#"{"analysis_config":{"bucket_span":"60s","detectors":[{"function":"time_of_day","by_field_name":"user","partition_field_name":"host"},{"function":"time_of_week"},{"function":"lat_long","field_name":"place","by_field_name":"user"},{"function":"lat_long","field_name":"place","over_field_name":"user","partition_field_name":"host"},{"function":"time_of_day","over_field_name":"user"}],"influencers":["host","user"]},"tidewatch":{"time_zone":"Asia/Kathmandu"}}"#,
     r#"{"analysis_config":{"bucket_span":"60s","multivariate_by_fields":true,"detectors":[{"function":"mean","field_name":"value","by_field_name":"user","partition_field_name":"host"},{"function":"count","by_field_name":"user"}],"influencers":["user"]}}"#,
+    r#"{"analysis_config":{"bucket_span":"60s","detectors":[{"function":"time_of_day","by_field_name":"user","partition_field_name":"host","exclude_frequent":"by"},{"function":"lat_long","field_name":"place","partition_field_name":"host","custom_rules":[{"actions":["skip_result","skip_model_update"],"scope":{"host":{"filter_id":"known"}}}]},{"function":"lat_long","field_name":"place","by_field_name":"host","over_field_name":"user","exclude_frequent":"all"}],"influencers":["host"]},"tidewatch":{"filters":[{"filter_id":"known","items":["host-1"]}]}}"#,
 ];
 
 /// Job `number` of [`JOBS`].

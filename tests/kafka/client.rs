@@ -181,6 +181,17 @@ pub fn read_committed(topic: &str) -> Vec<Seen> {
 
 /// Everything committed to some topics so far, partition by partition.
 pub fn read_all_committed(broker: &Broker, topics: &[String]) -> Vec<Seen> {
+    let mut seen = read_committed_as(broker, topics, seen_of);
+    seen.sort();
+    seen
+}
+
+/// Everything that a `read_committed` reader sees in these topics, each partition in its order, as `of` makes of it.
+pub fn read_committed_as<T>(
+    broker: &Broker,
+    topics: &[String],
+    of: impl Fn(&BorrowedMessage<'_>) -> T,
+) -> Vec<T> {
     let consumer: BaseConsumer = config(broker)
         .set("group.id", unique("reader"))
         .set("isolation.level", "read_committed")
@@ -215,10 +226,9 @@ pub fn read_all_committed(broker: &Broker, topics: &[String]) -> Vec<Seen> {
             None => {}
             Some(Err(KafkaError::PartitionEOF(_))) => ended += 1,
             Some(Err(error)) => println!("reading {topics:?}: {error}"),
-            Some(Ok(message)) => seen.push(seen_of(&message)),
+            Some(Ok(message)) => seen.push(of(&message)),
         }
     }
-    seen.sort();
     seen
 }
 

@@ -1,8 +1,9 @@
 //! The service as a process: the real binary, with a configuration of its own.
 
 use crate::broker::{Broker, broker};
-use crate::client::{Seen, read_all_committed, unique};
+use crate::client::{Seen, read_all_committed, read_committed_as, unique};
 use crate::world::Word;
+use rdkafka::Message as _;
 use std::fs;
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
@@ -161,6 +162,18 @@ impl Deployment {
 
     pub fn seen(&self, topic: &str) -> Vec<Seen> {
         read_all_committed(self.broker, &[format!("{}.{topic}", self.prefix)])
+    }
+
+    /// Key and bytes of what stages have told each other in a topic of one partition, in order.
+    pub fn told(&self, topic: &str) -> Vec<(String, Vec<u8>)> {
+        let topics = [format!("{}.{topic}", self.prefix)];
+        read_committed_as(self.broker, &topics, |message| {
+            let key = String::from_utf8_lossy(message.key().unwrap_or_default());
+            (
+                key.into_owned(),
+                message.payload().unwrap_or_default().to_vec(),
+            )
+        })
     }
 
     /// Everything that an instance has said.

@@ -16,6 +16,7 @@ mod instance;
 mod jobs;
 mod log;
 mod operations;
+mod ordered;
 #[path = "../support/random.rs"]
 mod random;
 mod rights;

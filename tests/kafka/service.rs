@@ -404,17 +404,15 @@ pub fn eventually(what: &str, is_so: impl Fn() -> bool) {
 pub fn await_metric(instance: &crate::instance::Instance, name: &str, is_so: impl Fn(f64) -> bool) {
     let deadline = Instant::now() + PATIENCE;
     loop {
-        let metrics = instance
-            .get("/metrics")
-            .map(|(_, body)| body)
-            .unwrap_or_default();
-        let value = metrics
-            .lines()
-            .find_map(|line| line.strip_prefix(name)?.trim().parse().ok());
+        let value = metric(instance, name);
         if value.is_some_and(&is_so) {
             return;
         }
-        assert!(Instant::now() < deadline, "{name} is {value:?}\n{metrics}");
+        assert!(
+            Instant::now() < deadline,
+            "{name} is {value:?}\n{}",
+            instance.get("/metrics").unwrap_or_default().1
+        );
         std::thread::sleep(Duration::from_millis(100));
     }
 }

@@ -1,15 +1,15 @@
-//! What a seed is about: a job, and events for it that are never late, however they are spread over partitions; or, of one partition, some that are
-//! late and re-open results.
+//! What a seed is about: jobs, and events for them that are never late, however they are spread over partitions; or some that are late and re-open results.
 
 use super::draw::Draw;
+use super::jobs::{Common, job};
 use std::sync::Arc;
 use tidewatch::config::Job;
 
 /// The input topic.
 pub(crate) const TOPIC: &str = "events";
 /// 2026-01-05T00:00:00Z, a Monday.
-const BEGIN_MS: i64 = 1_767_571_200_000;
-const SPAN_MS: i64 = 60_000;
+pub(crate) const BEGIN_MS: i64 = 1_767_571_200_000;
+pub(crate) const SPAN_MS: i64 = 60_000;
 /// By so much, at the most, an event is later than the lateness allows, where that re-opens results: less than the window.
 const LATE_MS: u64 = 240_000;
 /// Longer than all of a seed's rage lasts.
@@ -31,6 +31,10 @@ pub(crate) struct Feed {
     pub(crate) bad: usize,
     /// One event for each partition that has any, late enough to close every bucket before.
     pub(crate) closing: Vec<Sent>,
+    /// Whether late events re-open results.
+    pub(crate) is_revised: bool,
+    /// Whether a host's events are all in one partition.
+    pub(crate) is_keyed: bool,
 }
 
 /// Which partition an event goes to.
@@ -42,20 +46,6 @@ enum Spread {
     LastEmpty,
 }
 
-const DETECTORS: [&str; 4] = [
-    r#"[{"function":"count"}]"#,
-    r#"[{"function":"mean","field_name":"value","partition_field_name":"host"}]"#,
-    r#"[{"function":"high_count","partition_field_name":"host"},{"function":"sum","field_name":"value","by_field_name":"status","partition_field_name":"host"}]"#,
-    r#"[{"function":"distinct_count","field_name":"status"},{"function":"max","field_name":"value","by_field_name":"host"}]"#,
-];
-
-const QUERIES: [&str; 4] = [
-    r#"{"match_all":{}}"#,
-    r#"{"match_all":{}}"#,
-    r#"{"range":{"value":{"gt":95}}}"#,
-    r#"{"exists":{"field":"status"}}"#,
-];
-
 impl Feed {
     pub(crate) fn new(draw: &mut Draw) -> Feed {
         let partitions = draw.range(1, 5) as i32;
@@ -66,56 +56,42 @@ impl Feed {
             _ => Spread::Random,
         };
         let lateness_s = if draw.one_in(3) { 0 } else { 90 };
-        // Of several partitions each has a watermark of its own, so that what is late there is not what is late in one.
-        let is_revised = partitions == 1 && draw.one_in(2);
+        let is_revised = draw.one_in(if partitions == 1 { 2 } else { 4 });
+        // Series show that they go together, and hours what they are, in long lives only.
+        let buckets = match draw.one_in(12) {
+            true => draw.range(70, 160),
+            false => draw.range(8, 30),
+        };
+        let common = Common {
+            is_keyed: spread == Spread::ByHost,
+            lateness_s,
+            is_revised,
+            buckets: buckets as i64,
+        };
         let count = [1, 1, 2, 2, 3][draw.range(0, 5) as usize];
         let ids = ["sim", "sim-1", "sim-2"].into_iter().take(count);
-        let jobs = ids
-            .map(|id| job(id, spread, (lateness_s, is_revised), draw))
-            .collect();
+        let jobs = ids.map(|id| job(id, &common, draw)).collect();
         let delay = is_revised.then_some(LATE_MS);
-        let (sent, bad, end_ms) = events(draw, (partitions, spread), lateness_s * 1000, delay);
+        let placed = (partitions, spread);
+        let (sent, bad, end_ms) = events(draw, placed, (lateness_s * 1000, delay), buckets as i64);
         Feed {
             jobs,
             partitions,
             sent,
             bad,
             closing: closing(partitions - i32::from(spread == Spread::LastEmpty), end_ms),
+            is_revised,
+            is_keyed: spread == Spread::ByHost,
         }
     }
-}
-
-/// Each looks at the events in its own way, and is laid out in its own way.
-fn job(
-    id: &str,
-    spread: Spread,
-    (lateness_s, is_revised): (i64, bool),
-    draw: &mut Draw,
-) -> Arc<Job> {
-    let window = if is_revised { "5m" } else { "0s" };
-    let kind = draw.range(0, DETECTORS.len() as u64) as usize;
-    let is_keyed = spread == Spread::ByHost && (kind == 1 || kind == 2) && draw.one_in(2);
-    let interim = if draw.one_in(2) { "0s" } else { "400ms" };
-    let shards = draw.range(1, 4);
-    let influencers = [r#""host","status""#, r#""status""#][usize::from(draw.one_in(3))];
-    let query = QUERIES[draw.range(0, QUERIES.len() as u64) as usize];
-    let text = format!(
-        r#"{{"job_id":"{id}","analysis_config":{{"bucket_span":"60s","latency":"{lateness_s}s","detectors":{},
-        "influencers":[{influencers}]}},"data_description":{{"time_field":"time","time_format":"epoch_ms"}},
-        "datafeed_config":{{"indices":["{TOPIC}"],"query":{query}}},"tidewatch":{{"keyed_by_partition_field":{is_keyed},"shards":{shards},
-        "idle_timeout":"{IDLE_TIMEOUT_MS}ms","interim_interval":"{interim}","late_revision_window":"{window}"}}}}"#,
-        DETECTORS[kind]
-    );
-    Arc::new(Job::from_text(&text, "simulation").expect("the simulation's jobs are valid"))
 }
 
 fn events(
     draw: &mut Draw,
     (partitions, spread): (i32, Spread),
-    lateness_ms: i64,
-    late_ms: Option<u64>,
+    (lateness_ms, late_ms): (i64, Option<u64>),
+    buckets: i64,
 ) -> (Vec<Sent>, usize, i64) {
-    let buckets = draw.range(8, 30) as i64;
     let rate = draw.range(3, 12);
     let mut arriving: Vec<(i64, Sent)> = Vec::new();
     let mut bad = 0;
@@ -128,9 +104,14 @@ fn events(
             if let Some(late_ms) = late_ms.filter(|_| bucket > 2 && draw.one_in(10)) {
                 arrival_ms += draw.range(SPAN_MS as u64, late_ms) as i64;
             }
-            let host = if surge { 0 } else { draw.range(0, 4) };
+            // Some say no host: they are no host's, and at home in the first partition.
+            let host = match draw.one_in(40) {
+                true => None,
+                false if surge => Some(0),
+                false => Some(draw.range(0, 4)),
+            };
             let partition = match spread {
-                Spread::ByHost => host as i32 % partitions,
+                Spread::ByHost => host.unwrap_or(0) as i32 % partitions,
                 Spread::Random => draw.range(0, partitions as u64) as i32,
                 Spread::LastEmpty => draw.range(0, partitions as u64 - 1) as i32,
             };
@@ -167,11 +148,39 @@ fn closing(partitions: i32, timestamp_ms: i64) -> Vec<Sent> {
     (0..partitions).map(one).collect()
 }
 
-fn event(time_ms: i64, host: u64, draw: &mut Draw) -> Vec<u8> {
+/// What hosts say.
+const MESSAGES: [&str; 6] = [
+    "Accepted connection from 10.0.0.{}",
+    "Request {} completed in time",
+    "Disk {} is nearly full",
+    "Session {} closed by peer without goodbye",
+    "Cache of {} entries was emptied",
+    "Nobody answered the telephone {} times",
+];
+
+/// Two users come and go together, two as they like.
+fn event(time_ms: i64, host: Option<u64>, draw: &mut Draw) -> Vec<u8> {
     let (value, status) = (
         draw.range(90, 110),
         [200, 200, 200, 404][draw.range(0, 4) as usize],
     );
-    format!(r#"{{"time":{time_ms},"host":"h{host}","status":{status},"value":{value}.5}}"#)
-        .into_bytes()
+    let wave = (time_ms / SPAN_MS / 3 % 5) as u64;
+    let user = match draw.range(0, 3 + wave) {
+        one @ 0..3 => one,
+        together => 3 + together % 2,
+    };
+    let kind = match draw.one_in(60) {
+        true => 5,
+        false => draw.range(0, 5) as usize,
+    };
+    let message = MESSAGES[kind].replace("{}", &draw.range(1, 9_000).to_string());
+    let place = match draw.one_in(30) {
+        true => "nowhere".to_owned(),
+        false => format!("{}.5,{}.25", 10 * user, draw.range(0, 4)),
+    };
+    let host = host.map_or(String::new(), |host| format!(r#""host":"h{host}","#));
+    format!(
+        r#"{{"time":{time_ms},{host}"status":{status},"value":{value}.5,"user":"u{user}","place":"{place}","message":"{message}"}}"#
+    )
+    .into_bytes()
 }

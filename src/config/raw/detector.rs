@@ -68,7 +68,6 @@ pub(super) fn read(object: Object<'_>) -> Option<RawDetector> {
     let mut rules = Vec::new();
     if let Some(function) = function {
         check_needs(&object, function, &names);
-        check_habit(&object, function, exclude_frequent);
         rules = rules::read(&object, function, &names);
     } else {
         object.value("custom_rules");
@@ -192,14 +191,6 @@ fn check_needs(object: &Object<'_>, function: Function, names: &Names) {
     }
     if matches!(family, Family::NonZeroCount | Family::NonNullSum) && names.over.is_some() {
         object.wrong("over_field_name", format!("cannot be used with {name:?}"));
-    }
-}
-
-/// Habits are not counted by how frequent a value is.
-fn check_habit(object: &Object<'_>, function: Function, exclude_frequent: Option<&str>) {
-    if function.family.is_habit() && !matches!(exclude_frequent, None | Some("none")) {
-        let what = format!("exclude_frequent with function {:?}", function.name());
-        object.unsupported("exclude_frequent", what);
     }
 }
 

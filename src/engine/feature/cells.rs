@@ -6,7 +6,7 @@
 
 use super::entities::{Entities, Slot, mix};
 use super::reading::Reader;
-use super::{Accumulator, FeatureSpec, Group, SeriesBucket, Share, Statistic};
+use super::{Accumulator, FeatureSpec, Group, Row, SeriesBucket, Share, Statistic};
 use crate::config::Job;
 use crate::engine::event::symbols::Symbol;
 use hashbrown::HashTable;
@@ -219,20 +219,17 @@ impl Cells {
             let told = own.iter().map(|&(_, share)| {
                 let owner = &self.owners[share as usize];
                 let field = job.influencers[usize::from(owner.influencer)];
-                let at = share as usize * width;
                 Share {
                     influencer: owner.influencer,
                     value: reader.text(field, owner.symbol).clone(),
-                    cells: (at..at + width).map(&mut share_cell).collect(),
+                    cells: cells_of(share as usize, width, &mut share_cell),
                 }
             });
             series.push(SeriesBucket {
                 group: index,
                 key: entities.key(self.slots[at], reader),
                 shares: told.collect(),
-                cells: (at * width..(at + 1) * width)
-                    .map(&mut series_cell)
-                    .collect(),
+                cells: cells_of(at, width, &mut series_cell),
             });
         }
         series
@@ -246,6 +243,7 @@ impl Cells {
             let at = usize::from(influencer);
             ranks[at] = from.reader.ranks(from.job.influencers[at]);
         }
+        let ranks: Vec<&[u32]> = ranks.iter().map(|ranks| &**ranks).collect();
         let mut next = vec![0; self.slots.len()];
         for owner in &self.owners {
             next[owner.row as usize] += 1;
@@ -274,6 +272,15 @@ pub(crate) struct Source<'a> {
     pub(crate) group: &'a Group,
     /// Which group it is.
     pub(crate) index: u16,
+}
+
+/// The cells of a row: most rows have one, which needs no list.
+#[inline]
+fn cells_of(row: usize, width: usize, mut cell: impl FnMut(usize) -> Accumulator) -> Row {
+    match width {
+        1 => Row::from([cell(row)]),
+        _ => (row * width..(row + 1) * width).map(cell).collect(),
+    }
 }
 
 fn fresh(features: &[FeatureSpec]) -> impl Iterator<Item = Accumulator> {

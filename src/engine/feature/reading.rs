@@ -96,6 +96,8 @@ pub(crate) struct Reader {
     places: Vec<Option<Spot>>,
     /// Positions that were found in the halves, less those that were none.
     places_made: i64,
+    /// Values of the event at hand that are there and are no number or position, where one is asked for.
+    unreadable: u64,
 }
 
 impl Reader {
@@ -157,6 +159,7 @@ impl Reader {
             positions: job.position_fields().collect(),
             places: vec![None; job.fields.len()],
             places_made: 0,
+            unreadable: 0,
         }
     }
 
@@ -167,12 +170,15 @@ impl Reader {
             Some(category_field) if category_field == field => category,
             _ => event.value(field),
         };
+        self.unreadable = 0;
         for &(field, role) in &self.plan {
             let at = usize::from(field.0);
             let value = value_of(field);
             let reading = &mut self.readings[at];
             if role.number {
                 reading.number = value.number().filter(|x| x.is_finite());
+                let is_there = !matches!(value, Value::Missing);
+                self.unreadable += u64::from(reading.number.is_none() && is_there);
             }
             if !role.text && !role.symbol {
                 continue;
@@ -249,16 +255,20 @@ impl Reader {
             let at = usize::from(field.0);
             self.places[at] = match (event.value(field), halves) {
                 (Value::Missing, Some(halves)) => {
-                    let [latitude, longitude] = halves.map(|half| event.value(half).number());
+                    let halves = halves.map(|half| event.value(half));
+                    let [latitude, longitude] = halves.map(|half| half.number());
                     let place = latitude.zip(longitude);
                     let place = place.and_then(|(lat, lon)| Spot::position(lat, lon));
                     self.places_made += i64::from(place.is_some());
+                    let is_there = halves.iter().any(|half| !matches!(half, Value::Missing));
+                    self.unreadable += u64::from(place.is_none() && is_there);
                     place
                 }
                 (Value::Missing, None) => None,
                 (value, _) => {
                     let place = Spot::read(value);
                     self.places_made -= i64::from(place.is_none());
+                    self.unreadable += u64::from(place.is_none());
                     place
                 }
             };
@@ -286,6 +296,12 @@ impl Reader {
     #[inline]
     pub(crate) fn places_made(&self) -> i64 {
         self.places_made
+    }
+
+    /// How many values of the event at hand are there and are no number or position, where one is asked for.
+    #[inline]
+    pub(crate) fn unreadable(&self) -> u64 {
+        self.unreadable
     }
 
     /// The text that the event at hand has in a field whose texts are read themselves.

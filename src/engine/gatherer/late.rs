@@ -59,6 +59,8 @@ impl Gatherer {
             .buckets
             .at(event.time, || Contents::open(epoch, groups, spare));
         self.reader.read(event, &category, epoch);
+        self.unplaced.find_fields(self.reader.places_made());
+        self.unplaced.unreadable_field_count += self.reader.unreadable();
         contents.event_count = contents.event_count.saturating_add(weight);
         let (entities, reader) = (&mut self.entities, &self.reader);
         contents.add(&self.layout, entities, reader, weight, epoch);

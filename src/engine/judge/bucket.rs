@@ -3,7 +3,7 @@
 //! Holds: what is said is a function of the bucket's contents and of what was learnt before; an interim bucket teaches nothing.
 
 use super::correlates::Scene;
-use super::entity::{self, Entities, Seat, entity_id};
+use super::entity::{Alongside, Seat};
 use super::rarity::{Rare, Rarity};
 use super::ruling::Rulings;
 use super::series::{Context, FeatureKind, Finding, Judged, Mode, Series};
@@ -34,12 +34,10 @@ struct Telling<'r> {
     rulings: &'r Rulings,
 }
 
-/// Where a series of a bucket stands, seen from a known one. Names of long standing are the same text in memory, which is seen at once.
+/// Where a series of a bucket stands, seen from a known one.
 fn place(bucket: &SeriesBucket, group: u16, key: &SeriesKey) -> Ordering {
-    if bucket.group == group && bucket.key == *key {
-        return Ordering::Equal;
-    }
-    (bucket.group, &bucket.key).cmp(&(group, key))
+    let by_group = bucket.group.cmp(&group);
+    by_group.then_with(|| bucket.key.compare(key))
 }
 
 /// The series of a bucket that are not among the known ones; both are in order.
@@ -173,7 +171,8 @@ impl Judge {
             self.admit(start, present);
         }
         let mut series_of = std::mem::take(&mut self.state.series);
-        let mut entities = std::mem::take(&mut self.state.entities);
+        let mut entities_of = std::mem::take(&mut self.state.entities);
+        let mut entities = Alongside::of(&mut entities_of);
         let mut present = present.iter().peekable();
         let (mut seats, mut desk): (Vec<Seat<'_>>, Desk) = Default::default();
         let purpose = match mode {
@@ -220,7 +219,9 @@ impl Judge {
         for stranger in present {
             self.tell_stranger(stranger, rare(stranger, 0), mode, partial);
         }
-        (self.state.series, self.state.entities) = (series_of, entities);
+        let begun = entities.begun();
+        entities_of.extend(begun);
+        (self.state.series, self.state.entities) = (series_of, entities_of);
     }
 
     /// Judges the series of one entity: each for itself, then together; tells of them, and teaches them.
@@ -228,7 +229,7 @@ impl Judge {
         &mut self,
         seats: &mut Vec<Seat<'_>>,
         desk: &mut Desk,
-        entities: &mut Entities,
+        entities: &mut Alongside<'_>,
         (start, middle): (BucketStart, EventTime),
         mode: Mode,
         partial: &mut PartialBucket,
@@ -263,19 +264,22 @@ impl Judge {
             middle,
             span,
         };
-        if looks_for_correlates && let Some(entity) = entities.get(&entity_id(&seats[0])) {
+        let mut entity = is_joined.then(|| entities.of_seat(&seats[0])).flatten();
+        if looks_for_correlates && let Some(entity) = &entity {
             entity.judge_given(&scene(seats), judged);
         }
-        let blame = is_joined
-            .then(|| entities.get(&entity_id(&seats[0])))
-            .flatten()
+        let blame = entity
+            .as_ref()
             .and_then(|entity| entity.judge(seats, judged, middle, span));
         if let Some(blame) = &blame {
             partial.judged.add(blame.charge());
         }
         if is_joined && learns {
             let mut room = self.budget.room(&self.state.size);
-            if let Some(entity) = entity::known_or_new(entities, &seats[0], start, &mut room) {
+            if entity.is_none() {
+                entity = entities.begin(&seats[0], start, &mut room);
+            }
+            if let Some(entity) = entity {
                 let before = entity.bytes;
                 if looks_for_correlates {
                     entity.learn_correlates(&scene(seats), start, judged, &mut room);

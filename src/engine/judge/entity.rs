@@ -15,7 +15,8 @@ use crate::engine::wire::{SeriesBucket, SeriesKey};
 use crate::time::{BucketSpan, BucketStart, EventTime};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
-use std::collections::btree_map::Entry;
+use std::collections::btree_map;
+use std::iter::Peekable;
 use std::ops::Range;
 use std::sync::Arc;
 
@@ -44,26 +45,56 @@ impl Seat<'_> {
     }
 }
 
-/// The entity of this seat; a new one if there is room for it.
-pub(super) fn known_or_new<'e>(
-    entities: &'e mut Entities,
-    seat: &Seat<'_>,
-    at: BucketStart,
-    room: &mut Room,
-) -> Option<&'e mut Entity> {
-    match entities.entry(entity_id(seat)) {
-        Entry::Occupied(known) => Some(known.into_mut()),
-        Entry::Vacant(place) => {
-            let new = Entity::new(at);
-            room.grant(new.count_bytes() as usize)
-                .then(|| place.insert(new))
-        }
-    }
+/// The entities of a bucket's series, gone through in the order of the series: that is their own, so none has to be looked up.
+pub(super) struct Alongside<'e> {
+    known: Peekable<btree_map::IterMut<'e, EntityId, Entity>>,
+    new: Vec<(EntityId, Entity)>,
 }
 
-/// Whose series it is.
-pub(super) fn entity_id(seat: &Seat<'_>) -> EntityId {
-    (seat.group, seat.key.partition.clone())
+impl<'e> Alongside<'e> {
+    pub(super) fn of(entities: &'e mut Entities) -> Alongside<'e> {
+        Alongside {
+            known: entities.iter_mut().peekable(),
+            new: Vec::new(),
+        }
+    }
+
+    /// The entity of this seat, if it is known. Seats are asked about in their order, each entity once.
+    pub(super) fn of_seat(&mut self, seat: &Seat<'_>) -> Option<&'e mut Entity> {
+        let (group, partition) = (seat.group, &seat.key.partition);
+        while let Some(((known_group, known_partition), _)) = self.known.peek() {
+            // Equal texts that are one in memory are told so at once.
+            if *known_group == group && known_partition == partition {
+                return self.known.next().map(|(_, entity)| entity);
+            }
+            if (*known_group, known_partition) > (group, partition) {
+                break;
+            }
+            self.known.next();
+        }
+        None
+    }
+
+    /// One for this seat, if there is room.
+    pub(super) fn begin(
+        &mut self,
+        seat: &Seat<'_>,
+        at: BucketStart,
+        room: &mut Room,
+    ) -> Option<&mut Entity> {
+        let new = Entity::new(at);
+        if !room.grant(new.count_bytes() as usize) {
+            return None;
+        }
+        let id = (seat.group, seat.key.partition.clone());
+        self.new.push((id, new));
+        self.new.last_mut().map(|(_, entity)| entity)
+    }
+
+    /// Those that have begun.
+    pub(super) fn begun(self) -> Vec<(EntityId, Entity)> {
+        self.new
+    }
 }
 
 /// What an entity's series have shown together.

@@ -5,6 +5,9 @@
 //! against the others' too, and nobody is told of for what happens to somebody every day. The chance of a series is that of its oddest spot among all that it shows in the bucket.
 //! The evidence is that of populations: the chance that a block of 24 buckets shows *any* series so odd, and no more than so few buckets can show.
 //!
+//! `exclude_frequent` leaves out who is there in more than a tenth of the buckets (of fifty at least): series by the buckets since they were first seen, members, of which a
+//! table is kept for that, by all; of a population's by values those that more than a tenth of the members show. They are learnt as ever.
+//!
 //! A visit is a cell (a few minutes, a few kilometres) in a bucket, however many events are in it: a busy minute is no habit.
 //! Holds: an interim bucket teaches nothing; the bytes of habits are within the memory limit.
 
@@ -14,10 +17,12 @@ use super::population::{Bar, CAUSES_MAX, LN_CAUSE, LN_TENTH_MORE};
 use super::series::{Context, LN_RECORD, Mode};
 use super::{Judge, PartialBucket, ShardSize};
 use crate::config::rules::{Actions, Facts};
+use crate::engine::event::symbols::hash_of;
 use crate::engine::feature::{FeatureSpec, Ground, Spot, Spots};
 use crate::engine::model::Shape;
 use crate::engine::model::habit::{Habit, Usual};
 use crate::engine::model::oddity::Oddities;
+use crate::engine::model::presence::{Presence, Presences};
 use crate::engine::probability::{Charge, ln_extreme};
 use crate::engine::wire::{SeriesBucket, SeriesKey, Share};
 use crate::time::{BucketSpan, BucketStart, EventTime};
@@ -31,6 +36,9 @@ const HALF_LIFE_BUCKETS_MIN: f64 = 1400.0;
 const HALF_LIFE_MS_MIN: f64 = 30.0 * 86_400_000.0;
 /// Weights are brought back to size when a new visit weighs so much, 2^20.
 const GAIN_MAX: f64 = 1_048_576.0;
+/// `exclude_frequent`: in more than this share of the buckets (of so many at least), or of the members.
+const FREQUENT_SHARE: f64 = 0.1;
+const FREQUENT_BUCKETS_MIN: f64 = 50.0;
 /// Values of one influencer told of in one record.
 const CULPRITS_MAX: usize = 20;
 
@@ -52,12 +60,17 @@ pub(super) struct Habits {
     buckets: f64,
     present: f64,
     last_seen: BucketStart,
+    /// In which buckets members were there, where a detector leaves out those that often are.
+    members: Option<Box<Presences>>,
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 struct Known {
     /// By feature.
     habits: Vec<Habit>,
+    /// Weight of the buckets that had gone by before it was first seen, and of those it was in since; over a population, of the members that showed it.
+    before: f64,
+    present: f64,
     born: BucketStart,
     last_seen: BucketStart,
 }
@@ -100,7 +113,7 @@ impl Taught {
 }
 
 impl Habits {
-    fn new(features: usize, at: BucketStart) -> Habits {
+    fn new(features: usize, at: BucketStart, keeps_members: bool) -> Habits {
         Habits {
             origin: at,
             oddities: vec![Oddities::default(); features],
@@ -108,6 +121,7 @@ impl Habits {
             buckets: 0.0,
             present: 0.0,
             last_seen: at,
+            members: keeps_members.then(|| Box::new(Presences::new(at))),
         }
     }
 
@@ -124,7 +138,9 @@ impl Habits {
     /// Bytes of the habits, and of their place among the others.
     pub(super) fn count_bytes(&self, id: &HabitsId) -> u64 {
         let known = self.known.iter().map(|(by, one)| one.bytes(by));
-        bytes_around(id, self.oddities.len()) + known.sum::<u64>()
+        let members = self.members.as_ref();
+        let members = members.map_or(0, |all| table_bytes() + all.len() as u64 * member_bytes());
+        bytes_around(id, self.oddities.len()) + known.sum::<u64>() + members
     }
 
     fn gain(&self, at: BucketStart, span: BucketSpan) -> f64 {
@@ -139,8 +155,11 @@ impl Habits {
             return;
         }
         let down = gain.recip();
-        let habits = self.known.values_mut().flat_map(|one| &mut one.habits);
-        habits.for_each(|habit| habit.scale(down));
+        for one in self.known.values_mut() {
+            one.habits.iter_mut().for_each(|habit| habit.scale(down));
+            one.before *= down;
+            one.present *= down;
+        }
         self.oddities.iter_mut().for_each(|one| one.scale(down));
         self.buckets *= down;
         self.present *= down;
@@ -156,13 +175,18 @@ impl Habits {
             one.habits.iter_mut().for_each(|habit| habit.forget(gain));
             away <= patience(lived)
         });
+        if let Some(members) = &mut self.members {
+            members.forget(at, span, &patience);
+        }
     }
 }
 
 impl Known {
-    fn new(features: usize, at: BucketStart) -> Known {
+    fn new(features: usize, at: BucketStart, before: f64) -> Known {
         Known {
             habits: vec![Habit::default(); features],
+            before,
+            present: 0.0,
             born: at,
             last_seen: at,
         }
@@ -180,6 +204,14 @@ impl Known {
 fn bytes_around(id: &HabitsId, features: usize) -> u64 {
     let tables = features * (size_of::<Oddities>() + Oddities::HEAP_BYTES);
     (map_bytes::<HabitsId, Habits>() + text_bytes(&id.1) + tables) as u64
+}
+
+fn table_bytes() -> u64 {
+    size_of::<Presences>() as u64
+}
+
+fn member_bytes() -> u64 {
+    map_bytes::<u64, Presence>() as u64
 }
 
 /// Bytes of a series with as many places as there may be.
@@ -228,7 +260,7 @@ impl Judge {
             }
             None => {
                 let features = self.layout.groups[usize::from(id.0)].features.len();
-                nothing = Habits::new(features, start);
+                nothing = Habits::new(features, start, false);
                 Bench::new(self, &nothing, id.0, start)
             }
         };
@@ -247,10 +279,20 @@ impl Judge {
         start: BucketStart,
     ) {
         let (span, budget) = (self.job.bucket_span, self.budget);
-        let features = &self.layout.groups[usize::from(id.0)].features;
+        let group = &self.layout.groups[usize::from(id.0)];
+        let features = &group.features;
+        let excludes =
+            |one: &FeatureSpec| self.job.detectors[usize::from(one.detector)].exclude_frequent_over;
+        let keeps_members = group.over.is_some() && features.iter().any(excludes);
         let size = &mut self.state.size;
         if !all.contains_key(&id) {
-            let bytes = bytes_around(&id, features.len());
+            // Of a partition that nothing is learnt of, nothing is kept.
+            let is_taught = |place| taught.features(features, place).next().is_some();
+            if !(0..present.len()).any(is_taught) {
+                return;
+            }
+            let table = if keeps_members { table_bytes() } else { 0 };
+            let bytes = bytes_around(&id, features.len()) + table;
             if !budget.admits(size, bytes) {
                 size.refused_series += 1;
                 return;
@@ -259,15 +301,29 @@ impl Judge {
         }
         let habits = all
             .entry(id)
-            .or_insert_with(|| Habits::new(features.len(), start));
+            .or_insert_with(|| Habits::new(features.len(), start, keeps_members));
         let went_by = span.buckets_between(habits.last_seen, start).max(1) as f64;
         habits.last_seen = start;
         habits.bring_to_size(start, span);
         let gain = habits.gain(start, span);
         let judged =
             |a: &SeriesBucket, b: &SeriesBucket| a.key.over == b.key.over && a.key.over.is_some();
+        let before = habits.buckets;
         habits.buckets += gain * went_by;
         habits.present += gain * present.chunk_by(judged).count() as f64;
+        if let Some(members) = &mut habits.members {
+            let overs = present.chunk_by(judged);
+            let overs = overs.filter_map(|all| all[0].key.over.as_deref());
+            let overs: Vec<u64> = overs.map(hash_of).collect();
+            members.learn(&overs, start, span, || {
+                let admitted = budget.admits(size, member_bytes());
+                match admitted {
+                    true => size.model_bytes += member_bytes(),
+                    false => size.refused_series += 1,
+                }
+                admitted
+            });
+        }
         // All visits as they were seen before: neighbours do not make each other usual.
         for (place, series) in present.iter().enumerate() {
             let Some(known) = habits.known.get(&series.key.by) else {
@@ -286,7 +342,7 @@ impl Judge {
                 continue;
             }
             if !habits.known.contains_key(&series.key.by) {
-                let new = Known::new(features.len(), start);
+                let new = Known::new(features.len(), start, before);
                 let bytes = new.bytes(&series.key.by);
                 if !budget.admits(size, bytes) {
                     size.refused_series += 1;
@@ -299,16 +355,17 @@ impl Judge {
                 .known
                 .get_mut(&series.key.by)
                 .expect("it is there now");
-            let before = known.bytes(&series.key.by);
+            let bytes_before = known.bytes(&series.key.by);
             let mut room = budget.room(size);
             known.last_seen = start;
+            known.present += gain;
             for (at, feature) in taught.features(features, place) {
                 let spots = series.cells[at].spots().into_iter().flat_map(Spots::iter);
                 for spot in spots {
                     known.habits[at].learn(ground(feature), spot, gain, &mut room);
                 }
             }
-            size.model_bytes = size.model_bytes - before + known.bytes(&series.key.by);
+            size.model_bytes = size.model_bytes - bytes_before + known.bytes(&series.key.by);
             size.refused_growth += u64::from(room.has_refused());
         }
     }
@@ -362,11 +419,18 @@ impl<'j> Bench<'j> {
         };
         for (feature, spec) in self.features.iter().enumerate() {
             let (mut most, mut judged) = (Charge::default(), 0u32);
+            let detector = &self.judge.job.detectors[usize::from(spec.detector)];
             for one in present.chunk_by(is_one) {
+                if detector.exclude_frequent_over && self.is_frequent_member(&one[0]) {
+                    continue;
+                }
                 let mut looks: Vec<Look<'_>> = one
                     .iter()
                     .filter_map(|series| self.look(series, feature))
                     .collect();
+                looks.retain(|look| {
+                    !(detector.exclude_frequent_by && self.is_frequent(look.series))
+                });
                 judged += u32::from(!looks.is_empty());
                 looks.retain(|look| !self.ruling(look.series, feature).skip_result);
                 let Some(least) = looks
@@ -389,6 +453,27 @@ impl<'j> Bench<'j> {
                 });
             }
         }
+    }
+
+    /// Whether its by value is too common to be told of.
+    fn is_frequent(&self, series: &SeriesBucket) -> bool {
+        let Some(known) = self.habits.known.get(&series.key.by) else {
+            return false;
+        };
+        let among = match (&series.key.over, &series.key.by) {
+            (Some(_), None) => return false,
+            (Some(_), Some(_)) => self.habits.present,
+            (None, _) => (self.habits.buckets - known.before).max(FREQUENT_BUCKETS_MIN * self.gain),
+        };
+        known.present > FREQUENT_SHARE * among
+    }
+
+    fn is_frequent_member(&self, series: &SeriesBucket) -> bool {
+        let (Some(members), Some(over)) = (&self.habits.members, &series.key.over) else {
+            return false;
+        };
+        let is_known = self.habits.buckets > FREQUENT_BUCKETS_MIN * self.gain;
+        is_known && members.share(hash_of(over)) > FREQUENT_SHARE
     }
 
     /// What rules and events say of a feature of a series: by its oddest spot.

@@ -222,7 +222,7 @@ impl<'m> Ahead<'m> {
 
     /// What is expected of the bucket around `at`.
     pub fn at(&self, at: EventTime) -> Prospect {
-        let seasons = self.forecaster.seasonal(at);
+        let seasons = self.forecaster.seasonal(at, self.kind.span);
         let spoken = self.views.iter().find_map(|view| match view.season {
             None => Some((view, 0.0)),
             Some(season) => Some((view, seasons[season]?)),
@@ -230,6 +230,8 @@ impl<'m> Ahead<'m> {
         let (view, season) = spoken.expect("the plain view knows every hour");
         let (mean, variance, freedom) = self.expect(view, season, at);
         let factor = student_t::quantile(1.0 - TAIL, freedom) / DEVIATE;
+        let pulse = self.forecaster.pulse(at, self.kind.span);
+        let mean = mean + pulse.map_or(0.0, |due| due.excess);
         self.interval(mean, variance * factor * factor)
     }
 

@@ -10,6 +10,10 @@
 //! excess over the k-th is exponential with the mean seen, as the predictive distribution after `k` values has it:
 //! `p = k/N · (1 + x/(k·m))^-k`. On this scale that is a power law of the values (Hill, Annals of Statistics 3, 1975; Pickands, ibid.).
 //!
+//! A member under suspicion teaches that it was out there, and not how far: its value counts at the outermost that others have shown, and as one that was cut off there (the mean of an
+//! exponential with cut-off values is the sum of all over the number of the others; Epstein and Sobel, JASA 48, 1953). Were suspects left out, the tail would wear down: by chance
+//! alone somebody is suspected in some thirty buckets, what is then fitted is shorter, and more are suspected.
+//!
 //! Holds: the order of members does not show; equal crowds have equal bytes; `ln p` is finite, at most 0, and never grows as a value goes out.
 //! Checked: tests below, tests/population.rs (calibration).
 
@@ -40,15 +44,15 @@ const TRIMMED_SHARE: f64 = 0.1;
 const PLACE_GAIN: f64 = 0.05;
 /// The fewest outermost values that a tail is fitted to.
 const TAIL_MIN: f64 = 10.0;
-/// What a value weighs whose member is under suspicion.
-const SUSPECT_WEIGHT: f64 = 0.01;
+/// Of the outermost values, no more than this share counts as cut off.
+const CUT_OFF_SHARE_MAX: f64 = 0.5;
 
 /// One value of one member in a bucket.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Shown {
     /// The value, finite.
     pub value: f64,
-    /// Whether its member is under suspicion: it hardly teaches what is usual.
+    /// Whether its member is under suspicion: it does not teach how far out somebody may be.
     pub suspect: bool,
 }
 
@@ -76,6 +80,8 @@ struct Histogram {
     bins: BTreeMap<i32, f32>,
     /// Sum of the weights.
     total: f64,
+    /// Weight of the values that were cut off at the low and at the high end.
+    cut_off: [f64; 2],
     /// Where the crowd stands as a rule, on the scale.
     place: f64,
     /// How far it moves from there (variance, beyond chance)...
@@ -188,6 +194,7 @@ impl Crowd {
             }
             histogram.bins.retain(|_, weight| *weight > 0.0);
             histogram.total = histogram.bins.values().map(|&one| f64::from(one)).sum();
+            histogram.cut_off.iter_mut().for_each(|one| *one *= down);
         }
         self.origin = at;
     }
@@ -220,6 +227,7 @@ impl Histogram {
             width: width.map_or(WIDTH_MAX, |width| width.min(WIDTH_MAX)),
             bins: BTreeMap::new(),
             total: 0.0,
+            cut_off: [0.0; 2],
             place: trimmed_mean(&all),
             // Until it is known, as far as members are apart: the bucket at hand is trusted.
             wander: within,
@@ -264,11 +272,19 @@ impl Histogram {
             .map(|one| self.scale.of_value(one.value))
             .collect();
         let place = self.place_of(&on_scale);
+        let ends = |bins: &BTreeMap<i32, f32>| {
+            Some((*bins.first_key_value()?.0, *bins.last_key_value()?.0))
+        };
+        let known = ends(&self.bins);
         for (one, y) in shown.iter().zip(&on_scale) {
-            let weight = if one.suspect { SUSPECT_WEIGHT } else { 1.0 } * gain;
-            let bin = bin_of(y - place, self.width);
-            *self.bins.entry(bin).or_insert(0.0) += weight as f32;
-            self.total += weight;
+            let mut bin = bin_of(y - place, self.width);
+            if let Some((first, last)) = known.filter(|_| one.suspect) {
+                self.cut_off[0] += if bin < first { gain } else { 0.0 };
+                self.cut_off[1] += if bin > last { gain } else { 0.0 };
+                bin = bin.clamp(first, last);
+            }
+            *self.bins.entry(bin).or_insert(0.0) += gain as f32;
+            self.total += gain;
         }
         if !on_scale.is_empty() {
             let n = on_scale.len() as f64;
@@ -336,8 +352,12 @@ impl<'c> Frame<'c> {
             histogram,
             place: histogram.place_of(&on_scale),
             doubt: 2.0 * histogram.error_of_place(on_scale.len().max(1)) / histogram.width,
-            high: Tail::of(weights.clone().rev(), sum),
-            low: Tail::of(weights.map(|(bin, weight)| (-bin, weight)), sum),
+            high: Tail::of(weights.clone().rev(), sum, histogram.cut_off[1] / gain),
+            low: Tail::of(
+                weights.map(|(bin, weight)| (-bin, weight)),
+                sum,
+                histogram.cut_off[0] / gain,
+            ),
             below,
             count: sum,
         }
@@ -381,8 +401,8 @@ impl<'c> Frame<'c> {
 }
 
 impl Tail {
-    /// Of (distance outwards, weight), the outermost first, of `total` weight.
-    fn of(outwards: impl Iterator<Item = (f64, f64)> + Clone, total: f64) -> Tail {
+    /// Of (distance outwards, weight), the outermost first, of `total` weight, of which so much was cut off.
+    fn of(outwards: impl Iterator<Item = (f64, f64)> + Clone, total: f64, cut_off: f64) -> Tail {
         let wanted = total.sqrt().max(TAIL_MIN);
         let (mut count, mut from) = (0.0, 0.0);
         let mut taken = 0;
@@ -399,10 +419,11 @@ impl Tail {
             .take(taken)
             .map(|(distance, weight)| (distance - from) * weight)
             .sum();
+        let whole = count - cut_off.min(CUT_OFF_SHARE_MAX * count);
         Tail {
             from,
             count,
-            mean_excess: (excess / count.max(1.0)).max(0.5 * step),
+            mean_excess: (excess / whole.max(1.0)).max(0.5 * step),
         }
     }
 

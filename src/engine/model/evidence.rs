@@ -5,8 +5,14 @@
 //! Counts have a third channel: their tail around the forecast, for Poisson and negative binomial are laws of counting, and an outage of
 //! something steady is certain long before it is large; what it claims is calibrated by its own past like the others, less 4 nats,
 //! and heard only while its claims have been no larger than chance brings. So have other values once it has been shown that the distribution knows
-//! what no view does: that the spread follows the hour, say. (For all series it brought no incident of the labelled data, and false alarms.)
-//! About −ln of the chance that a block of 24 buckets shows this much; 3 nats deserve attention. Source: detection-quality.md.
+//! what no view does: that the spread follows the hour, that hours are joined by steps, that a job runs at four; when it comes to know more, its past claims are forgotten.
+//! The tail is the lesser of the bucket's and of the dozen's that it ends. (For all series it brought no incident of the labelled data, and false alarms.)
+//! A copy's channel is −ln of the chance that a block of 24 buckets shows this much; two copies agree to that much far more seldom than one shows it, so that 3 nats,
+//! which deserve attention, are about one bucket in 5,000. Source: detection-quality.md.
+//!
+//! Where one copy speaks alone (a bucket of an hour or more, the first day of others) the second look is that of the distribution around the forecast: what is
+//! claimed against a bucket is no more than its tail is worth as a single look ([`of_one_look`]), or than the same copy claims against the forecast itself, for where
+//! a series has drifted the distribution has followed it and has nothing to say. Without it, the extremes of heavy tails, which are always new values too, are alarms.
 //!
 //! All of it happens on a scale that is even near zero and logarithmic far from it ([`SymLog`]): counts, sums and latencies vary in
 //! proportion to their size, and a heavy tail is no anomaly. The scale's unit is the mean size of the first [`UNIT_VALUES`] values, so a
@@ -28,16 +34,16 @@ const CHANNEL_WEIGHT: f64 = 0.8;
 /// What the novelty of a value is worth to one copy, nats. A series of one copy has one look at it: counted for two, an extreme value, which is nearly
 /// always a new one, would be charged twice.
 const NOVELTY_NATS: f64 = 2.0;
-/// What the tail of a count has to show more than the views.
+/// What the tail has to show more than the views.
 const TAIL_HANDICAP: f64 = 4.0;
-/// A tail that came to be looked at late is heard after so many blocks: until then it has no past of its own.
+/// A tail that came to be looked at late, or to know more, is heard after so many blocks: until then it has no past of its own.
 const TAIL_AFTER_BLOCKS: f64 = 32.0;
-/// What it has to show more: nobody promises its law.
-const LATE_TAIL_HANDICAP: f64 = 6.0;
 /// Values that decide the unit of a series' scale.
 const UNIT_VALUES: usize = 24;
 /// Evidence that deserves attention, nats.
 const ATTENTION: f64 = 3.0;
+/// From so much evidence on, which makes a record, a copy that is alone has to be borne out by the distribution around the forecast.
+const ASKED_FROM: f64 = 2.0;
 /// For so many more of them room is made at a time.
 const FIRST_CHUNK: usize = 4;
 
@@ -83,14 +89,27 @@ impl SymLog {
 pub struct Claim {
     /// Evidence, nats, at least 0.
     pub nats: f64,
+    /// Of one copy, the other having nothing to say as yet, or ever.
+    is_alone: bool,
+    /// What the short-range channel claims, which asks for more than others, and knows what no distribution does: that a value has not moved.
+    short: f64,
     /// What the bucket's copy saw, which learning the same value needs again.
     rows: Option<Row>,
+}
+
+/// What the forecast and the distribution around it say of a value that is judged.
+#[derive(Clone, Copy, Debug)]
+pub struct Foretold {
+    /// The forecast.
+    pub typical: f64,
+    /// ln p of it or of the dozen that it ends, whichever is less.
+    pub ln_tail: f64,
 }
 
 /// The tail of a value.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct TailOf {
-    /// ln p by the distribution around the forecast.
+    /// ln p by the distribution around the forecast, of the bucket or of the dozen that it ends.
     pub ln_p: f64,
     /// The distribution has been shown to know what no view does.
     pub knows_more: bool,
@@ -166,7 +185,7 @@ struct Copies {
     profile: Profile,
     /// Of −ln p by the distribution around the forecast: of counts, and where it knows more than the views.
     tail: Option<Box<Calibration>>,
-    /// Whether the tail has been looked at from the first: that of a count.
+    /// Whether the tail has been looked at from the first: that of a count, while the distribution knows no more than at first.
     counts: bool,
 }
 
@@ -180,6 +199,14 @@ enum Stage {
 /// ln p of a bucket that evidence speaks against: evidence is about blocks; what is far out for a block is farther out for one bucket of it.
 pub fn ln_probability_of(evidence: f64) -> f64 {
     -evidence - LN_BLOCK * (evidence / ATTENTION).min(1.0).powi(2)
+}
+
+/// Evidence of a single look of `nats` about a block, on the scale of the mean of two: the mean of two exponential variables is `m` or more with probability
+/// `(1 + 2m) exp(−2m)`, so `m = (nats + ln(1 + 2m))/2`.
+fn of_one_look(nats: f64) -> f64 {
+    const STEPS: u32 = 8;
+    let step = |mean: f64, _| 0.5 * (nats + (2.0 * mean).ln_1p());
+    CHANNEL_WEIGHT * (0..STEPS).fold(0.5 * nats, step)
 }
 
 /// Everything that the evidence against a series' next value needs.
@@ -196,17 +223,28 @@ impl EvidenceModel {
         }
     }
 
-    /// Evidence against `x` at `at` (the middle of its bucket), nats, at least 0. `ln_tail` is what the distribution around the forecast says of
-    /// it: all there is to go by while no view has seen enough (a young series, a constant that moves for the first time).
-    pub fn judge(&self, at: EventTime, x: f64, side: Side, ln_tail: f64) -> Claim {
-        let of_tail = (-ln_tail - LN_BLOCK).max(0.0);
-        match &self.stage {
-            Stage::First(_) => Claim {
+    /// Evidence against `x` at `at` (the middle of its bucket), nats, at least 0. What is foretold of it is all there is to go by while no view has seen
+    /// enough (a young series, a constant that moves for the first time).
+    pub fn judge(&self, at: EventTime, x: f64, side: Side, foretold: &Foretold) -> Claim {
+        let of_block = |ln_p: f64| (-ln_p - LN_BLOCK).max(0.0);
+        let of_tail = of_block(foretold.ln_tail);
+        let Stage::Grown(copies) = &self.stage else {
+            return Claim {
                 nats: CHANNEL_WEIGHT * of_tail,
-                rows: None,
-            },
-            Stage::Grown(copies) => copies.judge(at, x, side, ln_tail, of_tail),
+                ..Claim::default()
+            };
+        };
+        let mut claim = copies.judge(at, x, side, foretold.ln_tail, of_tail);
+        if claim.is_alone && claim.nats > ASKED_FROM {
+            let borne_out = of_one_look(of_tail)
+                .max(claim.short)
+                .max(ASKED_FROM);
+            if claim.nats > borne_out {
+                let of_forecast = copies.judge(at, foretold.typical, side, 0.0, 0.0).nats;
+                claim.nats = claim.nats.min(borne_out.max(of_forecast));
+            }
         }
+        claim
     }
 
     /// Learns `x`; `ln_tail` is what [`judge`](Self::judge) was told of it, `claim` what it said if it was asked of this very value.
@@ -240,6 +278,16 @@ impl EvidenceModel {
                 let judged = claim.and_then(|claim| claim.rows.as_ref());
                 copies.learn(at, x, kind, ln_tail, judged, room);
             }
+        }
+    }
+
+    /// The distribution has come to know what it did not: what its tail claimed before is no measure of what it claims now.
+    pub fn restart_tail(&mut self) {
+        if let Stage::Grown(copies) = &mut self.stage
+            && let Some(tail) = &mut copies.tail
+        {
+            **tail = Calibration::default();
+            copies.counts = false;
         }
     }
 
@@ -290,8 +338,8 @@ impl Default for EvidenceModel {
 }
 
 /// What the tail claims, while it may be believed; `known` is what others claim already, and less is not asked for.
-fn of_the_tail(tail: &Calibration, ln_tail: f64, handicap: f64, known: f64) -> f64 {
-    let claimed = tail.evidence(-ln_tail) - handicap;
+fn of_the_tail(tail: &Calibration, ln_tail: f64, known: f64) -> f64 {
+    let claimed = tail.evidence(-ln_tail) - TAIL_HANDICAP;
     if claimed > known && tail.is_honest(BLOCK_BUCKETS) {
         claimed
     } else {
@@ -339,8 +387,10 @@ impl Copies {
             of_tail
         };
         let (mut novelty, mut copies) = (surprise.novelty.unwrap_or(0.0), 1.0);
+        let mut is_alone = true;
         if let Some(hours) = &self.hours {
             let held = hours.held_in(hour_of(at));
+            is_alone = !held.speaks;
             if held.speaks && surprise.speaks() {
                 slow = (slow + f64::from(held.slow)) / 2.0;
             }
@@ -349,16 +399,15 @@ impl Copies {
         }
         let views = slow.max(surprise.short).max(0.0);
         let channel = match &self.tail {
-            Some(tail) if self.counts => {
-                views.max(of_the_tail(tail, ln_tail, TAIL_HANDICAP, views))
-            }
-            Some(tail) if tail.blocks() >= TAIL_AFTER_BLOCKS => {
-                views.max(of_the_tail(tail, ln_tail, LATE_TAIL_HANDICAP, views))
+            Some(tail) if self.counts || tail.blocks() >= TAIL_AFTER_BLOCKS => {
+                views.max(of_the_tail(tail, ln_tail, views))
             }
             _ => views,
         };
         Claim {
             nats: CHANNEL_WEIGHT * channel + copies * NOVELTY_NATS * novelty,
+            is_alone,
+            short: CHANNEL_WEIGHT * surprise.short,
             rows: Some(row),
         }
     }
@@ -456,7 +505,11 @@ mod tests {
             learn(&mut model, 100.0 + (state >> 60) as f64);
         }
         let next = (0..12).map(|_| learn(&mut model, 400.0)).last().unwrap();
-        let usual = |at: EventTime| model.judge(at, 107.0, Side::Both, 0.0).nats;
+        let foretold = Foretold {
+            typical: 107.0,
+            ln_tail: 0.0,
+        };
+        let usual = |at: EventTime| model.judge(at, 107.0, Side::Both, &foretold).nats;
         let held = usual(next);
         let later = EventTime(next.millis() + 3 * 24 * HOUR_MS);
         assert!(
@@ -469,5 +522,45 @@ mod tests {
         };
         let hours = copies.hours.as_ref().unwrap();
         assert!(hours.held_in(hour_of(next)).speaks && !hours.held_in(hour_of(later)).speaks);
+    }
+
+    #[test]
+    fn one_look_is_as_rare_as_the_mean_of_two_that_it_is_turned_into() {
+        for tenths in 0..400 {
+            let nats = f64::from(tenths) / 10.0;
+            let mean = of_one_look(nats) / CHANNEL_WEIGHT;
+            let chance = 2.0 * mean - (2.0 * mean).ln_1p();
+            assert!((chance - nats).abs() < 0.06, "{nats} nats: {chance}");
+        }
+    }
+
+    #[test]
+    fn a_copy_that_is_alone_is_borne_out_by_the_distribution_or_by_the_forecast_itself() {
+        let kind = kind(60);
+        let mut model = EvidenceModel::new();
+        let at = |hour: i64| EventTime(hour * HOUR_MS + HOUR_MS / 2);
+        let mut state = 1u64;
+        for hour in 0..40 * 24 {
+            state = state
+                .wrapping_mul(6_364_136_223_846_793_005)
+                .wrapping_add(1);
+            let x = 100.0 + (state >> 60) as f64;
+            let tail = TailOf::default();
+            model.learn(at(hour), x, &kind, tail, None, &mut Room::unlimited());
+        }
+        let nats = |typical: f64, ln_p: f64| {
+            let foretold = Foretold {
+                typical,
+                ln_tail: ln_p,
+            };
+            model.judge(at(40 * 24), 122.0, Side::Both, &foretold).nats
+        };
+        let [unheard_of, rare, usual] = [-60.0, -8.0, -1.0].map(|ln_p| nats(107.0, ln_p));
+        assert!(
+            unheard_of > 3.0 && rare < 3.0 && usual <= ASKED_FROM,
+            "{unheard_of}, {rare}, {usual}"
+        );
+        let drifted = nats(122.0, -1.0);
+        assert!(drifted == unheard_of, "{drifted} of {unheard_of}");
     }
 }

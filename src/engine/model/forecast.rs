@@ -1,13 +1,16 @@
 //! What the next value of a series is expected to be: the best of a few simple predictors.
 //!
 //! Candidates: the last value, levels with gains 1/4, 1/16, 1/64 and 1/512, the mean of all since the level last shifted, a level with a slope (Holt 1957), and the hour of the
-//! day and of the week, each with a level of its own for what the season leaves, and a rhythm of its own ([`rhythm`](super::rhythm)). Each keeps a fading mean square of its errors and how often it spoke; the
+//! day and of the week, each with a level of its own for what the season leaves, its hours joined by lines or by steps ([`edges`](super::edges)), and a rhythm of its own
+//! ([`rhythm`](super::rhythm)). Single buckets that regularly do something else are added to whichever speaks ([`pulse`](super::pulse)). Each keeps a fading mean square of its errors and how often it spoke; the
 //! one with the least (a penalty for the restless) speaks. So a level shift is followed within a few buckets: the quick levels err less and win.
 //! Units: values as they come. Holds: the forecast is finite; judging changes nothing.
 
 use super::Room;
+use super::edges::Edges;
 use super::outlook::Outlook;
-use super::profile::{HOUR_MS, HourMeans, Profile, Slot, hour_of};
+use super::profile::{HOUR_MS, HourMeans, Joints, Profile, Slot, hour_of};
+use super::pulse::{Due, Pulses};
 use super::rhythm::{Others, Rhythm};
 use super::surprise::SeasonView;
 use super::watch::{ClockWatch, LevelWatch, SeasonWatch, Shift};
@@ -29,6 +32,8 @@ const SEASON_LEVEL_GAIN: f64 = 1.0 / 16.0;
 const SHIFT_RUN: u16 = 6;
 /// The same where the season speaks, hours: what is over within a day is an event, not a new level.
 const SEASONAL_SHIFT_HOURS: u16 = 24;
+/// Values after which it is known what is far out.
+const PULSES_AFTER: u32 = 100;
 /// Seasonal predictors come first.
 const SEASONAL: usize = 3;
 /// The mean of all, and the slowest level.
@@ -61,14 +66,45 @@ pub struct Forecaster {
     left: [f64; 2],
     tracks: Tracks,
     level_watch: LevelWatch,
-    /// Once there is a week.
-    clock_watch: Option<Box<ClockWatch>>,
+    /// Once there is a week, or a pulse.
+    calendar: Option<Box<Calendar>>,
     season_watch: SeasonWatch,
     /// Whether the season spoke last.
     seasonal: bool,
     filling: HourMeans,
     profile: Profile,
     rhythm: Rhythm,
+}
+
+/// What is known of the times of a day beyond the means of its hours.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+struct Calendar {
+    clock: ClockWatch,
+    edges: Edges,
+    /// Once something was far out.
+    pulses: Option<Box<Pulses>>,
+}
+
+/// A value to be learnt.
+#[derive(Clone, Copy, Debug)]
+pub struct Believed {
+    /// As it came.
+    pub came: f64,
+    /// As far as it is believed.
+    pub x: f64,
+    /// By the distribution around the forecast.
+    pub is_unusual: bool,
+}
+
+/// What learning a value has come to.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Learned {
+    /// What forecasts leave is another thing than before.
+    pub changed: bool,
+    /// A step or a pulse is believed that was not.
+    pub knows_more: bool,
+    /// What has changed about the series.
+    pub noticed: Option<Noticed>,
 }
 
 /// How a forecast was found: learning the value that came needs it again.
@@ -82,12 +118,29 @@ pub struct Foresight {
     best: usize,
     /// What was expected by a predictor that follows nothing quickly.
     calm: f64,
+    /// The shares of what day and week left lately that go over a step.
+    kept: [f64; 2],
+    /// What a pulse adds to both.
+    pulse: Option<Due>,
 }
 
 impl Foresight {
     /// What was expected by a predictor that follows nothing quickly: not a mode that lasts for a while either.
     pub fn calm(&self) -> f64 {
         self.calm
+    }
+
+    /// A value as it came, and as far as it is believed, without the pulse; where that did not come there is none to take away.
+    fn without_pulse(&self, came: f64, x: f64, expected: f64) -> (f64, f64) {
+        match self.pulse {
+            None => (came, x),
+            Some(Due { excess, .. })
+                if (came - excess - expected).abs() < (came - expected).abs() =>
+            {
+                (came - excess, x - excess)
+            }
+            Some(_) => (came, came),
+        }
     }
 }
 
@@ -104,13 +157,23 @@ impl Forecaster {
         self.levels[3]
     }
 
-    /// The next value expected at `at`, and how it was found; `None` before the first value.
-    pub fn forecast(&self, at: EventTime) -> Option<(f64, Foresight)> {
+    /// The next value expected at `at`, and how it was found; `None` before the first value. `calmer`: so many times as much as in the bucket before do
+    /// values vary now, 1 at the most.
+    pub fn forecast(
+        &self,
+        at: EventTime,
+        span: BucketSpan,
+        calmer: f64,
+    ) -> Option<(f64, Foresight)> {
         if self.steps == 0 {
             return None;
         }
-        let (seasonal, rhythm) = (self.seasonal(at), self.rhythm.expected(at));
-        let candidates = self.candidates(seasonal, rhythm);
+        let (seasonal, rhythm) = (self.seasonal(at, span), self.rhythm.expected(at));
+        let kept = self.kept(at, span, seasonal).map(|kept| kept.min(calmer));
+        let pulse = self.pulse(at, span);
+        let due = pulse.map_or(0.0, |due| due.excess);
+        let left = [self.left[0] * kept[0], self.left[1] * kept[1]];
+        let candidates = self.candidates(seasonal, left, rhythm);
         let best = self.best(&candidates);
         let expected = candidates[best].expect("the best one speaks");
         let calm = match best {
@@ -121,40 +184,62 @@ impl Forecaster {
             seasonal,
             rhythm,
             best,
-            calm,
+            calm: calm + due,
+            kept,
+            pulse,
         };
-        Some((expected, foresight))
+        Some((expected + due, foresight))
     }
 
     /// Learns a value, as it came and as far as it is believed; `foresight` is what [`forecast`](Self::forecast) found for `at`, if it was asked. What it
-    /// does over hours goes into `outlook`, against a profile that has not seen the hour. Says
-    /// whether what forecasts leave is another thing than before, and what has changed about the series if that is noticed now.
+    /// does over hours goes into `outlook`, against a profile that has not seen the hour.
     pub fn learn(
         &mut self,
         at: EventTime,
-        (came, x): (f64, f64),
+        Believed {
+            came,
+            x,
+            is_unusual,
+        }: Believed,
         span: BucketSpan,
         foresight: Option<Foresight>,
         outlook: Option<&mut Outlook>,
         room: &mut Room,
-    ) -> (bool, Option<Noticed>) {
-        let known = foresight.or_else(|| Some(self.forecast(at)?.1));
-        let Some(Foresight {
+    ) -> Learned {
+        let Some(known) = foresight.or_else(|| Some(self.forecast(at, span, 1.0)?.1)) else {
+            self.restart(x);
+            self.learn_season(at, x, span, outlook, room);
+            return Learned::default();
+        };
+        let Foresight {
             seasonal,
             rhythm,
             best,
+            kept,
             ..
-        }) = known
-        else {
-            self.restart(x);
-            self.learn_season(at, x, span, outlook, room);
-            return (false, None);
-        };
-        let candidates = self.candidates(seasonal, rhythm);
+        } = known;
+        self.left = [self.left[0] * kept[0], self.left[1] * kept[1]];
+        let candidates = self.candidates(seasonal, self.left, rhythm);
         let expected = candidates[best].expect("the best one speaks");
         let usual = f64::from(self.tracks.squares[best]);
+        let joints = self.profile.joints(at, span);
+        let rest = self.unexplained(came, expected, &candidates, joints);
+        let [is_new, is_again] = Pulses::is_far(rest, usual);
+        let is_far = [is_new && is_unusual && self.steps > PULSES_AFTER, is_again];
+        let mut knows_more = self.learn_pulses(at, rest, is_far, span, room);
+        let (came, mut x) = known.without_pulse(came, x, expected);
+        if x != came {
+            // What any of them knows is no outlier, whoever spoke.
+            let (reach, rest) = (
+                (x - expected).abs(),
+                self.unexplained(came, expected, &candidates, joints),
+            );
+            x = came - rest + rest.clamp(-reach, reach);
+        }
+        knows_more |= self.learn_edges(at, x, usual, joints) && best < RHYTHM;
         let known = (expected, usual, best);
         let shift = self.watch_level(at, came, known, seasonal, span, room);
+        let moves_profile = shift.is_some_and(|shift| self.moves_profile(at, &shift, seasonal));
         let rhythm = self.learn_rhythm(at, x, candidates, span, room);
         self.learn_tracks(x, &candidates, usual);
         self.learn_levels(x, seasonal);
@@ -162,11 +247,16 @@ impl Forecaster {
         if let Some(shift) = &shift {
             match shift.factor {
                 Some(factor) => {
+                    if let Some(pulses) = self.pulses_mut() {
+                        pulses.scale(factor);
+                    }
                     self.profile.scale(factor);
                     self.rhythm.scale(factor);
                 }
                 None => {
-                    self.profile.shift(shift.by);
+                    if moves_profile {
+                        self.profile.shift(shift.by);
+                    }
                     self.rhythm.shift(shift.by);
                 }
             }
@@ -174,10 +264,121 @@ impl Forecaster {
             self.mean_values = u32::from(shift.values);
         }
         self.steps = self.steps.saturating_add(1);
-        let changed = self.seasonal != (best < SEASONAL);
+        let changed = self.seasonal != (best < SEASONAL) || knows_more;
         self.seasonal = best < SEASONAL;
-        let noticed = shift.map(|shift| shift.noticed()).or(noticed).or(rhythm);
-        (changed, noticed)
+        Learned {
+            changed,
+            knows_more,
+            noticed: shift.map(|shift| shift.noticed()).or(noticed).or(rhythm),
+        }
+    }
+
+    /// What a pulse adds at `at`.
+    pub(super) fn pulse(&self, at: EventTime, span: BucketSpan) -> Option<Due> {
+        let calendar = self.calendar.as_deref()?;
+        calendar.pulses.as_deref()?.due(at, span)
+    }
+
+    fn pulses_mut(&mut self) -> Option<&mut Pulses> {
+        self.calendar.as_deref_mut()?.pulses.as_deref_mut()
+    }
+
+    /// The calendar, made if there is none and there is room.
+    fn calendar(&mut self, room: &mut Room) -> Option<&mut Calendar> {
+        if self.calendar.is_none() && room.grant(size_of::<Calendar>()) {
+            self.calendar = Some(Box::default());
+        }
+        self.calendar.as_deref_mut()
+    }
+
+    /// What goes down a step shrinks with it: what a day of hundreds left lately is no measure of a night of three.
+    fn kept(&self, at: EventTime, span: BucketSpan, seasonal: [Option<f64>; 2]) -> [f64; 2] {
+        if !self.is_step(at) {
+            return [1.0; 2];
+        }
+        let before = EventTime(at.millis() - span.millis());
+        let before = self.profile.means(before, span, true);
+        [0, 1].map(|season| match (before[season], seasonal[season]) {
+            (Some(before), Some(now)) if before > 0.0 => (now / before).clamp(0.0, 1.0),
+            _ => 1.0,
+        })
+    }
+
+    fn is_step(&self, at: EventTime) -> bool {
+        let calendar = self.calendar.as_deref();
+        calendar.is_some_and(|calendar| calendar.edges.is_step(at))
+    }
+
+    fn learn_pulses(
+        &mut self,
+        at: EventTime,
+        rest: f64,
+        is_far: [bool; 2],
+        span: BucketSpan,
+        room: &mut Room,
+    ) -> bool {
+        let steps = self.steps;
+        if is_far[0] && Pulses::are_for(span) && self.pulses_mut().is_none() {
+            let Some(calendar) = self.calendar(room) else {
+                return false;
+            };
+            if room.grant(size_of::<Pulses>()) {
+                calendar.pulses = Some(Box::new(Pulses::after(steps)));
+            }
+        }
+        let pulses = self.pulses_mut();
+        pulses.is_some_and(|pulses| pulses.learn(at, span, rest, is_far))
+    }
+
+    /// What is left of a value by whatever comes nearest to it: what spoke, the hours, either way to join them, a rhythm. No pulse is needed for what any of them knows.
+    fn unexplained(
+        &self,
+        x: f64,
+        expected: f64,
+        candidates: &[Option<f64>; CANDIDATES],
+        joints: Option<Joints>,
+    ) -> f64 {
+        let joined = joints.map(|joints| {
+            let left = self.left[joints.season];
+            [joints.line, joints.step, joints.flat].map(|mean| mean + left)
+        });
+        let times = candidates[..SEASONAL].iter().copied().flatten();
+        times
+            .chain(joined.into_iter().flatten())
+            .map(|foretold| x - foretold)
+            .fold(x - expected, |least, rest| {
+                if rest.abs() < least.abs() {
+                    rest
+                } else {
+                    least
+                }
+            })
+    }
+
+    /// Compares both ways to join hours, where they differ.
+    fn learn_edges(
+        &mut self,
+        at: EventTime,
+        x: f64,
+        usual_square: f64,
+        joints: Option<Joints>,
+    ) -> bool {
+        let (Some(calendar), Some(joints)) = (self.calendar.as_deref_mut(), joints) else {
+            return false;
+        };
+        let rest = x - self.left[joints.season];
+        let of_season = self.tracks.squares[[DAY, WEEK][joints.season]];
+        let usual_square = usual_square.max(of_season.into());
+        let (line, step) = (rest - joints.line, rest - joints.step);
+        calendar.edges.learn(at, line, step, usual_square)
+    }
+
+    /// Whether times of the day are known that no mean of an hour knows: steps, or pulses.
+    pub fn knows_times(&self) -> bool {
+        self.calendar.as_deref().is_some_and(|calendar| {
+            let pulses = calendar.pulses.as_deref();
+            self.seasonal && calendar.edges.any_step() || pulses.is_some_and(Pulses::any)
+        })
     }
 
     /// Looks for a new level: against the season alone where there is one (what it leaves follows too soon), else against the forecast.
@@ -207,6 +408,16 @@ impl Forecaster {
         self.level_watch.see(at, x, season, usual, wanted, room)
     }
 
+    /// Whether the profile goes with a new level: unless that is what it says of this hour anyway, as of the morning of a day like the one before, or the hour is
+    /// the first of its name, and may be the first morning of many.
+    fn moves_profile(&self, at: EventTime, shift: &Shift, [day, week]: [Option<f64>; 2]) -> bool {
+        let [of_day, _] = self.profile.slots(hour_of(at));
+        let is_known = of_day.is_some_and(|slot| slot.visits > 1);
+        let foretold = week.or(day).map(|season| (shift.level - season).abs());
+        self.season_watch.is_there()
+            || foretold.is_some_and(|off| is_known && off > (off - shift.by.abs()).abs())
+    }
+
     /// Whether the last values stay on one side, far out: the beginning of another level, it may be.
     pub fn is_on_one_side(&self) -> bool {
         self.level_watch.is_running()
@@ -224,19 +435,32 @@ impl Forecaster {
 
     /// Days begin so many hours later from now on.
     pub fn turn(&mut self, hours: i8) {
-        self.profile.turn(hours);
+        self.turn_times(hours);
         // What it had begun to suspect is of the old hours.
-        if let Some(watch) = &mut self.clock_watch {
-            **watch = ClockWatch::default();
+        if let Some(calendar) = &mut self.calendar {
+            calendar.clock = ClockWatch::default();
+        }
+    }
+
+    fn turn_times(&mut self, hours: i8) {
+        self.profile.turn(hours);
+        if let Some(calendar) = &mut self.calendar {
+            calendar.edges.turn(hours);
+        }
+        if let Some(pulses) = self.pulses_mut() {
+            pulses.turn(hours);
         }
     }
 
     /// Heap bytes.
     pub fn heap_bytes(&self) -> usize {
-        let clock_watch = self.clock_watch.as_ref();
+        let calendar = self.calendar.as_ref().map_or(0, |calendar| {
+            let pulses = calendar.pulses.as_ref().map_or(0, |_| size_of::<Pulses>());
+            size_of::<Calendar>() + pulses
+        });
         self.profile.heap_bytes()
             + self.level_watch.heap_bytes()
-            + clock_watch.map_or(0, |_| size_of::<ClockWatch>())
+            + calendar
             + self.rhythm.heap_bytes()
     }
 
@@ -260,16 +484,16 @@ impl Forecaster {
             }
             let usual = f64::from(self.tracks.squares[WEEK]);
             let knows_week = self.profile.has_week();
-            if self.clock_watch.is_none() && knows_week && room.grant(size_of::<ClockWatch>()) {
-                self.clock_watch = Some(Box::default());
+            if knows_week {
+                self.calendar(room);
             }
             let clock = self
-                .clock_watch
+                .calendar
                 .as_mut()
-                .and_then(|watch| watch.see(over.hour, over.mean, &self.profile, usual))
+                .and_then(|known| known.clock.see(over.hour, over.mean, &self.profile, usual))
                 .filter(|_| self.season_watch.is_there());
             if let Some(hours) = clock {
-                self.profile.turn(hours);
+                self.turn_times(hours);
                 noticed = Some(Noticed {
                     change: Change::Clock(hours),
                     since: at,
@@ -326,10 +550,11 @@ impl Forecaster {
     fn candidates(
         &self,
         [day, week]: [Option<f64>; 2],
+        left: [f64; 2],
         rhythm: Option<f64>,
     ) -> [Option<f64>; CANDIDATES] {
-        let day = day.map(|mean| mean + self.left[0]);
-        let week = week.map(|mean| mean + self.left[1]);
+        let day = day.map(|mean| mean + left[0]);
+        let week = week.map(|mean| mean + left[1]);
         let [slowest, slow, medium, quick] = self.levels.map(Some);
         [
             week,
@@ -393,8 +618,8 @@ impl Forecaster {
     }
 
     /// The profile's means of the day and of the week.
-    pub(super) fn seasonal(&self, at: EventTime) -> [Option<f64>; 2] {
-        [self.profile.day_mean(at), self.profile.week_mean(at)]
+    pub(super) fn seasonal(&self, at: EventTime, span: BucketSpan) -> [Option<f64>; 2] {
+        self.profile.means(at, span, self.is_step(at))
     }
 
     fn learn_levels(&mut self, x: f64, seasonal: [Option<f64>; 2]) {

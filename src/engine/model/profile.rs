@@ -4,7 +4,8 @@
 //! The day's slots exist from the first hour on, the week's once the series has lived for two days and the hours have shown something to remember
 //! (a series starts small and grows on evidence: [`Evidence`]). A *band* is the
 //! range of a slot and its two neighbours, so that a shape that moves by less than an hour does not surprise. An hour is learnt when it is over
-//! ([`HourMeans`]), so that no value is judged by a profile which knows its own hour already.
+//! ([`HourMeans`]), so that no value is judged by a profile which knows its own hour already. Between the middles of hours means are joined by lines, or by steps where
+//! [`edges`](super::edges) has found them better; a step within an hour is where the hour's mean puts it.
 //! Source: detection-quality.md, "Views". Units: values as they come; times in milliseconds since the epoch.
 
 use super::Room;
@@ -53,6 +54,25 @@ pub struct Slot {
     pub mean: f64,
     /// How many there were, saturating.
     pub visits: u8,
+}
+
+/// A time foretold by both ways to join hours.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Joints {
+    /// 0 of the day, 1 of the week.
+    pub season: usize,
+    /// By lines between the middles of hours.
+    pub line: f64,
+    /// By steps.
+    pub step: f64,
+    /// The hour's own mean.
+    pub flat: f64,
+}
+
+/// The share of an hour that a bucket takes; `None` where hours have no inside.
+fn share_of_hour(span: BucketSpan) -> Option<f64> {
+    let share = span.millis() as f64 / HOUR_MS as f64;
+    (share < 1.0).then_some(share)
 }
 
 /// How long ago, in visits and as of the last one, what a slot holds was seen on average.
@@ -153,15 +173,31 @@ impl<const SLOTS: usize> Ring<SLOTS> {
 
     /// Between the middles of slots by straight lines.
     fn interpolate(&self, at: EventTime, visits_min: u8) -> Option<f64> {
-        if self.is_empty() {
-            return None;
-        }
         let slot = Self::slot(hour_of(at));
         let here = self.known(slot, visits_min)?;
         let offset = at.millis().rem_euclid(HOUR_MS) as f64 / HOUR_MS as f64 - 0.5;
         let beside = Self::beside(slot)[usize::from(offset >= 0.0)];
         let other = self.known(beside, visits_min);
         Some(other.map_or(here, |other| here + offset.abs() * (other - here)))
+    }
+
+    /// As of an hour of one level; or of two, where its mean lies between those beside it: that of the hour before, and from the moment on that
+    /// the mean asks for, that of the hour after. Averaged over a bucket of this share of an hour.
+    fn step(&self, at: EventTime, share: f64, visits_min: u8) -> Option<f64> {
+        let slot = Self::slot(hour_of(at));
+        let own = self.known(slot, visits_min)?;
+        let [Some(before), Some(after)] =
+            Self::beside(slot).map(|slot| self.known(slot, visits_min))
+        else {
+            return Some(own);
+        };
+        if (own - before) * (after - own) <= 0.0 {
+            return Some(own);
+        }
+        let turns_at = (after - own) / (after - before);
+        let middle = at.millis().rem_euclid(HOUR_MS) as f64 / HOUR_MS as f64;
+        let of_before = ((turns_at - middle) / share + 0.5).clamp(0.0, 1.0);
+        Some(after + of_before * (before - after))
     }
 
     /// What slot h knew, slot h + `hours` knows from now on.
@@ -279,14 +315,28 @@ impl Profile {
         self.day.known(Ring::<DAY_HOURS>::slot(hour), 1)
     }
 
-    /// The mean of this time of the day once visited, between slots by straight lines.
-    pub fn day_mean(&self, at: EventTime) -> Option<f64> {
-        self.day.interpolate(at, 1)
+    /// The means of this time of the day and of the week once visited: between the middles of slots by straight lines, or by steps.
+    pub fn means(&self, at: EventTime, span: BucketSpan, by_steps: bool) -> [Option<f64>; 2] {
+        if by_steps && let Some(share) = share_of_hour(span) {
+            [self.day.step(at, share, 1), self.week.step(at, share, 1)]
+        } else {
+            [self.day.interpolate(at, 1), self.week.interpolate(at, 1)]
+        }
     }
 
-    /// The mean of this time of the week once visited, between slots by straight lines.
-    pub fn week_mean(&self, at: EventTime) -> Option<f64> {
-        self.week.interpolate(at, 1)
+    /// The mean of this time of the week, or of the day where that is not known: by lines and by steps. `None` where it is the same.
+    pub fn joints(&self, at: EventTime, span: BucketSpan) -> Option<Joints> {
+        share_of_hour(span)?;
+        let [lines, steps] = [false, true].map(|by_steps| self.means(at, span, by_steps));
+        let season = usize::from(lines[1].is_some());
+        let (line, step) = (lines[season]?, steps[season]?);
+        let flat = self.slots(hour_of(at))[season]?.mean;
+        (line != step).then_some(Joints {
+            season,
+            line,
+            step,
+            flat,
+        })
     }
 
     /// Whether hours of the week have slots.
@@ -429,4 +479,40 @@ impl HourMeans {
 /// Hours since the epoch.
 pub fn hour_of(at: EventTime) -> i64 {
     at.millis().div_euclid(HOUR_MS)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_step_within_an_hour_is_where_its_mean_puts_it() {
+        let mut profile = Profile::default();
+        for hour in 0..72 {
+            let mean = match hour % 24 {
+                8 => 101.5,
+                9..18 => 200.0,
+                _ => 3.0,
+            };
+            profile.learn(hour, mean, &mut Room::unlimited());
+        }
+        let span = BucketSpan::from_seconds(900).expect("a span");
+        let at = |minutes: i64| EventTime(3 * 24 * HOUR_MS + minutes * 60_000 + 30_000);
+        let mean = |minutes, by_steps| profile.means(at(minutes), span, by_steps)[0].unwrap();
+        let stepped = [
+            7 * 60 + 52,
+            8 * 60 + 22,
+            8 * 60 + 37,
+            17 * 60 + 52,
+            18 * 60 + 7,
+        ];
+        let stepped = stepped.map(|minutes| mean(minutes, true).round());
+        assert_eq!(stepped, [3.0, 3.0, 200.0, 200.0, 3.0]);
+        assert!(
+            (mean(17 * 60 + 59, false) - 101.5).abs() < 5.0,
+            "half-way down"
+        );
+        let joints = profile.joints(at(17 * 60 + 52), span).expect("they differ");
+        assert!(joints.step == 200.0 && joints.flat == 200.0 && joints.line < 140.0);
+    }
 }

@@ -9,6 +9,7 @@
 use super::change::Cusum;
 use crate::config::Side;
 use crate::numerics::log_domain::ln_add_exp;
+use crate::numerics::special::student_t::Freedom;
 use crate::numerics::special::{Probabilities, gamma, negative_binomial, student_t};
 use serde::{Deserialize, Serialize};
 use std::f64::consts::LN_2;
@@ -177,8 +178,9 @@ impl Residuals {
         let weights = self.weights(counting);
         let asked = || weights.iter().enumerate().filter(|(_, w)| **w > WEIGHT_MIN);
         let (mut lower, mut upper) = (0.0, 0.0);
+        let freedom = Freedom::of(self.freedom());
         for (family, weight) in asked() {
-            let one = self.family_probabilities(family, x, forecast);
+            let one = self.family_probabilities(family, x, forecast, &freedom);
             lower += weight * one.lower;
             upper += weight * one.upper;
         }
@@ -259,11 +261,11 @@ impl Residuals {
     /// ln of the density at `x`, all families together.
     pub fn ln_density_of_all(&self, x: f64, forecast: f64, counting: bool) -> f64 {
         let weights = self.weights(counting);
+        let freedom = Freedom::of(self.freedom());
+        let ln_density = |family| self.ln_density(family, x, forecast, &freedom);
         (0..FAMILIES)
             .filter(|&family| weights[family] > WEIGHT_MIN)
-            .map(|family| {
-                self.ln_density(family, x, forecast).max(LIKELIHOOD_MIN) + weights[family].ln()
-            })
+            .map(|family| ln_density(family).max(LIKELIHOOD_MIN) + weights[family].ln())
             .fold(f64::NEG_INFINITY, ln_add_exp)
     }
 
@@ -332,9 +334,11 @@ impl Residuals {
     /// What each family foretold counts for it: by how much it fell short of the best, and for one value no more than [`SHORTFALL_MAX`] nats.
     fn learn_families(&mut self, x: f64, forecast: f64, weight: f64, counting: bool) {
         let mut gained = [LIKELIHOOD_MIN; FAMILIES];
+        let freedom = Freedom::of(self.freedom());
         for (family, gained) in gained.iter_mut().enumerate() {
             if self.allows(family, counting) {
-                *gained = self.ln_density(family, x, forecast).max(LIKELIHOOD_MIN);
+                let told = self.ln_density(family, x, forecast, &freedom);
+                *gained = told.max(LIKELIHOOD_MIN);
             }
         }
         let best = gained.iter().copied().fold(LIKELIHOOD_MIN, f64::max);
@@ -424,13 +428,19 @@ impl Residuals {
     }
 
     /// The tails of a family as plain numbers.
-    fn family_probabilities(&self, family: usize, x: f64, forecast: f64) -> Probabilities {
+    fn family_probabilities(
+        &self,
+        family: usize,
+        x: f64,
+        forecast: f64,
+        freedom: &Freedom,
+    ) -> Probabilities {
         let ends = self.ends(x);
         match family {
             LOG_NORMAL => {
-                let (deviation, freedom) = (self.log_deviation(forecast), self.freedom());
+                let deviation = self.log_deviation(forecast);
                 plain_tails(ends, |value| {
-                    student_t::probabilities(ln_ratio(value, forecast) / deviation, freedom)
+                    freedom.probabilities(ln_ratio(value, forecast) / deviation)
                 })
             }
             GAMMA => {
@@ -452,9 +462,9 @@ impl Residuals {
                 })
             }
             _ => {
-                let (scale, freedom) = (self.deviation(forecast), self.freedom());
+                let scale = self.deviation(forecast);
                 plain_tails(ends, |value| {
-                    student_t::probabilities((value - forecast) / scale, freedom)
+                    freedom.probabilities((value - forecast) / scale)
                 })
             }
         }
@@ -504,13 +514,11 @@ impl Residuals {
         }
     }
 
-    fn ln_density(&self, family: usize, x: f64, forecast: f64) -> f64 {
+    fn ln_density(&self, family: usize, x: f64, forecast: f64, freedom: &Freedom) -> f64 {
         match family {
             LOG_NORMAL if x > 0.0 => {
                 let scale = self.log_deviation(forecast);
-                student_t::ln_pdf(ln_ratio(x, forecast) / scale, self.freedom())
-                    - scale.ln()
-                    - x.ln()
+                freedom.ln_pdf(ln_ratio(x, forecast) / scale) - scale.ln() - x.ln()
             }
             GAMMA if x > 0.0 => {
                 let shape = self.gamma_shape(forecast);
@@ -527,7 +535,7 @@ impl Residuals {
             }
             NORMAL => {
                 let scale = self.deviation(forecast);
-                student_t::ln_pdf((x - forecast) / scale, self.freedom()) - scale.ln()
+                freedom.ln_pdf((x - forecast) / scale) - scale.ln()
             }
             _ => LIKELIHOOD_MIN,
         }

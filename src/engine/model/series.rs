@@ -2,8 +2,8 @@
 
 use super::ahead::Ahead;
 use super::alarm::{Alarm, Hold};
-use super::evidence::{Claim, EvidenceModel, TailOf, ln_probability_of};
-use super::forecast::{Forecaster, Foresight};
+use super::evidence::{Claim, EvidenceModel, Foretold, TailOf, ln_probability_of};
+use super::forecast::{Believed, Forecaster, Foresight};
 use super::member::{Deviation, Member};
 use super::modes::Modes;
 use super::multi_bucket::MultiBucket;
@@ -112,17 +112,31 @@ impl SeriesModel {
     }
 
     /// A comparable value as if its hour were as restless as the day: what varies in proportion is steadied in proportion, and stays above 0.
-    fn steadied(&self, x: f64, at: EventTime, forecast: f64) -> f64 {
-        stretched(
-            x,
-            forecast,
-            1.0 / self.spread.at(at),
-            self.residuals.positive(),
-        )
+    fn steadied(&self, kind: &Kind, x: f64, at: EventTime, forecast: f64) -> f64 {
+        let times = 1.0 / self.restlessness(kind, at, forecast);
+        let steadied = stretched(x, forecast, times, self.residuals.positive());
+        if kind.counting {
+            steadied.round()
+        } else {
+            steadied
+        }
+    }
+
+    /// How much more values vary at `at` than over the day as a whole: in its hour, and where a pulse is due.
+    fn restlessness(&self, kind: &Kind, at: EventTime, forecast: f64) -> f64 {
+        let hour = self.spread.at(at);
+        match self.forecaster.pulse(at, kind.span) {
+            Some(due) => hour.max(due.square.sqrt() / self.residuals.deviation(forecast)),
+            None => hour,
+        }
     }
 
     fn forecast(&self, kind: &Kind, at: EventTime) -> Option<(f64, Foresight)> {
-        let (mut value, foresight) = self.forecaster.forecast(at)?;
+        let (mut value, foresight) = {
+            let before = EventTime(at.millis() - kind.span.millis());
+            let calmer = self.spread.at(at) / self.spread.at(before);
+            self.forecaster.forecast(at, kind.span, calmer.min(1.0))?
+        };
         if value <= 0.0 && self.residuals.positive() {
             // A slope or a season carried on to where the series has never been, and families of positive values cannot be.
             value = self.forecaster.level();
@@ -220,7 +234,7 @@ impl SeriesModel {
         forecast: f64,
         foresight: &Foresight,
     ) -> Tails {
-        let steadied = self.steadied(x, at, forecast);
+        let steadied = self.steadied(kind, x, at, forecast);
         let families = self.residuals.tails(steadied, forecast, kind.counting);
         let least = self.residuals.least_deviation();
         let two = self
@@ -242,7 +256,7 @@ impl SeriesModel {
             return;
         }
         let (calm, typical) = (verdict.foresight.calm(), verdict.typical);
-        let steadied = self.steadied(x, at, typical);
+        let steadied = self.steadied(kind, x, at, typical);
         let families = &self.residuals;
         let least = families.least_deviation();
         self.modes.learn(
@@ -262,6 +276,16 @@ impl SeriesModel {
         if self.spread.learn(at, deviate, known, a_day, room) {
             self.residuals.restart();
         }
+    }
+
+    /// Follows the usual number of measurements.
+    fn learn_measurements(&mut self, n: f64) {
+        let steps = self.forecaster.steps();
+        self.measurements += if steps <= 1 {
+            n
+        } else {
+            MEASUREMENT_GAIN.max(1.0 / f64::from(steps)) * (n - self.measurements)
+        };
     }
 
     fn deviation(&self, kind: &Kind, at: EventTime, x: f64) -> Deviation {
@@ -317,7 +341,8 @@ impl Model for SeriesModel {
         // Slow views may still lean the other way: a value on the side that does not count is no evidence.
         let counts = kind.side == Side::Both || ln_single < 0.0;
         let claim = if counts {
-            self.evidence.judge(sample.at, x, kind.side, ln_single)
+            let foretold = Foretold { typical, ln_tail };
+            self.evidence.judge(sample.at, x, kind.side, &foretold)
         } else {
             Claim::default()
         };
@@ -372,7 +397,7 @@ impl Model for SeriesModel {
         let widening = self.widening(kind, sample);
         let spread = |p: f64| {
             let bound = self.residuals.quantile(p, typical, kind.counting);
-            let restless = self.spread.at(sample.at);
+            let restless = self.restlessness(kind, sample.at, typical);
             let bound = stretched(bound, typical, restless, self.residuals.positive());
             let bound = typical + (bound - typical) * widening.sqrt();
             let bound = if bound.is_finite() {
@@ -388,7 +413,7 @@ impl Model for SeriesModel {
         };
         let (low, high) = (spread(0.025).min(typical), spread(0.975).max(typical));
         let least = self.residuals.least_deviation();
-        let foresight = self.forecaster.forecast(sample.at);
+        let foresight = self.forecast(kind, sample.at);
         let calm = foresight.map_or(typical, |(_, foresight)| foresight.calm());
         match self.modes.range(calm, least) {
             Some((lower, upper)) if self.residuals.nonnegative() => (lower.max(0.0), upper),
@@ -436,7 +461,7 @@ impl Model for SeriesModel {
                 x = verdict.typical + (x - verdict.typical).clamp(-reach, reach);
             }
             spread = self.residuals.learn(
-                self.steadied(comparable, sample.at, verdict.typical),
+                self.steadied(kind, comparable, sample.at, verdict.typical),
                 verdict.typical,
                 weight,
                 kind.counting,
@@ -454,10 +479,11 @@ impl Model for SeriesModel {
             );
         }
         let tail = TailOf {
-            ln_p: verdict.map_or(0.0, |verdict| verdict.ln_single),
+            ln_p: verdict.map_or(0.0, |verdict| verdict.ln_tail()),
             knows_more: self.spread.is_believed()
                 || self.modes.are_believed()
-                || self.forecaster.has_rhythm(),
+                || self.forecaster.has_rhythm()
+                || self.forecaster.knows_times(),
         };
         let judged_as_it_is =
             |verdict: &&Verdict| self.comparable(kind, sample, verdict.typical) == sample.value;
@@ -473,15 +499,25 @@ impl Model for SeriesModel {
             self.learn_spread(kind, sample.at, verdict.deviate, room);
         }
         let foresight = verdict.map(|verdict| verdict.foresight);
-        let believed = (sample.value, x);
+        let is_unusual =
+            verdict.is_some_and(|verdict| verdict.tails.ln_probability(Side::Both) < LN_USUAL);
+        let believed = Believed {
+            came: sample.value,
+            x,
+            is_unusual,
+        };
         self.begin_outlook(room);
         let outlook = self.outlook.as_deref_mut();
-        let (changed, noticed) = self
+        let learned = self
             .forecaster
             .learn(sample.at, believed, kind.span, foresight, outlook, room);
-        if changed {
+        if learned.changed {
             self.residuals.restart();
         }
+        if learned.knows_more {
+            self.evidence.restart_tail();
+        }
+        let noticed = learned.noticed;
         if let (Some(outlook), Some(noticed)) = (&mut self.outlook, &noticed) {
             outlook.follow(&noticed.change);
         }
@@ -492,12 +528,7 @@ impl Model for SeriesModel {
         {
             self.evidence.turn(hours);
         }
-        let n = sample.measurements as f64;
-        self.measurements += if self.forecaster.steps() <= 1 {
-            n
-        } else {
-            MEASUREMENT_GAIN.max(1.0 / f64::from(self.forecaster.steps())) * (n - self.measurements)
-        };
+        self.learn_measurements(sample.measurements as f64);
         noticed.or(spread.map(|spread| Noticed {
             change: Change::Spread(spread.factor),
             since: EventTime(

@@ -608,6 +608,8 @@ pub struct DataCounts {
     pub input_bytes: u64,
     pub input_field_count: u64,
     pub missing_field_count: u64,
+    /// Ours: values that were there and are not what a function needs: text where a number is asked for, a position that is none.
+    pub unreadable_field_count: u64,
     pub earliest_record: Option<EventTime>,
     pub latest_record: Option<EventTime>,
     /// Refused, by reason, in the order of [`Reason::ALL`](crate::engine::event::Reason::ALL).
@@ -632,6 +634,7 @@ impl DataCounts {
         self.input_bytes += other.input_bytes;
         self.input_field_count += other.input_field_count;
         self.missing_field_count += other.missing_field_count;
+        self.unreadable_field_count += other.unreadable_field_count;
         self.earliest_record = match (self.earliest_record, other.earliest_record) {
             (Some(a), Some(b)) => Some(a.min(b)),
             (a, b) => a.or(b),

@@ -335,7 +335,11 @@ pub fn number(x: f64) -> String {
     } else {
         (3 - size.max(1e-4).log10().floor() as i32).clamp(0, 7) as usize
     };
-    let text = format!("{x:.decimals$}");
+    // To whole numbers formatting rounds likewise, halves to even, but at ten times the cost.
+    let text = match decimals {
+        0 if x != 0.0 => (x.round_ties_even() as i64).to_string(),
+        _ => format!("{x:.decimals$}"),
+    };
     let text = if text.contains('.') {
         text.trim_end_matches('0').trim_end_matches('.')
     } else {

@@ -143,6 +143,7 @@ const RESERVED: &[&str] = &[
     "total_partition_field_count",
     "type",
     "typical",
+    "unreadable_field_count",
 ];
 
 /// What a job's memory is reckoned by where it is assigned to a node; nothing is, so it is what was asked for.
@@ -525,6 +526,9 @@ fn write_counts<M: SerializeMap>(map: &mut M, job: &JobCounts) -> Result<(), M::
         if let Some(time) = time {
             map.serialize_entry(name, &time)?;
         }
+    }
+    if counts.unreadable_field_count > 0 {
+        map.serialize_entry("unreadable_field_count", &counts.unreadable_field_count)?; // ours
     }
     if job.late_revised > 0 {
         map.serialize_entry("late_revised_event_count", &job.late_revised)?; // ours

@@ -11,6 +11,7 @@
 use super::categories::with_messages;
 use super::documents::Scored;
 use super::history::Kept;
+use super::merging::{say_plots_once, say_records_once};
 use super::{Levels, Output, Rollup, most_unusual};
 use crate::config::Job;
 use crate::engine::judge::{PartialBucket, PlotDraft, RecordDraft, RevisedBucket};
@@ -102,9 +103,7 @@ impl Closed {
     fn scored<'p>(&self, parts: impl Iterator<Item = &'p Part>) -> Scored {
         let mut whole = Part::of_none();
         parts.for_each(|part| whole.add(part.clone()));
-        whole
-            .records
-            .sort_by(|a, b| (a.detector, &a.key).cmp(&(b.detector, &b.key)));
+        say_records_once(&mut whole.records);
         let drafts = most_unusual(whole.records);
         Scored::new(
             self.start,
@@ -291,9 +290,7 @@ impl Rollup {
             let word = (Part::of(&again.bucket), again.late_events);
             revisions.closed[at].revised.insert(from, word);
         }
-        plots.sort_by(|a, b| {
-            (a.detector, &a.key, a.statistic).cmp(&(b.detector, &b.key, b.statistic))
-        });
+        say_plots_once(&mut plots);
         let late_events = revisions.closed[at].late_events();
         let (kept, after) = self.documents_of(revisions, at, revisions.closed[at].now());
         let window = self.job.renormalization_window_buckets;

@@ -1,6 +1,6 @@
 //! Evidence → 0..100, and the job's own history that keeps high scores rare.
 //!
-//! [`of_evidence`] is one fixed curve: 3 nats (one block of 24 buckets in twenty shows as much by chance) are 75, 5 are 93. A [`Level`] is what a kind
+//! [`of_evidence`] is one fixed curve: 3 nats (about one bucket in 5,000 shows as much by chance) are 75, 5 are 93. A [`Level`] is what a kind
 //! of result (record, influencer of a field, bucket) of one job has shown so far: evidence is held down to how rare it is there.
 
 use super::model::Room;

@@ -44,8 +44,40 @@ impl Point {
     }
 }
 
+/// Logs of the gamma function at a + b, a and b, where both are small: what points of the same a and b have in common.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct LnGammas {
+    pub(super) sum: f64,
+    pub(super) a: f64,
+    pub(super) b: f64,
+}
+
+impl LnGammas {
+    /// `None` where Stirling's formula serves.
+    pub(super) fn of(a: f64, b: f64) -> Option<LnGammas> {
+        (a < STIRLING_MIN && b < STIRLING_MIN).then(|| LnGammas {
+            sum: ln_gamma(a + b),
+            a: ln_gamma(a),
+            b: ln_gamma(b),
+        })
+    }
+
+    fn mirrored(self) -> LnGammas {
+        LnGammas {
+            a: self.b,
+            b: self.a,
+            ..self
+        }
+    }
+}
+
 /// `ln I_x(a, b)` as the lower tail, `ln I_y(b, a)` as the upper one.
 pub(super) fn ln_tails(at: Point) -> Tails {
+    ln_tails_with(at, LnGammas::of(at.a, at.b))
+}
+
+/// The same with what is known of a and b.
+pub(super) fn ln_tails_with(at: Point, known: Option<LnGammas>) -> Tails {
     if at.x <= 0.0 {
         return Tails::ALL_ABOVE;
     }
@@ -54,9 +86,10 @@ pub(super) fn ln_tails(at: Point) -> Tails {
     }
     // Lower tail while x < (a + 1) / (a + b + 2).
     if at.excess + at.y - at.x >= 0.0 {
-        Tails::from_lower(ln_lower(at))
+        Tails::from_lower(ln_lower(at, known))
     } else {
-        Tails::from_upper(ln_lower(at.mirrored()))
+        let known = known.map(LnGammas::mirrored);
+        Tails::from_upper(ln_lower(at.mirrored(), known))
     }
 }
 
@@ -71,8 +104,8 @@ pub(super) fn probabilities(at: Point) -> (Probabilities, f64) {
     (probabilities, power)
 }
 
-fn ln_lower(at: Point) -> f64 {
-    ln_power(at) + over_power(at).ln()
+fn ln_lower(at: Point, known: Option<LnGammas>) -> f64 {
+    ln_power_with(at, known) + over_power(at).ln()
 }
 
 /// `I_x(a, b)` over `x^a y^b / B(a, b)`.
@@ -88,10 +121,14 @@ fn over_power(at: Point) -> f64 {
 
 /// `ln(x^a y^b / B(a, b))`.
 pub(super) fn ln_power(at: Point) -> f64 {
+    ln_power_with(at, LnGammas::of(at.a, at.b))
+}
+
+fn ln_power_with(at: Point, known: Option<LnGammas>) -> f64 {
     let Point { a, b, x, y, excess } = at;
     let n = a + b;
-    if a < STIRLING_MIN && b < STIRLING_MIN {
-        return a * ln_part(x, y) + b * ln_part(y, x) + ln_gamma(n) - ln_gamma(a) - ln_gamma(b);
+    if let Some(ln_gamma) = known {
+        return a * ln_part(x, y) + b * ln_part(y, x) + ln_gamma.sum - ln_gamma.a - ln_gamma.b;
     }
     if a < STIRLING_MIN {
         return half_stirling(a, b, x, y);

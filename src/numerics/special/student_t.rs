@@ -4,7 +4,7 @@
 //! Source: DLMF 8.17: `2·P(T > t) = I_x(nu/2, 1/2)`, `x = nu / (nu + t²)`; near the middle of many degrees of freedom the series of
 //! [`near_normal`]; for three of them the elementary formula. Checked: tests/reference/student_t.json (mpmath, 50 digits).
 
-use super::incomplete_beta::{Point, ln_power, ln_tails};
+use super::incomplete_beta::{LnGammas, Point, ln_power, ln_tails_with};
 use super::inverse::newton;
 use super::ln_gamma::ln_gamma;
 use super::normal;
@@ -18,50 +18,89 @@ const NORMAL_MIN: f64 = 1e15;
 /// Where the tail is a power of t to the last bit: `(t / FAR)^-nu`.
 const FAR: f64 = 1e60;
 
+/// So many degrees of freedom, for who asks of them more than once: what their tails and densities have in common is found once.
+#[derive(Clone, Copy, Debug)]
+pub struct Freedom {
+    nu: f64,
+    /// Of few degrees.
+    ln_gammas: Option<LnGammas>,
+}
+
+impl Freedom {
+    /// So many degrees, at least 1.
+    pub fn of(nu: f64) -> Freedom {
+        debug_assert!(nu >= 1.0, "degrees of freedom {nu}");
+        Freedom {
+            nu,
+            ln_gammas: (nu != 3.0).then(|| LnGammas::of(0.5 * nu, 0.5)).flatten(),
+        }
+    }
+
+    /// `ln P(T > t)`.
+    pub fn ln_sf(&self, t: f64) -> f64 {
+        let nu = self.nu;
+        if nu >= NORMAL_MIN {
+            return normal::ln_sf(t);
+        }
+        if t < 0.0 {
+            return ln_1m_exp(self.ln_sf(-t));
+        }
+        if t > FAR {
+            return self.ln_sf(FAR) - nu * (t.ln() - FAR.ln());
+        }
+        if let Some((ln_scale, rest)) = near_normal(t, nu) {
+            return ln_scale + rest.ln();
+        }
+        if nu == 3.0 {
+            return of_three(t).ln();
+        }
+        let Tails { lower, .. } = ln_tails_with(point(t, nu), self.ln_gammas);
+        lower - LN_2
+    }
+
+    /// `P(T <= t)` and `P(T >= t)`.
+    pub fn probabilities(&self, t: f64) -> Probabilities {
+        let tail = match near_normal(t.abs(), self.nu) {
+            Some((ln_scale, rest)) => ln_scale.exp() * rest,
+            None if self.nu == 3.0 => of_three(t.abs()),
+            None => self.ln_sf(t.abs()).exp(),
+        };
+        if t < 0.0 {
+            Probabilities::of_lower(tail)
+        } else {
+            Probabilities::of_upper(tail)
+        }
+    }
+
+    /// Log of the density: `Γ((nu + 1)/2) / (√(nu π) Γ(nu/2)) (1 + t²/nu)^-(nu + 1)/2`.
+    pub fn ln_pdf(&self, t: f64) -> f64 {
+        let nu = self.nu;
+        let ln_most = if nu >= SERIES_MIN {
+            ln_gamma_step(nu) - LN_SQRT_2PI
+        } else {
+            let (whole, half) = match self.ln_gammas {
+                Some(ln_gamma) => (ln_gamma.sum, ln_gamma.a),
+                None => (ln_gamma(0.5 * (nu + 1.0)), ln_gamma(0.5 * nu)),
+            };
+            whole - half - 0.5 * (nu * std::f64::consts::PI).ln()
+        };
+        ln_most - 0.5 * (nu + 1.0) * (t * t / nu).ln_1p()
+    }
+}
+
 /// `ln P(T > t)`.
 pub fn ln_sf(t: f64, nu: f64) -> f64 {
-    debug_assert!(nu >= 1.0, "degrees of freedom {nu}");
-    if nu >= NORMAL_MIN {
-        return normal::ln_sf(t);
-    }
-    if t < 0.0 {
-        return ln_1m_exp(ln_sf(-t, nu));
-    }
-    if t > FAR {
-        return ln_sf(FAR, nu) - nu * (t.ln() - FAR.ln());
-    }
-    if let Some((ln_scale, rest)) = near_normal(t, nu) {
-        return ln_scale + rest.ln();
-    }
-    if nu == 3.0 {
-        return of_three(t).ln();
-    }
-    let Tails { lower, .. } = ln_tails(point(t, nu));
-    lower - LN_2
+    Freedom::of(nu).ln_sf(t)
 }
 
 /// `P(T <= t)` and `P(T >= t)`.
 pub fn probabilities(t: f64, nu: f64) -> Probabilities {
-    let tail = match near_normal(t.abs(), nu) {
-        Some((ln_scale, rest)) => ln_scale.exp() * rest,
-        None if nu == 3.0 => of_three(t.abs()),
-        None => ln_sf(t.abs(), nu).exp(),
-    };
-    if t < 0.0 {
-        Probabilities::of_lower(tail)
-    } else {
-        Probabilities::of_upper(tail)
-    }
+    Freedom::of(nu).probabilities(t)
 }
 
-/// Log of the density: `Γ((nu + 1)/2) / (√(nu π) Γ(nu/2)) (1 + t²/nu)^-(nu + 1)/2`.
+/// Log of the density.
 pub fn ln_pdf(t: f64, nu: f64) -> f64 {
-    let ln_most = if nu >= SERIES_MIN {
-        ln_gamma_step(nu) - LN_SQRT_2PI
-    } else {
-        ln_gamma(0.5 * (nu + 1.0)) - ln_gamma(0.5 * nu) - 0.5 * (nu * std::f64::consts::PI).ln()
-    };
-    ln_most - 0.5 * (nu + 1.0) * (t * t / nu).ln_1p()
+    Freedom::of(nu).ln_pdf(t)
 }
 
 /// `ln P(T <= t)`.
@@ -89,6 +128,7 @@ fn upper_quantile(p: f64, ln_p: f64, nu: f64) -> f64 {
     if p >= 0.5 {
         return 0.0;
     }
+    let freedom = Freedom::of(nu);
     let z = normal::quantile_from_ln_sf(ln_p);
     if nu >= NORMAL_MIN {
         return z;
@@ -96,7 +136,7 @@ fn upper_quantile(p: f64, ln_p: f64, nu: f64) -> f64 {
     // ln sf is concave in w = ln t, with slope -t·pdf(t) / sf(t) and t·pdf(t) = x^(nu/2) y^(1/2) / B.
     newton(z.ln(), ln_p, |w| {
         let t = w.exp();
-        let ln_sf = ln_sf(t, nu);
+        let ln_sf = freedom.ln_sf(t);
         if t > FAR {
             return (ln_sf, -nu);
         }
