@@ -236,9 +236,7 @@ impl EvidenceModel {
         };
         let mut claim = copies.judge(at, x, side, foretold.ln_tail, of_tail);
         if claim.is_alone && claim.nats > ASKED_FROM {
-            let borne_out = of_one_look(of_tail)
-                .max(claim.short)
-                .max(ASKED_FROM);
+            let borne_out = of_one_look(of_tail).max(claim.short).max(ASKED_FROM);
             if claim.nats > borne_out {
                 let of_forecast = copies.judge(at, foretold.typical, side, 0.0, 0.0).nats;
                 claim.nats = claim.nats.min(borne_out.max(of_forecast));
