@@ -156,13 +156,14 @@ fn a_tunnel_through_the_name_server_is_found_in_its_first_bucket_and_no_client_e
             let who = record.over_field_value.as_ref();
             who.or(record.partition_field_value.as_ref()).cloned()
         };
-        let mut false_alarms = 0;
+        // A record may come again with another score.
+        let mut false_alarms = BTreeSet::new();
         for (bucket, record) in &records {
             let own = |(start, who): &(i64, String)| {
                 of(record).as_ref() == Some(who) && (*start..*start + 9).contains(bucket)
             };
             if record.initial_record_score >= 75.0 && !planted.iter().any(own) {
-                false_alarms += 1;
+                false_alarms.insert((*bucket, record.description.clone()));
             }
         }
         let found = planted.iter().filter(|(start, who)| {
@@ -174,7 +175,7 @@ fn a_tunnel_through_the_name_server_is_found_in_its_first_bucket_and_no_client_e
         });
         assert_eq!(found.count(), planted.len(), "{detectors}");
         // 360 client-days.
-        assert!(false_alarms <= 1, "{detectors}: {false_alarms}");
+        assert!(false_alarms.len() <= 1, "{detectors}: {false_alarms:#?}");
     }
 }
 

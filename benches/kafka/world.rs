@@ -150,8 +150,11 @@ pub(crate) fn breathe_until<L: Log>(
     }
 }
 
+/// Hears keys and payloads.
+type Sink<'s> = dyn FnMut(Option<&[u8]>, &[u8]) + 's;
+
 /// Messages of all partitions of a topic, for readers of what is committed.
-pub(crate) fn read_all(topic: &str, sink: &mut dyn FnMut(Option<&[u8]>, &[u8])) {
+pub(crate) fn read_all(topic: &str, sink: &mut Sink<'_>) {
     let mut topics = KafkaTopics::open(&kafka("check"), &topic_settings()).expect("clients");
     let made = topics.partitions(&[topic.to_owned()]).expect("an answer");
     for partition in 0..made.get(topic).copied().unwrap_or(0) {

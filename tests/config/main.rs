@@ -347,7 +347,7 @@ const STABLE: u64 = 14_750_452_164_785_878_316;
 
 #[test]
 fn a_mistake_says_whether_it_is_the_writers_or_ours() {
-    let mapping = json!({"runtime_mappings": {"a": {"type": "geo_point"}}});
+    let mapping = json!({"indices": ["web"], "runtime_mappings": {"a": {"type": "geo_point"}}});
     let detectors = json!([{"function": "lat_long"}]);
     let job =
         web_with(json!({"analysis_config": {"detectors": detectors}, "datafeed_config": mapping}));

@@ -258,12 +258,7 @@ impl Judge {
         let is_joined = kinds.first().is_some_and(|kind| kind.kind.joined);
         let has_by = self.layout.groups[usize::from(group)].by.is_some();
         let looks_for_correlates = has_by && self.job.multivariate_by_fields;
-        let scene = |seats| Scene {
-            seats,
-            kinds,
-            middle,
-            span,
-        };
+        let scene = |seats| Scene::new(seats, kinds, (middle, span));
         let mut entity = is_joined.then(|| entities.of_seat(&seats[0])).flatten();
         if looks_for_correlates && let Some(entity) = &entity {
             entity.judge_given(&scene(seats), judged);

@@ -102,7 +102,20 @@ pub(super) struct Scene<'s> {
     pub(super) span: BucketSpan,
 }
 
-impl Scene<'_> {
+impl<'s> Scene<'s> {
+    pub(super) fn new(
+        seats: &'s [Seat<'s>],
+        kinds: &'s [FeatureKind],
+        (middle, span): (EventTime, BucketSpan),
+    ) -> Scene<'s> {
+        Scene {
+            seats,
+            kinds,
+            middle,
+            span,
+        }
+    }
+
     fn seat_of(&self, by: &str) -> Option<&Seat<'_>> {
         let order = |seat: &Seat<'_>| seat.key.by.as_deref().cmp(&Some(by));
         self.seats

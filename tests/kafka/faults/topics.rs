@@ -69,7 +69,11 @@ fn deleted_and_made_anew(partitions: i32) {
             .iter()
             .all(|job| changes_of(&instance, job, "renewed") == f64::from(partitions))
     });
-    publish(&input, partitions, Spread::AtRandom, &second);
+    // Of a partition made anew nobody waits for the gatherer before it has spoken.
+    let (openers, rest) = openers_first(&second, partitions, 0..partitions);
+    produce(&input, openers);
+    await_read(&instance, &input, 0..partitions);
+    produce(&input, rest);
     close(&input, partitions, BUCKETS);
     let noted: Vec<_> = wanted
         .iter()
