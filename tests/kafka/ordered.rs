@@ -127,7 +127,7 @@ fn log_messages_of_three_partitions_have_one_order_and_its_results_though_an_ins
     let end = START_MS + (BUCKETS + 5) * SPAN_MS;
     let closing: Vec<_> = (0..PARTITIONS).map(|at| (at, line(end, 0, 1))).collect();
     let sent = all.len() + closing.len();
-    crate::client::produce(&input, closing.into_iter());
+    crate::client::produce(&input, closing);
     await_metric(
         &survivor,
         "tidewatch_buckets_closed_total{finality=\"final\",job_id=\"logs\"}",
