@@ -422,7 +422,7 @@ enum ReadError {
     Stalled(String),
 }
 
-/// Reads a range of offsets, the last of which may be markers that no message reaches: then the client says that all is read.
+/// Reads a range of offsets, or until the client says that no more is readable.
 fn read_to<C: ConsumerContext + ClientContext>(
     queue: &mut PartitionQueue<C>,
     buffer: &mut Buffer,
@@ -444,11 +444,7 @@ fn read_to<C: ConsumerContext + ClientContext>(
                     sink(&message);
                     next = message.offset + 1;
                 }
-                Entry::End(offset) if offset >= end => return Ok(end),
-                // Where a replica answers that does not know as much yet: more is to come.
-                Entry::End(offset) => {
-                    tracing::debug!(offset, end, "an end that is none");
-                }
+                Entry::End(offset) => return Ok(offset.min(end)),
                 Entry::Error(code) if is_denial(code) => {
                     return Err(ReadError::Denied(resource.denied(code).unwrap_or_default()));
                 }
