@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 const SECOND: Duration = Duration::from_secs(1);
 /// An outage is noticed by a transaction that fails, and by a look at the topics, every half minute: whichever comes first, with its patience.
-const SAID_WITHIN: Duration = Duration::from_secs(90);
+const SAID_WITHIN: Duration = Duration::from_secs(180);
 /// How long a node is away: longer than its session with the controllers, and than the members' with it.
 const AWAY: Duration = Duration::from_secs(5);
 
