@@ -14,7 +14,7 @@
 use super::memory::{map_bytes, patience, text_bytes};
 use super::partial::{CauseDraft, Place, RecordDraft, TogetherCharge};
 use super::population::{Bar, CAUSES_MAX, LN_CAUSE, LN_TENTH_MORE};
-use super::series::{Context, LN_RECORD, Mode};
+use super::series::{Context, FREQUENT_BUCKETS_MIN, FREQUENT_SHARE, LN_RECORD, Mode};
 use super::{Judge, PartialBucket, ShardSize};
 use crate::config::rules::{Actions, Facts};
 use crate::engine::event::symbols::hash_of;
@@ -36,9 +36,6 @@ const HALF_LIFE_BUCKETS_MIN: f64 = 1400.0;
 const HALF_LIFE_MS_MIN: f64 = 30.0 * 86_400_000.0;
 /// Weights are brought back to size when a new visit weighs so much, 2^20.
 const GAIN_MAX: f64 = 1_048_576.0;
-/// `exclude_frequent`: in more than this share of the buckets (of so many at least), or of the members.
-const FREQUENT_SHARE: f64 = 0.1;
-const FREQUENT_BUCKETS_MIN: f64 = 50.0;
 /// Values of one influencer told of in one record.
 const CULPRITS_MAX: usize = 20;
 
@@ -463,7 +460,8 @@ impl<'j> Bench<'j> {
         let among = match (&series.key.over, &series.key.by) {
             (Some(_), None) => return false,
             (Some(_), Some(_)) => self.habits.present,
-            (None, _) => (self.habits.buckets - known.before).max(FREQUENT_BUCKETS_MIN * self.gain),
+            (None, _) => (self.habits.buckets - known.before)
+                .max(f64::from(FREQUENT_BUCKETS_MIN) * self.gain),
         };
         known.present > FREQUENT_SHARE * among
     }
@@ -472,7 +470,7 @@ impl<'j> Bench<'j> {
         let (Some(members), Some(over)) = (&self.habits.members, &series.key.over) else {
             return false;
         };
-        let is_known = self.habits.buckets > FREQUENT_BUCKETS_MIN * self.gain;
+        let is_known = self.habits.buckets > f64::from(FREQUENT_BUCKETS_MIN) * self.gain;
         is_known && members.share(hash_of(over)) > FREQUENT_SHARE
     }
 

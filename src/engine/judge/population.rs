@@ -13,7 +13,7 @@
 use super::memory::{map_bytes, patience, text_bytes};
 use super::partial::{CauseDraft, RecordDraft, TogetherCharge};
 use super::rarity::LN_BLOCK;
-use super::series::{Context, FeatureKind, LN_RECORD, Mode};
+use super::series::{Context, FREQUENT_SHARE, FeatureKind, LN_RECORD, Mode};
 use super::{Judge, PartialBucket, ShardSize};
 use crate::config::rules::{Actions, Facts};
 use crate::engine::event::symbols::hash_of;
@@ -42,8 +42,6 @@ const SLACK_NATS: f64 = 1.0;
 const SUSPICIOUS_SHARE: f64 = 0.25;
 /// ...of some forty.
 const SUSPICION_GAIN: f64 = 0.025;
-/// `exclude_frequent`: in more than this share of the buckets, or of the members.
-const FREQUENT_SHARE: f64 = 0.1;
 /// Values of one influencer told of in one record.
 const CULPRITS_MAX: usize = 20;
 

@@ -18,9 +18,9 @@ use std::sync::Arc;
 /// Records are drafted below this probability (results.md 3.12), or from this much evidence on.
 pub(super) const LN_RECORD: f64 = -3.352_407_217_330_787; // ln 0.035
 pub(super) const EVIDENCE_RECORD: f64 = 2.0;
-/// `exclude_frequent`: present in more than this share of the buckets, of so many at least.
-const FREQUENT_SHARE: f64 = 0.1;
-const FREQUENT_BUCKETS_MIN: i64 = 50;
+/// `exclude_frequent`: present in more than this share of the buckets (of so many at least), or of the members.
+pub(super) const FREQUENT_SHARE: f64 = 0.1;
+pub(super) const FREQUENT_BUCKETS_MIN: u32 = 50;
 /// Values of one influencer told of in one record.
 const CULPRITS_MAX: usize = 20;
 /// A variance of fewer measurements is no sample.
@@ -174,7 +174,7 @@ impl Series {
 
     /// Whether `exclude_frequent` leaves the series out: present in more than a tenth of the buckets since it was first seen (of fifty at least).
     pub(super) fn is_frequent(&self, at: BucketStart, span: crate::time::BucketSpan) -> bool {
-        let lived = (span.buckets_between(self.born, at) + 1).max(FREQUENT_BUCKETS_MIN);
+        let lived = (span.buckets_between(self.born, at) + 1).max(FREQUENT_BUCKETS_MIN.into());
         f64::from(self.present) > FREQUENT_SHARE * lived as f64
     }
 

@@ -129,14 +129,12 @@ impl Pulses {
 
     /// In the place of the one that has shown least: never of one that is believed.
     fn begin(&mut self, place: u16, day: u8, rest: f64) {
-        let age = |pulse: &Pulse| (pulse.visits > 0, -(pulse.seen.count_ones() as i8));
+        let is_taken = |pulse: &Pulse| pulse.visits > 0;
+        let days_seen = |pulse: &Pulse| pulse.seen.count_ones();
         let least = self.pulses.iter_mut().min_by(|a, b| {
-            let credit = a.credit.total_cmp(&b.credit);
-            age(a)
-                .0
-                .cmp(&age(b).0)
-                .then(credit)
-                .then(age(a).cmp(&age(b)))
+            let by_place = is_taken(a).cmp(&is_taken(b));
+            let by_credit = by_place.then(a.credit.total_cmp(&b.credit));
+            by_credit.then(days_seen(b).cmp(&days_seen(a)))
         });
         if let Some(pulse) = least.filter(|pulse| !pulse.is_believed()) {
             *pulse = Pulse {

@@ -132,11 +132,9 @@ impl SeriesModel {
     }
 
     fn forecast(&self, kind: &Kind, at: EventTime) -> Option<(f64, Foresight)> {
-        let (mut value, foresight) = {
-            let before = EventTime(at.millis() - kind.span.millis());
-            let calmer = self.spread.at(at) / self.spread.at(before);
-            self.forecaster.forecast(at, kind.span, calmer.min(1.0))?
-        };
+        let before = EventTime(at.millis() - kind.span.millis());
+        let calmer = (self.spread.at(at) / self.spread.at(before)).min(1.0);
+        let (mut value, foresight) = self.forecaster.forecast(at, kind.span, calmer)?;
         if value <= 0.0 && self.residuals.positive() {
             // A slope or a season carried on to where the series has never been, and families of positive values cannot be.
             value = self.forecaster.level();

@@ -32,7 +32,8 @@ pub(super) fn with_messages(terms: &Terms, mut document: Document) -> Document {
     let Body::Record(record) = &mut document.body else {
         return document;
     };
-    let category = category_of(record);
+    // Most jobs have no categories.
+    let category = (!terms.is_empty()).then(|| category_of(record)).flatten();
     if let Some((id, terms)) = category.and_then(|id| Some((id, terms.get(&id)?))) {
         let _ = write!(record.description, " {MLCATEGORY} {id} is \"{terms}\".");
     }
