@@ -268,10 +268,10 @@ fn what_is_counted_is_what_the_allocator_gave() {
         ),
     ];
     for (life, [(counted, given), (recounted, regiven)]) in cases {
-        // A map of few series has places for some more.
+        // A map of few series has places for some more, or fewer than are counted.
         let (counted_f, given_f) = (counted as f64, given as f64);
         assert!(
-            given_f < 1.005 * counted_f + 2048.0 && counted_f < 1.03 * given_f,
+            given_f < 1.005 * counted_f + 2048.0 && counted_f < 1.03 * given_f + 2048.0,
             "{life}: {counted} counted, {given} given"
         );
         assert_eq!(

@@ -146,7 +146,7 @@ impl Judge {
             }
             size.model_bytes += bytes;
             let mut series = Series::new(features, start);
-            series.bytes = bytes;
+            series.bytes = bytes as u32;
             let id = (bucket.group, bucket.key.clone());
             self.state.series.insert(id, series);
         }

@@ -37,7 +37,7 @@ impl Judge {
             if !is_asked_for(&self.job, kinds, key, request) {
                 continue;
             }
-            found.memory_bytes += series.bytes;
+            found.memory_bytes += u64::from(series.bytes);
             for (kind, ahead) in series.ahead(kinds) {
                 if forecast::objection(&self.job.detectors[kind.detector]).is_some() {
                     continue;

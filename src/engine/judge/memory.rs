@@ -125,8 +125,8 @@ impl ShardSize {
     /// After a series has learnt in `room`.
     pub(super) fn recount(&mut self, series: &mut Series, key: &SeriesKey, room: &Room) {
         let bytes = series.count_bytes(key);
-        self.model_bytes = self.model_bytes - series.bytes + bytes;
-        series.bytes = bytes;
+        self.model_bytes = self.model_bytes - u64::from(series.bytes) + bytes;
+        series.bytes = bytes as u32;
         self.refused_growth += u64::from(room.has_refused());
     }
 }
@@ -166,7 +166,7 @@ impl Judge {
             keep
         };
         let series = &mut self.state.series;
-        series.retain(|_, one| stays(one.born, one.last_seen, one.bytes));
+        series.retain(|_, one| stays(one.born, one.last_seen, one.bytes.into()));
         let entities = &mut self.state.entities;
         entities.retain(|_, one| stays(one.born, one.last_seen, one.bytes));
         let pruned = before - self.state.series.len();

@@ -30,15 +30,15 @@ const VARIANCE_MEASUREMENTS_MIN: u64 = 3;
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub(super) struct Series {
     /// One a feature of the group.
-    models: Vec<SeriesModel>,
+    models: Box<[SeriesModel]>,
     /// First bucket with an event.
     pub(super) born: BucketStart,
     /// Last bucket with an event.
     pub(super) last_seen: BucketStart,
     /// Buckets with an event.
     pub(super) present: u32,
-    /// Bytes of the models, as last counted.
-    pub(super) bytes: u64,
+    /// Bytes of the models, as last counted: a series has a few kilobytes.
+    pub(super) bytes: u32,
 }
 
 /// What a feature is, for all its series: decided once.
@@ -274,7 +274,7 @@ impl Series {
         room: &mut Room,
         changes: &mut Vec<ChangeDraft>,
     ) {
-        for (at, (kind, model)) in context.kinds.iter().zip(&mut self.models).enumerate() {
+        for (at, (kind, model)) in context.kinds.iter().zip(self.models.iter_mut()).enumerate() {
             if !rulings.teaches(kind.detector) {
                 continue;
             }

@@ -1,7 +1,7 @@
 //! How rare a surprise is in its own past: peaks of blocks over a threshold, with a prior.
 //!
 //! Input: a surprise a step, nats, at least 0. Output: evidence `F`, nats: about −ln of the chance that a whole block of such steps shows
-//! this much. Past blocks' maxima are kept (the largest [`PEAKS_MAX`] unless more are asked for, each fading by [`FADE`] a block); above the level `u` that some
+//! this much. Past blocks' maxima are kept (the largest [`PEAKS_MAX`] unless more are asked for, each fading by [`FADE`] a block, in two bytes: heights to nine binary digits, ages to [`AGE_BLOCKS`] blocks); above the level `u` that some
 //! twelve of them exceed, the excess is exponential with an unknown mean whose prior is [`PRIOR`] excesses of one nat:
 //!
 //! `F = ln (n + 1)/(m + ½) + (m + 4) ln(1 + (C − u)/(T + 4))`, and below `u`: `F = ln (n + 1)/(blocks above + 1)`
@@ -11,20 +11,21 @@
 //! of Pickands (1975). Holds: `F` never falls as the surprise grows; it is finite and at least 0.
 
 use super::Room;
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
 /// Peaks remembered of one series.
-const PEAKS_MAX: u8 = 32;
-/// There are places for so many from the first; they double when there is room.
+const PEAKS_MAX: usize = 32;
+/// Where they take places as they come there are so many from the first; they double when there is room.
 const PEAKS_FIRST: usize = 4;
 /// What a remembered peak weighs after one more block.
 const FADE: f32 = 0.999;
-/// A peak lighter than this is forgotten.
-const WEIGHT_MIN: f32 = 0.05;
-/// Blocks for which a peak weighs at least that.
-const AGES: usize = 2995;
-/// What a peak weighs at each age, blocks.
-static WEIGHTS: [f32; AGES] = weights();
+/// Ages are told apart to so many blocks, and there are so many of them: what is older weighs less than a fifteenth, and is forgotten.
+const AGE_BLOCKS: u16 = 192;
+const AGES: u16 = 16;
+/// Blocks are counted in turn.
+const TURN_BLOCKS: u16 = AGE_BLOCKS * AGES;
+/// What a peak weighs after so many blocks.
+static WEIGHTS: [f32; TURN_BLOCKS as usize] = weights();
 /// Peaks that the tail is drawn from.
 const TAIL_PEAKS: f32 = 12.0;
 /// Strength of the prior: excesses of mean one nat.
@@ -32,31 +33,42 @@ const PRIOR: f32 = 4.0;
 
 const HONESTY_NATS: f64 = 1.0;
 
-const fn weights() -> [f32; AGES] {
-    let mut weights = [1.0; AGES];
+const fn weights() -> [f32; TURN_BLOCKS as usize] {
+    let mut weights = [1.0; TURN_BLOCKS as usize];
     let mut age = 1;
-    while age < AGES {
+    while age < weights.len() {
         weights[age] = weights[age - 1] * FADE;
         age += 1;
     }
-    assert!(weights[AGES - 1] >= WEIGHT_MIN && weights[AGES - 1] * FADE < WEIGHT_MIN);
     weights
 }
 
-/// A surprise to twelve binary digits in two bytes: a number from 2^-15 to 2^17, or 0, in the order of the codes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+/// A surprise to nine binary digits: a number from 2^-6 to 2^10, or 0, as one of 4,096 levels in their order.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 struct Height(u16);
 
 impl Height {
-    /// Binary digits of a single that are let go, and the code that 2^-15 would have had.
-    const DROPPED: u32 = 12;
-    const LEAST: u32 = 112 << 11;
+    /// Binary digits of a single that are let go, and the code that 2^-6 would have had.
+    const DROPPED: u32 = 15;
+    const LEAST: u32 = 121 << 8;
+    const MOST: u32 = 4095;
 
     /// The nearest level.
     fn of(surprise: f32) -> Height {
         let half = 1 << (Self::DROPPED - 1);
         let code = (surprise.max(0.0).to_bits() + half) >> Self::DROPPED;
-        Height(code.saturating_sub(Self::LEAST).min(u32::from(u16::MAX)) as u16)
+        Height(code.saturating_sub(Self::LEAST).min(Self::MOST) as u16)
+    }
+
+    /// The largest surprise that is of this level.
+    fn top(self) -> f32 {
+        match self.0 {
+            0 => 0.0,
+            code => {
+                let half = 1 << (Self::DROPPED - 1);
+                f32::from_bits(((u32::from(code) + Self::LEAST) << Self::DROPPED) + half)
+            }
+        }
     }
 
     fn nats(self) -> f32 {
@@ -67,31 +79,185 @@ impl Height {
     }
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
-struct Peak {
-    surprise: Height,
-    /// Number of its block, of 65,536 in turn: a peak is forgotten long before they come round.
-    block: u16,
+/// A peak in two bytes: its height, and in the lowest four bits which of [`AGES`] runs of blocks its own was in.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Peak(u16);
+
+impl Peak {
+    fn new(height: Height, block: u16) -> Peak {
+        Peak(height.0 << 4 | (block / AGE_BLOCKS) % AGES)
+    }
+
+    fn height(self) -> Height {
+        Height(self.0 >> 4)
+    }
+
+    /// How many runs ago that was, as of `block`.
+    fn age(self, block: u16) -> u16 {
+        (block / AGE_BLOCKS + AGES - (self.0 & (AGES - 1))) % AGES
+    }
+
+    /// Its weight: that of the middle of its run, as far as there was any of it.
+    fn weight(self, block: u16) -> f32 {
+        let into = block % AGE_BLOCKS;
+        let blocks = match self.age(block) {
+            0 => into / 2,
+            age => into + AGE_BLOCKS * (age - 1) + AGE_BLOCKS / 2,
+        };
+        WEIGHTS.get(usize::from(blocks)).copied().unwrap_or(0.0)
+    }
+}
+
+/// Where peaks are kept, the largest first.
+pub trait Places: Clone + PartialEq {
+    /// Those there are.
+    fn peaks(&self) -> &[Peak];
+    /// How many there may ever be.
+    fn most(&self) -> usize;
+    /// Room for one more is made, if there is any; how many there may be now.
+    fn widen(&mut self, room: &mut Room) -> usize;
+    /// Puts one in; the least goes where there is no place left.
+    fn insert(&mut self, at: usize, peak: Peak, places: usize);
+    /// Forgets those that are not to be kept.
+    fn retain(&mut self, keep: impl Fn(Peak) -> bool);
+    /// Heap bytes, the first places included though none may be taken.
+    fn heap_bytes(&self) -> usize;
+}
+
+/// Peaks that take memory as they come.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Growing {
+    peaks: Vec<Peak>,
+    most: u8,
+}
+
+impl Default for Growing {
+    fn default() -> Growing {
+        Growing {
+            peaks: Vec::new(),
+            most: PEAKS_MAX as u8,
+        }
+    }
+}
+
+impl Places for Growing {
+    fn peaks(&self) -> &[Peak] {
+        &self.peaks
+    }
+
+    fn most(&self) -> usize {
+        self.most.into()
+    }
+
+    fn widen(&mut self, room: &mut Room) -> usize {
+        let known = self.peaks.len();
+        let mut places = places(known);
+        if known == places && known < self.most() && room.grant(known * size_of::<Peak>()) {
+            places *= 2;
+        }
+        if self.peaks.capacity() < places {
+            self.peaks.reserve_exact(places - known);
+        }
+        places
+    }
+
+    fn insert(&mut self, at: usize, peak: Peak, places: usize) {
+        if self.peaks.len() == places {
+            self.peaks.pop();
+        }
+        self.peaks.insert(at, peak);
+    }
+
+    fn retain(&mut self, keep: impl Fn(Peak) -> bool) {
+        self.peaks.retain(|&peak| keep(peak));
+        self.peaks.shrink_to(places(self.peaks.len()));
+    }
+
+    fn heap_bytes(&self) -> usize {
+        places(self.peaks.len()) * size_of::<Peak>()
+    }
+}
+
+/// Peaks that have their places beside what is known of them: no memory of its own to be fetched.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Fixed {
+    /// Zeros after the last.
+    peaks: [Peak; PEAKS_MAX],
+    count: u8,
+}
+
+impl Places for Fixed {
+    fn peaks(&self) -> &[Peak] {
+        self.peaks.get(..self.count.into()).unwrap_or_default()
+    }
+
+    fn most(&self) -> usize {
+        PEAKS_MAX
+    }
+
+    fn widen(&mut self, _: &mut Room) -> usize {
+        PEAKS_MAX
+    }
+
+    fn insert(&mut self, at: usize, peak: Peak, _: usize) {
+        let from = usize::from(self.count).min(PEAKS_MAX - 1);
+        self.count = self.count.saturating_add(1).min(PEAKS_MAX as u8);
+        self.peaks.copy_within(at..from, at + 1);
+        self.peaks[at] = peak;
+    }
+
+    fn retain(&mut self, keep: impl Fn(Peak) -> bool) {
+        let mut kept = Fixed::default();
+        for &peak in self.peaks().iter().filter(|&&peak| keep(peak)) {
+            kept.peaks[usize::from(kept.count)] = peak;
+            kept.count += 1;
+        }
+        *self = kept;
+    }
+
+    fn heap_bytes(&self) -> usize {
+        0
+    }
+}
+
+impl Serialize for Fixed {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        self.peaks().serialize(serializer)
+    }
+}
+
+impl<'de> Deserialize<'de> for Fixed {
+    fn deserialize<D: Deserializer<'de>>(peaks: D) -> Result<Fixed, D::Error> {
+        let peaks = Vec::<Peak>::deserialize(peaks)?;
+        let mut fixed = Fixed::default();
+        let places = fixed.peaks.get_mut(..peaks.len());
+        let places = places.ok_or_else(|| de::Error::invalid_length(peaks.len(), &"32 peaks"))?;
+        places.copy_from_slice(&peaks);
+        fixed.count = peaks.len() as u8;
+        Ok(fixed)
+    }
 }
 
 /// The block maxima of one surprise, and how unusual a new one is.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Calibration {
-    /// Largest first.
-    peaks: Vec<Peak>,
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct CalibrationIn<P> {
+    peaks: P,
     /// Blocks seen, faded.
     blocks: f32,
     /// Largest surprise of the block that is being filled.
     open_peak: f32,
     /// Steps in that block.
-    open_steps: u32,
-    /// Number of the last block.
+    open_steps: u16,
+    /// Number of the last block, of [`TURN_BLOCKS`] in turn.
     block: u16,
-    /// So many peaks at the most.
-    peaks_max: u8,
-    /// So many of them are the tail.
+    /// So many peaks are the tail.
     tail_peaks: u8,
 }
+
+/// One whose memory grows with what it has seen.
+pub type Calibration = CalibrationIn<Growing>;
+/// One that is a part of something that every grown series has.
+pub type FixedCalibration = CalibrationIn<Fixed>;
 
 /// The tail of the peaks: the weight above its threshold, the threshold, and the sum of the excesses over it.
 struct Tail {
@@ -100,26 +266,20 @@ struct Tail {
     excess: f32,
 }
 
-impl Default for Calibration {
-    fn default() -> Calibration {
-        Calibration::with_peaks(PEAKS_MAX)
+impl Calibration {
+    /// One that has seen nothing and will remember so many peaks.
+    pub fn with_peaks(most: u8) -> Calibration {
+        Calibration {
+            peaks: Growing {
+                peaks: Vec::new(),
+                most,
+            },
+            ..Calibration::default()
+        }
     }
 }
 
-impl Calibration {
-    /// One that has seen nothing and will remember so many peaks.
-    pub fn with_peaks(peaks_max: u8) -> Calibration {
-        Calibration {
-            peaks: Vec::new(),
-            blocks: 0.0,
-            open_peak: 0.0,
-            open_steps: 0,
-            block: 0,
-            peaks_max,
-            tail_peaks: 0,
-        }
-    }
-
+impl<P: Places> CalibrationIn<P> {
     /// Evidence of a surprise, nats, at least 0.
     pub fn evidence(&self, surprise: f64) -> f64 {
         self.evidence_of_mean(surprise, 1)
@@ -132,15 +292,21 @@ impl Calibration {
         let f = if level > self.threshold() {
             let prior_mean = 1.0 / (of.max(1) as f32).sqrt();
             let tail = self.tail();
-            let beyond = (surprise - tail.threshold.nats()).max(0.0);
+            let most = Height(Height::MOST as u16).nats();
+            let beyond = (surprise.min(most) - tail.threshold.top()).max(0.0);
             ((n + 1.0) / (tail.weight + 0.5)).ln()
                 + (tail.weight + PRIOR) * (beyond / (tail.excess + PRIOR * prior_mean)).ln_1p()
-        } else if self.peaks.last().is_none_or(|least| level < least.surprise) {
+        } else if self
+            .peaks()
+            .last()
+            .is_none_or(|least| level < least.height())
+        {
             // Below every peak that is remembered, while smaller ones were let go: nothing is known of it.
             0.0
         } else {
-            let above = self.peaks.iter().take_while(|peak| peak.surprise >= level);
-            let above: f32 = above.map(|peak| self.weight(peak)).sum();
+            let above = self.peaks().iter();
+            let above = above.take_while(|peak| peak.height() >= level);
+            let above: f32 = above.map(|peak| peak.weight(self.block)).sum();
             ((n + 1.0) / (above + 1.0)).ln()
         };
         f64::from(f.max(0.0))
@@ -148,12 +314,13 @@ impl Calibration {
 
     /// The same, but from the least of the remembered peaks down it falls evenly to 0, not at once: for what is ranked against its like.
     pub fn graded_evidence(&self, surprise: f64) -> f64 {
-        let full = self.peaks.len() == usize::from(self.peaks_max);
-        match self.peaks.last().filter(|_| full) {
-            Some(least) if Height::of(surprise as f32) < least.surprise => {
-                let known: f32 = self.peaks.iter().map(|peak| self.weight(peak)).sum();
+        let (peaks, block) = (self.peaks(), self.block);
+        let full = peaks.len() == self.peaks.most();
+        match peaks.last().filter(|_| full) {
+            Some(least) if Height::of(surprise as f32) < least.height() => {
+                let known: f32 = peaks.iter().map(|peak| peak.weight(block)).sum();
                 let of_least = ((self.blocks + 1.0) / (known + 1.0)).ln().max(0.0);
-                f64::from(of_least) * surprise / f64::from(least.surprise.nats())
+                f64::from(of_least) * surprise / f64::from(least.height().nats())
             }
             _ => self.evidence(surprise),
         }
@@ -171,8 +338,8 @@ impl Calibration {
     /// Adds one step's surprise; a block closes after `block_steps` of them. Without room the least peaks are forgotten sooner.
     pub fn learn(&mut self, surprise: f64, block_steps: u32, room: &mut Room) {
         self.open_peak = self.open_peak.max(surprise as f32);
-        self.open_steps += 1;
-        if self.open_steps >= block_steps {
+        self.open_steps = self.open_steps.saturating_add(1);
+        if u32::from(self.open_steps) >= block_steps {
             let peak = std::mem::take(&mut self.open_peak);
             self.open_steps = 0;
             self.close_block(Height::of(peak), room);
@@ -186,58 +353,40 @@ impl Calibration {
 
     /// Heap bytes, the first places included though none may be taken.
     pub fn heap_bytes(&self) -> usize {
-        places(self.peaks.len()) * size_of::<Peak>()
+        self.peaks.heap_bytes()
     }
 
-    fn close_block(&mut self, surprise: Height, room: &mut Room) {
+    fn peaks(&self) -> &[Peak] {
+        self.peaks.peaks()
+    }
+
+    fn close_block(&mut self, height: Height, room: &mut Room) {
         self.blocks = self.blocks * FADE + 1.0;
-        self.block = self.block.wrapping_add(1);
+        self.block = self.block.wrapping_add(1) % TURN_BLOCKS;
         let block = self.block;
-        self.peaks
-            .retain(|peak| usize::from(block.wrapping_sub(peak.block)) < AGES);
-        self.peaks.shrink_to(places(self.peaks.len()));
-        let at = self.peaks.partition_point(|peak| peak.surprise >= surprise);
-        let places = self.places(room);
+        if block.is_multiple_of(AGE_BLOCKS) {
+            // The number of the run that begins here is that of the oldest.
+            self.peaks.retain(|peak| peak.age(block) != 0);
+        }
+        let at = self.peaks().partition_point(|peak| peak.height() >= height);
+        let places = self.peaks.widen(room);
         if at < places {
-            if self.peaks.len() == places {
-                self.peaks.pop();
-            }
-            self.peaks.insert(at, Peak { surprise, block });
+            self.peaks.insert(at, Peak::new(height, block), places);
         }
         self.tail_peaks = self.count_tail();
-    }
-
-    /// Places for peaks: more than there are peaks, if there is room for that.
-    fn places(&mut self, room: &mut Room) -> usize {
-        let known = self.peaks.len();
-        let mut most = places(known);
-        if known == most
-            && known < usize::from(self.peaks_max)
-            && room.grant(known * size_of::<Peak>())
-        {
-            most *= 2;
-        }
-        if self.peaks.capacity() < most {
-            self.peaks.reserve_exact(most - known);
-        }
-        most
-    }
-
-    fn weight(&self, peak: &Peak) -> f32 {
-        let age = usize::from(self.block.wrapping_sub(peak.block));
-        WEIGHTS.get(age).copied().unwrap_or(0.0)
     }
 
     /// How many peaks make the tail.
     fn count_tail(&self) -> u8 {
         let mut wanted = TAIL_PEAKS.max(0.02 * self.blocks).min(self.blocks / 2.0);
-        if self.peaks.len() < usize::from(self.peaks_max) {
+        let known = self.peaks().len();
+        if known < self.peaks.most() {
             // Of fewer peaks than blocks, for want of room, half have to say where the tail begins.
-            wanted = wanted.min(self.peaks.len() as f32 / 2.0);
+            wanted = wanted.min(known as f32 / 2.0);
         }
         let (mut weight, mut count) = (0.0, 0);
-        for peak in &self.peaks {
-            weight += self.weight(peak);
+        for peak in self.peaks() {
+            weight += peak.weight(self.block);
             if weight > wanted + 1e-3 {
                 break;
             }
@@ -248,17 +397,17 @@ impl Calibration {
 
     /// The level that the tail begins at: that of the largest peak which is not of it.
     fn threshold(&self) -> Height {
-        let first_below = self.peaks.get(usize::from(self.tail_peaks));
-        first_below.map_or(Height(0), |peak| peak.surprise)
+        let first_below = self.peaks().get(usize::from(self.tail_peaks));
+        first_below.map_or(Height(0), |peak| peak.height())
     }
 
     fn tail(&self) -> Tail {
         let threshold = self.threshold();
         let (mut weight, mut excess) = (0.0, 0.0);
-        for peak in self.peaks.iter().take(usize::from(self.tail_peaks)) {
-            let own = self.weight(peak);
+        for peak in self.peaks().iter().take(usize::from(self.tail_peaks)) {
+            let own = peak.weight(self.block);
             weight += own;
-            excess += own * (peak.surprise.nats() - threshold.nats());
+            excess += own * (peak.height().nats() - threshold.nats());
         }
         Tail {
             weight,
@@ -377,9 +526,37 @@ mod tests {
         let usual: Vec<f64> = (0..500).map(|_| few.evidence(peak())).collect();
         let loud = usual.iter().filter(|&&f| f > 3.0).count();
         assert!(
-            few.peaks.len() == PEAKS_FIRST && loud <= 40,
+            few.peaks().len() == PEAKS_FIRST && loud <= 40,
             "{loud} of 500, by chance 25"
         );
         assert!(few.evidence(30.0) > 5.0, "{}", few.evidence(30.0));
+    }
+
+    #[test]
+    fn wherever_peaks_are_kept_they_say_the_same_and_old_ones_are_forgotten() {
+        let (mut growing, mut fixed) = (Calibration::default(), FixedCalibration::default());
+        let room = &mut Room::unlimited();
+        let mut draw = 1u64;
+        for block in 0..8_000 {
+            draw = draw.wrapping_mul(6_364_136_223_846_793_005) + 1;
+            let peak = -((draw >> 11) as f64 / 2f64.powi(53)).ln();
+            growing.learn(peak, 1, room);
+            fixed.learn(peak, 1, room);
+            let of = |surprise| (growing.evidence(surprise), fixed.evidence(surprise));
+            for (one, other) in [0.1, 3.0, 20.0].map(of) {
+                assert_eq!(one, other, "block {block}");
+            }
+            assert_eq!(growing.peaks(), fixed.peaks());
+            assert!(fixed.peaks().is_sorted_by(|a, b| a.height() >= b.height()));
+            let ages = fixed.peaks().iter().map(|peak| peak.weight(fixed.block));
+            assert!(
+                ages.into_iter().all(|weight| weight > 0.05),
+                "block {block}"
+            );
+        }
+        let bytes = postcard::to_allocvec(&fixed).expect("bytes");
+        assert_eq!(postcard::from_bytes::<FixedCalibration>(&bytes), Ok(fixed));
+        let long = postcard::to_allocvec(&vec![Peak(0); PEAKS_MAX + 1]).expect("bytes");
+        assert!(postcard::from_bytes::<Fixed>(&long).is_err());
     }
 }

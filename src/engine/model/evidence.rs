@@ -18,12 +18,12 @@
 //! proportion to their size, and a heavy tail is no anomaly. The scale's unit is the mean size of the first [`UNIT_VALUES`] values, so a
 //! series is a short list of them at first, and the views come into being when it is full.
 
-use super::calibration::Calibration;
+use super::calibration::FixedCalibration;
 use super::profile::{HOUR_MS, HourMean, HourMeans, Profile, hour_of};
-use super::surprise::{SeasonView, Surprise, Views};
+use super::surprise::{SeasonView, ShortRange, Surprise, Views};
 use super::{Kind, Room};
 use crate::config::Side;
-use crate::time::EventTime;
+use crate::time::{BucketSpan, EventTime};
 use serde::{Deserialize, Serialize};
 
 /// Buckets in a block of the calibration.
@@ -119,80 +119,87 @@ pub struct TailOf {
 #[derive(Clone, Copy, Debug, PartialEq)]
 struct Row {
     /// On the scale.
-    y: f64,
+    y: f32,
     season: SeasonView,
     surprise: Surprise,
 }
 
-/// The copy on means of an hour, and what the last of them showed: it is held for the hour after it.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-struct Hours {
-    views: Views,
-    held: Held,
-    /// For 245,000 years around the epoch.
-    held_of: i32,
-}
-
-/// What an hour showed.
+/// What the hour before showed, which is held for the hour after it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 struct Held {
-    speaks: bool,
     slow: f32,
     novelty: f32,
+    /// For 245,000 years around the epoch.
+    hour: i32,
+    speaks: bool,
 }
 
-impl Hours {
-    /// What the hour before `hour` showed; nothing after a gap.
-    fn held_in(&self, hour: i64) -> Held {
-        if hour - i64::from(self.held_of) <= 1 {
-            self.held
+impl Held {
+    /// What is held in `hour`; nothing after a gap.
+    fn within(&self, hour: i64) -> Held {
+        if hour - i64::from(self.hour) <= 1 {
+            *self
         } else {
             Held::default()
         }
     }
 }
 
-impl Hours {
-    fn learn(
-        &mut self,
-        over: HourMean,
-        profile: &Profile,
-        side: Side,
-        block_hours: u32,
-        room: &mut Room,
-    ) {
-        let season = SeasonView::of(profile, over.hour);
-        let surprise = self.views.judge(over.mean, &season, side);
-        let judged = Some(&surprise);
-        self.views
-            .learn(over.mean, &season, side, block_hours, judged, room);
-        self.held = Held {
-            speaks: surprise.speaks(),
-            slow: surprise.slow as f32,
-            novelty: surprise.novelty.unwrap_or(0.0) as f32,
-        };
-        self.held_of = over.hour as i32;
+/// Where values are on the scale of a series: by how much they are above its first one.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+struct Scale {
+    log: SymLog,
+    first: f64,
+}
+
+impl Scale {
+    fn of_value(&self, x: f64) -> f64 {
+        self.log.of_value(x) - self.first
     }
 }
 
 /// The two copies and what they share.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 struct Copies {
-    scale: SymLog,
-    rows: Views,
+    scale: Scale,
     filling: HourMeans,
-    hours: Option<Hours>,
-    profile: Profile,
-    /// Of −ln p by the distribution around the forecast: of counts, and where it knows more than the views.
-    tail: Option<Box<Calibration>>,
+    held: Held,
     /// Whether the tail has been looked at from the first: that of a count, while the distribution knows no more than at first.
     counts: bool,
+    /// The copy on means of an hour: asked once an hour, so it has a place of its own.
+    hours: Option<Box<Views>>,
+    /// Of −ln p by the distribution around the forecast: of counts, and where it knows more than the views.
+    tail: Option<Box<FixedCalibration>>,
+    rows: Views,
+    short: ShortRange,
+    profile: Profile,
+}
+
+/// One of the first values.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+struct Early {
+    x: f64,
+    /// Number of its bucket, of so many as there are numbers in turn.
+    bucket: u32,
+    ln_tail: f32,
+}
+
+impl Early {
+    fn bucket_of(at: EventTime, span: BucketSpan) -> u32 {
+        at.millis().div_euclid(span.millis()) as u32
+    }
+
+    /// When it was: the middles of buckets are whole spans apart.
+    fn at(&self, now: EventTime, span: BucketSpan) -> EventTime {
+        let ago = Early::bucket_of(now, span).wrapping_sub(self.bucket);
+        EventTime(now.millis() - i64::from(ago) * span.millis())
+    }
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 enum Stage {
-    /// The first values with their times and −ln p, in order.
-    First(Vec<(EventTime, f64, f64)>),
+    /// The first values, in order.
+    First(Vec<Early>),
     Grown(Box<Copies>),
 }
 
@@ -245,7 +252,7 @@ impl EvidenceModel {
         claim
     }
 
-    /// Learns `x`; `ln_tail` is what [`judge`](Self::judge) was told of it, `claim` what it said if it was asked of this very value.
+    /// Learns `x`; `tail` is what [`judge`](Self::judge) was told of it, `claim` what it said if it was asked of this very value.
     pub fn learn(
         &mut self,
         at: EventTime,
@@ -255,26 +262,30 @@ impl EvidenceModel {
         claim: Option<&Claim>,
         room: &mut Room,
     ) {
-        let ln_tail = tail.ln_p;
         match &mut self.stage {
             Stage::First(values) => {
-                keep_first(values, (at, x, ln_tail), room);
+                let value = Early {
+                    x,
+                    bucket: Early::bucket_of(at, kind.span),
+                    ln_tail: tail.ln_p as f32,
+                };
+                keep_first(values, value, room);
                 if values.len() == UNIT_VALUES && room.grant(Copies::bytes_when_new(kind)) {
-                    let scale = SymLog::of(values.iter().map(|(_, x, _)| *x));
-                    let mut copies = Copies::new(scale, kind);
-                    for &(at, x, ln_tail) in values.iter() {
-                        copies.learn(at, x, kind, ln_tail, None, room);
+                    let mut copies = Copies::new(values, kind);
+                    for early in values.iter() {
+                        let then = early.at(at, kind.span);
+                        copies.learn(then, early.x, kind, early.ln_tail.into(), None, room);
                     }
                     self.stage = Stage::Grown(Box::new(copies));
                 }
             }
             Stage::Grown(copies) => {
-                if tail.knows_more && copies.tail.is_none() && room.grant(size_of::<Calibration>())
-                {
+                let bytes = size_of::<FixedCalibration>();
+                if tail.knows_more && copies.tail.is_none() && room.grant(bytes) {
                     copies.tail = Some(Box::default());
                 }
                 let judged = claim.and_then(|claim| claim.rows.as_ref());
-                copies.learn(at, x, kind, ln_tail, judged, room);
+                copies.learn(at, x, kind, tail.ln_p, judged, room);
             }
         }
     }
@@ -284,7 +295,7 @@ impl EvidenceModel {
         if let Stage::Grown(copies) = &mut self.stage
             && let Some(tail) = &mut copies.tail
         {
-            **tail = Calibration::default();
+            **tail = FixedCalibration::default();
             copies.counts = false;
         }
     }
@@ -300,22 +311,16 @@ impl EvidenceModel {
     pub fn heap_bytes(&self) -> usize {
         match &self.stage {
             // By the rule that room is made by, not by what there is: a restored series may have less.
-            Stage::First(values) => {
-                values.len().next_multiple_of(FIRST_CHUNK) * size_of::<(EventTime, f64, f64)>()
-            }
+            Stage::First(values) => values.len().next_multiple_of(FIRST_CHUNK) * size_of::<Early>(),
             Stage::Grown(copies) => size_of::<Copies>() + copies.heap_bytes(),
         }
     }
 }
 
 /// One more of the first values; the oldest makes place for it where there is no room, or where there are all that decide the unit.
-fn keep_first(
-    values: &mut Vec<(EventTime, f64, f64)>,
-    value: (EventTime, f64, f64),
-    room: &mut Room,
-) {
+fn keep_first(values: &mut Vec<Early>, value: Early, room: &mut Room) {
     let full = values.len().is_multiple_of(FIRST_CHUNK);
-    let chunk_bytes = FIRST_CHUNK * size_of::<(EventTime, f64, f64)>();
+    let chunk_bytes = FIRST_CHUNK * size_of::<Early>();
     if full && (values.len() == UNIT_VALUES || !room.grant(chunk_bytes)) {
         if values.is_empty() {
             return;
@@ -336,7 +341,7 @@ impl Default for EvidenceModel {
 }
 
 /// What the tail claims, while it may be believed; `known` is what others claim already, and less is not asked for.
-fn of_the_tail(tail: &Calibration, ln_tail: f64, known: f64) -> f64 {
+fn of_the_tail(tail: &FixedCalibration, ln_tail: f64, known: f64) -> f64 {
     let claimed = tail.evidence(-ln_tail) - TAIL_HANDICAP;
     if claimed > known && tail.is_honest(BLOCK_BUCKETS) {
         claimed
@@ -346,29 +351,33 @@ fn of_the_tail(tail: &Calibration, ln_tail: f64, known: f64) -> f64 {
 }
 
 impl Copies {
-    fn new(scale: SymLog, kind: &Kind) -> Copies {
+    /// Copies that have learnt nothing, with the scale of a series that began with these values.
+    fn new(values: &[Early], kind: &Kind) -> Copies {
+        let log = SymLog::of(values.iter().map(|early| early.x));
+        let first = values.first().map_or(0.0, |early| log.of_value(early.x));
         Copies {
-            scale,
-            rows: Views::new(true),
+            scale: Scale { log, first },
             filling: HourMeans::default(),
-            hours: (kind.span.millis() < HOUR_MS).then(Hours::default),
-            profile: Profile::default(),
-            tail: kind.counting.then(Box::default),
+            held: Held::default(),
             counts: kind.counting,
+            hours: (kind.span.millis() < HOUR_MS).then(Box::default),
+            tail: kind.counting.then(Box::default),
+            rows: Views::default(),
+            short: ShortRange::default(),
+            profile: Profile::default(),
         }
     }
 
     /// Bytes of copies that have learnt nothing yet.
     fn bytes_when_new(kind: &Kind) -> usize {
-        let copies = Copies::new(SymLog { unit: 1.0 }, kind);
-        size_of::<Copies>() + copies.heap_bytes()
+        size_of::<Copies>() + Copies::new(&[], kind).heap_bytes()
     }
 
     /// A value with what judging and learning it both need.
     fn row(&self, at: EventTime, x: f64, side: Side) -> Row {
         let season = SeasonView::of(&self.profile, hour_of(at));
-        let y = self.scale.of_value(x);
-        let surprise = self.rows.judge(y, &season, side);
+        let y = self.scale.of_value(x) as f32;
+        let surprise = self.rows.judge(y, &season, side, Some(&self.short));
         Row {
             y,
             season,
@@ -386,8 +395,8 @@ impl Copies {
         };
         let (mut novelty, mut copies) = (surprise.novelty.unwrap_or(0.0), 1.0);
         let mut is_alone = true;
-        if let Some(hours) = &self.hours {
-            let held = hours.held_in(hour_of(at));
+        if self.hours.is_some() {
+            let held = self.held.within(hour_of(at));
             is_alone = !held.speaks;
             if held.speaks && surprise.speaks() {
                 slow = (slow + f64::from(held.slow)) / 2.0;
@@ -428,27 +437,38 @@ impl Copies {
             season,
             surprise,
         } = judged.copied().unwrap_or_else(|| self.row(at, x, side));
+        let (judged, short) = (Some(&surprise), Some(&mut self.short));
         self.rows
-            .learn(y, &season, side, BLOCK_BUCKETS, Some(&surprise), room);
-        let block_hours = (i64::from(BLOCK_BUCKETS) * span.millis() / HOUR_MS).max(1) as u32;
-        for over in self.filling.push(at, y, span).into_iter().flatten() {
-            if let Some(hours) = &mut self.hours {
-                hours.learn(over, &self.profile, side, block_hours, room);
-            }
+            .learn(y, &season, side, BLOCK_BUCKETS, judged, short);
+        for over in self.filling.push(at, y.into(), span).into_iter().flatten() {
+            self.learn_hour(over, kind);
             self.profile.learn(over.hour, over.mean, room);
         }
     }
 
+    fn learn_hour(&mut self, over: HourMean, kind: &Kind) {
+        let Some(hours) = &mut self.hours else {
+            return;
+        };
+        let (mean, side) = (over.mean as f32, kind.side);
+        let season = SeasonView::of(&self.profile, over.hour);
+        let surprise = hours.judge(mean, &season, side, None);
+        let block_hours = i64::from(BLOCK_BUCKETS) * kind.span.millis() / HOUR_MS;
+        let block_hours = block_hours.max(1) as u32;
+        hours.learn(mean, &season, side, block_hours, Some(&surprise), None);
+        self.held = Held {
+            slow: surprise.slow as f32,
+            novelty: surprise.novelty.unwrap_or(0.0) as f32,
+            hour: over.hour as i32,
+            speaks: surprise.speaks(),
+        };
+    }
+
     fn heap_bytes(&self) -> usize {
-        let hours = self
-            .hours
-            .as_ref()
-            .map_or(0, |hours| hours.views.heap_bytes());
-        let tail = self
-            .tail
-            .as_ref()
-            .map_or(0, |tail| size_of::<Calibration>() + tail.heap_bytes());
-        self.rows.heap_bytes() + self.profile.heap_bytes() + hours + tail
+        let hours = self.hours.as_ref().map_or(0, |_| size_of::<Views>());
+        let tail = self.tail.as_ref();
+        let tail = tail.map_or(0, |_| size_of::<FixedCalibration>());
+        hours + tail + self.profile.heap_bytes()
     }
 }
 
@@ -518,8 +538,8 @@ mod tests {
         let Stage::Grown(copies) = &model.stage else {
             panic!("grown after {UNIT_VALUES} values")
         };
-        let hours = copies.hours.as_ref().unwrap();
-        assert!(hours.held_in(hour_of(next)).speaks && !hours.held_in(hour_of(later)).speaks);
+        let held = |at| copies.held.within(hour_of(at));
+        assert!(held(next).speaks && !held(later).speaks);
     }
 
     #[test]
@@ -544,7 +564,8 @@ mod tests {
                 .wrapping_add(1);
             let x = 100.0 + (state >> 60) as f64;
             let tail = TailOf::default();
-            model.learn(at(hour), x, &kind, tail, None, &mut Room::unlimited());
+            let room = &mut Room::unlimited();
+            model.learn(at(hour), x, &kind, tail, None, room);
         }
         let nats = |typical: f64, ln_p: f64| {
             let foretold = Foretold {

@@ -11,6 +11,7 @@ pub mod change;
 pub mod crowd;
 pub mod edges;
 pub mod evidence;
+pub mod finer;
 pub mod forecast;
 pub mod habit;
 pub mod member;

@@ -1,14 +1,13 @@
 //! Values never seen before, at graded widths.
 //!
 //! The range is cut into cells of widths 2^(J−3) … 2^(J+2), where 2^J is about the range so far; a value's novelty is the share of twelve
-//! keys (its cell at six widths, alone and with the previous value's cell) that were never seen. What is seen once is known for ever:
-//! a Bloom filter (Bloom 1970) of 2,048 bits with one hash. Source: detection-quality.md, "Novel local patterns".
-//! Holds: 0 <= novelty <= 1; silent for the first 24 values; bounded memory.
+//! keys (its cell at six widths, alone and with the previous value's cell) that were never seen. What is seen once is known for as long as cells of its width are
+//! asked for: a bit a cell and a bit a pair of cells, for the range has few cells of any width (at most 13, 7, 4, 3 and then 2), so that the lower digits of a
+//! cell's number say which it is. When the range doubles, the finest width makes place for one more at the other end. Source: detection-quality.md, "Novel local patterns".
+//! Units: distances, which are singles. Holds: 0 <= novelty <= 1; silent for the first 24 values; one size; exact: no cell is taken for another (tests below).
 
-use super::Room;
 use serde::{Deserialize, Serialize};
 
-const WORDS: usize = 32;
 const WIDTHS_BELOW: i32 = 3;
 const WIDTHS_ABOVE: i32 = 2;
 /// Coarser cells are remembered ahead, so that a growing range finds them learnt.
@@ -17,14 +16,34 @@ const SILENT_VALUES: u32 = 24;
 /// Widths that a value is remembered at, and those of them that make its novelty: the first.
 const WIDTHS: usize = (WIDTHS_BELOW + WIDTHS_AHEAD + 1) as usize;
 const WIDTHS_JUDGED: usize = (WIDTHS_BELOW + WIDTHS_ABOVE + 1) as usize;
+/// Places for cells of each width, the finest first: powers of two, no fewer than the range can have.
+const PLACES: [u16; WIDTHS] = [16, 8, 4, 4, 2, 2, 2, 2];
+/// Where the bits of each width begin: those of cells alone, then those of pairs.
+const BEGINS: [[u16; 2]; WIDTHS] = begins();
+const WORDS: usize = 13;
+/// Stands for the bit of a cell outside the range, which nothing was seen in.
+const OUTSIDE: u16 = u16::MAX;
+
+const fn begins() -> [[u16; 2]; WIDTHS] {
+    let mut begins = [[0; 2]; WIDTHS];
+    let (mut width, mut next) = (0, 0);
+    while width < WIDTHS {
+        let places = PLACES[width];
+        begins[width] = [next, next + places];
+        next += places + places * places;
+        width += 1;
+    }
+    assert!(next as usize <= 32 * WORDS);
+    begins
+}
 
 /// Which values a series has had.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Novelty {
-    seen: Option<Box<[u64; WORDS]>>,
-    first: f64,
-    low: f64,
-    high: f64,
+    seen: [u32; WORDS],
+    first: f32,
+    low: f32,
+    high: f32,
     /// The widest cells that values have been remembered at.
     widest: i16,
 }
@@ -32,7 +51,7 @@ pub struct Novelty {
 impl Default for Novelty {
     fn default() -> Novelty {
         Novelty {
-            seen: None,
+            seen: [0; WORDS],
             first: 0.0,
             low: 0.0,
             high: 0.0,
@@ -47,9 +66,9 @@ pub struct Step {
     /// Values seen before.
     pub values: u32,
     /// The last of them.
-    pub last: f64,
+    pub last: f32,
     /// The value.
-    pub x: f64,
+    pub x: f32,
 }
 
 /// The bits of a value, by width, alone and with the value before; and the middle width.
@@ -59,10 +78,25 @@ pub struct Keys {
     bits: [[u16; 2]; WIDTHS],
 }
 
+/// The cells of the range at one width.
+#[derive(Clone, Copy)]
+struct Cells {
+    first: f64,
+    per_unit: f64,
+    low: i64,
+    high: i64,
+}
+
+impl Cells {
+    fn of(&self, x: f32) -> i64 {
+        floor((f64::from(x) - self.first) * self.per_unit + 0.5)
+    }
+}
+
 impl Novelty {
     /// The value's bits; `None` while there is no range to cut into cells.
     pub fn keys(&self, step: &Step) -> Option<Keys> {
-        self.scale().map(|scale| self.keys_at(scale, step))
+        self.scale().map(|scale| self.keys_at(scale, scale, step))
     }
 
     /// Share of the value's keys that are new, 0..=1; `None` while too few values are known.
@@ -81,14 +115,20 @@ impl Novelty {
         Some(unseen as f64 / (2 * WIDTHS_JUDGED) as f64)
     }
 
-    /// Remembers a value, if there is room for a memory; `keys` are its own.
-    pub fn learn(&mut self, step: &Step, keys: Option<&Keys>, room: &mut Room) {
+    /// Remembers a value; `keys` are its own.
+    pub fn learn(&mut self, step: &Step, keys: Option<&Keys>) {
         let x = step.x;
         if step.values == 0 {
             (self.first, self.low, self.high) = (x, x, x);
         }
         match keys {
-            Some(keys) => self.remember(keys, room),
+            Some(keys) if (self.low..=self.high).contains(&x) => {
+                self.remember(keys, keys.scale);
+            }
+            Some(keys) => {
+                let scale = self.stretch(keys.scale, x);
+                self.remember(&self.keys_at(scale, keys.scale, step), keys.scale);
+            }
             // The first move of a constant: from here on there is a scale, at which the constant is known too.
             None if x != self.first => {
                 (self.low, self.high) = (self.first.min(x), self.first.max(x));
@@ -97,36 +137,54 @@ impl Novelty {
                         x: self.first,
                         ..*step
                     };
-                    self.remember(&self.keys_at(scale, &constant), room);
-                    self.remember(&self.keys_at(scale, step), room);
+                    self.remember(&self.keys_at(scale, scale, &constant), scale);
+                    self.remember(&self.keys_at(scale, scale, step), scale);
                 }
             }
             None => {}
         }
-        self.low = self.low.min(x);
-        self.high = self.high.max(x);
     }
 
-    fn remember(&mut self, keys: &Keys, room: &mut Room) {
-        if self.seen.is_none() && room.grant(WORDS * size_of::<u64>()) {
-            self.seen = Some(Box::new([0; WORDS]));
-        }
-        if let Some(seen) = &mut self.seen {
-            self.widest = self.widest.max((keys.scale + WIDTHS_AHEAD) as i16);
-            for bit in keys.bits.as_flattened() {
-                seen[usize::from(bit / 64) % WORDS] |= 1 << (bit % 64);
+    /// Sets the bits of a value that was looked at when the middle width was `scale`.
+    fn remember(&mut self, keys: &Keys, scale: i32) {
+        self.widest = self.widest.max((scale + WIDTHS_AHEAD) as i16);
+        for &bit in keys.bits.as_flattened() {
+            if bit != OUTSIDE {
+                self.set(bit);
             }
         }
     }
 
-    /// Heap bytes.
-    pub fn heap_bytes(&self) -> usize {
-        self.seen.as_ref().map_or(0, |_| WORDS * size_of::<u64>())
+    /// The range comes to hold `x`. What is known of the widths that are still asked for finds its place among theirs. The middle width from now on.
+    fn stretch(&mut self, scale: i32, x: f32) -> i32 {
+        let before = self.clone();
+        (self.low, self.high) = (self.low.min(x), self.high.max(x));
+        let now = self.scale().unwrap_or(scale);
+        if now == scale {
+            return scale;
+        }
+        self.seen = [0; WORDS];
+        let gone = usize::try_from(now - scale).unwrap_or(WIDTHS);
+        for (new, old) in (gone..WIDTHS).enumerate() {
+            let cells = before.cells(scale + old as i32 - WIDTHS_BELOW);
+            // Alone first, then with each that may have come before it.
+            for cell in cells.low..=cells.high {
+                if before.has(alone(old, cell)) {
+                    self.set(alone(new, cell));
+                }
+                for last in cells.low..=cells.high {
+                    if before.has(pair(old, cell, last)) {
+                        self.set(pair(new, cell, last));
+                    }
+                }
+            }
+        }
+        now
     }
 
     /// J: the binary exponent of the range so far, rounded; `None` while it is a point.
     fn scale(&self) -> Option<i32> {
-        let range = self.high - self.low;
+        let range = f64::from(self.high) - f64::from(self.low);
         (range > 0.0 && range.is_finite()).then(|| {
             let exponent = (range.to_bits() >> 52) as i32 - 1023;
             let fraction = range.to_bits() & ((1 << 52) - 1);
@@ -135,24 +193,51 @@ impl Novelty {
         })
     }
 
-    fn keys_at(&self, scale: i32, step: &Step) -> Keys {
-        let (here, before) = (step.x - self.first, step.last - self.first);
-        let mut per_unit = power_of_two(WIDTHS_BELOW - scale);
-        let mut bits = [[0; 2]; WIDTHS];
-        for (width, pair) in (scale - WIDTHS_BELOW..).zip(&mut bits) {
-            let cell = |distance: f64| floor(distance * per_unit + 0.5);
-            let alone = mix(mix(0, i64::from(width)), cell(here));
-            *pair = [bit(mix(alone, i64::MIN)), bit(mix(alone, cell(before)))];
-            per_unit *= 0.5;
+    fn cells(&self, width: i32) -> Cells {
+        let mut cells = Cells {
+            first: self.first.into(),
+            per_unit: power_of_two(-width),
+            low: 0,
+            high: 0,
+        };
+        (cells.low, cells.high) = (cells.of(self.low), cells.of(self.high));
+        cells
+    }
+
+    /// The bits where the middle width is `scale`, of the widths up to those remembered where it is `known`.
+    fn keys_at(&self, scale: i32, known: i32, step: &Step) -> Keys {
+        let mut bits = [[OUTSIDE; 2]; WIDTHS];
+        let widths = (scale - WIDTHS_BELOW)..=(known + WIDTHS_AHEAD);
+        for (at, (width, bits)) in widths.zip(&mut bits).enumerate() {
+            let cells = self.cells(width);
+            let (here, before) = (cells.of(step.x), cells.of(step.last));
+            if (cells.low..=cells.high).contains(&here) {
+                *bits = [alone(at, here), pair(at, here, before)];
+            }
         }
         Keys { scale, bits }
     }
 
-    fn has(&self, bit: u16) -> bool {
-        let word = |seen: &[u64; WORDS]| seen[usize::from(bit / 64) % WORDS];
-        let word = self.seen.as_ref().map_or(0, |seen| word(seen));
-        word & (1 << (bit % 64)) != 0
+    fn set(&mut self, bit: u16) {
+        self.seen[usize::from(bit / 32) % WORDS] |= 1 << (bit % 32);
     }
+
+    fn has(&self, bit: u16) -> bool {
+        bit != OUTSIDE && self.seen[usize::from(bit / 32) % WORDS] & (1 << (bit % 32)) != 0
+    }
+}
+
+/// The place of a cell among those of its width.
+fn place(width: usize, cell: i64) -> u16 {
+    (cell & i64::from(PLACES[width] - 1)) as u16
+}
+
+fn alone(width: usize, cell: i64) -> u16 {
+    BEGINS[width][0] + place(width, cell)
+}
+
+fn pair(width: usize, cell: i64, last: i64) -> u16 {
+    BEGINS[width][1] + PLACES[width] * place(width, cell) + place(width, last)
 }
 
 /// The largest whole number not above `x`, cut to those that there are.
@@ -161,22 +246,9 @@ fn floor(x: f64) -> i64 {
     whole.saturating_sub(i64::from(whole as f64 > x))
 }
 
-/// 2 to a power, cut to those that are normal numbers.
+/// 2 to a power that a range of singles asks for.
 fn power_of_two(exponent: i32) -> f64 {
     f64::from_bits(((exponent.clamp(-1022, 1023) + 1023) as u64) << 52)
-}
-
-/// One more part under a hash: the finaliser of SplitMix64 (Steele, Lea, Flood 2014).
-fn mix(hash: u64, part: i64) -> u64 {
-    let mut h = (hash ^ part as u64).wrapping_add(0x9e37_79b9_7f4a_7c15);
-    h = (h ^ (h >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-    h = (h ^ (h >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-    h ^ (h >> 31)
-}
-
-/// One of the memory's bits.
-fn bit(hash: u64) -> u16 {
-    (hash % (64 * WORDS as u64)) as u16
 }
 
 #[cfg(test)]
@@ -187,11 +259,11 @@ mod tests {
     struct Life {
         novelty: Novelty,
         values: u32,
-        last: f64,
+        last: f32,
     }
 
     impl Life {
-        fn step(&self, x: f64) -> Step {
+        fn step(&self, x: f32) -> Step {
             Step {
                 values: self.values,
                 last: if self.values == 0 { x } else { self.last },
@@ -199,15 +271,14 @@ mod tests {
             }
         }
 
-        fn learn(&mut self, x: f64) {
+        fn learn(&mut self, x: f32) {
             let step = self.step(x);
             let keys = self.novelty.keys(&step);
-            let room = &mut Room::unlimited();
-            self.novelty.learn(&step, keys.as_ref(), room);
+            self.novelty.learn(&step, keys.as_ref());
             (self.values, self.last) = (self.values + 1, x);
         }
 
-        fn share(&self, x: f64) -> Option<f64> {
+        fn share(&self, x: f32) -> Option<f64> {
             let step = self.step(x);
             self.novelty.share(&step, self.novelty.keys(&step).as_ref())
         }
@@ -216,7 +287,7 @@ mod tests {
     #[test]
     fn a_height_never_reached_is_new_once() {
         let mut life = Life::default();
-        (0..500).for_each(|i| life.learn(f64::from(i % 10)));
+        (0..500).for_each(|i| life.learn((i % 10) as f32));
         let usual = life.share(4.0).unwrap();
         assert!(usual < 0.3, "a usual value: {usual}");
         let strange = life.share(40.0).unwrap();
@@ -236,13 +307,72 @@ mod tests {
     fn cells_of_any_size_are_whole_numbers() {
         let cells = [-1e300, -2.5, -2.0, -0.1, 0.0, 0.9, 1e300].map(floor);
         assert_eq!(cells, [i64::MIN, -3, -2, -1, 0, 0, i64::MAX]);
-        for range in [5e-324, 1e-300, 1.0, 1e300] {
+        for range in [1e-45, 1e-30, 1.0, 1e38] {
             let mut life = Life::default();
-            (0..99).for_each(|i| life.learn(range * f64::from(i % 7) / 6.0));
+            (0..99).for_each(|i| life.learn(range * (i % 7) as f32 / 6.0));
             assert!(
                 life.share(range).is_some_and(|share| share <= 1.0),
                 "{range}"
             );
+        }
+    }
+
+    /// Cells by their numbers, as many as there are: what the places of bits have to say the same as.
+    #[derive(Default)]
+    struct Unbounded {
+        seen: std::collections::BTreeSet<(i32, i64, Option<i64>)>,
+    }
+
+    impl Unbounded {
+        fn keys(novelty: &Novelty, step: &Step) -> Vec<(i32, i64, Option<i64>)> {
+            let scale = novelty.scale().expect("a range");
+            let keys = ((scale - WIDTHS_BELOW)..=(scale + WIDTHS_AHEAD)).flat_map(|width| {
+                let cells = novelty.cells(width);
+                let (here, last) = (cells.of(step.x), cells.of(step.last));
+                [(width, here, None), (width, here, Some(last))]
+            });
+            keys.collect()
+        }
+    }
+
+    #[test]
+    fn no_cell_is_taken_for_another_however_the_range_grows() {
+        for (seed, growth) in [(1u64, 1.0f32), (2, 1.003), (3, 1.02), (4, 1.2)] {
+            let (mut life, mut all) = (Life::default(), Unbounded::default());
+            let (mut state, mut reach) = (seed, 1.0f32);
+            (0..2).for_each(|i| life.learn(i as f32));
+            for x in [0.0, 1.0] {
+                let step = Step {
+                    values: 1,
+                    last: 0.0,
+                    x,
+                };
+                all.seen.extend(Unbounded::keys(&life.novelty, &step));
+            }
+            let mut share_of = [0; 2];
+            for values in 0..400u32 {
+                state = state
+                    .wrapping_mul(6_364_136_223_846_793_005)
+                    .wrapping_add(1);
+                reach = (reach * growth).min(1e30);
+                let x = reach * ((state >> 40) as f32 / (1u64 << 24) as f32 - 0.3);
+                let step = life.step(x);
+                let keys = Unbounded::keys(&life.novelty, &step);
+                if let Some(share) = life.share(x) {
+                    // Of the widths that anything was remembered at.
+                    let known = i32::from(life.novelty.widest);
+                    let judged = keys[..2 * WIDTHS_JUDGED].iter();
+                    let unseen = judged
+                        .filter(|key| key.0 <= known && !all.seen.contains(key))
+                        .count();
+                    share_of[usize::from(unseen == 0)] += 1;
+                    let expected = unseen as f64 / (2 * WIDTHS_JUDGED) as f64;
+                    assert_eq!(share, expected, "seed {seed}, value {values}: {x}");
+                }
+                all.seen.extend(keys);
+                life.learn(x);
+            }
+            assert!(share_of[0] > 20, "{share_of:?}");
         }
     }
 }

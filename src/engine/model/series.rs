@@ -3,13 +3,12 @@
 use super::ahead::Ahead;
 use super::alarm::{Alarm, Hold};
 use super::evidence::{Claim, EvidenceModel, Foretold, TailOf, ln_probability_of};
+use super::finer::Finer;
 use super::forecast::{Believed, Forecaster, Foresight};
 use super::member::{Deviation, Member};
-use super::modes::Modes;
 use super::multi_bucket::MultiBucket;
 use super::outlook::Outlook;
 use super::residual::{Residuals, Run, Tails};
-use super::spread::HourSpread;
 use super::{Change, Kind, Model, Noticed, Room, Sample, Shape, Verdict, ongoing};
 use crate::config::Side;
 use crate::numerics::special::normal;
@@ -51,8 +50,7 @@ const OUTLOOK_AFTER: u32 = 4;
 pub struct SeriesModel {
     forecaster: Forecaster,
     residuals: Residuals,
-    spread: HourSpread,
-    modes: Modes,
+    finer: Finer,
     multi: MultiBucket,
     evidence: EvidenceModel,
     alarm: Alarm,
@@ -76,11 +74,16 @@ impl SeriesModel {
         Ahead::of(kind, &self.forecaster, &self.residuals, outlook)
     }
 
-    /// The outlook begins once the series is here to stay.
-    fn begin_outlook(&mut self, room: &mut Room) {
-        let is_here = self.forecaster.steps() >= OUTLOOK_AFTER;
-        if self.outlook.is_none() && is_here && room.grant(size_of::<Outlook>()) {
+    /// What takes memory of its own begins once the series is here to stay.
+    fn settle(&mut self, kind: &Kind, room: &mut Room) {
+        if self.forecaster.steps() < OUTLOOK_AFTER {
+            return;
+        }
+        if self.outlook.is_none() && room.grant(size_of::<Outlook>()) {
             self.outlook = Some(Box::default());
+        }
+        if !kind.counting {
+            self.finer.begin(room);
         }
     }
 
@@ -124,7 +127,7 @@ impl SeriesModel {
 
     /// How much more values vary at `at` than over the day as a whole: in its hour, and where a pulse is due.
     fn restlessness(&self, kind: &Kind, at: EventTime, forecast: f64) -> f64 {
-        let hour = self.spread.at(at);
+        let hour = self.finer.spread_at(at);
         match self.forecaster.pulse(at, kind.span) {
             Some(due) => hour.max(due.square.sqrt() / self.residuals.deviation(forecast)),
             None => hour,
@@ -133,7 +136,7 @@ impl SeriesModel {
 
     fn forecast(&self, kind: &Kind, at: EventTime) -> Option<(f64, Foresight)> {
         let before = EventTime(at.millis() - kind.span.millis());
-        let calmer = (self.spread.at(at) / self.spread.at(before)).min(1.0);
+        let calmer = (self.finer.spread_at(at) / self.finer.spread_at(before)).min(1.0);
         let (mut value, foresight) = self.forecaster.forecast(at, kind.span, calmer)?;
         if value <= 0.0 && self.residuals.positive() {
             // A slope or a season carried on to where the series has never been, and families of positive values cannot be.
@@ -236,7 +239,7 @@ impl SeriesModel {
         let families = self.residuals.tails(steadied, forecast, kind.counting);
         let least = self.residuals.least_deviation();
         let two = self
-            .modes
+            .finer
             .tails(x, foresight.calm(), kind.side, least, families);
         two.unwrap_or(families)
     }
@@ -257,7 +260,7 @@ impl SeriesModel {
         let steadied = self.steadied(kind, x, at, typical);
         let families = &self.residuals;
         let least = families.least_deviation();
-        self.modes.learn(
+        self.finer.learn_modes(
             x,
             calm,
             families.positive(),
@@ -270,8 +273,7 @@ impl SeriesModel {
     /// Laws of counting say themselves how much a quiet hour varies; other values have to show it.
     fn learn_spread(&mut self, kind: &Kind, at: EventTime, deviate: f64, room: &mut Room) {
         let a_day = buckets_a_day(kind.span);
-        let known = self.spread.at(at);
-        if self.spread.learn(at, deviate, known, a_day, room) {
+        if self.finer.learn_spread(at, deviate, a_day, room) {
             self.residuals.restart();
         }
     }
@@ -310,8 +312,7 @@ impl Model for SeriesModel {
         SeriesModel {
             forecaster: Forecaster::default(),
             residuals: Residuals::default(),
-            spread: HourSpread::default(),
-            modes: Modes::default(),
+            finer: Finer::default(),
             multi: MultiBucket::default(),
             evidence: EvidenceModel::new(),
             alarm: Alarm::default(),
@@ -369,8 +370,8 @@ impl Model for SeriesModel {
             typical,
             history,
             shape: Shape {
-                multimodal: self.modes.are_believed(),
-                high_variance: self.spread.at(sample.at) > HIGH_VARIANCE,
+                multimodal: self.finer.knows_modes(),
+                high_variance: self.finer.spread_at(sample.at) > HIGH_VARIANCE,
             },
             incomplete: self.widening(kind, sample) > INCOMPLETE,
             anomaly_buckets: if anomalous {
@@ -413,7 +414,7 @@ impl Model for SeriesModel {
         let least = self.residuals.least_deviation();
         let foresight = self.forecast(kind, sample.at);
         let calm = foresight.map_or(typical, |(_, foresight)| foresight.calm());
-        match self.modes.range(calm, least) {
+        match self.finer.range(calm, least) {
             Some((lower, upper)) if self.residuals.nonnegative() => (lower.max(0.0), upper),
             Some(range) => range,
             None => (low, high),
@@ -478,8 +479,8 @@ impl Model for SeriesModel {
         }
         let tail = TailOf {
             ln_p: verdict.map_or(0.0, |verdict| verdict.ln_tail()),
-            knows_more: self.spread.is_believed()
-                || self.modes.are_believed()
+            knows_more: self.finer.knows_hours()
+                || self.finer.knows_modes()
                 || self.forecaster.has_rhythm()
                 || self.forecaster.knows_times(),
         };
@@ -504,7 +505,7 @@ impl Model for SeriesModel {
             x,
             is_unusual,
         };
-        self.begin_outlook(room);
+        self.settle(kind, room);
         let outlook = self.outlook.as_deref_mut();
         let learned = self
             .forecaster
@@ -544,8 +545,7 @@ impl Model for SeriesModel {
         size_of::<SeriesModel>()
             + self.evidence.heap_bytes()
             + self.forecaster.heap_bytes()
-            + self.spread.heap_bytes()
-            + self.modes.heap_bytes()
+            + self.finer.heap_bytes()
             + member
             + outlook
     }

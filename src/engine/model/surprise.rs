@@ -5,11 +5,11 @@
 //! `s = 2.5 ln(1 + z²/4)`, a Student-t with 4 degrees of freedom (Lange, Little, Taylor 1989), and the plain mean over the views that
 //! speak is calibrated once against the series' own past ([`Calibration`]). A second channel looks at the best short-range predictor and at
 //! exact repeats. Two copies run, on the bucket and on means of an hour. Source: detection-quality.md, "The design".
-//! Values come on the scale of [`SymLog`](super::evidence::SymLog), on which a series that varies in proportion varies evenly.
-//! Holds: judging changes nothing; evidence is finite and at least 0.
+//! Values come on the scale of [`SymLog`](super::evidence::SymLog), on which a series that varies in proportion varies evenly, as distances from the first one: singles, whose
+//! seven digits are those of how far the series has moved, whatever its size. Holds: judging changes nothing; evidence is finite and at least 0.
 
 use super::Room;
-use super::calibration::Calibration;
+use super::calibration::FixedCalibration;
 use super::novelty::{Keys, Novelty, Step};
 use super::profile::{Band, Profile};
 use crate::config::Side;
@@ -81,8 +81,9 @@ fn follow_size(size: &mut f32, x: f64, gain: f64) {
 }
 
 /// Moves a level towards a value.
-fn follow(level: &mut f64, x: f64, gain: f64) {
-    *level += gain * (x - *level);
+fn follow(level: &mut f32, x: f64, gain: f64) {
+    let known = f64::from(*level);
+    *level = (known + gain * (x - known)) as f32;
 }
 
 /// What the season explains, shared by the two copies of a series.
@@ -112,30 +113,29 @@ impl SeasonView {
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Views {
     steps: u32,
-    fast: f64,
-    slow: f64,
-    mean: f64,
-    raw_slow: f64,
-    last: f64,
+    fast: f32,
+    slow: f32,
+    mean: f32,
+    raw_slow: f32,
+    last: f32,
     step_mean: f32,
     day_error: f32,
     slow_error: f32,
     scales: [Scale; 4],
-    slow_channel: Calibration,
     novelty: Novelty,
-    short: Option<Box<ShortRange>>,
+    slow_channel: FixedCalibration,
 }
 
-/// The short-range channel: the best of several predictors, and exact repeats. Row copy only.
+/// The short-range channel: the best of several predictors, and exact repeats. Of the copy on buckets only.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-struct ShortRange {
-    quick: f64,
+pub struct ShortRange {
+    quick: f32,
     errors: [f32; 6],
-    /// Of the predictors that the slow channel has not: the last value, a quick level, the seasonal band.
-    scales: [Scale; 3],
-    calibration: Calibration,
     repeats: u32,
     repeated: u32,
+    /// Of the predictors that the slow channel has not: the last value, a quick level, the seasonal band.
+    scales: [Scale; 3],
+    calibration: FixedCalibration,
 }
 
 /// What one copy says of a value: nats, and a share.
@@ -169,35 +169,36 @@ struct Residuals {
 }
 
 impl Views {
-    /// A copy that has seen nothing; `short_range` adds the second channel.
-    pub fn new(short_range: bool) -> Views {
-        Views {
-            short: short_range.then(Box::default),
-            ..Views::default()
-        }
-    }
-
     /// Values seen.
     pub fn steps(&self) -> u32 {
         self.steps
     }
 
-    /// Judges a value without learning it.
-    pub fn judge(&self, x: f64, season: &SeasonView, side: Side) -> Surprise {
+    /// Judges a value without learning it, with the second channel where there is one.
+    pub fn judge(
+        &self,
+        x: f32,
+        season: &SeasonView,
+        side: Side,
+        short: Option<&ShortRange>,
+    ) -> Surprise {
         if self.steps == 0 {
             return Surprise {
                 short: -SHORT_RANGE_HANDICAP,
                 ..Surprise::default()
             };
         }
-        let residuals = self.residuals(x, season);
-        let (pooled, moved, keys) = self.look(x, &residuals, side);
+        let residuals = self.residuals(x.into(), season);
+        let (pooled, moved, keys) = self.look(x, &residuals, side, short);
         let novelty = self.novelty.share(&self.step(x), keys.as_ref());
         Surprise {
             slow: pooled.map_or(0.0, |c| self.slow_channel.evidence(c)),
-            short: moved.map_or(0.0, |c| self.short_evidence(c)) - SHORT_RANGE_HANDICAP,
+            short: short
+                .zip(moved)
+                .map_or(0.0, |(short, c)| short.calibration.evidence(c))
+                - SHORT_RANGE_HANDICAP,
             novelty: novelty.map(|share| {
-                if counts(side, x - self.slow) {
+                if counts(side, f64::from(x) - f64::from(self.slow)) {
                     share
                 } else {
                     0.0
@@ -212,18 +213,19 @@ impl Views {
     /// What judging and learning a value both need: what the slow and the short-range views say, and its cells.
     fn look(
         &self,
-        x: f64,
+        x: f32,
         residuals: &Residuals,
         side: Side,
+        short: Option<&ShortRange>,
     ) -> (Option<f64>, Option<f64>, Option<Keys>) {
         (
             self.pool(residuals, side),
-            self.short_surprise(x, residuals, side),
+            short.and_then(|short| self.short_surprise(short, x, residuals, side)),
             self.novelty.keys(&self.step(x)),
         )
     }
 
-    fn step(&self, x: f64) -> Step {
+    fn step(&self, x: f32) -> Step {
         Step {
             values: self.steps,
             last: if self.steps == 0 { x } else { self.last },
@@ -235,48 +237,57 @@ impl Views {
     /// if it was asked.
     pub fn learn(
         &mut self,
-        x: f64,
+        x: f32,
         season: &SeasonView,
         side: Side,
         block_steps: u32,
         judged: Option<&Surprise>,
-        room: &mut Room,
+        short: Option<&mut ShortRange>,
     ) {
         let step = self.step(x);
         if self.steps == 0 {
             (self.fast, self.slow, self.mean, self.raw_slow, self.last) = (x, x, x, x, x);
-            if let Some(short) = &mut self.short {
+            if let Some(short) = short {
                 short.quick = x;
             }
-            self.novelty.learn(&step, None, room);
+            self.novelty.learn(&step, None);
         } else {
-            let residuals = self.residuals(x, season);
+            let residuals = self.residuals(x.into(), season);
             let (pooled, moved, keys) = match judged {
                 Some(surprise) => (surprise.pooled, surprise.moved, surprise.keys),
-                None => self.look(x, &residuals, side),
+                None => self.look(x, &residuals, side, short.as_deref()),
             };
+            // Fixed places ask for no room.
+            let room = &mut Room::of(0);
             if let Some(c) = pooled {
                 self.slow_channel.learn(c, block_steps, room);
             }
-            self.learn_short(x, &residuals, moved, block_steps, room);
+            if let Some(short) = short {
+                if let Some(moved) = moved {
+                    short.calibration.learn(moved, block_steps, room);
+                }
+                self.learn_short(short, x, &residuals);
+            }
             for (scale, residual) in self.scales.iter_mut().zip(residuals.views) {
                 scale.learn(residual.unwrap_or(0.0));
             }
             self.learn_levels(x, &residuals, season);
-            self.novelty.learn(&step, keys.as_ref(), room);
+            self.novelty.learn(&step, keys.as_ref());
         }
         self.steps = self.steps.saturating_add(1);
     }
 
-    fn learn_levels(&mut self, x: f64, residuals: &Residuals, season: &SeasonView) {
+    fn learn_levels(&mut self, value: f32, residuals: &Residuals, season: &SeasonView) {
+        let x = f64::from(value);
         let memory = 1.0 / f64::from(VIEW_MEMORY);
         let plain = 1.0 / (f64::from(self.steps) + 1.0);
         if let Some(day) = season.day_mean {
             let gain = plain.max(memory);
             follow_size(&mut self.day_error, (x - day).powi(2), gain);
-            follow_size(&mut self.slow_error, (x - self.raw_slow).powi(2), gain);
+            let error = x - f64::from(self.raw_slow);
+            follow_size(&mut self.slow_error, error.powi(2), gain);
         }
-        let moved = (x - self.last).abs();
+        let moved = (x - f64::from(self.last)).abs();
         let gain = self.step_gain();
         follow_size(&mut self.step_mean, moved, gain);
         follow(&mut self.fast, residuals.deseasoned, plain.max(1.0 / 64.0));
@@ -284,20 +295,12 @@ impl Views {
         follow(&mut self.slow, residuals.deseasoned, gain);
         follow(&mut self.raw_slow, x, gain);
         follow(&mut self.mean, x, plain);
-        self.last = x;
+        self.last = value;
     }
 
     /// The weight of one more step between values.
     fn step_gain(&self) -> f64 {
         (1.0 / f64::from(self.steps)).max(1.0 / f64::from(VIEW_MEMORY))
-    }
-
-    /// Heap bytes.
-    pub fn heap_bytes(&self) -> usize {
-        let short = self.short.as_ref().map_or(0, |short| {
-            size_of::<ShortRange>() + short.calibration.heap_bytes()
-        });
-        self.slow_channel.heap_bytes() + self.novelty.heap_bytes() + short
     }
 
     /// The value without the season, as far as the season explains it.
@@ -309,7 +312,9 @@ impl Views {
         };
         let weight = ((explained - 0.2) / 0.8).max(0.0);
         match season.day {
-            Some(day) if weight > 0.0 => x - weight.sqrt() * (day.nearest(x) - self.raw_slow),
+            Some(day) if weight > 0.0 => {
+                x - weight.sqrt() * (day.nearest(x) - f64::from(self.raw_slow))
+            }
             _ => x,
         }
     }
@@ -317,9 +322,9 @@ impl Views {
     fn residuals(&self, x: f64, season: &SeasonView) -> Residuals {
         let y = self.deseason(x, season);
         let views = [
-            Some(y - self.fast),
-            Some(y - self.slow),
-            Some(x - self.mean),
+            Some(y - f64::from(self.fast)),
+            Some(y - f64::from(self.slow)),
+            Some(x - f64::from(self.mean)),
             season.band.map(|band| band.distance(x)),
         ];
         Residuals {
@@ -347,14 +352,20 @@ impl Views {
     }
 
     /// What each short-range predictor has left: the last value, a quick level, and the slow channel's views.
-    fn short_residuals(&self, short: &ShortRange, x: f64, residuals: &Residuals) -> [f64; 6] {
-        let moved = x - self.last;
+    fn short_residuals(&self, short: &ShortRange, x: f32, residuals: &Residuals) -> [f64; 6] {
+        let from = |level: f32| f64::from(x) - f64::from(level);
+        let moved = from(self.last);
         let [fast, slow, mean, season] = residuals.views.map(|view| view.unwrap_or(moved));
-        [moved, x - short.quick, fast, slow, mean, season]
+        [moved, from(short.quick), fast, slow, mean, season]
     }
 
-    fn short_surprise(&self, x: f64, residuals: &Residuals, side: Side) -> Option<f64> {
-        let short = self.short.as_ref()?;
+    fn short_surprise(
+        &self,
+        short: &ShortRange,
+        x: f32,
+        residuals: &Residuals,
+        side: Side,
+    ) -> Option<f64> {
         let candidates = self.short_residuals(short, x, residuals);
         let best = (1..6).fold(0, |best, at| {
             if short.errors[at] < short.errors[best] {
@@ -372,13 +383,13 @@ impl Views {
             .quarter_square(candidates[best], self.floor(), side)
             .map(|square| 2.5 * square.ln_1p());
         let flat = (side == Side::Both && x == self.last).then(|| {
-            let share = f64::from(short.repeated + 1) / f64::from(self.steps + 2);
+            let share = f64::from(short.repeated.saturating_add(1)) / (f64::from(self.steps) + 2.0);
             let each = if share < OFTEN {
                 REPEAT_NATS
             } else {
                 -share.ln()
             };
-            f64::from(short.repeats + 1) * each
+            f64::from(short.repeats.saturating_add(1)) * each
         });
         match (moved, flat) {
             (Some(a), Some(b)) => Some(a.max(b)),
@@ -386,43 +397,22 @@ impl Views {
         }
     }
 
-    fn short_evidence(&self, surprise: f64) -> f64 {
-        self.short
-            .as_ref()
-            .map_or(0.0, |short| short.calibration.evidence(surprise))
-    }
-
-    fn learn_short(
-        &mut self,
-        x: f64,
-        residuals: &Residuals,
-        surprise: Option<f64>,
-        block_steps: u32,
-        room: &mut Room,
-    ) {
-        let Some(mut short) = self.short.take() else {
-            return;
-        };
-        let candidates = self.short_residuals(&short, x, residuals);
-        if let Some(surprise) = surprise {
-            short.calibration.learn(surprise, block_steps, room);
-        }
+    fn learn_short(&self, short: &mut ShortRange, x: f32, residuals: &Residuals) {
+        let candidates = self.short_residuals(short, x, residuals);
         let gain = self.step_gain();
         for (error, residual) in short.errors.iter_mut().zip(candidates) {
-            let square = (residual * residual).min(f64::from(f32::MAX));
-            *error += (gain * (square - f64::from(*error))) as f32;
+            follow_size(error, residual * residual, gain);
         }
         for (scale, at) in short.scales.iter_mut().zip([0, 1, 5]) {
             scale.learn(candidates[at]);
         }
         if x == self.last {
-            short.repeats += 1;
-            short.repeated += 1;
+            short.repeats = short.repeats.saturating_add(1);
+            short.repeated = short.repeated.saturating_add(1);
         } else {
             short.repeats = 0;
         }
         let plain = 1.0 / (f64::from(self.steps) + 1.0);
-        follow(&mut short.quick, x, plain.max(0.25));
-        self.short = Some(short);
+        follow(&mut short.quick, x.into(), plain.max(0.25));
     }
 }
