@@ -432,7 +432,7 @@ impl Profile {
     /// Whether this hour of the day was lived on a day of its kind: the same day a week ago, or for a weekday another one.
     fn has_seen_the_like(&self, hour: i64) -> bool {
         let lived_days = (hour - self.born_hour).div_euclid(DAY_HOURS as i64);
-        if lived_days < 1 || lived_days >= 7 || self.evidence.hours == 0 {
+        if !(1..7).contains(&lived_days) || self.evidence.hours == 0 {
             return true;
         }
         let is_workday = |days_ago| !is_weekend(hour - days_ago * DAY_HOURS as i64);

@@ -303,6 +303,16 @@ impl SeriesModel {
             })
     }
 
+    /// ln p of a comparable value, either way: what is forgiven a day of a new kind is not taught for that.
+    fn ln_as_it_is(&self, kind: &Kind, x: f64, at: EventTime, verdict: &Verdict) -> f64 {
+        let tails = if self.strangeness(at, verdict.typical) > 1.0 {
+            self.tails(kind, x, at, verdict.typical, &verdict.foresight)
+        } else {
+            verdict.tails
+        };
+        tails.ln_probability(Side::Both)
+    }
+
     /// The normal deviate that a value corresponds to, signed. Both tails of a count hold the value itself: where both are likelier
     /// than not, it is in the middle.
     fn deviate(tails: Tails) -> f64 {
@@ -465,15 +475,7 @@ impl Model for SeriesModel {
             self.multi.learn(verdict.deviate);
             self.remember_anomaly(verdict);
             self.learn_modes(kind, comparable, sample.at, verdict, room);
-            // What is forgiven a day of a new kind is not taught for that.
-            let two_sided = match self.strangeness(sample.at, verdict.typical) > 1.0 {
-                true => {
-                    let (at, foresight) = (sample.at, &verdict.foresight);
-                    self.tails(kind, comparable, at, verdict.typical, foresight)
-                }
-                false => verdict.tails,
-            }
-            .ln_probability(Side::Both);
+            let two_sided = self.ln_as_it_is(kind, comparable, sample.at, verdict);
             let weight = outlier_weight(two_sided, self.anomaly_buckets);
             if self.anomaly_buckets < LASTS && verdict.history > THIN_HISTORY as u32 {
                 let reach = LEVEL_CLIP * self.residuals.deviation(verdict.typical);
