@@ -87,8 +87,22 @@ impl SeriesModel {
         }
     }
 
-    /// How much wider the distribution is because the bucket holds few measurements (a variance ratio, at least 1).
-    fn widening(&self, kind: &Kind, sample: &Sample) -> f64 {
+    /// How much wider the distribution is than what was learnt of it (a variance ratio, at least 1): the bucket holds few measurements, or its
+    /// day is of a kind that the series has not seen.
+    fn widening(&self, kind: &Kind, sample: &Sample, forecast: f64) -> f64 {
+        self.thinness(kind, sample) * self.strangeness(sample.at, forecast)
+    }
+
+    /// The part of the day, at least 1.
+    fn strangeness(&self, at: EventTime, forecast: f64) -> f64 {
+        match self.forecaster.strangeness(at) {
+            0.0 => 1.0,
+            variance => 1.0 + variance / self.residuals.deviation(forecast).powi(2),
+        }
+    }
+
+    /// The part of the measurements: usual by present, at least 1.
+    fn thinness(&self, kind: &Kind, sample: &Sample) -> f64 {
         if kind.averages && sample.measurements > 0 {
             (self.measurements / sample.measurements as f64).max(1.0)
         } else {
@@ -104,14 +118,9 @@ impl SeriesModel {
         }
     }
 
-    /// The value as if the bucket were as full as usual: its error shrunk by the widening.
+    /// The value as if the bucket were as full as usual: its error shrunk.
     fn comparable(&self, kind: &Kind, sample: &Sample, forecast: f64) -> f64 {
-        let widening = self.widening(kind, sample);
-        if widening > 1.0 {
-            forecast + (sample.value - forecast) / widening.sqrt()
-        } else {
-            sample.value
-        }
+        shrunk(sample.value, forecast, self.thinness(kind, sample))
     }
 
     /// A comparable value as if its hour were as restless as the day: what varies in proportion is steadied in proportion, and stays above 0.
@@ -218,7 +227,7 @@ impl SeriesModel {
                 false => high = middle,
             }
         }
-        let x = typical + (high - typical) * self.widening(kind, sample).sqrt();
+        let x = typical + (high - typical) * self.widening(kind, sample, typical).sqrt();
         if kind.counting || self.residuals.nonnegative() {
             x.max(0.0)
         } else {
@@ -296,6 +305,16 @@ impl SeriesModel {
             })
     }
 
+    /// ln p of a comparable value, either way: what is forgiven a day of a new kind is not taught for that.
+    fn ln_as_it_is(&self, kind: &Kind, x: f64, at: EventTime, verdict: &Verdict) -> f64 {
+        let tails = if self.strangeness(at, verdict.typical) > 1.0 {
+            self.tails(kind, x, at, verdict.typical, &verdict.foresight)
+        } else {
+            verdict.tails
+        };
+        tails.ln_probability(Side::Both)
+    }
+
     /// The normal deviate that a value corresponds to, signed. Both tails of a count hold the value itself: where both are likelier
     /// than not, it is in the middle.
     fn deviate(tails: Tails) -> f64 {
@@ -330,7 +349,9 @@ impl Model for SeriesModel {
         let sample = &Self::bounded(sample);
         let (typical, foresight) = self.forecast(kind, sample.at)?;
         let x = self.comparable(kind, sample, typical);
-        let tails = self.tails(kind, x, sample.at, typical, &foresight);
+        let strangeness = self.strangeness(sample.at, typical);
+        let known = shrunk(x, typical, strangeness);
+        let tails = self.tails(kind, known, sample.at, typical, &foresight);
         let ln_single = tails.ln_probability(kind.side).max(LN_LEAST);
         let deviate = Self::deviate(tails);
         let ln_multi = self.multi.ln_probability(deviate, kind.side);
@@ -346,8 +367,10 @@ impl Model for SeriesModel {
             Claim::default()
         };
         // What n values have shown is at most that another one is the rarest of n + 1.
+        // Nats of a normal tail go with the square of how far out a value is: on a day of a new kind they are as many times fewer as it varies more.
         let raw_evidence = if claim.nats > 0.0 {
-            thin * claim.nats.min(f64::from(history).ln_1p())
+            let nats = claim.nats / strangeness;
+            thin * nats.min(f64::from(history).ln_1p())
         } else {
             0.0
         };
@@ -373,7 +396,7 @@ impl Model for SeriesModel {
                 multimodal: self.finer.knows_modes(),
                 high_variance: self.finer.spread_at(sample.at) > HIGH_VARIANCE,
             },
-            incomplete: self.widening(kind, sample) > INCOMPLETE,
+            incomplete: self.thinness(kind, sample) > INCOMPLETE,
             anomaly_buckets: if anomalous {
                 self.anomaly_buckets + 1
             } else {
@@ -393,7 +416,7 @@ impl Model for SeriesModel {
     }
 
     fn bounds(&self, kind: &Kind, sample: &Sample, typical: f64) -> (f64, f64) {
-        let widening = self.widening(kind, sample);
+        let widening = self.widening(kind, sample, typical);
         let spread = |p: f64| {
             let bound = self.residuals.quantile(p, typical, kind.counting);
             let restless = self.restlessness(kind, sample.at, typical);
@@ -425,7 +448,7 @@ impl Model for SeriesModel {
         let sample = &Self::bounded(sample);
         match self.forecast(kind, sample.at) {
             Some((typical, foresight)) => {
-                let x = self.comparable(kind, sample, typical);
+                let x = shrunk(sample.value, typical, self.widening(kind, sample, typical));
                 self.tails(kind, x, sample.at, typical, &foresight)
                     .ln_probability(kind.side)
                     .max(LN_LEAST)
@@ -453,7 +476,7 @@ impl Model for SeriesModel {
             self.multi.learn(verdict.deviate);
             self.remember_anomaly(verdict);
             self.learn_modes(kind, comparable, sample.at, verdict, room);
-            let two_sided = verdict.tails.ln_probability(Side::Both);
+            let two_sided = self.ln_as_it_is(kind, comparable, sample.at, verdict);
             let weight = outlier_weight(two_sided, self.anomaly_buckets);
             if self.anomaly_buckets < LASTS && verdict.history > THIN_HISTORY as u32 {
                 let reach = LEVEL_CLIP * self.residuals.deviation(verdict.typical);
@@ -554,6 +577,15 @@ impl Model for SeriesModel {
 /// Buckets of a day, one at the least.
 fn buckets_a_day(span: BucketSpan) -> u16 {
     (DAY_MS / span.millis()).clamp(1, 10_000) as u16
+}
+
+/// The value with its error shrunk by a variance ratio.
+fn shrunk(x: f64, forecast: f64, widening: f64) -> f64 {
+    if widening > 1.0 {
+        forecast + (x - forecast) / widening.sqrt()
+    } else {
+        x
+    }
 }
 
 /// The value so many times as far from the forecast: by difference, or by ratio of what is always above 0.
