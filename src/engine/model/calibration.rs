@@ -1,7 +1,8 @@
 //! How rare a surprise is in its own past: peaks of blocks over a threshold, with a prior.
 //!
 //! Input: a surprise a step, nats, at least 0. Output: evidence `F`, nats: about −ln of the chance that a whole block of such steps shows
-//! this much. Past blocks' maxima are kept (the largest [`PEAKS_MAX`] unless more are asked for, each fading by [`FADE`] a block, in two bytes: heights to nine binary digits, ages to [`AGE_BLOCKS`] blocks); above the level `u` that some
+//! this much. Past blocks' maxima are kept (the largest [`PEAKS_MAX`] unless more are asked for, each fading by [`FADE`] a block; those of a series
+//! to nine binary digits, and their ages to [`AGE_BLOCKS`] blocks); above the level `u` that some
 //! twelve of them exceed, the excess is exponential with an unknown mean whose prior is [`PRIOR`] excesses of one nat:
 //!
 //! `F = ln (n + 1)/(m + ½) + (m + 4) ln(1 + (C − u)/(T + 4))`, and below `u`: `F = ln (n + 1)/(blocks above + 1)`
@@ -19,11 +20,13 @@ const PEAKS_MAX: usize = 32;
 const PEAKS_FIRST: usize = 4;
 /// What a remembered peak weighs after one more block.
 const FADE: f32 = 0.999;
-/// Ages are told apart to so many blocks, and there are so many of them: what is older weighs less than a fifteenth, and is forgotten.
+/// Where ages are told apart to so many blocks there are so many of them: what is older weighs less than a fifteenth, and is forgotten.
 const AGE_BLOCKS: u16 = 192;
 const AGES: u16 = 16;
 /// Blocks are counted in turn.
 const TURN_BLOCKS: u16 = AGE_BLOCKS * AGES;
+/// Blocks after which a peak weighs less than a twentieth, where they are told apart singly.
+const FORGOTTEN_AFTER: u16 = 2995;
 /// What a peak weighs after so many blocks.
 static WEIGHTS: [f32; TURN_BLOCKS as usize] = weights();
 /// Peaks that the tail is drawn from.
@@ -43,83 +46,139 @@ const fn weights() -> [f32; TURN_BLOCKS as usize] {
     weights
 }
 
-/// A surprise to nine binary digits: a number from 2^-6 to 2^10, or 0, as one of 4,096 levels in their order.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-struct Height(u16);
+/// A remembered peak: the level of its surprise, one of some thousand in their order, and about how long ago it was.
+pub trait Peak: Copy + PartialEq {
+    /// Binary digits of a single that a level lets go, the code below the least level, and the largest one.
+    const DROPPED: u32;
+    /// See above.
+    const LEAST: u32;
+    /// See above.
+    const MOST: u16;
 
-impl Height {
-    /// Binary digits of a single that are let go, and the code that 2^-6 would have had.
-    const DROPPED: u32 = 15;
-    const LEAST: u32 = 121 << 8;
-    const MOST: u32 = 4095;
+    /// One of this level in this block.
+    fn new(level: u16, block: u16) -> Self;
+    /// Its level.
+    fn level(self) -> u16;
+    /// How many blocks ago it was, as of `block`.
+    fn blocks_ago(self, block: u16) -> u16;
+    /// Whether it is forgotten as `block` closes.
+    fn is_over(self, block: u16) -> bool;
 
-    /// The nearest level.
-    fn of(surprise: f32) -> Height {
+    /// The level nearest to a surprise.
+    fn level_of(surprise: f32) -> u16 {
         let half = 1 << (Self::DROPPED - 1);
         let code = (surprise.max(0.0).to_bits() + half) >> Self::DROPPED;
-        Height(code.saturating_sub(Self::LEAST).min(Self::MOST) as u16)
+        code.saturating_sub(Self::LEAST).min(Self::MOST.into()) as u16
+    }
+
+    /// The surprise that a level stands for, nats.
+    fn nats(level: u16) -> f32 {
+        match level {
+            0 => 0.0,
+            level => f32::from_bits((u32::from(level) + Self::LEAST) << Self::DROPPED),
+        }
     }
 
     /// The largest surprise that is of this level.
-    fn top(self) -> f32 {
-        match self.0 {
+    fn top(level: u16) -> f32 {
+        match level {
             0 => 0.0,
-            code => {
+            level => {
                 let half = 1 << (Self::DROPPED - 1);
-                f32::from_bits(((u32::from(code) + Self::LEAST) << Self::DROPPED) + half)
+                f32::from_bits(((u32::from(level) + Self::LEAST) << Self::DROPPED) + half)
             }
         }
     }
 
-    fn nats(self) -> f32 {
-        match self.0 {
-            0 => 0.0,
-            code => f32::from_bits((u32::from(code) + Self::LEAST) << Self::DROPPED),
-        }
+    /// What it weighs.
+    fn weight(self, block: u16) -> f32 {
+        let ago = usize::from(self.blocks_ago(block));
+        WEIGHTS.get(ago).copied().unwrap_or(0.0)
     }
 }
 
-/// A peak in two bytes: its height, and in the lowest four bits which of [`AGES`] runs of blocks its own was in.
+/// A peak in four bytes: twelve binary digits of a number from 2^-15 to 2^17, and its block.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct FinePeak {
+    level: u16,
+    block: u16,
+}
+
+impl Peak for FinePeak {
+    const DROPPED: u32 = 12;
+    const LEAST: u32 = 112 << 11;
+    const MOST: u16 = u16::MAX;
+
+    fn new(level: u16, block: u16) -> FinePeak {
+        FinePeak { level, block }
+    }
+
+    fn level(self) -> u16 {
+        self.level
+    }
+
+    fn blocks_ago(self, block: u16) -> u16 {
+        (block + TURN_BLOCKS - self.block % TURN_BLOCKS) % TURN_BLOCKS
+    }
+
+    fn is_over(self, block: u16) -> bool {
+        self.blocks_ago(block) >= FORGOTTEN_AFTER
+    }
+}
+
+/// A peak in two bytes: nine binary digits of a number from 2^-6 to 2^10, and in the lowest four bits which of [`AGES`] runs of blocks its own was in.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
-pub struct Peak(u16);
+pub struct CoarsePeak(u16);
 
-impl Peak {
-    fn new(height: Height, block: u16) -> Peak {
-        Peak(height.0 << 4 | (block / AGE_BLOCKS) % AGES)
-    }
-
-    fn height(self) -> Height {
-        Height(self.0 >> 4)
-    }
-
+impl CoarsePeak {
     /// How many runs ago that was, as of `block`.
     fn age(self, block: u16) -> u16 {
         (block / AGE_BLOCKS + AGES - (self.0 & (AGES - 1))) % AGES
     }
+}
 
-    /// Its weight: that of the middle of its run, as far as there was any of it.
-    fn weight(self, block: u16) -> f32 {
+impl Peak for CoarsePeak {
+    const DROPPED: u32 = 15;
+    const LEAST: u32 = 121 << 8;
+    const MOST: u16 = 4095;
+
+    fn new(level: u16, block: u16) -> CoarsePeak {
+        CoarsePeak(level << 4 | (block / AGE_BLOCKS) % AGES)
+    }
+
+    fn level(self) -> u16 {
+        self.0 >> 4
+    }
+
+    /// As of the middle of its run, as far as there was any of it.
+    fn blocks_ago(self, block: u16) -> u16 {
         let into = block % AGE_BLOCKS;
-        let blocks = match self.age(block) {
+        match self.age(block) {
             0 => into / 2,
             age => into + AGE_BLOCKS * (age - 1) + AGE_BLOCKS / 2,
-        };
-        WEIGHTS.get(usize::from(blocks)).copied().unwrap_or(0.0)
+        }
+    }
+
+    /// The number of the run that begins is that of the oldest.
+    fn is_over(self, block: u16) -> bool {
+        block.is_multiple_of(AGE_BLOCKS) && self.age(block) == 0
     }
 }
 
 /// Where peaks are kept, the largest first.
 pub trait Places: Clone + PartialEq {
+    /// What is kept of each.
+    type Peak: Peak;
     /// Those there are.
-    fn peaks(&self) -> &[Peak];
+    fn peaks(&self) -> &[Self::Peak];
     /// How many there may ever be.
     fn most(&self) -> usize;
     /// Room for one more is made, if there is any; how many there may be now.
     fn widen(&mut self, room: &mut Room) -> usize;
     /// Puts one in; the least goes where there is no place left.
-    fn insert(&mut self, at: usize, peak: Peak, places: usize);
+    fn insert(&mut self, at: usize, peak: Self::Peak, places: usize);
     /// Forgets those that are not to be kept.
-    fn retain(&mut self, keep: impl Fn(Peak) -> bool);
+    fn retain(&mut self, keep: impl Fn(Self::Peak) -> bool);
     /// Heap bytes, the first places included though none may be taken.
     fn heap_bytes(&self) -> usize;
 }
@@ -127,7 +186,7 @@ pub trait Places: Clone + PartialEq {
 /// Peaks that take memory as they come.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Growing {
-    peaks: Vec<Peak>,
+    peaks: Vec<FinePeak>,
     most: u8,
 }
 
@@ -141,7 +200,9 @@ impl Default for Growing {
 }
 
 impl Places for Growing {
-    fn peaks(&self) -> &[Peak] {
+    type Peak = FinePeak;
+
+    fn peaks(&self) -> &[FinePeak] {
         &self.peaks
     }
 
@@ -152,7 +213,7 @@ impl Places for Growing {
     fn widen(&mut self, room: &mut Room) -> usize {
         let known = self.peaks.len();
         let mut places = places(known);
-        if known == places && known < self.most() && room.grant(known * size_of::<Peak>()) {
+        if known == places && known < self.most() && room.grant(known * size_of::<FinePeak>()) {
             places *= 2;
         }
         if self.peaks.capacity() < places {
@@ -161,20 +222,20 @@ impl Places for Growing {
         places
     }
 
-    fn insert(&mut self, at: usize, peak: Peak, places: usize) {
+    fn insert(&mut self, at: usize, peak: FinePeak, places: usize) {
         if self.peaks.len() == places {
             self.peaks.pop();
         }
         self.peaks.insert(at, peak);
     }
 
-    fn retain(&mut self, keep: impl Fn(Peak) -> bool) {
+    fn retain(&mut self, keep: impl Fn(FinePeak) -> bool) {
         self.peaks.retain(|&peak| keep(peak));
         self.peaks.shrink_to(places(self.peaks.len()));
     }
 
     fn heap_bytes(&self) -> usize {
-        places(self.peaks.len()) * size_of::<Peak>()
+        places(self.peaks.len()) * size_of::<FinePeak>()
     }
 }
 
@@ -182,12 +243,14 @@ impl Places for Growing {
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Fixed {
     /// Zeros after the last.
-    peaks: [Peak; PEAKS_MAX],
+    peaks: [CoarsePeak; PEAKS_MAX],
     count: u8,
 }
 
 impl Places for Fixed {
-    fn peaks(&self) -> &[Peak] {
+    type Peak = CoarsePeak;
+
+    fn peaks(&self) -> &[CoarsePeak] {
         self.peaks.get(..self.count.into()).unwrap_or_default()
     }
 
@@ -199,14 +262,14 @@ impl Places for Fixed {
         PEAKS_MAX
     }
 
-    fn insert(&mut self, at: usize, peak: Peak, _: usize) {
+    fn insert(&mut self, at: usize, peak: CoarsePeak, _: usize) {
         let from = usize::from(self.count).min(PEAKS_MAX - 1);
         self.count = self.count.saturating_add(1).min(PEAKS_MAX as u8);
         self.peaks.copy_within(at..from, at + 1);
         self.peaks[at] = peak;
     }
 
-    fn retain(&mut self, keep: impl Fn(Peak) -> bool) {
+    fn retain(&mut self, keep: impl Fn(CoarsePeak) -> bool) {
         let mut kept = Fixed::default();
         for &peak in self.peaks().iter().filter(|&&peak| keep(peak)) {
             kept.peaks[usize::from(kept.count)] = peak;
@@ -228,7 +291,7 @@ impl Serialize for Fixed {
 
 impl<'de> Deserialize<'de> for Fixed {
     fn deserialize<D: Deserializer<'de>>(peaks: D) -> Result<Fixed, D::Error> {
-        let peaks = Vec::<Peak>::deserialize(peaks)?;
+        let peaks = Vec::<CoarsePeak>::deserialize(peaks)?;
         let mut fixed = Fixed::default();
         let places = fixed.peaks.get_mut(..peaks.len());
         let places = places.ok_or_else(|| de::Error::invalid_length(peaks.len(), &"32 peaks"))?;
@@ -262,7 +325,7 @@ pub type FixedCalibration = CalibrationIn<Fixed>;
 /// The tail of the peaks: the weight above its threshold, the threshold, and the sum of the excesses over it.
 struct Tail {
     weight: f32,
-    threshold: Height,
+    threshold: u16,
     excess: f32,
 }
 
@@ -288,24 +351,24 @@ impl<P: Places> CalibrationIn<P> {
     /// The same of the mean surprise of `of` members, whose excesses are expected to be smaller by √of.
     pub fn evidence_of_mean(&self, surprise: f64, of: u32) -> f64 {
         let (surprise, n) = (surprise as f32, self.blocks);
-        let level = Height::of(surprise);
+        let level = P::Peak::level_of(surprise);
         let f = if level > self.threshold() {
             let prior_mean = 1.0 / (of.max(1) as f32).sqrt();
             let tail = self.tail();
-            let most = Height(Height::MOST as u16).nats();
-            let beyond = (surprise.min(most) - tail.threshold.top()).max(0.0);
+            let most = P::Peak::nats(P::Peak::MOST);
+            let beyond = (surprise.min(most) - P::Peak::top(tail.threshold)).max(0.0);
             ((n + 1.0) / (tail.weight + 0.5)).ln()
                 + (tail.weight + PRIOR) * (beyond / (tail.excess + PRIOR * prior_mean)).ln_1p()
         } else if self
             .peaks()
             .last()
-            .is_none_or(|least| level < least.height())
+            .is_none_or(|least| level < least.level())
         {
             // Below every peak that is remembered, while smaller ones were let go: nothing is known of it.
             0.0
         } else {
             let above = self.peaks().iter();
-            let above = above.take_while(|peak| peak.height() >= level);
+            let above = above.take_while(|peak| peak.level() >= level);
             let above: f32 = above.map(|peak| peak.weight(self.block)).sum();
             ((n + 1.0) / (above + 1.0)).ln()
         };
@@ -317,10 +380,10 @@ impl<P: Places> CalibrationIn<P> {
         let (peaks, block) = (self.peaks(), self.block);
         let full = peaks.len() == self.peaks.most();
         match peaks.last().filter(|_| full) {
-            Some(least) if Height::of(surprise as f32) < least.height() => {
+            Some(least) if P::Peak::level_of(surprise as f32) < least.level() => {
                 let known: f32 = peaks.iter().map(|peak| peak.weight(block)).sum();
                 let of_least = ((self.blocks + 1.0) / (known + 1.0)).ln().max(0.0);
-                f64::from(of_least) * surprise / f64::from(least.height().nats())
+                f64::from(of_least) * surprise / f64::from(P::Peak::nats(least.level()))
             }
             _ => self.evidence(surprise),
         }
@@ -332,7 +395,7 @@ impl<P: Places> CalibrationIn<P> {
         let tail = self.tail();
         let blocks = f64::from((self.blocks + 1.0) / (tail.weight + 0.5));
         let by_chance = (f64::from(block_steps) * blocks).ln();
-        f64::from(tail.threshold.nats()) <= by_chance + HONESTY_NATS
+        f64::from(P::Peak::nats(tail.threshold)) <= by_chance + HONESTY_NATS
     }
 
     /// Adds one step's surprise; a block closes after `block_steps` of them. Without room the least peaks are forgotten sooner.
@@ -342,7 +405,7 @@ impl<P: Places> CalibrationIn<P> {
         if u32::from(self.open_steps) >= block_steps {
             let peak = std::mem::take(&mut self.open_peak);
             self.open_steps = 0;
-            self.close_block(Height::of(peak), room);
+            self.close_block(P::Peak::level_of(peak), room);
         }
     }
 
@@ -356,22 +419,24 @@ impl<P: Places> CalibrationIn<P> {
         self.peaks.heap_bytes()
     }
 
-    fn peaks(&self) -> &[Peak] {
+    fn peaks(&self) -> &[P::Peak] {
         self.peaks.peaks()
     }
 
-    fn close_block(&mut self, height: Height, room: &mut Room) {
+    fn close_block(&mut self, level: u16, room: &mut Room) {
         self.blocks = self.blocks * FADE + 1.0;
         self.block = self.block.wrapping_add(1) % TURN_BLOCKS;
         let block = self.block;
-        if block.is_multiple_of(AGE_BLOCKS) {
-            // The number of the run that begins here is that of the oldest.
-            self.peaks.retain(|peak| peak.age(block) != 0);
+        if self.peaks().iter().any(|peak| peak.is_over(block)) {
+            self.peaks.retain(|peak| !peak.is_over(block));
         }
-        let at = self.peaks().partition_point(|peak| peak.height() >= height);
+        let at = self.peaks().partition_point(|peak| peak.level() >= level);
         let places = self.peaks.widen(room);
-        if at < places {
-            self.peaks.insert(at, Peak::new(height, block), places);
+        // Where one was forgotten, what is smaller than all that are left is no peak: such were let go before, and how many is not known.
+        let (known, most) = (self.peaks().len(), self.peaks.most());
+        let is_gap = at == known && 2 * known >= most && self.blocks > most as f32;
+        if at < places && !is_gap {
+            self.peaks.insert(at, P::Peak::new(level, block), places);
         }
         self.tail_peaks = self.count_tail();
     }
@@ -392,13 +457,14 @@ impl<P: Places> CalibrationIn<P> {
             }
             count += 1;
         }
-        count
+        // Old peaks are light; but the least that is left is where the tail begins, however light they are together: smaller ones were let go.
+        count.min(known.saturating_sub(1) as u8)
     }
 
     /// The level that the tail begins at: that of the largest peak which is not of it.
-    fn threshold(&self) -> Height {
+    fn threshold(&self) -> u16 {
         let first_below = self.peaks().get(usize::from(self.tail_peaks));
-        first_below.map_or(Height(0), |peak| peak.height())
+        first_below.map_or(0, |peak| peak.level())
     }
 
     fn tail(&self) -> Tail {
@@ -407,7 +473,7 @@ impl<P: Places> CalibrationIn<P> {
         for peak in self.peaks().iter().take(usize::from(self.tail_peaks)) {
             let own = peak.weight(self.block);
             weight += own;
-            excess += own * (peak.height().nats() - threshold.nats());
+            excess += own * (P::Peak::nats(peak.level()) - P::Peak::nats(threshold));
         }
         Tail {
             weight,
@@ -533,30 +599,39 @@ mod tests {
     }
 
     #[test]
-    fn wherever_peaks_are_kept_they_say_the_same_and_old_ones_are_forgotten() {
+    fn peaks_of_two_bytes_say_about_what_those_of_four_do_and_old_ones_are_forgotten() {
         let (mut growing, mut fixed) = (Calibration::default(), FixedCalibration::default());
         let room = &mut Room::unlimited();
-        let mut draw = 1u64;
+        let (mut draw, mut off) = (1u64, Vec::new());
         for block in 0..8_000 {
             draw = draw.wrapping_mul(6_364_136_223_846_793_005) + 1;
             let peak = -((draw >> 11) as f64 / 2f64.powi(53)).ln();
             growing.learn(peak, 1, room);
             fixed.learn(peak, 1, room);
-            let of = |surprise| (growing.evidence(surprise), fixed.evidence(surprise));
-            for (one, other) in [0.1, 3.0, 20.0].map(of) {
-                assert_eq!(one, other, "block {block}");
+            for surprise in [0.5, 3.0, 8.0, 20.0] {
+                let (one, other) = (growing.evidence(surprise), fixed.evidence(surprise));
+                off.push((one - other).abs());
             }
-            assert_eq!(growing.peaks(), fixed.peaks());
-            assert!(fixed.peaks().is_sorted_by(|a, b| a.height() >= b.height()));
+            // What is usual is no evidence, however old the series is.
+            let usual = growing.evidence(0.5).max(fixed.evidence(0.5));
+            assert!(block < 50 || usual < 1.5, "block {block}: {usual}");
+            assert!(fixed.peaks().is_sorted_by(|a, b| a.level() >= b.level()));
             let ages = fixed.peaks().iter().map(|peak| peak.weight(fixed.block));
             assert!(
                 ages.into_iter().all(|weight| weight > 0.05),
                 "block {block}"
             );
         }
+        // The tail may begin one peak earlier or later: of few that is much.
+        let most = off.iter().copied().fold(0.0, f64::max);
+        let mean = off.iter().sum::<f64>() / off.len() as f64;
+        assert!(
+            mean < 0.1 && most < 1.5,
+            "{mean} on average, {most} at most"
+        );
         let bytes = postcard::to_allocvec(&fixed).expect("bytes");
         assert_eq!(postcard::from_bytes::<FixedCalibration>(&bytes), Ok(fixed));
-        let long = postcard::to_allocvec(&vec![Peak(0); PEAKS_MAX + 1]).expect("bytes");
+        let long = postcard::to_allocvec(&vec![CoarsePeak(0); PEAKS_MAX + 1]).expect("bytes");
         assert!(postcard::from_bytes::<Fixed>(&long).is_err());
     }
 }
