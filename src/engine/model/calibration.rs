@@ -143,7 +143,7 @@ impl Peak for CoarsePeak {
     const MOST: u16 = 4095;
 
     fn new(level: u16, block: u16) -> CoarsePeak {
-        CoarsePeak(level << 4 | (block / AGE_BLOCKS) % AGES)
+        CoarsePeak((level << 4) | ((block / AGE_BLOCKS) % AGES))
     }
 
     fn level(self) -> u16 {
