@@ -84,7 +84,7 @@ fn wander(state: &mut State, span_hours: f64) -> f64 {
     state.memory
 }
 
-const PROCESSES: [Process; 11] = [
+const PROCESSES: [Process; 14] = [
     Process {
         name: "noise",
         counting: false,
@@ -137,6 +137,32 @@ const PROCESSES: [Process; 11] = [
         value: |s, _, d| {
             s.level += 2.0 * d.sqrt() * s.draw.normal();
             200.0 + s.level
+        },
+    },
+    Process {
+        name: "rhythm of 7 hours",
+        counting: false,
+        noise: 5.0,
+        value: |s, h, _| 100.0 + 20.0 * (TAU * h / 7.0).sin() + 5.0 * s.draw.normal(),
+    },
+    Process {
+        name: "rhythm of 50 hours",
+        counting: false,
+        noise: 5.0,
+        value: |s, h, _| {
+            let rest = if h.rem_euclid(50.0) < 20.0 { 0.0 } else { 40.0 };
+            100.0 + rest + 5.0 * s.draw.normal()
+        },
+    },
+    Process {
+        name: "two modes",
+        counting: false,
+        noise: 5.0,
+        value: |s, _, _| {
+            if s.draw.unit() < 0.2 {
+                s.level = 60.0 - s.level;
+            }
+            100.0 + s.level + 5.0 * s.draw.normal()
         },
     },
     Process {

@@ -73,7 +73,13 @@ impl SeriesModel {
     /// How the series may go on after what was learnt; `None` while that is too little.
     pub fn ahead<'m>(&'m self, kind: &'m Kind) -> Option<Ahead<'m>> {
         let outlook = self.outlook.as_deref()?;
-        Ahead::of(kind, &self.forecaster, &self.residuals, outlook)
+        Ahead::of(
+            kind,
+            &self.forecaster,
+            &self.residuals,
+            &self.modes,
+            outlook,
+        )
     }
 
     /// The outlook begins once the series is here to stay.
@@ -134,7 +140,7 @@ impl SeriesModel {
     /// How much more values vary at `at` than over the day as a whole: in its hour, and where a pulse is due.
     fn restlessness(&self, kind: &Kind, at: EventTime, forecast: f64) -> f64 {
         let hour = self.spread.at(at);
-        match self.forecaster.pulse(at, kind.span) {
+        match self.forecaster.due(at, kind.span) {
             Some(due) => hour.max(due.square.sqrt() / self.residuals.deviation(forecast)),
             None => hour,
         }
@@ -146,7 +152,11 @@ impl SeriesModel {
         let (mut value, foresight) = self.forecaster.forecast(at, kind.span, calmer)?;
         if value <= 0.0 && self.residuals.positive() {
             // A slope or a season carried on to where the series has never been, and families of positive values cannot be.
-            value = self.forecaster.level();
+            value = match foresight.undated(value) {
+                // What a date takes away of a larger day is more than there is of this one.
+                usual if usual > 0.0 => usual * usual / (2.0 * usual - value),
+                _ => self.forecaster.level(),
+            };
         }
         let value = if kind.counting { value.max(0.0) } else { value };
         Some((value, foresight))
@@ -188,12 +198,12 @@ impl SeriesModel {
         self.anomaly_nats = verdict.anomaly_nats as f32;
     }
 
-    fn learn_as_member(&mut self, sample: &Sample, room: &mut Room) {
+    fn learn_as_member(&mut self, at: EventTime, value: f64, room: &mut Room) {
         if self.member.is_none() && room.grant(size_of::<Member>()) {
             self.member = Some(Box::default());
         }
         if let Some(member) = &mut self.member {
-            member.learn(sample.value, &self.forecaster.season(sample.at));
+            member.learn(value, &self.forecaster.season(at));
         }
     }
 
@@ -303,6 +313,41 @@ impl SeriesModel {
             })
     }
 
+    /// What the views learn: the value without what its date added to it, where that came.
+    fn learn_evidence(
+        &mut self,
+        kind: &Kind,
+        sample: &Sample,
+        verdict: Option<&Verdict>,
+        room: &mut Room,
+    ) {
+        let tail = TailOf {
+            ln_p: verdict.map_or(0.0, |verdict| verdict.ln_tail()),
+            knows_more: self.spread.is_believed()
+                || self.modes.are_believed()
+                || self.forecaster.has_rhythm()
+                || self.forecaster.knows_times(),
+        };
+        let of_date = verdict.map_or(0.0, |verdict| {
+            let typical = verdict.typical;
+            verdict.foresight.of_date_that_came(sample.value, typical)
+        });
+        let judged_as_it_is = |verdict: &&Verdict| {
+            let typical = verdict.typical;
+            self.comparable(kind, sample, typical) == sample.value
+                && verdict.foresight.of_date(sample.value, typical) == of_date
+        };
+        let claim = verdict
+            .filter(judged_as_it_is)
+            .map(|verdict| &verdict.claim);
+        let undated = sample.value - of_date;
+        self.evidence
+            .learn(sample.at, undated, kind, tail, claim, room);
+        if kind.joined {
+            self.learn_as_member(sample.at, undated, room);
+        }
+    }
+
     /// ln p of a comparable value, either way: what is forgiven a day of a new kind is not taught for that.
     fn ln_as_it_is(&self, kind: &Kind, x: f64, at: EventTime, verdict: &Verdict) -> f64 {
         let tails = if self.strangeness(at, verdict.typical) > 1.0 {
@@ -360,8 +405,11 @@ impl Model for SeriesModel {
         // Slow views may still lean the other way: a value on the side that does not count is no evidence.
         let counts = kind.side == Side::Both || ln_single < 0.0;
         let claim = if counts {
+            let of_date = foresight.of_date(x, typical);
+            let typical = typical - of_date;
             let foretold = Foretold { typical, ln_tail };
-            self.evidence.judge(sample.at, x, kind.side, &foretold)
+            self.evidence
+                .judge(sample.at, x - of_date, kind.side, &foretold)
         } else {
             Claim::default()
         };
@@ -384,7 +432,7 @@ impl Model for SeriesModel {
             ln_multi,
             evidence,
             claim,
-            deviation: self.deviation(kind, sample.at, x),
+            deviation: self.deviation(kind, sample.at, x - foresight.of_date(x, typical)),
             raw_evidence,
             tails,
             deviate,
@@ -499,23 +547,7 @@ impl Model for SeriesModel {
                 Hold::of_series(kind.span),
             );
         }
-        let tail = TailOf {
-            ln_p: verdict.map_or(0.0, |verdict| verdict.ln_tail()),
-            knows_more: self.spread.is_believed()
-                || self.modes.are_believed()
-                || self.forecaster.has_rhythm()
-                || self.forecaster.knows_times(),
-        };
-        let judged_as_it_is =
-            |verdict: &&Verdict| self.comparable(kind, sample, verdict.typical) == sample.value;
-        let claim = verdict
-            .filter(judged_as_it_is)
-            .map(|verdict| &verdict.claim);
-        self.evidence
-            .learn(sample.at, sample.value, kind, tail, claim, room);
-        if kind.joined {
-            self.learn_as_member(sample, room);
-        }
+        self.learn_evidence(kind, sample, verdict, room);
         if let Some(verdict) = verdict.filter(|_| !kind.counting) {
             self.learn_spread(kind, sample.at, verdict.deviate, room);
         }
