@@ -3,7 +3,7 @@
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::{Rng, SeedableRng};
 use tidewatch::config::Side;
-use tidewatch::engine::model::{Change, Kind, Model, Noticed, Room, Sample, SeriesModel};
+use tidewatch::engine::model::{Change, Kind, Law, Model, Noticed, Room, Sample, SeriesModel};
 use tidewatch::time::{BucketSpan, EventTime};
 
 const HOUR_MS: i64 = 3_600_000;
@@ -21,7 +21,7 @@ impl World {
         let kind = Kind {
             side: Side::Both,
             counting: false,
-            averages: false,
+            law: Law::Plain,
             joined: false,
             span: BucketSpan::from_seconds(60 * minutes).expect("a span"),
         };

@@ -14,7 +14,7 @@ use tidewatch::engine::model::crowd::{Crowd, Shown};
 use tidewatch::engine::model::habit::Habit;
 use tidewatch::engine::model::oddity::Oddities;
 use tidewatch::engine::model::presence::Presences;
-use tidewatch::engine::model::{Kind, Model, Room, Sample, SeriesModel};
+use tidewatch::engine::model::{Kind, Law, Model, Room, Sample, SeriesModel};
 use tidewatch::engine::pipeline::{Output, Pipeline};
 use tidewatch::engine::result::{Body, Record};
 use tidewatch::numerics::TextSet;
@@ -175,7 +175,7 @@ impl Case {
             let kind = Kind {
                 side,
                 counting: family.is_counting(),
-                averages: matches!(family, Family::Mean | Family::Median),
+                law: law_of(family),
                 joined: family.is_counting(),
                 span: span(),
             };
@@ -460,6 +460,17 @@ impl Happening {
 
 fn pipeline_fields(job: &Job) -> Vec<String> {
     job.fields.iter().map(|field| field.to_string()).collect()
+}
+
+/// What the number of events does to the function's statistic.
+fn law_of(family: Family) -> Law {
+    match family {
+        Family::Mean | Family::Median => Law::Average,
+        Family::Varp => Law::Variance,
+        Family::Min => Law::Least,
+        Family::Max => Law::Greatest,
+        _ => Law::Plain,
+    }
 }
 
 fn named(record: &Record) -> String {

@@ -13,6 +13,7 @@ pub mod edges;
 pub mod evidence;
 pub mod forecast;
 pub mod habit;
+pub mod law;
 pub mod member;
 pub mod modes;
 pub mod multi_bucket;
@@ -20,6 +21,7 @@ pub mod novelty;
 pub mod oddity;
 pub mod ongoing;
 pub mod outlook;
+mod pearson;
 pub mod presence;
 pub mod profile;
 pub mod pulse;
@@ -36,6 +38,7 @@ pub mod watch;
 
 pub use ahead::{Ahead, Prospect};
 pub use change::{Change, Noticed};
+pub use law::Law;
 pub use residual::Tails;
 pub use room::Room;
 pub use series::SeriesModel;
@@ -51,8 +54,8 @@ pub struct Kind {
     pub side: Side,
     /// Values are whole numbers of things, at least 0.
     pub counting: bool,
-    /// The statistic of fewer measurements varies more (means and medians).
-    pub averages: bool,
+    /// What the number of measurements does to it.
+    pub law: Law,
     /// The series is one of several of an entity, to be judged [`together`].
     pub joined: bool,
     /// The job's bucket span.

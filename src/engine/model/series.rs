@@ -4,6 +4,7 @@ use super::ahead::Ahead;
 use super::alarm::{Alarm, Hold};
 use super::evidence::{Claim, EvidenceModel, Foretold, TailOf, ln_probability_of};
 use super::forecast::{Believed, Forecaster, Foresight};
+use super::law::{Law, Measured};
 use super::member::{Deviation, Member};
 use super::modes::Modes;
 use super::multi_bucket::MultiBucket;
@@ -24,6 +25,10 @@ const LN_OUTLIER: f64 = -11.512_925_464_970_229; // ln 1e-5
 const OUTLIER_WEIGHT: f64 = 0.01;
 /// Buckets after which an anomaly that lasts is taught in full.
 const LASTING_BUCKETS: f64 = 48.0;
+/// Outliers that come again are part of the distribution: taught in full once there were so many apart from each other...
+const REPEATED: f64 = 6.0;
+/// ...of which older ones count for less, over so many values.
+const REPEATED_MEMORY: f32 = 1000.0;
 /// Errors beyond this many standard deviations are cut for the levels, unless they last.
 const LEVEL_CLIP: f64 = 5.0;
 const LASTS: u32 = 3;
@@ -35,9 +40,9 @@ const HIGH_VARIANCE: f64 = 1.1;
 /// A bucket with fewer than this share of the usual measurements is incomplete.
 const INCOMPLETE: f64 = 2.0;
 const MEASUREMENT_GAIN: f64 = 0.02;
-/// ln 1.5: the bucket, the dozen that it ends and the evidence look at the same value; together they count as one and a half looks,
+/// ln 1.25: the bucket, the dozen that it ends and the evidence look at the same value; together they count as one look and a quarter,
 /// which keeps their p within a factor of two on most kinds of noise (`cargo bench --bench noise`).
-const LN_LOOKS: f64 = 0.405_465_108_108_164_4;
+const LN_LOOKS: f64 = 0.223_143_551_314_209_76;
 /// Nothing is told apart below this: the deviates of such tails are beyond any sum's use.
 const LN_LEAST: f64 = -1e6;
 /// Values beyond this size are judged as if they were of this size: their squares stay finite in every part of the model.
@@ -65,6 +70,8 @@ pub struct SeriesModel {
     anomaly_buckets: u32,
     anomaly_error: f64,
     anomaly_nats: f32,
+    /// Times that outliers began, older ones counting for less.
+    outbreaks: f32,
     /// The chance that an anomaly goes on for another bucket.
     anomaly_goes_on: f32,
 }
@@ -84,13 +91,20 @@ impl SeriesModel {
         }
     }
 
-    /// How much wider the distribution is because the bucket holds few measurements (a variance ratio, at least 1).
-    fn widening(&self, kind: &Kind, sample: &Sample) -> f64 {
-        if kind.averages && sample.measurements > 0 {
-            (self.measurements / sample.measurements as f64).max(1.0)
-        } else {
-            1.0
+    /// The bucket's measurements beside the usual number of them.
+    fn measured(&self, sample: &Sample, forecast: f64) -> Measured<'_> {
+        Measured {
+            count: sample.measurements as f64,
+            usual: self.measurements,
+            forecast,
+            residuals: &self.residuals,
         }
+    }
+
+    /// Whether the distribution is much wider because the bucket holds few measurements.
+    fn is_incomplete(&self, kind: &Kind, sample: &Sample) -> bool {
+        let is_known = kind.law == Law::Average && sample.measurements > 0;
+        is_known && self.measured(sample, 0.0).widening() > INCOMPLETE
     }
 
     /// The sample within the sizes that models compute with.
@@ -101,14 +115,11 @@ impl SeriesModel {
         }
     }
 
-    /// The value as if the bucket were as full as usual: its error shrunk by the widening.
+    /// The value as if the bucket were as full as usual.
     fn comparable(&self, kind: &Kind, sample: &Sample, forecast: f64) -> f64 {
-        let widening = self.widening(kind, sample);
-        if widening > 1.0 {
-            forecast + (sample.value - forecast) / widening.sqrt()
-        } else {
-            sample.value
-        }
+        let measured = self.measured(sample, forecast);
+        let comparable = kind.law.comparable(sample.value, &measured);
+        comparable.clamp(-VALUE_MOST, VALUE_MOST)
     }
 
     /// A comparable value as if its hour were as restless as the day: what varies in proportion is steadied in proportion, and stays above 0.
@@ -135,11 +146,15 @@ impl SeriesModel {
         let before = EventTime(at.millis() - kind.span.millis());
         let calmer = (self.spread.at(at) / self.spread.at(before)).min(1.0);
         let (mut value, foresight) = self.forecaster.forecast(at, kind.span, calmer)?;
-        if value <= 0.0 && self.residuals.positive() {
-            // A slope or a season carried on to where the series has never been, and families of positive values cannot be.
+        let is_beyond = value < 0.0 && kind.counting;
+        if is_beyond || value <= 0.0 && self.residuals.positive() {
+            // A slope or a season carried on to where the series has never been, and families of positive values (or of counts) cannot be.
             value = self.forecaster.level();
         }
-        let value = if kind.counting { value.max(0.0) } else { value };
+        let value = match kind.counting {
+            true => value.max(foresight.least_count()),
+            false => value,
+        };
         Some((value, foresight))
     }
 
@@ -179,12 +194,12 @@ impl SeriesModel {
         self.anomaly_nats = verdict.anomaly_nats as f32;
     }
 
-    fn learn_as_member(&mut self, sample: &Sample, room: &mut Room) {
+    fn learn_as_member(&mut self, sample: &Sample, value: f64, room: &mut Room) {
         if self.member.is_none() && room.grant(size_of::<Member>()) {
             self.member = Some(Box::default());
         }
         if let Some(member) = &mut self.member {
-            member.learn(sample.value, &self.forecaster.season(sample.at));
+            member.learn(value, &self.forecaster.season(sample.at));
         }
     }
 
@@ -215,7 +230,7 @@ impl SeriesModel {
                 false => high = middle,
             }
         }
-        let x = typical + (high - typical) * self.widening(kind, sample).sqrt();
+        let x = kind.law.as_measured(high, &self.measured(sample, typical));
         if kind.counting || self.residuals.nonnegative() {
             x.max(0.0)
         } else {
@@ -321,6 +336,7 @@ impl Model for SeriesModel {
             anomaly_buckets: 0,
             anomaly_error: 0.0,
             anomaly_nats: 0.0,
+            outbreaks: 0.0,
             anomaly_goes_on: ongoing::GOES_ON_BY_CHANCE,
         }
     }
@@ -372,7 +388,7 @@ impl Model for SeriesModel {
                 multimodal: self.modes.are_believed(),
                 high_variance: self.spread.at(sample.at) > HIGH_VARIANCE,
             },
-            incomplete: self.widening(kind, sample) > INCOMPLETE,
+            incomplete: self.is_incomplete(kind, sample),
             anomaly_buckets: if anomalous {
                 self.anomaly_buckets + 1
             } else {
@@ -392,12 +408,12 @@ impl Model for SeriesModel {
     }
 
     fn bounds(&self, kind: &Kind, sample: &Sample, typical: f64) -> (f64, f64) {
-        let widening = self.widening(kind, sample);
+        let measured = self.measured(sample, typical);
         let spread = |p: f64| {
             let bound = self.residuals.quantile(p, typical, kind.counting);
             let restless = self.restlessness(kind, sample.at, typical);
             let bound = stretched(bound, typical, restless, self.residuals.positive());
-            let bound = typical + (bound - typical) * widening.sqrt();
+            let bound = kind.law.as_measured(bound, &measured);
             let bound = if bound.is_finite() {
                 bound.clamp(-VALUE_MOST * VALUE_MOST, VALUE_MOST * VALUE_MOST)
             } else {
@@ -446,14 +462,26 @@ impl Model for SeriesModel {
     ) -> Option<Noticed> {
         let mut spread = None;
         let sample = &Self::bounded(sample);
-        let mut x = sample.value;
+        // Averages of few are learnt as they came: they vary, and so will others. Of the rest, what is learnt is what it would have been in a usual bucket.
+        let came = match verdict {
+            Some(verdict) if kind.law != Law::Average => {
+                self.comparable(kind, sample, verdict.typical)
+            }
+            _ => sample.value,
+        };
+        let mut x = came;
         if let Some(verdict) = verdict {
             let comparable = self.comparable(kind, sample, verdict.typical);
             self.multi.learn(verdict.deviate);
             self.remember_anomaly(verdict);
             self.learn_modes(kind, comparable, sample.at, verdict, room);
             let two_sided = verdict.tails.ln_probability(Side::Both);
-            let weight = outlier_weight(two_sided, self.anomaly_buckets);
+            self.outbreaks *= 1.0 - 1.0 / REPEATED_MEMORY;
+            let repeats = (f64::from(self.outbreaks) / REPEATED).powi(2).min(1.0);
+            let weight = outlier_weight(two_sided, self.anomaly_buckets, repeats);
+            if two_sided < LN_USUAL && self.anomaly_buckets == 1 {
+                self.outbreaks += 1.0;
+            }
             if self.anomaly_buckets < LASTS && verdict.history > THIN_HISTORY as u32 {
                 let reach = LEVEL_CLIP * self.residuals.deviation(verdict.typical);
                 x = verdict.typical + (x - verdict.typical).clamp(-reach, reach);
@@ -466,6 +494,8 @@ impl Model for SeriesModel {
                 Run {
                     on_one_side: self.forecaster.is_on_one_side(),
                     day_buckets: buckets_a_day(kind.span),
+                    skewed: kind.law.is_extreme(),
+                    repeats,
                 },
             );
             self.alarm.learn(
@@ -484,14 +514,14 @@ impl Model for SeriesModel {
                 || self.forecaster.knows_times(),
         };
         let judged_as_it_is =
-            |verdict: &&Verdict| self.comparable(kind, sample, verdict.typical) == sample.value;
+            |verdict: &&Verdict| self.comparable(kind, sample, verdict.typical) == came;
         let claim = verdict
             .filter(judged_as_it_is)
             .map(|verdict| &verdict.claim);
         self.evidence
-            .learn(sample.at, sample.value, kind, tail, claim, room);
+            .learn(sample.at, came, kind, tail, claim, room);
         if kind.joined {
-            self.learn_as_member(sample, room);
+            self.learn_as_member(sample, came, room);
         }
         if let Some(verdict) = verdict.filter(|_| !kind.counting) {
             self.learn_spread(kind, sample.at, verdict.deviate, room);
@@ -500,7 +530,7 @@ impl Model for SeriesModel {
         let is_unusual =
             verdict.is_some_and(|verdict| verdict.tails.ln_probability(Side::Both) < LN_USUAL);
         let believed = Believed {
-            came: sample.value,
+            came,
             x,
             is_unusual,
         };
@@ -568,16 +598,13 @@ fn stretched(x: f64, forecast: f64, times: f64, in_proportion: bool) -> f64 {
     }
 }
 
-/// How much of a value is believed: all of a usual one, little of an outlier, more again of what lasts.
-fn outlier_weight(ln_p: f64, anomaly_buckets: u32) -> f64 {
+/// How much of a value is believed: all of a usual one, little of an outlier, more again of what lasts, or comes again and again.
+fn outlier_weight(ln_p: f64, anomaly_buckets: u32, repeats: f64) -> f64 {
     let share = ((ln_p - LN_OUTLIER) / (LN_USUAL - LN_OUTLIER)).clamp(0.0, 1.0);
     if share == 1.0 {
         return 1.0;
     }
     let alone = OUTLIER_WEIGHT.powf(1.0 - share);
-    alone.max(
-        (f64::from(anomaly_buckets) / LASTING_BUCKETS)
-            .powi(2)
-            .min(1.0),
-    )
+    let lasts = f64::from(anomaly_buckets) / LASTING_BUCKETS;
+    alone.max(lasts.powi(2).min(1.0)).max(repeats)
 }
