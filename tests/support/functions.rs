@@ -54,7 +54,7 @@ pub struct Case {
 /// What a whole job has said of a world.
 #[derive(Default)]
 pub struct Heard {
-    /// Series (or members) in buckets, after half of the days.
+    /// Series (or members) in buckets.
     pub judged: usize,
     /// Records of 75 and more on what was not planted, in the whole life.
     pub alarms: usize,
@@ -278,9 +278,7 @@ impl Case {
             let mut there: Vec<usize> = events.iter().map(|one| one.who).collect();
             there.sort_unstable();
             there.dedup();
-            if bucket >= buckets / 2 {
-                heard.judged += if self.over { there.len() } else { size.series };
-            }
+            heard.judged += if self.over { there.len() } else { size.series };
             for one in events {
                 let at = EventTime(START_MS + bucket * BUCKET_MS + one.offset_ms);
                 let outputs =
@@ -337,7 +335,8 @@ impl Case {
                 continue;
             }
             if self.is_rare() {
-                events.extend((0..40).filter_map(|rank| {
+                // The rarest once in a hundred and a half buckets: where new ones came every other day, one more would be nothing new.
+                events.extend((0..20).filter_map(|rank| {
                     let is_there = random.unit() < 0.5 * 0.8f64.powi(rank);
                     is_there.then(|| Happening {
                         what: format!("process-{rank}"),

@@ -25,7 +25,7 @@ const LN_OUTLIER: f64 = -11.512_925_464_970_229; // ln 1e-5
 const OUTLIER_WEIGHT: f64 = 0.01;
 /// Buckets after which an anomaly that lasts is taught in full.
 const LASTING_BUCKETS: f64 = 48.0;
-/// Outliers that come again are part of the distribution: taught in full once there were so many apart from each other...
+/// Outliers of a count that come again are part of its law: taught in full once there were so many apart from each other (other values have a family with heavy tails, and a second mode)...
 const REPEATED: f64 = 6.0;
 /// ...of which older ones count for less, over so many values.
 const REPEATED_MEMORY: f32 = 1000.0;
@@ -479,7 +479,7 @@ impl Model for SeriesModel {
             self.outbreaks *= 1.0 - 1.0 / REPEATED_MEMORY;
             let repeats = (f64::from(self.outbreaks) / REPEATED).powi(2).min(1.0);
             let weight = outlier_weight(two_sided, self.anomaly_buckets, repeats);
-            if two_sided < LN_USUAL && self.anomaly_buckets == 1 {
+            if kind.counting && two_sided < LN_USUAL && self.anomaly_buckets == 1 {
                 self.outbreaks += 1.0;
             }
             if self.anomaly_buckets < LASTS && verdict.history > THIN_HISTORY as u32 {
