@@ -16,6 +16,7 @@ use crate::config::Side;
 use crate::numerics::special::normal;
 use crate::time::{BucketSpan, EventTime};
 use serde::{Deserialize, Serialize};
+use std::f64::consts::LN_2;
 
 /// A bucket belongs to an anomaly while its single-bucket probability is below this.
 const LN_ANOMALOUS: f64 = -2.995_732_273_553_991; // ln 0.05
@@ -29,6 +30,8 @@ const LASTING_BUCKETS: f64 = 48.0;
 const REPEATED: f64 = 6.0;
 /// ...of which older ones count for less, over so many values.
 const REPEATED_MEMORY: f32 = 1000.0;
+/// How far they go is believed beforehand like so many of one nat each.
+const PRIOR_EXCESSES: f64 = 4.0;
 /// Errors beyond this many standard deviations are cut for the levels, unless they last.
 const LEVEL_CLIP: f64 = 5.0;
 const LASTS: u32 = 3;
@@ -70,8 +73,9 @@ pub struct SeriesModel {
     anomaly_buckets: u32,
     anomaly_error: f64,
     anomaly_nats: f32,
-    /// Times that outliers began, older ones counting for less.
+    /// Times that outliers of a count began, older ones counting for less, and by how much they were below what is unusual, nats in all.
     outbreaks: f32,
+    outbreak_nats: f32,
     /// The chance that an anomaly goes on for another bucket.
     anomaly_goes_on: f32,
 }
@@ -238,8 +242,46 @@ impl SeriesModel {
         }
     }
 
-    /// The tails at a comparable value.
+    /// How far outliers have come again and again, 0..=1.
+    fn repeats(&self) -> f64 {
+        (f64::from(self.outbreaks) / REPEATED).powi(2).min(1.0)
+    }
+
+    /// A tail as the series' own outliers have shown it: as often as they began, and beyond that as far as they went (a Lomax tail, as in
+    /// [`calibration`](super::calibration)). While there are few of them it is what the families say.
+    fn shown(&self, ln_tail: f64) -> f64 {
+        let ln_p = ln_tail + LN_2;
+        if self.outbreaks < 1.0 || ln_p >= LN_USUAL {
+            return ln_tail;
+        }
+        let (m, nats) = (f64::from(self.outbreaks), f64::from(self.outbreak_nats));
+        let beyond = LN_USUAL - ln_p;
+        let ln_often = (m / f64::from(REPEATED_MEMORY)).ln().max(LN_USUAL);
+        let shown = ln_often - (m + PRIOR_EXCESSES) * (beyond / (nats + PRIOR_EXCESSES)).ln_1p();
+        ln_tail + self.repeats() * (shown - ln_p).max(0.0)
+    }
+
+    /// The tails at a comparable value, as the series' own outliers have shown them.
     fn tails(
+        &self,
+        kind: &Kind,
+        x: f64,
+        at: EventTime,
+        forecast: f64,
+        foresight: &Foresight,
+    ) -> Tails {
+        self.shown_tails(self.law_tails(kind, x, at, forecast, foresight))
+    }
+
+    fn shown_tails(&self, tails: Tails) -> Tails {
+        Tails {
+            lower: self.shown(tails.lower),
+            upper: self.shown(tails.upper),
+        }
+    }
+
+    /// The tails at a comparable value, by the families.
+    fn law_tails(
         &self,
         kind: &Kind,
         x: f64,
@@ -337,6 +379,7 @@ impl Model for SeriesModel {
             anomaly_error: 0.0,
             anomaly_nats: 0.0,
             outbreaks: 0.0,
+            outbreak_nats: 0.0,
             anomaly_goes_on: ongoing::GOES_ON_BY_CHANCE,
         }
     }
@@ -345,9 +388,10 @@ impl Model for SeriesModel {
         let sample = &Self::bounded(sample);
         let (typical, foresight) = self.forecast(kind, sample.at)?;
         let x = self.comparable(kind, sample, typical);
-        let tails = self.tails(kind, x, sample.at, typical, &foresight);
-        let ln_single = tails.ln_probability(kind.side).max(LN_LEAST);
-        let deviate = Self::deviate(tails);
+        let tails = self.law_tails(kind, x, sample.at, typical, &foresight);
+        let shown = self.shown_tails(tails);
+        let ln_single = shown.ln_probability(kind.side).max(LN_LEAST);
+        let deviate = Self::deviate(shown);
         let ln_multi = self.multi.ln_probability(deviate, kind.side);
         let ln_tail = ln_single.min(ln_multi.unwrap_or(0.0));
         let history = self.forecaster.steps();
@@ -477,10 +521,12 @@ impl Model for SeriesModel {
             self.learn_modes(kind, comparable, sample.at, verdict, room);
             let two_sided = verdict.tails.ln_probability(Side::Both);
             self.outbreaks *= 1.0 - 1.0 / REPEATED_MEMORY;
-            let repeats = (f64::from(self.outbreaks) / REPEATED).powi(2).min(1.0);
+            self.outbreak_nats *= 1.0 - 1.0 / REPEATED_MEMORY;
+            let repeats = self.repeats();
             let weight = outlier_weight(two_sided, self.anomaly_buckets, repeats);
             if kind.counting && two_sided < LN_USUAL && self.anomaly_buckets == 1 {
                 self.outbreaks += 1.0;
+                self.outbreak_nats += (LN_USUAL - two_sided.max(LN_LEAST)) as f32;
             }
             if self.anomaly_buckets < LASTS && verdict.history > THIN_HISTORY as u32 {
                 let reach = LEVEL_CLIP * self.residuals.deviation(verdict.typical);
