@@ -3,6 +3,7 @@
 use super::*;
 use crate::engine::result::{MemoryStatus, MisplacedKeys};
 use crate::runtime::clock::ManualClock;
+use crate::runtime::observer::Delivery;
 use crate::runtime::task::LATENESS_BOUNDS_MS;
 use crate::time::{BucketSpan, EventTime};
 use std::time::Duration;
