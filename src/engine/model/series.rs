@@ -9,7 +9,7 @@ use super::member::{Deviation, Member};
 use super::modes::Modes;
 use super::multi_bucket::MultiBucket;
 use super::outlook::Outlook;
-use super::residual::{Residuals, Run, Tails};
+use super::residual::{Residuals, Run, SpreadChange, Tails};
 use super::spread::HourSpread;
 use super::{Change, Kind, Model, Noticed, Room, Sample, Shape, Verdict, ongoing};
 use crate::config::Side;
@@ -247,8 +247,8 @@ impl SeriesModel {
         (f64::from(self.outbreaks) / REPEATED).powi(2).min(1.0)
     }
 
-    /// A tail as the series' own outliers have shown it: as often as they began, and beyond that as far as they went (a Lomax tail, as in
-    /// [`calibration`](super::calibration)). While there are few of them it is what the families say.
+    /// A tail as the series' own outliers have shown it: beyond what is unusual as far as they went (a Lomax tail, as in [`calibration`](super::calibration)). While there
+    /// are few of them it is what the families say. What is farther out is never likelier.
     fn shown(&self, ln_tail: f64) -> f64 {
         let ln_p = ln_tail + LN_2;
         if self.outbreaks < 1.0 || ln_p >= LN_USUAL {
@@ -256,8 +256,7 @@ impl SeriesModel {
         }
         let (m, nats) = (f64::from(self.outbreaks), f64::from(self.outbreak_nats));
         let beyond = LN_USUAL - ln_p;
-        let ln_often = (m / f64::from(REPEATED_MEMORY)).ln().max(LN_USUAL);
-        let shown = ln_often - (m + PRIOR_EXCESSES) * (beyond / (nats + PRIOR_EXCESSES)).ln_1p();
+        let shown = LN_USUAL - (m + PRIOR_EXCESSES) * (beyond / (nats + PRIOR_EXCESSES)).ln_1p();
         ln_tail + self.repeats() * (shown - ln_p).max(0.0)
     }
 
@@ -322,6 +321,34 @@ impl SeriesModel {
             || families.ln_density_of_all(steadied, typical, kind.counting),
             room,
         );
+    }
+
+    /// Teaches the families what the forecast left, and how often outliers of a count begin; says whether the spread has changed.
+    fn learn_residuals(
+        &mut self,
+        kind: &Kind,
+        at: EventTime,
+        comparable: f64,
+        verdict: &Verdict,
+    ) -> Option<SpreadChange> {
+        let two_sided = verdict.tails.ln_probability(Side::Both);
+        self.outbreaks *= 1.0 - 1.0 / REPEATED_MEMORY;
+        self.outbreak_nats *= 1.0 - 1.0 / REPEATED_MEMORY;
+        let repeats = self.repeats();
+        let weight = outlier_weight(two_sided, self.anomaly_buckets, repeats);
+        if kind.counting && two_sided < LN_USUAL && self.anomaly_buckets == 1 {
+            self.outbreaks += 1.0;
+            self.outbreak_nats += (LN_USUAL - two_sided.max(LN_LEAST)) as f32;
+        }
+        let run = Run {
+            on_one_side: self.forecaster.is_on_one_side(),
+            day_buckets: buckets_a_day(kind.span),
+            skewed: kind.law.is_extreme(),
+            repeats,
+        };
+        let steadied = self.steadied(kind, comparable, at, verdict.typical);
+        self.residuals
+            .learn(steadied, verdict.typical, weight, kind.counting, run)
     }
 
     /// Laws of counting say themselves how much a quiet hour varies; other values have to show it.
@@ -519,31 +546,11 @@ impl Model for SeriesModel {
             self.multi.learn(verdict.deviate);
             self.remember_anomaly(verdict);
             self.learn_modes(kind, comparable, sample.at, verdict, room);
-            let two_sided = verdict.tails.ln_probability(Side::Both);
-            self.outbreaks *= 1.0 - 1.0 / REPEATED_MEMORY;
-            self.outbreak_nats *= 1.0 - 1.0 / REPEATED_MEMORY;
-            let repeats = self.repeats();
-            let weight = outlier_weight(two_sided, self.anomaly_buckets, repeats);
-            if kind.counting && two_sided < LN_USUAL && self.anomaly_buckets == 1 {
-                self.outbreaks += 1.0;
-                self.outbreak_nats += (LN_USUAL - two_sided.max(LN_LEAST)) as f32;
-            }
             if self.anomaly_buckets < LASTS && verdict.history > THIN_HISTORY as u32 {
                 let reach = LEVEL_CLIP * self.residuals.deviation(verdict.typical);
                 x = verdict.typical + (x - verdict.typical).clamp(-reach, reach);
             }
-            spread = self.residuals.learn(
-                self.steadied(kind, comparable, sample.at, verdict.typical),
-                verdict.typical,
-                weight,
-                kind.counting,
-                Run {
-                    on_one_side: self.forecaster.is_on_one_side(),
-                    day_buckets: buckets_a_day(kind.span),
-                    skewed: kind.law.is_extreme(),
-                    repeats,
-                },
-            );
+            spread = self.learn_residuals(kind, sample.at, comparable, verdict);
             self.alarm.learn(
                 verdict.raw_evidence,
                 verdict.evidence,
