@@ -108,7 +108,8 @@ mod tests {
         let day_ms = 86_400_000;
         let bytes = [900_000, day_ms, 7 * day_ms, 30 * day_ms, 365 * day_ms]
             .map(|lived_ms| series_bytes(&job, &layout.groups[0], &key, lived_ms));
-        assert!(bytes[0] < 1200 && bytes.is_sorted(), "{bytes:?}");
-        assert_eq!(bytes[3], bytes[4], "{bytes:?}");
+        assert!(bytes[0] < 1200 && bytes[..4].is_sorted(), "{bytes:?}");
+        // Lists of what stood out hold a little more or less.
+        assert!(bytes[4].abs_diff(bytes[3]) < bytes[3] / 20, "{bytes:?}");
     }
 }

@@ -556,6 +556,11 @@ impl Forecaster {
         Some(Noticed { change, since: at })
     }
 
+    /// By how much a day of a kind that was never seen may be another (a variance); 0 on any other day.
+    pub fn strangeness(&self, at: EventTime) -> f64 {
+        self.profile.strangeness(at)
+    }
+
     /// Whether the series is believed to have a rhythm of its own.
     pub fn has_rhythm(&self) -> bool {
         self.rhythm.period_ms().is_some()

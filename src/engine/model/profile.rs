@@ -6,6 +6,7 @@
 //! range of a slot and its two neighbours, so that a shape that moves by less than an hour does not surprise. An hour is learnt when it is over
 //! ([`HourMeans`]), so that no value is judged by a profile which knows its own hour already. Between the middles of hours means are joined by lines, or by steps where
 //! [`edges`](super::edges) has found them better; a step within an hour is where the hour's mean puts it.
+//! The first weekend of a series that has known workdays only may be another kind of day ([`Profile::strangeness`]; tests/weekend.rs).
 //! Source: detection-quality.md, "Views". Units: values as they come; times in milliseconds since the epoch.
 
 use super::Room;
@@ -23,6 +24,14 @@ const WEEK_AFTER_HOURS: i64 = 48;
 /// Distances from the slots are cut at so many of their root mean squares, once so many hours were seen.
 const CLIP: f64 = 3.0;
 const CLIPPED_AFTER_HOURS: u8 = 48;
+/// What a day of a kind never seen may do beyond the hours of those seen: this share of the variance that hours explain. A guess, and a mild one:
+/// on weekends much of what people use is at half of its weekday or at its double.
+const STRANGE_SHARE: f64 = 0.5;
+/// Weekends begin on Friday and end on Monday at these hours (UTC), for most of mankind.
+const WEEKEND_FROM: i64 = 16;
+const WEEKEND_TO: i64 = 8;
+/// The epoch's hour 0 is a Thursday's: the hours of that week up to Friday's 24.
+const FRIDAY_HOURS: i64 = 24;
 /// Visits after which a slot of the week speaks for the day's.
 const WEEK_SPEAKS_AFTER: u8 = 2;
 
@@ -281,6 +290,12 @@ impl Evidence {
         self.last = from_slot as f32;
     }
 
+    /// The variance that hours of the day explain: beyond three standard errors of a share without.
+    fn explained(&self) -> f64 {
+        let doubt = 3.0 / f32::from(self.hours.max(1)).sqrt();
+        f64::from(self.level_square * (1.0 - doubt) - self.slot_square).max(0.0)
+    }
+
     /// Whether the day is seen to explain something, or to leave something that lasts from one hour to the next (a weekend does): four standard
     /// errors of a share, or of a correlation, of so many hours without either.
     fn speaks_for_a_week(&self) -> bool {
@@ -404,6 +419,26 @@ impl Profile {
         self.week.turn(hours);
     }
 
+    /// By how much a day of a kind that was never seen may be another, a variance: the first weekend, the first weekday, and the day after, when what was
+    /// followed of it goes back. 0 on any other day, and where hours of the day explain nothing.
+    pub fn strangeness(&self, at: EventTime) -> f64 {
+        let hour = hour_of(at);
+        if self.has_seen_the_like(hour) && self.has_seen_the_like(hour - DAY_HOURS as i64) {
+            return 0.0;
+        }
+        STRANGE_SHARE * self.evidence.explained()
+    }
+
+    /// Whether this hour of the day was lived on a day of its kind: the same day a week ago, or for a weekday another one.
+    fn has_seen_the_like(&self, hour: i64) -> bool {
+        let lived_days = (hour - self.born_hour).div_euclid(DAY_HOURS as i64);
+        if !(1..7).contains(&lived_days) || self.evidence.hours == 0 {
+            return true;
+        }
+        let is_workday = |days_ago| !is_weekend(hour - days_ago * DAY_HOURS as i64);
+        is_workday(0) && (1..=lived_days).any(is_workday)
+    }
+
     /// The mean of this hour of the week once it was visited twice.
     pub fn week_slot(&self, hour: i64) -> Option<f64> {
         self.week
@@ -474,6 +509,12 @@ impl HourMeans {
             mean,
         })
     }
+}
+
+/// Whether an hour is of a weekend, where most people live.
+fn is_weekend(hour: i64) -> bool {
+    let since_friday = (hour - FRIDAY_HOURS).rem_euclid(WEEK_HOURS as i64);
+    (WEEKEND_FROM..3 * DAY_HOURS as i64 + WEEKEND_TO).contains(&since_friday)
 }
 
 /// Hours since the epoch.

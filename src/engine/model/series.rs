@@ -95,6 +95,14 @@ impl SeriesModel {
         }
     }
 
+    /// How much wider the distribution is because the day is of a kind that the series has not seen (a variance ratio, at least 1).
+    fn strangeness(&self, at: EventTime, forecast: f64) -> f64 {
+        match self.forecaster.strangeness(at) {
+            0.0 => 1.0,
+            variance => 1.0 + variance / self.residuals.deviation(forecast).powi(2),
+        }
+    }
+
     /// The bucket's measurements beside the usual number of them.
     fn measured(&self, sample: &Sample, forecast: f64) -> Measured<'_> {
         Measured {
@@ -234,7 +242,9 @@ impl SeriesModel {
                 false => high = middle,
             }
         }
-        let x = kind.law.as_measured(high, &self.measured(sample, typical));
+        let strangeness = self.strangeness(sample.at, typical);
+        let x = stretched(high, typical, strangeness.sqrt(), false);
+        let x = kind.law.as_measured(x, &self.measured(sample, typical));
         if kind.counting || self.residuals.nonnegative() {
             x.max(0.0)
         } else {
@@ -331,7 +341,7 @@ impl SeriesModel {
         comparable: f64,
         verdict: &Verdict,
     ) -> Option<SpreadChange> {
-        let two_sided = verdict.tails.ln_probability(Side::Both);
+        let two_sided = self.ln_as_it_is(kind, comparable, at, verdict);
         self.outbreaks *= 1.0 - 1.0 / REPEATED_MEMORY;
         self.outbreak_nats *= 1.0 - 1.0 / REPEATED_MEMORY;
         let repeats = self.repeats();
@@ -378,6 +388,16 @@ impl SeriesModel {
             })
     }
 
+    /// ln p of a comparable value, either way: what is forgiven a day of a new kind is not taught for that.
+    fn ln_as_it_is(&self, kind: &Kind, x: f64, at: EventTime, verdict: &Verdict) -> f64 {
+        let tails = if self.strangeness(at, verdict.typical) > 1.0 {
+            self.law_tails(kind, x, at, verdict.typical, &verdict.foresight)
+        } else {
+            verdict.tails
+        };
+        tails.ln_probability(Side::Both)
+    }
+
     /// The normal deviate that a value corresponds to, signed. Both tails of a count hold the value itself: where both are likelier
     /// than not, it is in the middle.
     fn deviate(tails: Tails) -> f64 {
@@ -415,7 +435,9 @@ impl Model for SeriesModel {
         let sample = &Self::bounded(sample);
         let (typical, foresight) = self.forecast(kind, sample.at)?;
         let x = self.comparable(kind, sample, typical);
-        let tails = self.law_tails(kind, x, sample.at, typical, &foresight);
+        let strangeness = self.strangeness(sample.at, typical);
+        let known = shrunk(x, typical, strangeness);
+        let tails = self.law_tails(kind, known, sample.at, typical, &foresight);
         let shown = self.shown_tails(tails);
         let ln_single = shown.ln_probability(kind.side).max(LN_LEAST);
         let deviate = Self::deviate(shown);
@@ -432,8 +454,10 @@ impl Model for SeriesModel {
             Claim::default()
         };
         // What n values have shown is at most that another one is the rarest of n + 1.
+        // Nats of a normal tail go with the square of how far out a value is: on a day of a new kind they are as many times fewer as it varies more.
         let raw_evidence = if claim.nats > 0.0 {
-            thin * claim.nats.min(f64::from(history).ln_1p())
+            let nats = claim.nats / strangeness;
+            thin * nats.min(f64::from(history).ln_1p())
         } else {
             0.0
         };
@@ -480,10 +504,12 @@ impl Model for SeriesModel {
 
     fn bounds(&self, kind: &Kind, sample: &Sample, typical: f64) -> (f64, f64) {
         let measured = self.measured(sample, typical);
+        let strangeness = self.strangeness(sample.at, typical).sqrt();
         let spread = |p: f64| {
             let bound = self.residuals.quantile(p, typical, kind.counting);
             let restless = self.restlessness(kind, sample.at, typical);
             let bound = stretched(bound, typical, restless, self.residuals.positive());
+            let bound = stretched(bound, typical, strangeness, false);
             let bound = kind.law.as_measured(bound, &measured);
             let bound = if bound.is_finite() {
                 bound.clamp(-VALUE_MOST * VALUE_MOST, VALUE_MOST * VALUE_MOST)
@@ -512,6 +538,7 @@ impl Model for SeriesModel {
         match self.forecast(kind, sample.at) {
             Some((typical, foresight)) => {
                 let x = self.comparable(kind, sample, typical);
+                let x = shrunk(x, typical, self.strangeness(sample.at, typical));
                 self.tails(kind, x, sample.at, typical, &foresight)
                     .ln_probability(kind.side)
                     .max(LN_LEAST)
@@ -637,6 +664,15 @@ impl Model for SeriesModel {
 /// Buckets of a day, one at the least.
 fn buckets_a_day(span: BucketSpan) -> u16 {
     (DAY_MS / span.millis()).clamp(1, 10_000) as u16
+}
+
+/// The value with its error shrunk by a variance ratio.
+fn shrunk(x: f64, forecast: f64, widening: f64) -> f64 {
+    if widening > 1.0 {
+        forecast + (x - forecast) / widening.sqrt()
+    } else {
+        x
+    }
 }
 
 /// The value so many times as far from the forecast: by difference, or by ratio of what is always above 0.
