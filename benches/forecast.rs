@@ -8,7 +8,7 @@
 
 use std::f64::consts::TAU;
 use tidewatch::config::Side;
-use tidewatch::engine::model::{Kind, Model, Room, Sample, SeriesModel};
+use tidewatch::engine::model::{Kind, Law, Model, Room, Sample, SeriesModel};
 use tidewatch::time::{BucketSpan, EventTime};
 
 /// A Monday, 2024-01-01T00:00:00Z.
@@ -200,7 +200,7 @@ fn run(process: &Process, span_s: i64, seed: u64, tallies: &mut [Tally; 2]) {
     let kind = Kind {
         side: Side::Both,
         counting: process.counting,
-        averages: false,
+        law: Law::Plain,
         joined: false,
         span,
     };

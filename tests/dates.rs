@@ -5,7 +5,7 @@
 use chrono::{DateTime, Datelike, Weekday};
 use tidewatch::config::Side;
 use tidewatch::engine::model::{
-    Change, Kind, Model, MonthDay, Noticed, Room, Sample, SeriesModel, Verdict,
+    Change, Kind, Law, Model, MonthDay, Noticed, Room, Sample, SeriesModel, Verdict,
 };
 use tidewatch::time::{BucketSpan, EventTime};
 
@@ -103,7 +103,7 @@ fn kind(span_s: i64) -> Kind {
     Kind {
         side: Side::Both,
         counting: false,
-        averages: false,
+        law: Law::Plain,
         joined: false,
         span: BucketSpan::from_seconds(span_s).expect("a span"),
     }

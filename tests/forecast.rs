@@ -17,7 +17,7 @@ use tidewatch::config::{Job, Side};
 use tidewatch::decode::Decoder;
 use tidewatch::engine::forecast::{self, Refusal, Request, Yield};
 use tidewatch::engine::gatherer::Input;
-use tidewatch::engine::model::{Kind, Model, Prospect, Room, Sample, SeriesModel};
+use tidewatch::engine::model::{Kind, Law, Model, Prospect, Room, Sample, SeriesModel};
 use tidewatch::engine::pipeline::Pipeline;
 use tidewatch::engine::result::{Body, Document, DocumentKind};
 use tidewatch::engine::snapshot::Snapshot;
@@ -34,7 +34,7 @@ fn kind(span_s: i64, counting: bool) -> Kind {
     Kind {
         side: Side::Both,
         counting,
-        averages: false,
+        law: Law::Plain,
         joined: false,
         span: BucketSpan::from_seconds(span_s).unwrap(),
     }

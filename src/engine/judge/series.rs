@@ -8,7 +8,7 @@ use super::ruling::Rulings;
 use crate::config::{Family, Job, Side};
 use crate::engine::feature::{Accumulator, Group, Statistic};
 use crate::engine::influence::{Case, INFLUENCE_MIN};
-use crate::engine::model::{Kind, Model, Room, Sample, SeriesModel, Verdict};
+use crate::engine::model::{Kind, Law, Model, Room, Sample, SeriesModel, Verdict};
 use crate::engine::probability::Charge;
 use crate::engine::wire::{SeriesBucket, SeriesKey, Share};
 use crate::time::{BucketSpan, BucketStart, EventTime};
@@ -90,7 +90,7 @@ impl FeatureKind {
             let kind = Kind {
                 side,
                 counting: function.family.is_counting(),
-                averages: matches!(spec.statistic, Statistic::Mean | Statistic::Median),
+                law: law_of(spec.statistic),
                 joined,
                 span: job.bucket_span,
             };
@@ -143,6 +143,17 @@ impl FeatureKind {
             }
             _ => sample,
         }
+    }
+}
+
+/// What the number of measurements does to a statistic.
+fn law_of(statistic: Statistic) -> Law {
+    match statistic {
+        Statistic::Mean | Statistic::Median => Law::Average,
+        Statistic::Varp => Law::Variance,
+        Statistic::Min => Law::Least,
+        Statistic::Max => Law::Greatest,
+        _ => Law::Plain,
     }
 }
 

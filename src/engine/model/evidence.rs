@@ -454,6 +454,7 @@ impl Copies {
 
 #[cfg(test)]
 mod tests {
+    use super::super::Law;
     use super::*;
     use crate::time::BucketSpan;
 
@@ -463,7 +464,7 @@ mod tests {
         Kind {
             side: Side::Both,
             counting: false,
-            averages: false,
+            law: Law::Plain,
             joined: false,
             span: BucketSpan::from_seconds(60 * minutes).unwrap(),
         }

@@ -40,6 +40,8 @@ const SEASONAL: usize = 3;
 /// The mean of all, and the slowest level.
 const MEAN: usize = 3;
 const SLOWEST: usize = 4;
+/// The level with a slope.
+const HOLT: usize = CANDIDATES - 2;
 /// The last value.
 const LAST: usize = CANDIDATES - 1;
 const WEEK: usize = 0;
@@ -129,6 +131,18 @@ pub struct Foresight {
 }
 
 impl Foresight {
+    /// The least that a count can be expected to be: the predictor that spoke has seen so few buckets that nothing in them shows no rate of nothing. Of Jeffreys' prior
+    /// half an event is left, spread over its memory.
+    pub fn least_count(&self) -> f64 {
+        let gain = match self.best {
+            LAST => 1.0,
+            HOLT => HOLT_LEVEL_GAIN,
+            level if level > SLOWEST => LEVEL_GAINS[level - SLOWEST],
+            _ => return 0.0,
+        };
+        0.5 * gain / (2.0 - gain)
+    }
+
     /// What was expected by a predictor that follows nothing quickly: not a mode that lasts for a while either.
     pub fn calm(&self) -> f64 {
         self.calm

@@ -14,6 +14,7 @@ pub mod edges;
 pub mod evidence;
 pub mod forecast;
 pub mod habit;
+pub mod law;
 pub mod member;
 pub mod modes;
 mod month;
@@ -22,6 +23,7 @@ pub mod novelty;
 pub mod oddity;
 pub mod ongoing;
 pub mod outlook;
+mod pearson;
 pub mod presence;
 pub mod profile;
 pub mod pulse;
@@ -39,6 +41,7 @@ mod year;
 
 pub use ahead::{Ahead, Prospect};
 pub use change::{Change, Noticed};
+pub use law::Law;
 pub use month::MonthDay;
 pub use residual::Tails;
 pub use room::Room;
@@ -55,8 +58,8 @@ pub struct Kind {
     pub side: Side,
     /// Values are whole numbers of things, at least 0.
     pub counting: bool,
-    /// The statistic of fewer measurements varies more (means and medians).
-    pub averages: bool,
+    /// What the number of measurements does to it.
+    pub law: Law,
     /// The series is one of several of an entity, to be judged [`together`].
     pub joined: bool,
     /// The job's bucket span.
