@@ -169,6 +169,11 @@ pub struct Outlook {
 }
 
 impl Outlook {
+    /// As [`SeriesModel::touch`](super::SeriesModel::touch).
+    pub fn touch(&self) -> u64 {
+        self.mean.to_bits()
+    }
+
     /// Takes a bucket's value.
     pub fn count(&mut self, x: f64) {
         self.buckets = self.buckets.saturating_add(1);
