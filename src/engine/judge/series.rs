@@ -179,6 +179,12 @@ impl Series {
         }
     }
 
+    /// Reads a little of each part of the models, so that they are on their way from memory before they are judged.
+    pub(super) fn touch(&self) -> u64 {
+        let models = self.models.iter().map(SeriesModel::touch);
+        models.fold(0, u64::wrapping_add)
+    }
+
     pub(super) fn models(&self) -> &[SeriesModel] {
         &self.models
     }
@@ -477,7 +483,11 @@ impl Series {
             actual: judged.sample.value,
             typical: judged.verdict.typical,
             side: kind.kind.side,
-            ln_whole: ln_p(judged.sample.value, judged.sample.measurements),
+            ln_whole: match asked.side == kind.kind.side {
+                // As when the bucket was judged.
+                true => judged.verdict.tails.ln_probability(asked.side),
+                false => ln_p(judged.sample.value, judged.sample.measurements),
+            },
         };
         for shares in bucket.shares.chunk_by(|a, b| a.influencer == b.influencer) {
             let influence = |share: &Share| {

@@ -296,6 +296,18 @@ impl EvidenceModel {
         }
     }
 
+    /// As [`SeriesModel::touch`](super::SeriesModel::touch).
+    pub fn touch(&self) -> u64 {
+        match &self.stage {
+            Stage::First(values) => values.last().map_or(0, |(_, x, _)| x.to_bits()),
+            Stage::Grown(copies) => {
+                let hours = copies.hours.as_ref().map_or(0, |hours| hours.views.touch());
+                let views = hours.wrapping_add(copies.rows.touch());
+                views.wrapping_add(copies.profile.touch())
+            }
+        }
+    }
+
     /// Heap bytes.
     pub fn heap_bytes(&self) -> usize {
         match &self.stage {

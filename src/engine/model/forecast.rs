@@ -187,6 +187,11 @@ fn without(due: Option<Due>, came: f64, x: f64, expected: f64) -> (f64, f64) {
 const LEVEL_GAINS: [f64; 4] = [1.0 / 512.0, 1.0 / 64.0, 1.0 / 16.0, 0.25];
 
 impl Forecaster {
+    /// As [`SeriesModel::touch`](super::SeriesModel::touch).
+    pub fn touch(&self) -> u64 {
+        self.profile.touch()
+    }
+
     /// Values seen.
     pub fn steps(&self) -> u32 {
         self.steps

@@ -60,6 +60,11 @@ pub struct Keys {
 }
 
 impl Novelty {
+    /// As [`SeriesModel::touch`](super::SeriesModel::touch).
+    pub fn touch(&self) -> u64 {
+        self.seen.as_ref().map_or(0, |seen| seen[0])
+    }
+
     /// The value's bits; `None` while there is no range to cut into cells.
     pub fn keys(&self, step: &Step) -> Option<Keys> {
         self.scale().map(|scale| self.keys_at(scale, step))
@@ -141,7 +146,7 @@ impl Novelty {
         let mut bits = [[0; 2]; WIDTHS];
         for (width, pair) in (scale - WIDTHS_BELOW..).zip(&mut bits) {
             let cell = |distance: f64| floor(distance * per_unit + 0.5);
-            let alone = mix(mix(0, i64::from(width)), cell(here));
+            let alone = mix(mixed_width(width), cell(here));
             *pair = [bit(mix(alone, i64::MIN)), bit(mix(alone, cell(before)))];
             per_unit *= 0.5;
         }
@@ -153,6 +158,22 @@ impl Novelty {
         let word = self.seen.as_ref().map_or(0, |seen| word(seen));
         word & (1 << (bit % 64)) != 0
     }
+}
+
+/// What widths of 2^-64 to 2^63 are mixed to.
+static MIXED_WIDTHS: [u64; 128] = {
+    let mut mixed = [0; 128];
+    let mut at = 0;
+    while at < mixed.len() {
+        mixed[at] = mix(0, at as i64 - 64);
+        at += 1;
+    }
+    mixed
+};
+
+fn mixed_width(width: i32) -> u64 {
+    let known = MIXED_WIDTHS.get(width.wrapping_add(64) as usize);
+    known.copied().unwrap_or_else(|| mix(0, i64::from(width)))
 }
 
 /// The largest whole number not above `x`, cut to those that there are.
@@ -167,7 +188,7 @@ fn power_of_two(exponent: i32) -> f64 {
 }
 
 /// One more part under a hash: the finaliser of SplitMix64 (Steele, Lea, Flood 2014).
-fn mix(hash: u64, part: i64) -> u64 {
+const fn mix(hash: u64, part: i64) -> u64 {
     let mut h = (hash ^ part as u64).wrapping_add(0x9e37_79b9_7f4a_7c15);
     h = (h ^ (h >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
     h = (h ^ (h >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);

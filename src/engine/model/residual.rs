@@ -15,6 +15,7 @@ use crate::numerics::special::student_t::Freedom;
 use crate::numerics::special::{Probabilities, gamma, negative_binomial, student_t};
 use serde::{Deserialize, Serialize};
 use std::f64::consts::LN_2;
+use std::sync::LazyLock;
 
 const FAMILIES: usize = 6;
 const NORMAL: usize = 0;
@@ -79,6 +80,15 @@ pub struct Residuals {
     positive: bool,
     nonnegative: bool,
 }
+
+/// By the nearest whole number, the degrees of freedom after so many values that all were believed; of as few as cost gamma functions.
+static YOUNG: LazyLock<[Freedom; 31]> = LazyLock::new(|| {
+    let mut residuals = Residuals::default();
+    std::array::from_fn(|_| {
+        residuals.fade(1.0);
+        Freedom::of(residuals.freedom()).with_peak()
+    })
+});
 
 impl Default for Residuals {
     fn default() -> Residuals {
@@ -195,7 +205,7 @@ impl Residuals {
         let weights = self.weights(counting);
         let asked = || weights.iter().enumerate().filter(|(_, w)| **w > WEIGHT_MIN);
         let (mut lower, mut upper) = (0.0, 0.0);
-        let freedom = Freedom::of(self.freedom());
+        let freedom = self.known_freedom();
         for (family, weight) in asked() {
             let one = self.family_probabilities(family, x, forecast, &freedom);
             lower += weight * one.lower;
@@ -279,7 +289,7 @@ impl Residuals {
     /// ln of the density at `x`, all families together.
     pub fn ln_density_of_all(&self, x: f64, forecast: f64, counting: bool) -> f64 {
         let weights = self.weights(counting);
-        let freedom = Freedom::of(self.freedom());
+        let freedom = self.known_freedom().with_peak();
         let ln_density = |family| self.ln_density(family, x, forecast, &freedom);
         (0..FAMILIES)
             .filter(|&family| weights[family] > WEIGHT_MIN)
@@ -303,7 +313,7 @@ impl Residuals {
         self.integer &= x.fract() == 0.0;
         self.positive &= x > 0.0;
         self.nonnegative &= x >= 0.0;
-        self.weight = self.weight * (1.0 - 1.0 / MEMORY) + weight;
+        self.fade(weight);
         let gain = weight / self.weight;
         let error = x - forecast;
         let level = positive(forecast);
@@ -356,7 +366,7 @@ impl Residuals {
     /// What each family foretold counts for it: by how much it fell short of the best, and for one value no more than [`SHORTFALL_MAX`] nats.
     fn learn_families(&mut self, x: f64, forecast: f64, weight: f64, counting: bool, repeats: f64) {
         let mut gained = [LIKELIHOOD_MIN; FAMILIES];
-        let freedom = Freedom::of(self.freedom());
+        let freedom = self.known_freedom().with_peak();
         for (family, gained) in gained.iter_mut().enumerate() {
             if self.allows(family, counting) {
                 let told = self.ln_density(family, x, forecast, &freedom);
@@ -371,8 +381,21 @@ impl Residuals {
         }
     }
 
+    /// The weight of one value more.
+    fn fade(&mut self, weight: f64) {
+        self.weight = self.weight * (1.0 - 1.0 / MEMORY) + weight;
+    }
+
     fn freedom(&self) -> f64 {
         (self.weight - 1.0).max(1.0)
+    }
+
+    /// The same with what it costs to find. Series that have believed every value so far have one of a few weights.
+    fn known_freedom(&self) -> Freedom {
+        let nu = self.freedom();
+        let known = YOUNG.get((nu + 0.5) as usize);
+        let known = known.filter(|known| known.degrees() == nu);
+        known.copied().unwrap_or_else(|| Freedom::of(nu))
     }
 
     /// Least relative deviation: what the integers' step, or rounding, leaves open.
@@ -443,7 +466,9 @@ impl Residuals {
         let mut weights = [0.0; FAMILIES];
         for (family, weight) in weights.iter_mut().enumerate() {
             let behind = self.likelihood[family] - best;
-            if behind > LN_WEIGHT_MIN && allowed(family) {
+            if behind == 0.0 && allowed(family) {
+                *weight = 1.0;
+            } else if behind > LN_WEIGHT_MIN && allowed(family) {
                 *weight = f64::from(behind).exp();
             }
         }

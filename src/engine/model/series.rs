@@ -81,6 +81,16 @@ pub struct SeriesModel {
 }
 
 impl SeriesModel {
+    /// Reads a little of each of its parts; what comes of it means nothing.
+    pub fn touch(&self) -> u64 {
+        let member = self.member.as_deref().map_or(0, Member::touch);
+        let outlook = self.outlook.as_deref().map_or(0, Outlook::touch);
+        let own = [self.measurements, self.residuals.weight()].map(f64::to_bits);
+        let parts = [self.forecaster.touch(), self.evidence.touch()];
+        let all = [member, outlook].into_iter().chain(own).chain(parts);
+        all.fold(0, u64::wrapping_add)
+    }
+
     /// How the series may go on after what was learnt; `None` while that is too little.
     pub fn ahead<'m>(&'m self, kind: &'m Kind) -> Option<Ahead<'m>> {
         let outlook = self.outlook.as_deref()?;

@@ -177,6 +177,16 @@ impl Views {
         }
     }
 
+    /// As [`SeriesModel::touch`](super::SeriesModel::touch).
+    pub fn touch(&self) -> u64 {
+        let short = self
+            .short
+            .as_deref()
+            .map_or(0, |short| short.quick.to_bits());
+        let seen = u64::from(self.steps).wrapping_add(self.novelty.touch());
+        seen.wrapping_add(short)
+    }
+
     /// Values seen.
     pub fn steps(&self) -> u32 {
         self.steps
