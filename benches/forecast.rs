@@ -8,7 +8,7 @@
 
 use std::f64::consts::TAU;
 use tidewatch::config::Side;
-use tidewatch::engine::model::{Kind, Model, Room, Sample, SeriesModel};
+use tidewatch::engine::model::{Kind, Law, Model, Room, Sample, SeriesModel};
 use tidewatch::time::{BucketSpan, EventTime};
 
 /// A Monday, 2024-01-01T00:00:00Z.
@@ -84,7 +84,7 @@ fn wander(state: &mut State, span_hours: f64) -> f64 {
     state.memory
 }
 
-const PROCESSES: [Process; 11] = [
+const PROCESSES: [Process; 14] = [
     Process {
         name: "noise",
         counting: false,
@@ -140,6 +140,32 @@ const PROCESSES: [Process; 11] = [
         },
     },
     Process {
+        name: "rhythm of 7 hours",
+        counting: false,
+        noise: 5.0,
+        value: |s, h, _| 100.0 + 20.0 * (TAU * h / 7.0).sin() + 5.0 * s.draw.normal(),
+    },
+    Process {
+        name: "rhythm of 50 hours",
+        counting: false,
+        noise: 5.0,
+        value: |s, h, _| {
+            let rest = if h.rem_euclid(50.0) < 20.0 { 0.0 } else { 40.0 };
+            100.0 + rest + 5.0 * s.draw.normal()
+        },
+    },
+    Process {
+        name: "two modes",
+        counting: false,
+        noise: 5.0,
+        value: |s, _, _| {
+            if s.draw.unit() < 0.2 {
+                s.level = 60.0 - s.level;
+            }
+            100.0 + s.level + 5.0 * s.draw.normal()
+        },
+    },
+    Process {
         name: "counts, day and week",
         counting: true,
         noise: 5.0,
@@ -174,7 +200,7 @@ fn run(process: &Process, span_s: i64, seed: u64, tallies: &mut [Tally; 2]) {
     let kind = Kind {
         side: Side::Both,
         counting: process.counting,
-        averages: false,
+        law: Law::Plain,
         joined: false,
         span,
     };

@@ -3,7 +3,7 @@
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::{Rng, SeedableRng};
 use tidewatch::config::Side;
-use tidewatch::engine::model::{Change, Kind, Model, Noticed, Room, Sample, SeriesModel};
+use tidewatch::engine::model::{Change, Kind, Law, Model, Noticed, Room, Sample, SeriesModel};
 use tidewatch::time::{BucketSpan, EventTime};
 
 const HOUR_MS: i64 = 3_600_000;
@@ -21,7 +21,7 @@ impl World {
         let kind = Kind {
             side: Side::Both,
             counting: false,
-            averages: false,
+            law: Law::Plain,
             joined: false,
             span: BucketSpan::from_seconds(60 * minutes).expect("a span"),
         };
@@ -224,4 +224,37 @@ fn noise_of_another_size_is_noticed_and_the_bounds_follow() {
             "{factor}: bounds as of a deviation of {width}"
         );
     }
+}
+
+#[test]
+fn bursts_of_a_count_that_come_again_and_again_are_no_longer_beyond_belief() {
+    let mut world = World::new(7, 5);
+    world.kind.counting = true;
+    // Two or so a bucket, and every fortieth begins a burst of four buckets.
+    let bursts = |bucket: i64, deviate: f64| match bucket % 40 < 4 {
+        true => (20.0 + 4.0 * deviate).max(8.0).round(),
+        false => (2.0 + deviate).max(0.0).round(),
+    };
+    let mut beyond = [0, 0];
+    for bucket in 0..4_000 {
+        let deviate = world.normal();
+        // Not at the same minutes of an hour, or it would be a rhythm.
+        let value = bursts(bucket + bucket / 97 * 31, deviate);
+        let sample = Sample {
+            at: world.at(),
+            value,
+            measurements: value as u64,
+        };
+        let verdict = world.model.judge(&world.kind, &sample);
+        let is_beyond = verdict.is_some_and(|one| one.ln_single < -14.0);
+        beyond[usize::from(bucket >= 2_000)] += u32::from(is_beyond);
+        let room = &mut Room::unlimited();
+        world
+            .model
+            .learn(&world.kind, &sample, verdict.as_ref(), room);
+        world.bucket += 1;
+    }
+    // Fifty bursts in each half.
+    assert!(beyond[0] >= 2, "the first ones are: {beyond:?}");
+    assert!(beyond[1] <= 2, "{beyond:?}");
 }

@@ -17,7 +17,7 @@ use tidewatch::config::{Job, Side};
 use tidewatch::decode::Decoder;
 use tidewatch::engine::forecast::{self, Refusal, Request, Yield};
 use tidewatch::engine::gatherer::Input;
-use tidewatch::engine::model::{Kind, Model, Prospect, Room, Sample, SeriesModel};
+use tidewatch::engine::model::{Kind, Law, Model, Prospect, Room, Sample, SeriesModel};
 use tidewatch::engine::pipeline::Pipeline;
 use tidewatch::engine::result::{Body, Document, DocumentKind};
 use tidewatch::engine::snapshot::Snapshot;
@@ -25,7 +25,7 @@ use tidewatch::runtime::jobs::{Doors, Footprint, JobsError, publish_forecast};
 use tidewatch::runtime::log::memory::MemoryLog;
 use tidewatch::runtime::service::{Settings, group_of};
 use tidewatch::runtime::task::TopicNames;
-use tidewatch::time::{BucketSpan, EventTime};
+use tidewatch::time::{BucketSpan, BucketStart, EventTime};
 
 const HOUR_MS: i64 = 3_600_000;
 const START_MS: i64 = 1_704_067_200_000;
@@ -34,7 +34,7 @@ fn kind(span_s: i64, counting: bool) -> Kind {
     Kind {
         side: Side::Both,
         counting,
-        averages: false,
+        law: Law::Plain,
         joined: false,
         span: BucketSpan::from_seconds(span_s).unwrap(),
     }
@@ -260,6 +260,84 @@ fn what_cannot_be_forecast_is_refused_by_name() {
         refused.contains("\"user\"") && refused.contains("host"),
         "{refused}"
     );
+}
+
+#[test]
+fn a_forecast_over_a_scheduled_event_says_that_it_is_of_a_time_without_it() {
+    let begins = START_MS + 30 * HOUR_MS;
+    let body = json!({
+        "job_id": "j", "data_description": {"time_field": "time", "time_format": "epoch_ms"},
+        "analysis_config": {"bucket_span": "1h", "detectors": [{"function": "count"}]},
+        "tidewatch": {"calendars": [{"calendar_id": "c", "events": [
+            {"description": "sale", "start_time": begins, "end_time": begins + HOUR_MS},
+        ]}]},
+    });
+    let job = Job::from_value(&body).unwrap_or_else(|errors| panic!("{errors}"));
+    let messages = |hours: i64| {
+        let found = Yield {
+            series: 1,
+            range: Some((
+                BucketStart(START_MS),
+                BucketStart(START_MS + hours * HOUR_MS),
+            )),
+            ..Yield::default()
+        };
+        let asked = request(hours * HOUR_MS);
+        let stats = forecast::stats(
+            &job,
+            &asked,
+            &found,
+            Vec::new(),
+            forecast::Clocked::default(),
+            0,
+        );
+        match stats.body {
+            Body::ForecastStats(stats) => stats.forecast_messages,
+            _ => panic!("no stats"),
+        }
+    };
+    assert!(messages(30).is_empty(), "it ends as the event begins");
+    let said = messages(48);
+    assert!(
+        said.len() == 1 && said[0].contains("sale") && said[0].contains("without"),
+        "{said:?}"
+    );
+}
+
+/// A shift of 50 hours: neither the day nor the week knows it.
+#[test]
+fn a_rhythm_of_its_own_is_carried_on() {
+    let kind = kind(3600, false);
+    let rest = |at: usize| if at % 50 < 20 { 100.0 } else { 140.0 };
+    let model = taught(
+        &kind,
+        (0..28 * 24).map(|at| Some(rest(at) + 10.0 * noise(at))),
+    );
+    let prospects = told(&model, &kind, 28 * 24, 7 * 24);
+    for (ahead, prospect) in prospects.iter().enumerate() {
+        let truth = rest(28 * 24 + ahead);
+        assert!(
+            (prospect.prediction - truth).abs() < 10.0,
+            "{ahead}: {prospect:?} {truth}"
+        );
+        assert!(
+            prospect.upper - prospect.lower < 30.0,
+            "{ahead}: {prospect:?}"
+        );
+    }
+}
+
+#[test]
+fn what_is_on_or_off_is_forecast_within_its_two_modes() {
+    let kind = kind(3600, false);
+    let is_on = |at: usize| noise(at / 3 + 7) > 0.0;
+    let value = |at: usize| if is_on(at) { 160.0 } else { 100.0 } + 4.0 * noise(at);
+    let model = taught(&kind, (0..28 * 24).map(|at| Some(value(at))));
+    let prospects = told(&model, &kind, 28 * 24, 7 * 24);
+    for prospect in &prospects {
+        assert!((85.0..101.0).contains(&prospect.lower), "{prospect:?}");
+        assert!((159.0..175.0).contains(&prospect.upper), "{prospect:?}");
+    }
 }
 
 fn said(

@@ -15,7 +15,7 @@ use tidewatch::config::{Family, Job, Side};
 use tidewatch::engine::feature::{Ground, Spot};
 use tidewatch::engine::model::habit::Habit;
 use tidewatch::engine::model::oddity::Oddities;
-use tidewatch::engine::model::{Kind, Model, Room, Sample, SeriesModel};
+use tidewatch::engine::model::{Kind, Law, Model, Room, Sample, SeriesModel};
 use tidewatch::engine::result::{Body, Document, DocumentKind, Record};
 use tidewatch::numerics::TextSet;
 use tidewatch::time::{BucketSpan, EventTime};
@@ -43,7 +43,7 @@ fn the_chance_of_an_information_content_is_what_it_says() {
     let kind = Kind {
         side: Side::Both,
         counting: false,
-        averages: false,
+        law: Law::Plain,
         joined: false,
         span: BucketSpan::from_seconds(900).expect("a span"),
     };

@@ -5,7 +5,7 @@
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::{Rng, SeedableRng};
 use tidewatch::config::Side;
-use tidewatch::engine::model::{Kind, Model, Room, Sample, SeriesModel};
+use tidewatch::engine::model::{Kind, Law, Model, Room, Sample, SeriesModel};
 use tidewatch::time::{BucketSpan, EventTime};
 
 const SPAN_SECONDS: u32 = 300;
@@ -21,7 +21,7 @@ fn lives(seed: u64, days: i64, level: impl Fn(i64, f64) -> f64) -> Vec<f64> {
     let kind = Kind {
         side: Side::Both,
         counting: true,
-        averages: false,
+        law: Law::Plain,
         joined: false,
         span: BucketSpan::from_seconds(SPAN_SECONDS.into()).expect("a span"),
     };

@@ -6,7 +6,7 @@
 #![allow(dead_code)] // Each benchmark takes what it needs.
 
 use tidewatch::config::Side;
-use tidewatch::engine::model::{Kind, Model, Room, Sample, SeriesModel, Verdict};
+use tidewatch::engine::model::{Kind, Law, Model, Room, Sample, SeriesModel, Verdict};
 use tidewatch::time::{BucketSpan, EventTime};
 
 /// A Monday, 2024-01-01T00:00:00Z.
@@ -69,11 +69,12 @@ pub(crate) struct Life {
 impl Life {
     pub(crate) fn new(seconds: i64, counting: bool) -> Life {
         let span = BucketSpan::from_seconds(seconds).expect("a span of sensible length");
-        let (side, averages) = (Side::Both, !counting);
+        let law = if counting { Law::Plain } else { Law::Average };
+        let side = Side::Both;
         let kind = Kind {
             side,
             counting,
-            averages,
+            law,
             joined: false,
             span,
         };

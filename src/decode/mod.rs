@@ -415,8 +415,13 @@ const BOM: &[u8] = b"\xef\xbb\xbf";
 
 /// The same memory, every value missing, for an event that borrows from elsewhere. (Collecting a vector's own iterator works in place.)
 #[inline]
-fn recycled(values: Vec<Value<'_>>) -> Vec<Value<'static>> {
-    values.into_iter().map(|_| Value::Missing).collect()
+fn recycled(mut values: Vec<Value<'_>>) -> Vec<Value<'static>> {
+    let slots = values.len();
+    values.clear();
+    // Of none, in the same memory.
+    let mut values: Vec<Value<'static>> = values.into_iter().map(|_| Value::Missing).collect();
+    values.resize_with(slots, || Value::Missing);
+    values
 }
 
 /// What is wrong with the JSON value that `bytes` begin with, and where; how long it is if nothing is.

@@ -16,10 +16,10 @@ pub(super) struct NodeId(usize);
 #[derive(Debug, Default)]
 struct Node {
     /// The keys that lead on, and where to, shorter ones first.
-    edges: Vec<(Box<str>, NodeId)>,
+    edges: Vec<Edge>,
     /// Bit `n`: some edge's key has `n` bytes (63: or more).
     lengths: u64,
-    /// Where the edges whose key has `n` bytes begin (63: or more); those of the next length begin where they end.
+    /// Where the edges whose key has `n` bytes begin (63: or more); those of the next length follow.
     starts: Vec<u32>,
     /// The slot of the path that ends here.
     slot: Option<usize>,
@@ -30,6 +30,20 @@ struct Node {
     /// A key must have at least so many bytes to show a presence without leading anywhere.
     showing_bytes_min: usize,
 }
+
+/// A key that leads on, and where to.
+#[derive(Debug)]
+struct Edge {
+    key: Box<str>,
+    mark: Mark,
+    to: NodeId,
+}
+
+/// What tells keys of one length apart, if it is at most [`MARKED_MAX`]: all their bytes, as two words that may overlap.
+type Mark = [u64; 2];
+
+/// Longer keys, of which a mark holds the ends, are compared byte by byte too.
+const MARKED_MAX: usize = 16;
 
 /// The trie.
 #[derive(Debug)]
@@ -157,22 +171,32 @@ impl Node {
 
     fn lead(&mut self, key: &str, to: NodeId) {
         self.lengths |= 1 << key.len().min(63);
-        self.edges.push((key.into(), to));
+        self.edges.push(Edge {
+            mark: mark_of(key.as_bytes()),
+            key: key.into(),
+            to,
+        });
     }
 
     /// Where a key leads whose length some edge has.
-    #[inline]
+    #[inline(always)]
     fn follow(&self, key: &str) -> Option<NodeId> {
-        let length = key.len().min(63);
-        let same = self.starts[length] as usize..self.starts[length + 1] as usize;
-        self.edges[same]
-            .iter()
-            .find(|(edge, _)| is_same(edge.as_bytes(), key.as_bytes()))
-            .map(|(_, to)| *to)
+        let (mark, length) = (mark_of(key.as_bytes()), key.len().min(63));
+        let mut at = *self.starts.get(length)? as usize;
+        loop {
+            let edge = self.edges.get(at)?;
+            if edge.key.len().min(63) != length {
+                return None;
+            }
+            if edge.mark == mark && (key.len() <= MARKED_MAX || *edge.key == *key) {
+                return Some(edge.to);
+            }
+            at += 1;
+        }
     }
 
     fn sort(&mut self) {
-        let length = |edge: &(Box<str>, NodeId)| edge.0.len().min(63);
+        let length = |edge: &Edge| edge.key.len().min(63);
         self.edges.sort_by_key(length);
         let ends = (0..=64).map(|n| self.edges.partition_point(|edge| length(edge) < n));
         let ends = ends.map(|at| u32::try_from(at).expect("a job names fewer paths"));
@@ -180,24 +204,18 @@ impl Node {
     }
 }
 
-/// Whether two keys are the same. Keys are short: up to sixteen bytes are compared as two words that may overlap, without a call.
+/// The mark of a key.
 #[inline(always)]
-fn is_same(a: &[u8], b: &[u8]) -> bool {
-    let word = |bytes: &[u8; 8]| u64::from_le_bytes(*bytes);
-    if a.len() != b.len() || a.len() > 16 {
-        return a == b;
+fn mark_of(key: &[u8]) -> Mark {
+    if let (Some(first), Some(last)) = (key.first_chunk(), key.last_chunk()) {
+        return [u64::from_le_bytes(*first), u64::from_le_bytes(*last)];
     }
-    if let (Some(a_first), Some(b_first)) = (a.first_chunk(), b.first_chunk())
-        && let (Some(a_last), Some(b_last)) = (a.last_chunk(), b.last_chunk())
-    {
-        return word(a_first) == word(b_first) && word(a_last) == word(b_last);
+    if let (Some(first), Some(last)) = (key.first_chunk(), key.last_chunk()) {
+        let [first, last] = [first, last].map(|four| u64::from(u32::from_le_bytes(*four)));
+        return [first, last];
     }
-    if let (Some(a_first), Some(b_first)) = (a.first_chunk::<4>(), b.first_chunk::<4>())
-        && let (Some(a_last), Some(b_last)) = (a.last_chunk::<4>(), b.last_chunk::<4>())
-    {
-        return a_first == b_first && a_last == b_last;
-    }
-    a.iter().eq(b)
+    let all = key.iter().fold(0, |all, byte| all << 8 | u64::from(*byte));
+    [all, 0]
 }
 
 /// The slot of a path, or of the multi-field that goes by its name.
@@ -244,16 +262,38 @@ mod tests {
     }
 
     #[test]
-    fn keys_are_the_same_when_all_their_bytes_are() {
-        for length in 0..40 {
+    fn marks_are_the_same_when_all_bytes_of_the_keys_are() {
+        for length in 0..=MARKED_MAX as u8 {
             let key: Vec<u8> = (0..length).collect();
-            assert!(is_same(&key, &key.clone()));
+            assert_eq!(mark_of(&key), mark_of(&key.clone()));
             for at in 0..key.len() {
                 let mut other = key.clone();
                 other[at] ^= 0x80;
-                assert!(!is_same(&key, &other), "{length} bytes, byte {at}");
+                assert!(
+                    mark_of(&key) != mark_of(&other),
+                    "{length} bytes, byte {at}"
+                );
             }
-            assert!(!is_same(&key, &key[..key.len().saturating_sub(1)]) || length == 0);
+        }
+    }
+
+    #[test]
+    fn keys_of_any_length_lead_where_they_say() {
+        for length in 1..80 {
+            let key = "k".repeat(length);
+            let mut other = key.clone();
+            other.replace_range(length / 2..length / 2 + 1, "x");
+            // A longer one with the same ends stands behind it.
+            let longer = format!("{key}{}{key}", "-".repeat(70));
+            let paths = Paths::new(&[(&longer, 0)], &[]);
+            let slot = |paths: &Paths, key: &str| {
+                let end = paths.step(Paths::ROOT, key);
+                end.and_then(|end| paths.slot(end))
+            };
+            assert_eq!(slot(&paths, &key), None, "{length}");
+            let paths = Paths::new(&[(&longer, 1), (&key, 0)], &[]);
+            let found = [&key, &other, &longer].map(|key| slot(&paths, key));
+            assert_eq!(found, [Some(0), None, Some(1)], "{length}");
         }
     }
 

@@ -7,7 +7,7 @@ use super::time_pattern::{Pattern, PatternError};
 use crate::config::TimeFormat;
 use crate::engine::event::Value;
 use crate::time::EventTime;
-use crate::time::civil::{RANGE, Why, iso};
+use crate::time::civil::{RANGE, Why, iso, plain_iso};
 
 /// Reads times of one format.
 #[derive(Debug)]
@@ -36,6 +36,11 @@ impl TimeReader {
     /// The instant that a number or a text is.
     #[inline]
     pub(super) fn read(&self, value: &Value<'_>) -> Result<EventTime, Why> {
+        if let (TimeReader::Auto, Value::Text(text)) = (self, value)
+            && let Some(ms) = plain_iso(text.as_bytes())
+        {
+            return in_range(ms);
+        }
         let expected = match self {
             TimeReader::Auto => match (value, epoch(value, 1)) {
                 (_, Some(ms)) => return in_range(ms),

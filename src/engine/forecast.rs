@@ -7,6 +7,7 @@
 use super::result::{
     Body, Document, DocumentKind, ForecastStats, ForecastStatus, ModelForecast, id,
 };
+use crate::config::calendar::ScheduledEvent;
 use crate::config::{Detector, Family, Job};
 use crate::time::{BucketStart, Finality};
 use std::sync::Arc;
@@ -15,6 +16,9 @@ use xxhash_rust::xxh3::xxh3_64;
 const DAY_MS: i64 = 86_400_000;
 /// The longest forecast (rest-api.md 4.4): ten years.
 pub const DURATION_MS_MAX: i64 = 3650 * DAY_MS;
+
+/// Scheduled events that a message names.
+const EVENTS_NAMED: usize = 5;
 
 /// What is asked for.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -170,6 +174,7 @@ pub fn stats(
             found.too_young
         ));
     }
+    messages.extend(without_events(job, start, end));
     if found.series == 0 {
         messages.push("no series could be forecast".to_owned());
     }
@@ -208,6 +213,35 @@ pub fn stats(
         late: None,
         body: Body::ForecastStats(Box::new(stats)),
     }
+}
+
+/// What is to be said of the scheduled events that fall into a forecast: models do not learn from them, nor are they told of those to come.
+fn without_events(job: &Job, start: BucketStart, end: BucketStart) -> Option<String> {
+    let is_within = |event: &&ScheduledEvent| {
+        let mut within = event.occurrences.between(start.time(), end.time());
+        within.next().is_some()
+    };
+    let mut names: Vec<&str> = job
+        .events
+        .iter()
+        .filter(is_within)
+        .map(|event| event.description.as_str())
+        .collect();
+    names.sort_unstable();
+    names.dedup();
+    let more = names.len().saturating_sub(EVENTS_NAMED);
+    names.truncate(EVENTS_NAMED);
+    if names.is_empty() {
+        return None;
+    }
+    let more = match more {
+        0 => String::new(),
+        more => format!(" and {more} more"),
+    };
+    Some(format!(
+        "scheduled events fall into this time ({}{more}): what is forecast is how it would be without them",
+        names.join(", ")
+    ))
 }
 
 /// A point as a document.

@@ -4,6 +4,7 @@
 //! series, then learns. Holds: what it says is a function of the sequence of its inputs, and of the buckets' contents only, whichever
 //! gatherer brought them; a bucket is judged once; nothing that came too late is lost without being counted.
 
+mod bar;
 mod blame;
 mod bucket;
 mod correlates;
@@ -12,6 +13,7 @@ mod customs;
 mod entity;
 mod forecast;
 mod habits;
+mod kept;
 mod memory;
 mod partial;
 mod population;

@@ -91,6 +91,42 @@ pub(crate) fn iso(text: &str) -> Result<i64, Why> {
         .millis()
 }
 
+/// The same of the form that most events have, `2024-01-31T12:30:59Z` or with `.123`: no number looks like it. `None` of any other form, and of what no
+/// calendar has.
+#[inline]
+pub(crate) fn plain_iso(text: &[u8]) -> Option<i64> {
+    let (head, tail) = text.split_first_chunk::<19>()?;
+    let milli = match tail {
+        [b'Z'] => [b'0'; 4],
+        [b'.', a, b, c, b'Z'] => [b'0', *a, *b, *c],
+        _ => return None,
+    };
+    let is_laid_out = (head[4], head[7], head[10]) == (b'-', b'-', b'T');
+    if !is_laid_out || (head[13], head[16]) != (b':', b':') {
+        return None;
+    }
+    let mut most = 0;
+    let mut two = |tens: u8, units: u8| {
+        let (tens, units) = (tens.wrapping_sub(b'0'), units.wrapping_sub(b'0'));
+        most = tens.max(units).max(most);
+        i64::from(tens) * 10 + i64::from(units)
+    };
+    let civil = Civil {
+        year: two(head[0], head[1]) * 100 + two(head[2], head[3]),
+        month: two(head[5], head[6]),
+        day: two(head[8], head[9]),
+        hour: two(head[11], head[12]),
+        minute: two(head[14], head[15]),
+        second: two(head[17], head[18]),
+        milli: two(milli[0], milli[1]) * 100 + two(milli[2], milli[3]),
+        offset_seconds: 0,
+    };
+    match most {
+        0..10 => civil.millis().ok(),
+        _ => None,
+    }
+}
+
 #[inline]
 fn iso_civil(text: &[u8]) -> Option<Civil> {
     let (date, rest) = text.split_first_chunk::<10>()?;
@@ -224,6 +260,31 @@ pub(crate) fn civil_from_days(days: i64) -> (i64, i64, i64) {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_usual_form_reads_as_any_other_does() {
+        let texts = [
+            "2024-02-29T12:30:59.123Z",
+            "2024-02-29T23:59:59Z",
+            "2016-12-31T23:59:60.500Z",
+            "0001-01-01T00:00:00.000Z",
+            "9999-12-31T23:59:59.999Z",
+        ];
+        for text in texts {
+            assert_eq!(plain_iso(text.as_bytes()), iso(text).ok(), "{text}");
+            for at in 0..text.len() {
+                for byte in b'!'..=b'~' {
+                    let mut other = text.as_bytes().to_vec();
+                    other[at] = byte;
+                    let other = str::from_utf8(&other).expect("ASCII");
+                    if let Some(ms) = plain_iso(other.as_bytes()) {
+                        assert_eq!(iso(other), Ok(ms), "{other}");
+                        assert!(other.parse::<f64>().is_err(), "{other}");
+                    }
+                }
+            }
+        }
+    }
 
     #[test]
     fn a_day_counted_and_named_again_is_the_same_day() {

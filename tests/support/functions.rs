@@ -14,7 +14,7 @@ use tidewatch::engine::model::crowd::{Crowd, Shown};
 use tidewatch::engine::model::habit::Habit;
 use tidewatch::engine::model::oddity::Oddities;
 use tidewatch::engine::model::presence::Presences;
-use tidewatch::engine::model::{Kind, Model, Room, Sample, SeriesModel};
+use tidewatch::engine::model::{Kind, Law, Model, Room, Sample, SeriesModel};
 use tidewatch::engine::pipeline::{Output, Pipeline};
 use tidewatch::engine::result::{Body, Record};
 use tidewatch::numerics::TextSet;
@@ -54,7 +54,7 @@ pub struct Case {
 /// What a whole job has said of a world.
 #[derive(Default)]
 pub struct Heard {
-    /// Series (or members) in buckets, after half of the days.
+    /// Series (or members) in buckets.
     pub judged: usize,
     /// Records of 75 and more on what was not planted, in the whole life.
     pub alarms: usize,
@@ -175,7 +175,7 @@ impl Case {
             let kind = Kind {
                 side,
                 counting: family.is_counting(),
-                averages: matches!(family, Family::Mean | Family::Median),
+                law: law_of(family),
                 joined: family.is_counting(),
                 span: span(),
             };
@@ -278,9 +278,7 @@ impl Case {
             let mut there: Vec<usize> = events.iter().map(|one| one.who).collect();
             there.sort_unstable();
             there.dedup();
-            if bucket >= buckets / 2 {
-                heard.judged += if self.over { there.len() } else { size.series };
-            }
+            heard.judged += if self.over { there.len() } else { size.series };
             for one in events {
                 let at = EventTime(START_MS + bucket * BUCKET_MS + one.offset_ms);
                 let outputs =
@@ -337,7 +335,8 @@ impl Case {
                 continue;
             }
             if self.is_rare() {
-                events.extend((0..40).filter_map(|rank| {
+                // The rarest once in a hundred and a half buckets: where new ones came every other day, one more would be nothing new.
+                events.extend((0..20).filter_map(|rank| {
                     let is_there = random.unit() < 0.5 * 0.8f64.powi(rank);
                     is_there.then(|| Happening {
                         what: format!("process-{rank}"),
@@ -460,6 +459,17 @@ impl Happening {
 
 fn pipeline_fields(job: &Job) -> Vec<String> {
     job.fields.iter().map(|field| field.to_string()).collect()
+}
+
+/// What the number of events does to the function's statistic.
+fn law_of(family: Family) -> Law {
+    match family {
+        Family::Mean | Family::Median => Law::Average,
+        Family::Varp => Law::Variance,
+        Family::Min => Law::Least,
+        Family::Max => Law::Greatest,
+        _ => Law::Plain,
+    }
 }
 
 fn named(record: &Record) -> String {

@@ -151,7 +151,10 @@ pub(crate) fn look_up(word: &str) -> Option<Known> {
 
 fn derived(lower: &[u8]) -> Option<Known> {
     let singular = lower.strip_suffix(b"s").unwrap_or(lower);
-    let ends = |ending: &str| singular.ends_with(ending.as_bytes());
+    let ends = |ending: &str| {
+        let ending = ending.as_bytes();
+        singular.last() == ending.last() && singular.ends_with(ending)
+    };
     (lower.len() >= DERIVED_BYTES_MIN && ENDINGS.iter().any(|ending| ends(ending)))
         .then_some(Known::Word)
 }

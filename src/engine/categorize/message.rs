@@ -199,7 +199,8 @@ fn shape_of(word: &str) -> Shape {
         }
         in_number = digit;
     }
-    let is_path = slashes >= 2 || matches!(bytes[0], b'/' | b'\\') || word.contains(":\\");
+    let has_drive = other && word.contains(":\\");
+    let is_path = slashes >= 2 || matches!(bytes[0], b'/' | b'\\') || has_drive;
     let is_number = digits >= DIGITS_MIN || numbers >= 2 || 2 * digits >= digits + letters;
     if is_path || (digits > 0 && is_number) {
         return Shape::Value;

@@ -174,6 +174,19 @@ impl<'a> Cutter<'a> {
         let (bytes, start) = (self.text.as_bytes(), self.at);
         let first = bytes[start];
         let (mut backslashes, mut only_letters, mut unspaced) = (first == b'\\', true, None);
+        // Most tokens are a plain word, which has nothing to trim.
+        let is_letter = |byte: &u8| CLASSES[usize::from(*byte)] == Class::Letter;
+        let letters = bytes[start..].iter().take_while(|byte| is_letter(byte));
+        let letters = letters.count();
+        if letters > 0 {
+            (self.at, unspaced) = (start + letters, Some(false));
+            let next = bytes.get(self.at).map(|byte| CLASSES[usize::from(*byte)]);
+            if matches!(next, None | Some(Class::Separator)) {
+                let word = &self.text[start..self.at];
+                let is_value = letters >= HEX_LETTERS_MIN && is_number(word);
+                return push(self.text, start, self.at, is_value, self.tokens);
+            }
+        }
         while self.at < bytes.len() {
             let byte = bytes[self.at];
             match CLASSES[usize::from(byte)] {

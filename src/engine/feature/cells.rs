@@ -6,11 +6,10 @@
 
 use super::entities::{Entities, Slot, mix};
 use super::reading::Reader;
-use super::{Accumulator, FeatureSpec, Group, Row, SeriesBucket, Share, Statistic};
+use super::{Accumulator, FeatureSpec, Group, Row, SeriesBucket, Share, Spot, Statistic};
 use crate::config::Job;
 use crate::engine::event::symbols::Symbol;
 use hashbrown::HashTable;
-use hashbrown::hash_table::Entry;
 use std::borrow::Cow;
 use std::mem;
 
@@ -23,14 +22,28 @@ pub(crate) struct Cells {
     slots: Vec<Slot>,
     /// By row, then by feature.
     series: Vec<Accumulator>,
-    /// By row, then by shared influencer: the share of its last event, an index into `owners` (stale ones are never believed).
-    last_share: Vec<u32>,
-    share_of: HashTable<u32>,
+    /// By row, then by shared influencer.
+    lists: Vec<List>,
     /// By share: what it is of.
     owners: Vec<Owner>,
+    /// By share: the one before it in its list.
+    before: Vec<u32>,
+    /// The shares of long lists.
+    share_of: HashTable<u32>,
     /// By share, then by feature.
     shares: Vec<Accumulator>,
 }
+
+/// The shares of one row and influencer. Nearly all have a few, which are looked through; those of longer lists are hashed.
+#[derive(Clone, Copy, Default)]
+struct List {
+    /// The newest share, an index into `owners`; of a long list, the one met last.
+    last: u32,
+    count: u32,
+}
+
+/// So many shares are looked through.
+const LISTED_MAX: u32 = 8;
 
 #[derive(Clone, Copy, PartialEq, Eq)]
 struct Owner {
@@ -51,13 +64,13 @@ impl Cells {
     pub(crate) fn add(&mut self, group: &Group, slot: Slot, reader: &Reader, weight: u64) {
         let features = &group.features;
         let row = self.row(group, slot);
+        let told = match features[..] {
+            [feature] => Some(told(&feature, reader)),
+            _ => None,
+        };
         let at = row as usize * features.len();
-        apply(
-            features,
-            &mut self.series[at..at + features.len()],
-            reader,
-            weight,
-        );
+        let cells = &mut self.series[at..at + features.len()];
+        apply(features, told, cells, reader, weight);
         if group.shared_influencers.is_empty() {
             return;
         }
@@ -71,12 +84,8 @@ impl Cells {
                 symbol,
             };
             let at = self.share(group, owner, column) * features.len();
-            apply(
-                features,
-                &mut self.shares[at..at + features.len()],
-                reader,
-                weight,
-            );
+            let cells = &mut self.shares[at..at + features.len()];
+            apply(features, told, cells, reader, weight);
         }
     }
 
@@ -97,34 +106,76 @@ impl Cells {
         self.slots.push(slot);
         self.series.extend(fresh(&group.features));
         let shared = group.shared_influencers.len();
-        self.last_share.extend(std::iter::repeat_n(0, shared));
+        let none = std::iter::repeat_n(List::default(), shared);
+        self.lists.extend(none);
         row
     }
 
     #[inline]
     fn share(&mut self, group: &Group, owner: Owner, column: usize) -> usize {
-        let last = owner.row as usize * group.shared_influencers.len() + column;
-        let remembered = self.last_share[last] as usize;
-        if self.owners.get(remembered) == Some(&owner) {
-            return remembered;
+        let place = owner.row as usize * group.shared_influencers.len() + column;
+        let list = self.lists[place];
+        if list.count > LISTED_MAX {
+            return self.hashed_share(group, owner, place);
+        }
+        let mut at = list.last;
+        for _ in 0..list.count {
+            if self.owners[at as usize].symbol == owner.symbol {
+                return at as usize;
+            }
+            at = self.before[at as usize];
+        }
+        let share = self.add_share(group, owner, place);
+        if self.lists[place].count > LISTED_MAX {
+            self.hash_list(place);
+        }
+        share as usize
+    }
+
+    fn add_share(&mut self, group: &Group, owner: Owner, place: usize) -> u32 {
+        let share = u32::try_from(self.owners.len()).expect("fewer than 2^32 shares in memory");
+        let list = &mut self.lists[place];
+        self.before.push(list.last);
+        list.last = share;
+        list.count += 1;
+        self.owners.push(owner);
+        self.shares.extend(fresh(&group.features));
+        share
+    }
+
+    /// A list has become long.
+    #[cold]
+    fn hash_list(&mut self, place: usize) {
+        let (list, owners) = (self.lists[place], &self.owners);
+        let mut at = list.last;
+        for _ in 0..list.count {
+            let hash = |&share: &u32| owners[share as usize].hash();
+            self.share_of.insert_unique(hash(&at), at, hash);
+            at = self.before[at as usize];
+        }
+    }
+
+    /// Of a long list.
+    fn hashed_share(&mut self, group: &Group, owner: Owner, place: usize) -> usize {
+        let last = self.lists[place].last as usize;
+        if self.owners[last] == owner {
+            return last;
         }
         let owners = &self.owners;
-        let place = self.share_of.entry(
-            owner.hash(),
-            |&share| owners[share as usize] == owner,
-            |&share| owners[share as usize].hash(),
-        );
-        let share = match place {
-            Entry::Occupied(known) => *known.get(),
-            Entry::Vacant(free) => {
-                let share = u32::try_from(owners.len()).expect("fewer than 2^32 shares in memory");
-                free.insert(share);
-                self.owners.push(owner);
-                self.shares.extend(fresh(&group.features));
+        let known = self
+            .share_of
+            .find(owner.hash(), |&share| owners[share as usize] == owner);
+        let share = match known {
+            Some(&known) => known,
+            None => {
+                let share = self.add_share(group, owner, place);
+                let owners = &self.owners;
+                let hash = |&share: &u32| owners[share as usize].hash();
+                self.share_of.insert_unique(owner.hash(), share, hash);
                 share
             }
         };
-        self.last_share[last] = share;
+        self.lists[place].last = share;
         share as usize
     }
 
@@ -182,10 +233,13 @@ impl Cells {
         (self.series, self.shares) = (series, shares);
         recycle(&mut self.slots);
         recycle(&mut self.series);
-        recycle(&mut self.last_share);
+        recycle(&mut self.lists);
         recycle(&mut self.owners);
+        recycle(&mut self.before);
         recycle(&mut self.shares);
-        self.share_of.clear();
+        if !self.share_of.is_empty() {
+            self.share_of.clear();
+        }
         taken
     }
 
@@ -298,36 +352,62 @@ fn recycle<T>(buffer: &mut Vec<T>) {
     }
 }
 
+/// What the event at hand tells a feature.
+#[derive(Clone, Copy)]
+enum Told<'r> {
+    Nothing,
+    Event,
+    Number(f64),
+    Hash(u64),
+    Text(u64, &'r str),
+    Spot(Spot),
+}
+
 #[inline]
-fn apply(features: &[FeatureSpec], cells: &mut [Accumulator], reader: &Reader, weight: u64) {
+fn told<'r>(feature: &FeatureSpec, reader: &'r Reader) -> Told<'r> {
+    if feature.statistic.ground().is_some() {
+        return reader.spot(feature).map_or(Told::Nothing, Told::Spot);
+    }
+    let Some(field) = feature.field else {
+        return Told::Event;
+    };
+    let reading = &reader.readings()[usize::from(field.0)];
+    let told = match feature.statistic {
+        Statistic::Distinct => reading.hash.map(Told::Hash),
+        Statistic::Info => {
+            let text = |hash| Told::Text(hash, reader.whole_text(field));
+            reading.hash.map(text)
+        }
+        _ => reading.number.map(Told::Number),
+    };
+    told.unwrap_or(Told::Nothing)
+}
+
+/// Tells each feature's cell; `known` is what is told where there is but one.
+#[inline]
+fn apply(
+    features: &[FeatureSpec],
+    known: Option<Told<'_>>,
+    cells: &mut [Accumulator],
+    reader: &Reader,
+    weight: u64,
+) {
+    if let (Some(told), [cell]) = (known, &mut *cells) {
+        return tell(cell, told, weight);
+    }
     for (feature, cell) in features.iter().zip(cells) {
-        if feature.statistic.ground().is_some() {
-            if let Some(spot) = reader.spot(feature) {
-                cell.add_spot(spot, weight);
-            }
-            continue;
-        }
-        let Some(field) = feature.field else {
-            cell.add_event(weight);
-            continue;
-        };
-        let reading = &reader.readings()[usize::from(field.0)];
-        match feature.statistic {
-            Statistic::Distinct => {
-                if let Some(hash) = reading.hash {
-                    cell.add_hash(hash, weight);
-                }
-            }
-            Statistic::Info => {
-                if let Some(hash) = reading.hash {
-                    cell.add_text(hash, reader.whole_text(field), weight);
-                }
-            }
-            _ => {
-                if let Some(number) = reading.number {
-                    cell.add_number(number, weight);
-                }
-            }
-        }
+        tell(cell, told(feature, reader), weight);
+    }
+}
+
+#[inline]
+fn tell(cell: &mut Accumulator, told: Told<'_>, weight: u64) {
+    match told {
+        Told::Nothing => {}
+        Told::Event => cell.add_event(weight),
+        Told::Number(number) => cell.add_number(number, weight),
+        Told::Hash(hash) => cell.add_hash(hash, weight),
+        Told::Text(hash, text) => cell.add_text(hash, text, weight),
+        Told::Spot(spot) => cell.add_spot(spot, weight),
     }
 }

@@ -220,6 +220,25 @@ pub(crate) struct Pairs {
     table: HashTable<Slot>,
     entries: Vec<Pair>,
     free: Vec<Slot>,
+    /// By first half: the pair met last. A host's events mostly have the same status as the one before.
+    last: Vec<Last>,
+}
+
+/// A pair as it was met: so long as its epoch lasts there is nothing to note about it.
+#[derive(Clone, Copy)]
+struct Last {
+    second: Symbol,
+    slot: Slot,
+    /// `u64::MAX`: none was met.
+    epoch: u64,
+}
+
+impl Last {
+    const NONE: Last = Last {
+        second: EMPTY,
+        slot: 0,
+        epoch: u64::MAX,
+    };
 }
 
 struct Pair {
@@ -250,7 +269,27 @@ impl Pairs {
         places
     }
 
+    #[inline]
     fn intern(&mut self, symbols: (Symbol, Symbol), epoch: u64) -> Slot {
+        let (first, second) = symbols;
+        match self.last.get(first as usize) {
+            Some(last) if last.second == second && last.epoch == epoch => last.slot,
+            _ => {
+                let slot = self.look_up(symbols, epoch);
+                if self.last.len() <= first as usize {
+                    self.last.resize(first as usize + 1, Last::NONE);
+                }
+                self.last[first as usize] = Last {
+                    second,
+                    slot,
+                    epoch,
+                };
+                slot
+            }
+        }
+    }
+
+    fn look_up(&mut self, symbols: (Symbol, Symbol), epoch: u64) -> Slot {
         let entries = &self.entries;
         let hash = mix(symbols.0, symbols.1);
         let known = self
@@ -283,6 +322,7 @@ impl Pairs {
     }
 
     fn forget_before(&mut self, horizon: u64) {
+        self.last.clear();
         for (at, pair) in self.entries.iter_mut().enumerate() {
             if pair.last_used.is_some_and(|used| used < horizon) {
                 let (slot, hash) = (at as Slot, mix(pair.symbols.0, pair.symbols.1));

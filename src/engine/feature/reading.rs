@@ -201,7 +201,11 @@ impl Reader {
                 (reading.hash, reading.symbol) = (Some(whole.hash), Some(whole.symbol));
                 continue;
             }
-            (reading.hash, reading.symbol) = match value.text(&mut self.scratch) {
+            let text = match value {
+                Value::Text(text) => Some(&**text),
+                value => value.text(&mut self.scratch),
+            };
+            (reading.hash, reading.symbol) = match text {
                 Some(text) if !text.is_empty() => {
                     let hash = hash_of(text);
                     let symbol = symbols.map(|symbols| symbols.intern(text, hash, epoch));

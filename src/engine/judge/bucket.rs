@@ -25,6 +25,18 @@ struct Desk {
     findings: Vec<Finding>,
 }
 
+/// Series on their way to be judged.
+#[derive(Default)]
+struct Hall<'s> {
+    /// Those whose models are called for.
+    waiting: Vec<Seat<'s>>,
+    /// Those of one entity.
+    seats: Vec<Seat<'s>>,
+}
+
+/// So many series' models are called for together.
+const AHEAD: usize = 16;
+
 /// Why something that was found is not told.
 #[derive(Clone, Copy)]
 struct Telling<'r> {
@@ -174,10 +186,12 @@ impl Judge {
         let mut entities_of = std::mem::take(&mut self.state.entities);
         let mut entities = Alongside::of(&mut entities_of);
         let mut present = present.iter().peekable();
-        let (mut seats, mut desk): (Vec<Seat<'_>>, Desk) = Default::default();
-        let purpose = match mode {
-            Mode::Learn => Purpose::Change,
-            Mode::Interim(_) => Purpose::Look,
+        let (mut hall, mut desk): (Hall<'_>, Desk) = Default::default();
+        let when = (start, middle);
+        // Of an open bucket, what is said of strangers stands between what is said of the series.
+        let (purpose, ahead) = match mode {
+            Mode::Learn => (Purpose::Change, AHEAD),
+            Mode::Interim(_) => (Purpose::Look, 1),
         };
         for (id, series) in series_of.visit(purpose) {
             let (group, key) = (id.0, &id.1);
@@ -197,14 +211,7 @@ impl Judge {
             if bucket.is_none() && !is_value && self.job.model_plot.is_none() {
                 continue;
             }
-            if seats
-                .first()
-                .is_some_and(|first| !first.is_beside(group, key))
-            {
-                let when = (start, middle);
-                self.judge_entity(&mut seats, &mut desk, &mut entities, when, mode, partial);
-            }
-            seats.push(Seat {
+            hall.waiting.push(Seat {
                 group,
                 key,
                 bucket,
@@ -213,15 +220,41 @@ impl Judge {
                 rulings: Rulings::default(),
                 judged: 0..0,
             });
+            if hall.waiting.len() >= ahead {
+                self.judge_waiting(&mut hall, &mut desk, &mut entities, when, mode, partial);
+            }
         }
-        let when = (start, middle);
-        self.judge_entity(&mut seats, &mut desk, &mut entities, when, mode, partial);
+        self.judge_waiting(&mut hall, &mut desk, &mut entities, when, mode, partial);
+        let seats = &mut hall.seats;
+        self.judge_entity(seats, &mut desk, &mut entities, when, mode, partial);
         for stranger in present {
             self.tell_stranger(stranger, rare(stranger, 0), mode, partial);
         }
         let begun = entities.begun();
         entities_of.extend(begun);
         (self.state.series, self.state.entities) = (series_of, entities_of);
+    }
+
+    /// Judges the entities that wait, but for the last one, whose series may not all have come.
+    fn judge_waiting<'s>(
+        &mut self,
+        hall: &mut Hall<'s>,
+        desk: &mut Desk,
+        entities: &mut Alongside<'_>,
+        when: (BucketStart, EventTime),
+        mode: Mode,
+        partial: &mut PartialBucket,
+    ) {
+        // One after another each would wait for memory by itself; asked for together, their models come together.
+        let models = hall.waiting.iter().map(|seat| seat.series.touch());
+        std::hint::black_box(models.fold(0, u64::wrapping_add));
+        for seat in hall.waiting.drain(..) {
+            let first = hall.seats.first();
+            if first.is_some_and(|first| !first.is_beside(seat.group, seat.key)) {
+                self.judge_entity(&mut hall.seats, desk, entities, when, mode, partial);
+            }
+            hall.seats.push(seat);
+        }
     }
 
     /// Judges the series of one entity: each for itself, then together; tells of them, and teaches them.

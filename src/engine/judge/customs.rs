@@ -8,12 +8,13 @@
 //!
 //! Holds: an interim bucket teaches nothing; the bytes of what is remembered are within the memory limit.
 
-use super::memory::{map_bytes, patience, text_bytes};
+use super::bar::{Bar, CAUSES_MAX, LN_CAUSE, LN_TENTH_MORE};
+use super::kept::{Kept, KeptId};
+use super::memory::{map_bytes, text_bytes};
 use super::partial::{CauseDraft, RecordDraft, TogetherCharge};
-use super::population::{Bar, CAUSES_MAX, LN_CAUSE, LN_TENTH_MORE};
 use super::rarity::company;
 use super::series::{Context, Mode};
-use super::{Judge, PartialBucket, ShardSize};
+use super::{Judge, PartialBucket};
 use crate::config::Family;
 use crate::engine::event::symbols::hash_of;
 use crate::engine::feature::{Accumulator, Statistic};
@@ -30,10 +31,8 @@ use std::sync::Arc;
 /// As many attributes of a member at most are taken together.
 const MOST_TELLING_MAX: usize = 5;
 
-/// Group and partition value.
-type CustomsId = (u16, Option<Arc<str>>);
 /// By group and partition value.
-pub(super) type AllCustoms = BTreeMap<CustomsId, Customs>;
+pub(super) type AllCustoms = BTreeMap<KeptId, Customs>;
 
 /// What the members of a population have.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -81,45 +80,30 @@ impl Customs {
     pub(super) fn attributes(&self) -> u64 {
         self.attributes.len() as u64
     }
+}
 
-    /// Bytes of all that is remembered, and of its place among the others.
-    pub(super) fn count_bytes(&self, id: &CustomsId) -> u64 {
+impl Kept for Customs {
+    fn count_bytes(&self, id: &KeptId) -> u64 {
         bytes_around(id) + self.values() as u64 * value_bytes()
+    }
+
+    fn last_seen(&self) -> BucketStart {
+        self.last_seen
+    }
+
+    fn forget(&mut self, at: BucketStart, span: BucketSpan, patience: &dyn Fn(f64) -> f64) {
+        for table in [&mut self.attributes, &mut self.pairs, &mut self.members] {
+            table.forget(at, span, patience);
+        }
     }
 }
 
-fn bytes_around(id: &CustomsId) -> u64 {
-    (map_bytes::<CustomsId, Customs>() + text_bytes(&id.1)) as u64
+fn bytes_around(id: &KeptId) -> u64 {
+    (map_bytes::<KeptId, Customs>() + text_bytes(&id.1)) as u64
 }
 
 fn value_bytes() -> u64 {
     map_bytes::<u64, Presence>() as u64
-}
-
-/// Lets go of what was not seen for too long; whether anything went.
-pub(super) fn prune(
-    all: &mut AllCustoms,
-    size: &mut ShardSize,
-    (at, span): (BucketStart, BucketSpan),
-    (window, near): (u32, bool),
-) -> bool {
-    let before = size.model_bytes;
-    all.retain(|id, customs| {
-        let bytes = customs.count_bytes(id);
-        let patience = patience(f64::from(window), near);
-        for table in [
-            &mut customs.attributes,
-            &mut customs.pairs,
-            &mut customs.members,
-        ] {
-            table.forget(at, span, &patience);
-        }
-        let away = span.buckets_between(customs.last_seen, at) > i64::from(window);
-        let kept = if away { 0 } else { customs.count_bytes(id) };
-        size.model_bytes = size.model_bytes - bytes + kept;
-        !away
-    });
-    size.model_bytes < before
 }
 
 fn attribute(series: &SeriesBucket) -> u64 {
@@ -305,7 +289,7 @@ impl Judge {
         culprits
     }
 
-    fn learn_customs(&mut self, id: CustomsId, present: &[&SeriesBucket], start: BucketStart) {
+    fn learn_customs(&mut self, id: KeptId, present: &[&SeriesBucket], start: BucketStart) {
         let (span, budget) = (self.job.bucket_span, self.budget);
         let size = &mut self.state.size;
         if !self.state.customs.contains_key(&id) {

@@ -11,66 +11,28 @@
 //! A visit is a cell (a few minutes, a few kilometres) in a bucket, however many events are in it: a busy minute is no habit.
 //! Holds: an interim bucket teaches nothing; the bytes of habits are within the memory limit.
 
-use super::memory::{map_bytes, patience, text_bytes};
+mod kept;
+
+use super::bar::{Bar, CAUSES_MAX, LN_CAUSE, LN_TENTH_MORE};
+use super::kept::KeptId;
 use super::partial::{CauseDraft, Place, RecordDraft, TogetherCharge};
-use super::population::{Bar, CAUSES_MAX, LN_CAUSE, LN_TENTH_MORE};
 use super::series::{Context, FREQUENT_BUCKETS_MIN, FREQUENT_SHARE, LN_RECORD, Mode};
-use super::{Judge, PartialBucket, ShardSize};
+use super::{Judge, PartialBucket};
 use crate::config::rules::{Actions, Facts};
 use crate::engine::event::symbols::hash_of;
 use crate::engine::feature::{FeatureSpec, Ground, Spot, Spots};
 use crate::engine::model::Shape;
-use crate::engine::model::habit::{Habit, Usual};
-use crate::engine::model::oddity::Oddities;
-use crate::engine::model::presence::{Presence, Presences};
+use crate::engine::model::habit::Usual;
 use crate::engine::probability::{Charge, ln_extreme};
 use crate::engine::wire::{SeriesBucket, SeriesKey, Share};
-use crate::time::{BucketSpan, BucketStart, EventTime};
-use serde::{Deserialize, Serialize};
-use std::collections::BTreeMap;
+use crate::time::{BucketStart, EventTime};
+use kept::{Known, bytes_around, member_bytes, table_bytes};
 use std::sync::Arc;
 
-/// A visit counts half as much after so many buckets...
-const HALF_LIFE_BUCKETS_MIN: f64 = 1400.0;
-/// ...or so long, if that is longer: 30 days.
-const HALF_LIFE_MS_MIN: f64 = 30.0 * 86_400_000.0;
-/// Weights are brought back to size when a new visit weighs so much, 2^20.
-const GAIN_MAX: f64 = 1_048_576.0;
+pub(super) use kept::{AllHabits, Habits, series_bytes_max};
+
 /// Values of one influencer told of in one record.
 const CULPRITS_MAX: usize = 20;
-
-/// Group and partition value.
-type HabitsId = (u16, Option<Arc<str>>);
-/// By group and partition value.
-pub(super) type AllHabits = BTreeMap<HabitsId, Habits>;
-
-/// What is usual of the series of one partition.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub(super) struct Habits {
-    /// When a visit weighed 1.
-    origin: BucketStart,
-    /// By feature: how surprising visits were.
-    oddities: Vec<Oddities>,
-    /// By value of the by field.
-    known: BTreeMap<Option<Arc<str>>, Known>,
-    /// Weight of the buckets that went by, and of the series (or members) in them.
-    buckets: f64,
-    present: f64,
-    last_seen: BucketStart,
-    /// In which buckets members were there, where a detector leaves out those that often are.
-    members: Option<Box<Presences>>,
-}
-
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-struct Known {
-    /// By feature.
-    habits: Vec<Habit>,
-    /// Weight of the buckets that had gone by before it was first seen, and of those it was in since; over a population, of the members that showed it.
-    before: f64,
-    present: f64,
-    born: BucketStart,
-    last_seen: BucketStart,
-}
 
 /// One feature of one series in a bucket: its oddest spot.
 struct Look<'b> {
@@ -109,133 +71,6 @@ impl Taught {
     }
 }
 
-impl Habits {
-    fn new(features: usize, at: BucketStart, keeps_members: bool) -> Habits {
-        Habits {
-            origin: at,
-            oddities: vec![Oddities::default(); features],
-            known: BTreeMap::new(),
-            buckets: 0.0,
-            present: 0.0,
-            last_seen: at,
-            members: keeps_members.then(|| Box::new(Presences::new(at))),
-        }
-    }
-
-    /// How many series have habits.
-    pub(super) fn series(&self) -> u64 {
-        self.known.len() as u64
-    }
-
-    /// How many of them have a name.
-    pub(super) fn named(&self) -> u64 {
-        self.known.keys().filter(|by| by.is_some()).count() as u64
-    }
-
-    /// Bytes of the habits, and of their place among the others.
-    pub(super) fn count_bytes(&self, id: &HabitsId) -> u64 {
-        let known = self.known.iter().map(|(by, one)| one.bytes(by));
-        let members = self.members.as_ref();
-        let members = members.map_or(0, |all| table_bytes() + all.len() as u64 * member_bytes());
-        bytes_around(id, self.oddities.len()) + known.sum::<u64>() + members
-    }
-
-    fn gain(&self, at: BucketStart, span: BucketSpan) -> f64 {
-        let age_ms = (at.millis() - self.origin.millis()) as f64;
-        let half_life_ms = HALF_LIFE_MS_MIN.max(HALF_LIFE_BUCKETS_MIN * span.millis() as f64);
-        (age_ms / half_life_ms).exp2()
-    }
-
-    fn bring_to_size(&mut self, at: BucketStart, span: BucketSpan) {
-        let gain = self.gain(at, span);
-        if gain < GAIN_MAX {
-            return;
-        }
-        let down = gain.recip();
-        for one in self.known.values_mut() {
-            one.habits.iter_mut().for_each(|habit| habit.scale(down));
-            one.before *= down;
-            one.present *= down;
-        }
-        self.oddities.iter_mut().for_each(|one| one.scale(down));
-        self.buckets *= down;
-        self.present *= down;
-        self.origin = at;
-    }
-
-    fn forget(&mut self, at: BucketStart, span: BucketSpan, window: f64, near: bool) {
-        let gain = self.gain(at, span);
-        let patience = patience(window, near);
-        self.known.retain(|_, one| {
-            let away = span.buckets_between(one.last_seen, at) as f64;
-            let lived = (span.buckets_between(one.born, one.last_seen) + 1) as f64;
-            one.habits.iter_mut().for_each(|habit| habit.forget(gain));
-            away <= patience(lived)
-        });
-        if let Some(members) = &mut self.members {
-            members.forget(at, span, &patience);
-        }
-    }
-}
-
-impl Known {
-    fn new(features: usize, at: BucketStart, before: f64) -> Known {
-        Known {
-            habits: vec![Habit::default(); features],
-            before,
-            present: 0.0,
-            born: at,
-            last_seen: at,
-        }
-    }
-
-    fn bytes(&self, by: &Option<Arc<str>>) -> u64 {
-        let habits = self.habits.iter();
-        let heap: usize = habits
-            .map(|habit| size_of::<Habit>() + habit.heap_bytes())
-            .sum();
-        (map_bytes::<Option<Arc<str>>, Known>() + text_bytes(by) + heap) as u64
-    }
-}
-
-fn bytes_around(id: &HabitsId, features: usize) -> u64 {
-    let tables = features * (size_of::<Oddities>() + Oddities::HEAP_BYTES);
-    (map_bytes::<HabitsId, Habits>() + text_bytes(&id.1) + tables) as u64
-}
-
-fn table_bytes() -> u64 {
-    size_of::<Presences>() as u64
-}
-
-fn member_bytes() -> u64 {
-    map_bytes::<u64, Presence>() as u64
-}
-
-/// Bytes of a series with as many places as there may be.
-pub(super) fn series_bytes_max(features: usize) -> u64 {
-    let habits = features * (size_of::<Habit>() + Habit::BYTES_MAX);
-    (map_bytes::<Option<Arc<str>>, Known>() + habits) as u64
-}
-
-/// Lets go of what was not seen for too long; whether anything went.
-pub(super) fn prune(
-    all: &mut AllHabits,
-    size: &mut ShardSize,
-    (at, span): (BucketStart, BucketSpan),
-    (window, near): (u32, bool),
-) -> bool {
-    let before = size.model_bytes;
-    all.retain(|id, habits| {
-        let bytes = habits.count_bytes(id);
-        habits.forget(at, span, f64::from(window), near);
-        let away = span.buckets_between(habits.last_seen, at) > i64::from(window);
-        let kept = if away { 0 } else { habits.count_bytes(id) };
-        size.model_bytes = size.model_bytes - bytes + kept;
-        !away
-    });
-    size.model_bytes < before
-}
-
 impl Judge {
     /// Judges the series (or members) of one partition that are in the bucket, then learns where they were.
     pub(super) fn judge_habits(
@@ -271,7 +106,7 @@ impl Judge {
     fn learn_habits(
         &mut self,
         all: &mut AllHabits,
-        id: HabitsId,
+        id: KeptId,
         (present, taught): (&[SeriesBucket], &Taught),
         start: BucketStart,
     ) {

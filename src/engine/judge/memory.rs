@@ -7,12 +7,13 @@
 //! rules that depend on their contents only, so that a restored judge counts the same.
 //! Checked: tests/memory.rs (the allocator's own count, floods, random streams).
 
-use super::customs::{self, Customs};
+use super::customs::Customs;
 use super::entity::Entity;
-use super::habits::{self, Habits};
+use super::habits::Habits;
+use super::kept;
 use super::partial::ShardSize;
-use super::population::{self, Population};
-use super::rare::{self, Table};
+use super::population::Population;
+use super::rare::Table;
 use super::series::Series;
 use super::{Judge, Layout, State};
 use crate::config::Job;
@@ -149,10 +150,10 @@ impl Judge {
         let size = &mut self.state.size;
         let when = (start, span);
         let limits = (self.job.prune_window_buckets, near);
-        let rare_went = rare::prune(&mut self.state.rare, size, when, limits);
-        let members_went = population::prune(&mut self.state.populations, size, when, limits);
-        let customs_went = customs::prune(&mut self.state.customs, size, when, limits);
-        let habits_went = habits::prune(&mut self.state.habits, size, when, limits);
+        let rare_went = kept::prune(&mut self.state.rare, size, when, limits);
+        let members_went = kept::prune(&mut self.state.populations, size, when, limits);
+        let customs_went = kept::prune(&mut self.state.customs, size, when, limits);
+        let habits_went = kept::prune(&mut self.state.habits, size, when, limits);
         let mut stays = |born: BucketStart, last_seen: BucketStart, bytes: u64| {
             let lived = span.buckets_between(born, last_seen) + 1;
             let patience = match near {
@@ -178,21 +179,18 @@ impl Judge {
     fn recounted(&self) -> u64 {
         let series = self.state.series.iter();
         let entities = self.state.entities.values().map(Entity::count_bytes);
-        let tables = self.state.rare.iter();
-        let tables = tables.map(|(id, table)| table.count_bytes(id));
-        let populations = self.state.populations.iter();
-        let populations = populations.map(|(id, population)| population.count_bytes(id));
-        let customs = self.state.customs.iter();
-        let customs = customs.map(|(id, one)| one.count_bytes(id));
-        let habits = self.state.habits.iter();
-        let habits = habits.map(|(id, one)| one.count_bytes(id));
+        let State {
+            rare,
+            populations,
+            customs,
+            habits,
+            ..
+        } = &self.state;
         series
             .map(|((_, key), one)| one.count_bytes(key))
             .chain(entities)
-            .chain(tables)
-            .chain(populations)
-            .chain(customs)
-            .chain(habits)
+            .chain([kept::bytes(rare), kept::bytes(populations)])
+            .chain([kept::bytes(customs), kept::bytes(habits)])
             .sum()
     }
 

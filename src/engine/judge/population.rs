@@ -3,71 +3,39 @@
 //! A population is all members of one partition value. Each attribute (by value) has a [`Crowd`] for each feature; a member's chance is that of its
 //! attributes together (joint and extreme in equal parts), and a record says which of them it is to blame for (`causes`).
 //!
-//! The evidence against a member is the chance that a block of 24 buckets shows *any* member so far out, as many chances as there are members in a
-//! bucket as a rule; and so few buckets show at the most that another block of them would be the strangest. (Both give or take a nat.) So a population of ten
-//! thousand is no louder than one of ten. A member is told of when less than one bucket in e shows any so far out. When less than one in
+//! What it takes to stand out among so many is a [`Bar`]. A member is told of when less than one bucket in e shows any so far out. When less than one in
 //! thirty does, it hardly teaches what is usual, unless that has been so in every fourth bucket lately: then it is the crowd that has changed.
 //!
 //! Holds: an interim bucket teaches nothing; the bytes of crowds and members are within the memory limit.
 
-use super::memory::{map_bytes, patience, text_bytes};
+mod kept;
+
+use super::bar::{Bar, CAUSES_MAX, LN_CAUSE, LN_TENTH_MORE};
+use super::kept::KeptId;
+use super::memory::map_bytes;
 use super::partial::{CauseDraft, RecordDraft, TogetherCharge};
-use super::rarity::LN_BLOCK;
-use super::series::{Context, FREQUENT_SHARE, FeatureKind, LN_RECORD, Mode};
+use super::series::{Context, FREQUENT_SHARE, FeatureKind, Mode};
 use super::{Judge, PartialBucket, ShardSize};
 use crate::config::rules::{Actions, Facts};
 use crate::engine::event::symbols::hash_of;
 use crate::engine::influence::{Case, INFLUENCE_MIN};
 use crate::engine::model::Shape;
 use crate::engine::model::crowd::{Crowd, Frame, Shown};
-use crate::engine::model::evidence::BLOCK_BUCKETS;
-use crate::engine::model::presence::{Presence, Presences};
 use crate::engine::probability::{Aggregate, Charge, ln_extreme};
 use crate::engine::wire::{SeriesBucket, SeriesKey};
-use crate::time::{BucketSpan, BucketStart, EventTime};
-use serde::{Deserialize, Serialize};
+use crate::time::{BucketStart, EventTime};
+use kept::{CrowdId, Known, bytes_around, member_bytes};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-/// Causes of a record at the most (results.md 3.5).
-pub(super) const CAUSES_MAX: usize = 10;
-/// A cause is told when it is no more likely than this, or than the least likely one by a tenth.
-pub(super) const LN_CAUSE: f64 = -2.995_732_273_553_991; // ln 0.05
-pub(super) const LN_TENTH_MORE: f64 = 0.095_310_179_804_324_9; // ln 1.1
-/// A member is told of when a bucket shows any so far out with less than this chance, one in e.
-const LN_TOLD: f64 = -1.0;
-/// What is believed of a member beyond what its like and so few buckets prove.
-const SLACK_NATS: f64 = 1.0;
+pub(super) use kept::{Population, Populations};
+
 /// Suspects teach when so many of the last buckets had one...
 const SUSPICIOUS_SHARE: f64 = 0.25;
 /// ...of some forty.
 const SUSPICION_GAIN: f64 = 0.025;
 /// Values of one influencer told of in one record.
 const CULPRITS_MAX: usize = 20;
-
-/// Group and partition value.
-type PopulationId = (u16, Option<Arc<str>>);
-/// By group and partition value.
-pub(super) type Populations = BTreeMap<PopulationId, Population>;
-/// Feature of the group, and attribute.
-type CrowdId = (u16, Option<Arc<str>>);
-
-/// What is known of one population.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub(super) struct Population {
-    crowds: BTreeMap<CrowdId, Known>,
-    /// In which buckets members were there.
-    members: Presences,
-    /// The share of the last buckets in which somebody was under suspicion.
-    suspicious: f64,
-    last_seen: BucketStart,
-}
-
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-struct Known {
-    crowd: Crowd,
-    last_seen: BucketStart,
-}
 
 /// One feature of one member's attribute in a bucket.
 struct Look<'b> {
@@ -96,134 +64,11 @@ struct Seen {
     typical: f64,
 }
 
-/// What it takes to stand out in a population.
-#[derive(Clone, Copy)]
-pub(super) struct Bar {
-    /// ln of the members in a bucket as a rule.
-    ln_members: f64,
-    /// What so few buckets can show at the most: that another block of them would be the strangest, and a nat.
-    nats_max: f64,
-    /// Buckets that the population is known for.
-    pub(super) history: u32,
-}
-
-impl Bar {
-    pub(super) fn of(members: &Presences, at: BucketStart, span: BucketSpan) -> Bar {
-        Bar::new(members.a_bucket(), members.buckets(at, span))
-    }
-
-    /// With so many members in a bucket as a rule, known for so many buckets.
-    pub(super) fn new(a_bucket: f64, history: f64) -> Bar {
-        Bar {
-            ln_members: a_bucket.max(1.0).ln(),
-            nats_max: (history / f64::from(BLOCK_BUCKETS)).ln_1p() + SLACK_NATS,
-            history: history as u32,
-        }
-    }
-
-    /// What is held against a member with this chance.
-    pub(super) fn charge(self, ln_probability: f64) -> Charge {
-        let evidence = SLACK_NATS - ln_probability - self.ln_members - LN_BLOCK;
-        Charge {
-            ln_probability,
-            // Nears the most and keeps the order: who is far beyond it stands above who just reaches it.
-            evidence: self.nats_max * -(-evidence.max(0.0) / self.nats_max).exp_m1(),
-        }
-    }
-
-    /// Whether it is told of.
-    pub(super) fn tells(self, charge: Charge) -> bool {
-        charge.ln_probability + self.ln_members < LN_TOLD
-    }
-
-    /// Whether it teaches little.
-    fn suspects(self, charge: Charge) -> bool {
-        charge.ln_probability + self.ln_members < LN_RECORD
-    }
-}
-
 /// A member whose attributes have been looked at.
 struct Member<'b> {
     over: &'b Arc<str>,
     looks: Vec<Look<'b>>,
     suspect: bool,
-}
-
-impl Population {
-    fn new(at: BucketStart) -> Population {
-        Population {
-            crowds: BTreeMap::new(),
-            members: Presences::new(at),
-            suspicious: 0.0,
-            last_seen: at,
-        }
-    }
-
-    /// How many members are known.
-    pub(super) fn members(&self) -> u64 {
-        self.members.len() as u64
-    }
-
-    /// How many attributes of features.
-    pub(super) fn attributes(&self) -> u64 {
-        self.crowds.len() as u64
-    }
-
-    /// Attributes with a name: by values.
-    pub(super) fn named_attributes(&self) -> u64 {
-        let named = self.crowds.keys().filter(|id| id.0 == 0 && id.1.is_some());
-        named.count() as u64
-    }
-
-    /// Bytes of the members, the crowds, and of the population's place among the others.
-    pub(super) fn count_bytes(&self, id: &PopulationId) -> u64 {
-        let crowds = self.crowds.iter().map(|(id, known)| known.bytes(id));
-        bytes_around(id) + self.members() * member_bytes() + crowds.sum::<u64>()
-    }
-
-    /// Forgets members and attributes that were not seen for long.
-    fn forget(&mut self, at: BucketStart, span: BucketSpan, window: f64, near: bool) {
-        let patience = patience(window, near);
-        self.members.forget(at, span, &patience);
-        self.crowds.retain(|_, known| {
-            let away = span.buckets_between(known.last_seen, at) as f64;
-            away <= patience(known.crowd.count(at, span))
-        });
-    }
-}
-
-impl Known {
-    fn bytes(&self, id: &CrowdId) -> u64 {
-        let around = map_bytes::<CrowdId, Known>() + text_bytes(&id.1);
-        (around + self.crowd.heap_bytes(map_bytes::<i32, f32>())) as u64
-    }
-}
-
-fn bytes_around(id: &PopulationId) -> u64 {
-    (map_bytes::<PopulationId, Population>() + text_bytes(&id.1)) as u64
-}
-
-fn member_bytes() -> u64 {
-    map_bytes::<u64, Presence>() as u64
-}
-
-/// Lets go of what was not seen for too long; whether anything went.
-pub(super) fn prune(
-    populations: &mut Populations,
-    size: &mut ShardSize,
-    (at, span): (BucketStart, BucketSpan),
-    (window, near): (u32, bool),
-) -> bool {
-    let before = size.model_bytes;
-    populations.retain(|id, population| {
-        let bytes = population.count_bytes(id);
-        population.forget(at, span, f64::from(window), near);
-        let away = span.buckets_between(population.last_seen, at) > i64::from(window);
-        let kept = if away { 0 } else { population.count_bytes(id) };
-        size.model_bytes = size.model_bytes - bytes + kept;
-        !away
-    });
-    size.model_bytes < before
 }
 
 impl Judge {
@@ -284,7 +129,7 @@ impl Judge {
     fn learn_population(
         &mut self,
         populations: &mut Populations,
-        id: PopulationId,
+        id: KeptId,
         members: &[Member<'_>],
         start: BucketStart,
     ) {

@@ -4,11 +4,12 @@
 //! buckets shows so rare a value, as everywhere. Holds: an interim bucket teaches nothing; the bytes of the tables are within the memory limit,
 //! a value that there is no room for is judged, counted as refused, and not remembered.
 
-use super::memory::{map_bytes, patience, text_bytes};
+use super::kept::{Kept, KeptId};
+use super::memory::{map_bytes, text_bytes};
 use super::partial::RecordDraft;
 use super::rarity::{LN_BLOCK, company};
 use super::series::{Context, Mode};
-use super::{Judge, PartialBucket, ShardSize};
+use super::{Judge, PartialBucket};
 use crate::engine::event::symbols::hash_of;
 use crate::engine::feature::{Group, Statistic};
 use crate::engine::model::Shape;
@@ -18,12 +19,9 @@ use crate::engine::wire::SeriesBucket;
 use crate::time::{BucketSpan, BucketStart, EventTime};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
-use std::sync::Arc;
 
-/// Group and partition value.
-type TableId = (u16, Option<Arc<str>>);
 /// The tables of all partitions of all groups that look for rare values.
-pub(super) type Tables = BTreeMap<TableId, Table>;
+pub(super) type Tables = BTreeMap<KeptId, Table>;
 
 /// What is known of the by values of one partition.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -38,43 +36,28 @@ impl Table {
     pub(super) fn values(&self) -> u64 {
         self.presences.len() as u64
     }
+}
 
-    /// Bytes of the values and of the table's place among the others.
-    pub(super) fn count_bytes(&self, id: &TableId) -> u64 {
+impl Kept for Table {
+    fn count_bytes(&self, id: &KeptId) -> u64 {
         bytes_around(id) + self.values() * value_bytes()
     }
 
-    /// Forgets values that were not seen for the prune window or, `near` the limit, for longer than they were there; returns the bytes that are free now.
-    fn forget(&mut self, at: BucketStart, span: BucketSpan, window: f64, near: bool) -> u64 {
-        self.presences.forget(at, span, patience(window, near)) as u64 * value_bytes()
+    fn last_seen(&self) -> BucketStart {
+        self.last_seen
+    }
+
+    fn forget(&mut self, at: BucketStart, span: BucketSpan, patience: &dyn Fn(f64) -> f64) {
+        self.presences.forget(at, span, patience);
     }
 }
 
-fn bytes_around(id: &TableId) -> u64 {
-    (map_bytes::<TableId, Table>() + text_bytes(&id.1)) as u64
+fn bytes_around(id: &KeptId) -> u64 {
+    (map_bytes::<KeptId, Table>() + text_bytes(&id.1)) as u64
 }
 
 fn value_bytes() -> u64 {
     map_bytes::<u64, Presence>() as u64
-}
-
-/// Lets go of what was not seen for too long; whether anything went.
-pub(super) fn prune(
-    tables: &mut Tables,
-    size: &mut ShardSize,
-    (at, span): (BucketStart, BucketSpan),
-    (window, near): (u32, bool),
-) -> bool {
-    let before = size.model_bytes;
-    tables.retain(|id, table| {
-        size.model_bytes -= table.forget(at, span, f64::from(window), near);
-        let away = span.buckets_between(table.last_seen, at) > i64::from(window);
-        if away {
-            size.model_bytes -= table.count_bytes(id);
-        }
-        !away
-    });
-    size.model_bytes < before
 }
 
 impl Judge {
@@ -160,7 +143,7 @@ impl Judge {
         }
     }
 
-    fn learn_rare(&mut self, id: TableId, values: &[u64], start: BucketStart) {
+    fn learn_rare(&mut self, id: KeptId, values: &[u64], start: BucketStart) {
         let (span, budget) = (self.job.bucket_span, self.budget);
         let size = &mut self.state.size;
         if !self.state.rare.contains_key(&id) {

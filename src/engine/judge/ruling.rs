@@ -345,6 +345,9 @@ fn now(job: &Job, start: BucketStart) -> Vec<(usize, bool)> {
 pub(in crate::engine) fn may_teach(job: &Job, start: BucketStart, draft: &RecordDraft) -> bool {
     let detector = usize::from(draft.detector);
     let rules = &job.detectors[detector].rules;
+    if rules.is_empty() && job.events.is_empty() {
+        return true;
+    }
     let mut rules = rules.iter().filter(|rule| rule.actions.skip_model_update);
     let middle = EventTime(start.millis() + job.bucket_span.millis() / 2);
     let mut events = job

@@ -8,7 +8,7 @@ use super::ruling::Rulings;
 use crate::config::{Family, Job, Side};
 use crate::engine::feature::{Accumulator, Group, Statistic};
 use crate::engine::influence::{Case, INFLUENCE_MIN};
-use crate::engine::model::{Kind, Model, Room, Sample, SeriesModel, Verdict};
+use crate::engine::model::{Kind, Law, Model, Room, Sample, SeriesModel, Verdict};
 use crate::engine::probability::Charge;
 use crate::engine::wire::{SeriesBucket, SeriesKey, Share};
 use crate::time::{BucketSpan, BucketStart, EventTime};
@@ -90,7 +90,7 @@ impl FeatureKind {
             let kind = Kind {
                 side,
                 counting: function.family.is_counting(),
-                averages: matches!(spec.statistic, Statistic::Mean | Statistic::Median),
+                law: law_of(spec.statistic),
                 joined,
                 span: job.bucket_span,
             };
@@ -146,6 +146,17 @@ impl FeatureKind {
     }
 }
 
+/// What the number of measurements does to a statistic.
+fn law_of(statistic: Statistic) -> Law {
+    match statistic {
+        Statistic::Mean | Statistic::Median => Law::Average,
+        Statistic::Varp => Law::Variance,
+        Statistic::Min => Law::Least,
+        Statistic::Max => Law::Greatest,
+        _ => Law::Plain,
+    }
+}
+
 /// Bytes of a series' key and of its place in the map.
 fn bytes_around(key: &SeriesKey) -> usize {
     map_bytes::<(u16, SeriesKey), Series>() + text_bytes(&key.partition) + text_bytes(&key.by)
@@ -166,6 +177,12 @@ impl Series {
             present: 0,
             bytes: 0,
         }
+    }
+
+    /// Reads a little of each part of the models, so that they are on their way from memory before they are judged.
+    pub(super) fn touch(&self) -> u64 {
+        let models = self.models.iter().map(SeriesModel::touch);
+        models.fold(0, u64::wrapping_add)
     }
 
     pub(super) fn models(&self) -> &[SeriesModel] {
@@ -466,7 +483,11 @@ impl Series {
             actual: judged.sample.value,
             typical: judged.verdict.typical,
             side: kind.kind.side,
-            ln_whole: ln_p(judged.sample.value, judged.sample.measurements),
+            ln_whole: match asked.side == kind.kind.side {
+                // As when the bucket was judged.
+                true => judged.verdict.tails.ln_probability(asked.side),
+                false => ln_p(judged.sample.value, judged.sample.measurements),
+            },
         };
         for shares in bucket.shares.chunk_by(|a, b| a.influencer == b.influencer) {
             let influence = |share: &Share| {

@@ -1,6 +1,6 @@
 //! How a series may go on: the expected value of a bucket to come and the central 95 % interval, from what the model knows now.
 //!
-//! Views of a series (as it comes; less its day; less its week) are ordered by how far they err a day ahead; the first that knows the hour speaks. It adds
+//! Views of a series (as it comes; less its day; less its week; less a rhythm of its own) are ordered by how far they err a day ahead, a season only where it errs less by more than chance; the first that knows the hour speaks. It adds
 //! to its season the combination of running means that errs least at this distance ([`Variogram::krige`]), and the slope as far as it is shown.
 //! The variance of a bucket ahead is the sum of
 //! * the error of that combination at this distance, which grows as the series was seen to wander; beyond a day, at least as the weeks were seen to differ,
@@ -16,14 +16,17 @@
 //! Checked by: tests/forecast.rs, `cargo bench --bench forecast`.
 
 use super::Kind;
+use super::finer::Finer;
 use super::forecast::Forecaster;
-use super::outlook::{self, Outlook};
+use super::outlook::{self, Outlook, RHYTHM};
 use super::profile::{HOUR_MS, content_age, hour_of};
 use super::residual::Residuals;
 use super::variogram::{MEANS, Seen, Variogram};
 use crate::numerics::special::student_t;
 use crate::time::EventTime;
 
+/// Standard errors by which a season's errors are less before it is taken out: 95 % of one side.
+const SURE: f64 = 1.644_853_626_951_472;
 /// Samples before anything is said of the future.
 const SAMPLES_MIN: u32 = 8;
 /// The ends of the central 95 %, and the normal deviate of the upper one.
@@ -39,7 +42,7 @@ const PERIODS: [f64; 2] = [DAY_HOURS, WEEK_HOURS];
 /// Days compared with those of the week before until a slope is asked for.
 const SLOPE_DAYS_MIN: f64 = 3.0;
 /// Rounds of slope and wandering; they settle in fewer.
-const SLOPE_ROUNDS: usize = 4;
+const SLOPE_ROUNDS: usize = 8;
 /// Of a squared error, what is left whatever a slope explains of it: in the series as it comes, and in the rests of a season, where single large errors were cut.
 const SQUARE_LEAST: f64 = 0.05;
 const SQUARE_LEAST_OF_RESTS: f64 = 0.5;
@@ -75,6 +78,44 @@ struct View {
     /// What the level drifts away beyond a day: variance a sample.
     drift: f64,
     slope: Slope,
+    /// Variance of buckets around the mean of their hour.
+    within: f64,
+}
+
+/// How far a view errs a day ahead, and how well that is known.
+#[derive(Clone, Copy, Debug)]
+struct Error {
+    square: f64,
+    freedom: f64,
+}
+
+impl Error {
+    fn of(view: &View, day: f64, doubt: f64) -> Error {
+        Error {
+            square: view.variogram.krige(day).variance * doubt + view.within,
+            freedom: view.variogram.freedom(day),
+        }
+    }
+
+    /// The logarithm of a mean square that is known with n degrees of freedom has a variance of about 2/n. Whatever wanders is a season's doing by chance:
+    /// the least of several errors is less than it seems.
+    fn is_surely_less_than(&self, other: &Error) -> bool {
+        let doubt = (2.0 / self.freedom + 2.0 / other.freedom).sqrt();
+        self.square * (SURE * doubt).exp() < other.square
+    }
+}
+
+/// What a view expects of a bucket.
+#[derive(Clone, Copy, Debug)]
+struct Expected {
+    mean: f64,
+    /// The same by the level that follows nothing quickly.
+    calm: f64,
+    variance: f64,
+    /// What of it is the level's own wandering, and the slope's.
+    wandered: f64,
+    /// How well the variance is known, degrees of freedom.
+    freedom: f64,
 }
 
 /// How a series may go on, ready to be asked of any bucket to come.
@@ -83,6 +124,7 @@ pub struct Ahead<'m> {
     kind: &'m Kind,
     forecaster: &'m Forecaster,
     residuals: &'m Residuals,
+    finer: &'m Finer,
     outlook: &'m Outlook,
     /// The least erring first.
     views: Vec<View>,
@@ -94,6 +136,7 @@ impl<'m> Ahead<'m> {
         kind: &'m Kind,
         forecaster: &'m Forecaster,
         residuals: &'m Residuals,
+        finer: &'m Finer,
         outlook: &'m Outlook,
     ) -> Option<Ahead<'m>> {
         if outlook.means(None)?.samples < SAMPLES_MIN {
@@ -103,25 +146,45 @@ impl<'m> Ahead<'m> {
             kind,
             forecaster,
             residuals,
+            finer,
             outlook,
             views: Vec::new(),
         };
         let day = DAY_HOURS / outlook::unit_hours(kind.span) * outlook.density(kind.span);
-        let least = f64::from(SAMPLES_MIN).max(day);
+        let wanted = f64::from(SAMPLES_MIN).max(day);
         let slots = forecaster.slots(outlook.last());
-        let mut views = vec![(ahead.view(None)?, 1.0)];
+        let mut best = ahead.view(None)?;
+        let mut least = Error::of(&best, day, 1.0);
+        let mut others = Vec::new();
+        let mut consider = |view: View, doubt: f64| {
+            let error = Error::of(&view, day, doubt);
+            let is_better = match best.season {
+                None => error.is_surely_less_than(&least),
+                Some(_) => error.square < least.square,
+            };
+            if is_better {
+                others.push(std::mem::replace(&mut best, view));
+                least = error;
+            }
+        };
         for (season, slot) in slots.into_iter().enumerate() {
             let means = outlook.means(Some(season));
-            let is_known = means.is_some_and(|means| f64::from(means.samples) >= least);
+            let is_known = means.is_some_and(|means| f64::from(means.samples) >= wanted);
             let view = || ahead.view(Some(season));
             if let Some((slot, view)) = slot.filter(|_| is_known).zip(view()) {
                 let doubt = 1.0 + 1.0 / slot.buckets(kind.span).max(1.0);
-                views.push((view, doubt));
+                consider(view, doubt);
             }
         }
-        let error = |(view, doubt): &(View, f64)| view.variogram.krige(day).variance * doubt;
-        views.sort_by(|a, b| error(a).total_cmp(&error(b)));
-        ahead.views = views.into_iter().map(|(view, _)| view).collect();
+        let rhythm = outlook.means(Some(RHYTHM));
+        if rhythm.is_some_and(|means| f64::from(means.samples) >= wanted)
+            && let Some(view) = ahead.view(Some(RHYTHM))
+        {
+            consider(view, 1.0);
+        }
+        ahead.views = std::iter::once(best)
+            .chain(others.into_iter().rev())
+            .collect();
         Some(ahead)
     }
 
@@ -138,10 +201,10 @@ impl<'m> Ahead<'m> {
             samples: f64::from(means.samples),
             values: outlook::buckets(span),
         };
-        let (_, change, _) = self.outlook.weekly();
+        let (_, change, _) = self.weekly();
         let per_hour = change / WEEK_HOURS;
         let lagging = match season {
-            None => seen.gains.map(|gain| (per_hour * unit / gain).powi(2)),
+            None | Some(RHYTHM) => seen.gains.map(|gain| (per_hour * unit / gain).powi(2)),
             Some(season) => {
                 let step = 0.5 * per_hour * PERIODS[season];
                 Variogram::of_walk(&seen, step * step / PERIODS[season] * unit)
@@ -161,7 +224,7 @@ impl<'m> Ahead<'m> {
         let mut slope = Slope::default();
         let mut short = Variogram::fit_short(&seen);
         for _ in 0..SLOPE_ROUNDS {
-            slope = self.slope(&short);
+            slope = self.slope(&short, slope.share);
             short = Variogram::fit_short(&without(slope.share));
         }
         Some(View {
@@ -169,22 +232,39 @@ impl<'m> Ahead<'m> {
             levels: means.levels().map(|level| base + level),
             ages: means.ages(seen.gains),
             variogram: Variogram::fit(&without(slope.share)),
-            drift: self.drift(&short, slope.share),
+            drift: match season {
+                // The weeks differ by the rhythm, not by a drift.
+                Some(RHYTHM) => short.drift(),
+                _ => self.drift(&short, slope.share),
+            },
             slope,
+            within: self.outlook.within(season, span),
         })
     }
 
-    /// The slope, as sure as the wandering of the series and the weeks themselves allow.
-    fn slope(&self, variogram: &Variogram) -> Slope {
+    /// Change from week to week, without what the year does: over how many days it was seen, its mean, and its mean square.
+    fn weekly(&self) -> (f64, f64, f64) {
         let (days, change, square) = self.outlook.weekly();
+        let Some(year) = self.outlook.year().filter(|_| days > 0.0) else {
+            return (days, change, square);
+        };
+        let last = self.outlook.last() as f64;
+        let risen = year.between(last - days * DAY_HOURS, last) / days * (WEEK_HOURS / DAY_HOURS);
+        let left = change - risen;
+        (days, left, square - change * change + left * left)
+    }
+
+    /// The slope, as sure as the wandering of the series and the weeks themselves allow.
+    fn slope(&self, variogram: &Variogram, share: f64) -> Slope {
+        let (days, change, square) = self.weekly();
         if days < SLOPE_DAYS_MIN || change == 0.0 {
             return Slope::default();
         }
         let density = self.outlook.density(self.kind.span) / outlook::unit_hours(self.kind.span);
         let hours = days * DAY_HOURS;
         // The slope is the difference of the means of the last week and of the first, over what lies between.
-        let apart =
-            2.0 * variogram.of_mean(WEEK_HOURS * density) + variogram.drift() * hours * density;
+        let apart = 2.0 * variogram.of_mean(WEEK_HOURS * density)
+            + self.drift(variogram, share) * hours * density;
         let mut error_square = apart / (hours * hours);
         let weeks = days / 7.0;
         if weeks > 1.5 {
@@ -204,7 +284,7 @@ impl<'m> Ahead<'m> {
     /// What the level drifts away, variance a sample, beyond a day: as seen within days, and from week to week, each as far as it is sure. A season's means follow the
     /// level too, so that what is left of it seems to come back; the weeks do not. They bound what is seen within days: that may come back later.
     fn drift(&self, short: &Variogram, slope_share: f64) -> f64 {
-        let (days, change, square) = self.outlook.weekly();
+        let (days, change, square) = self.weekly();
         let weeks = days / 7.0;
         let quick = short.drift();
         if weeks < 1.0 {
@@ -222,21 +302,28 @@ impl<'m> Ahead<'m> {
 
     /// What is expected of the bucket around `at`.
     pub fn at(&self, at: EventTime) -> Prospect {
-        let seasons = self.forecaster.seasonal(at, self.kind.span);
+        let seasons = self.forecaster.shapes(at, self.kind.span);
         let spoken = self.views.iter().find_map(|view| match view.season {
             None => Some((view, 0.0)),
             Some(season) => Some((view, seasons[season]?)),
         });
         let (view, season) = spoken.expect("the plain view knows every hour");
-        let (mean, variance, freedom) = self.expect(view, season, at);
+        let Expected {
+            mean,
+            calm,
+            variance,
+            wandered,
+            freedom,
+        } = self.expect(view, season, at);
         let factor = student_t::quantile(1.0 - TAIL, freedom) / DEVIATE;
-        let pulse = self.forecaster.pulse(at, self.kind.span);
-        let mean = mean + pulse.map_or(0.0, |due| due.excess);
-        self.interval(mean, variance * factor * factor)
+        let due = self.forecaster.due(at, self.kind.span);
+        let (excess, square) = due.map_or((0.0, 0.0), |due| (due.excess, due.square));
+        let widened = |variance: f64| variance * factor * factor + square;
+        let prospect = self.interval(mean + excess, widened(variance));
+        self.by_modes(prospect, calm + excess, widened(wandered))
     }
 
-    /// Mean and variance, and how well the variance is known.
-    fn expect(&self, view: &View, season: f64, at: EventTime) -> (f64, f64, f64) {
+    fn expect(&self, view: &View, season: f64, at: EventTime) -> Expected {
         let (span, outlook) = (self.kind.span, self.outlook);
         let unit = outlook::unit_hours(span);
         let hours = at.millis() as f64 / HOUR_MS as f64 - (outlook.last() as f64 + 0.5 * unit);
@@ -260,7 +347,7 @@ impl<'m> Ahead<'m> {
             .map(|(lag, share)| lag * share)
             .sum();
         let (sloping, doubt) = match view.season {
-            None => (lag + hours, 1.0),
+            None | Some(RHYTHM) => (lag + hours, 1.0),
             Some(season) => self.since_season(season, at, lag),
         };
         let slope = view.slope;
@@ -271,12 +358,44 @@ impl<'m> Ahead<'m> {
         // Of two stories, a slope and none, each with its share: the variance of the one, and how far they are apart.
         let of_slope = slope.share
             * (slope.error_square + (1.0 - slope.share) * slope.per_hour * slope.per_hour);
-        let variance = kriged.variance.max(drifted) * doubt
-            + outlook.within(span)
-            + of_slope * sloping * sloping
-            + left_out * left_out;
+        let now = outlook.last() as f64;
+        let (by_year, of_year) = outlook.year().map_or((0.0, 0.0), |year| {
+            let seen = now - if view.season.is_none() { lag } else { 0.0 };
+            (year.between(seen, now + hours), year.square(hours))
+        });
+        let by_slope = of_slope * sloping * sloping + left_out * left_out + of_year;
+        let variance = kriged.variance.max(drifted) * doubt + view.within + by_slope;
         let freedom = view.variogram.freedom(ahead).max(FREEDOM_MIN);
-        (season + level + believed * carried, variance, freedom)
+        Expected {
+            mean: season + level + believed * carried + by_year,
+            calm: season + view.levels[MEANS - 1] + believed * carried + by_year,
+            variance,
+            wandered: view.drift * ahead + by_slope,
+            freedom,
+        }
+    }
+
+    /// Where a series has two modes that come and go, what will come is within those, around the level that does not follow them, as far as that has wandered by then.
+    fn by_modes(&self, prospect: Prospect, calm: f64, wandered: f64) -> Prospect {
+        let least = self.residuals.least_deviation();
+        let Some((low, high)) = self.finer.range(calm, least) else {
+            return prospect;
+        };
+        let reach = |end: f64| {
+            let squares = (end - calm).powi(2) + DEVIATE * DEVIATE * wandered;
+            (end - calm).signum() * squares.sqrt()
+        };
+        let Prospect {
+            lower,
+            prediction,
+            upper,
+        } = prospect;
+        let [low, high] = [low, high].map(|end| calm + reach(end));
+        Prospect {
+            lower: lower.max(low).min(prediction),
+            prediction,
+            upper: upper.min(high).max(prediction),
+        }
     }
 
     /// How many hours of slope lie between what a season remembers of the hour of `at` and what the running means of its rests have seen, and how uncertain its
@@ -313,17 +432,22 @@ impl<'m> Ahead<'m> {
                     .quantile_of_ratio(p, prediction, self.kind.counting, ratio),
             )
         };
+        let lower = end(TAIL).min(prediction);
+        // Nothing is below no events at all: what the lower tail cannot hold, the upper one does.
+        let upper_tail = match self.kind.counting && lower == 0.0 {
+            true => 2.0 * TAIL,
+            false => TAIL,
+        };
         Prospect {
-            lower: end(TAIL).min(prediction),
+            lower,
             prediction,
-            upper: end(1.0 - TAIL).max(prediction),
+            upper: end(1.0 - upper_tail).max(prediction),
         }
     }
 }
 
 /// By how much a variance may be more than the one seen with so many degrees of freedom: the upper 95 % bound (Wilson and Hilferty 1931).
 fn variance_bound(freedom: f64) -> f64 {
-    const DEVIATE: f64 = 1.644_853_626_951_472;
     let spread = 2.0 / (9.0 * freedom);
-    (1.0 - spread - DEVIATE * spread.sqrt()).max(0.1).powi(-3)
+    (1.0 - spread - SURE * spread.sqrt()).max(0.1).powi(-3)
 }

@@ -2,6 +2,7 @@
 //!
 //! Units: values as they come; times in milliseconds since the epoch.
 
+use super::month::MonthDay;
 use crate::time::EventTime;
 use serde::{Deserialize, Serialize};
 
@@ -28,8 +29,26 @@ pub enum Change {
         /// Whether it is there.
         here: bool,
     },
+    /// It has come to do something else on this day of the month (true), or has ceased to.
+    Month {
+        /// The day.
+        day: MonthDay,
+        /// Whether it is there.
+        here: bool,
+    },
+    /// Its unusual days have come to return on the same dates a year later (true), or have ceased to.
+    Year(bool),
+    /// It has come to go up and down with the time of the year (true), or has ceased to.
+    Wave(bool),
     /// It varies so many times as much around what is expected of it; above 0.
     Spread(f64),
+}
+
+impl Change {
+    /// Whether days have come to be special.
+    pub fn is_a_date(&self) -> bool {
+        matches!(self, Change::Month { here: true, .. } | Change::Year(true))
+    }
 }
 
 /// A change, and when it began to show.

@@ -307,6 +307,19 @@ impl EvidenceModel {
         }
     }
 
+    /// As [`SeriesModel::touch`](super::SeriesModel::touch).
+    pub fn touch(&self) -> u64 {
+        match &self.stage {
+            Stage::First(values) => values.last().map_or(0, |early| early.x.to_bits()),
+            Stage::Grown(copies) => {
+                let hours = copies.hours.as_deref().map_or(0, Views::touch);
+                let parts = [copies.rows.touch(), copies.short.touch()];
+                let views = parts.into_iter().fold(hours, u64::wrapping_add);
+                views.wrapping_add(copies.profile.touch())
+            }
+        }
+    }
+
     /// Heap bytes.
     pub fn heap_bytes(&self) -> usize {
         match &self.stage {
@@ -474,6 +487,7 @@ impl Copies {
 
 #[cfg(test)]
 mod tests {
+    use super::super::Law;
     use super::*;
     use crate::time::BucketSpan;
 
@@ -483,7 +497,7 @@ mod tests {
         Kind {
             side: Side::Both,
             counting: false,
-            averages: false,
+            law: Law::Plain,
             joined: false,
             span: BucketSpan::from_seconds(60 * minutes).unwrap(),
         }

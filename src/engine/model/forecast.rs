@@ -7,8 +7,9 @@
 //! Units: values as they come. Holds: the forecast is finite; judging changes nothing.
 
 use super::Room;
+use super::dates::{self, Dates, HourSeen, Turn};
 use super::edges::Edges;
-use super::outlook::Outlook;
+use super::outlook::{Heard, Outlook};
 use super::profile::{HOUR_MS, HourMeans, Joints, Profile, Slot, hour_of};
 use super::pulse::{Due, Pulses};
 use super::rhythm::{Others, Rhythm};
@@ -39,6 +40,8 @@ const SEASONAL: usize = 3;
 /// The mean of all, and the slowest level.
 const MEAN: usize = 3;
 const SLOWEST: usize = 4;
+/// The level with a slope.
+const HOLT: usize = CANDIDATES - 2;
 /// The last value.
 const LAST: usize = CANDIDATES - 1;
 const WEEK: usize = 0;
@@ -83,6 +86,8 @@ struct Calendar {
     edges: Edges,
     /// Once something was far out.
     pulses: Option<Box<Pulses>>,
+    /// Once a day was far out.
+    dates: Option<Box<Dates>>,
 }
 
 /// A value to be learnt.
@@ -120,33 +125,73 @@ pub struct Foresight {
     calm: f64,
     /// The shares of what day and week left lately that go over a step.
     kept: [f64; 2],
-    /// What a pulse adds to both.
+    /// What a pulse adds to both, and what the day of the month or of the year.
     pulse: Option<Due>,
+    date: Option<Due>,
 }
 
 impl Foresight {
+    /// The least that a count can be expected to be: the predictor that spoke has seen so few buckets that nothing in them shows no rate of nothing. Of Jeffreys' prior
+    /// half an event is left, spread over its memory.
+    pub fn least_count(&self) -> f64 {
+        let gain = match self.best {
+            LAST => 1.0,
+            HOLT => HOLT_LEVEL_GAIN,
+            level if level > SLOWEST => LEVEL_GAINS[level - SLOWEST],
+            _ => return 0.0,
+        };
+        0.5 * gain / (2.0 - gain)
+    }
+
     /// What was expected by a predictor that follows nothing quickly: not a mode that lasts for a while either.
     pub fn calm(&self) -> f64 {
         self.calm
     }
 
-    /// A value as it came, and as far as it is believed, without the pulse; where that did not come there is none to take away.
-    fn without_pulse(&self, came: f64, x: f64, expected: f64) -> (f64, f64) {
-        match self.pulse {
-            None => (came, x),
-            Some(Due { excess, .. })
-                if (came - excess - expected).abs() < (came - expected).abs() =>
-            {
-                (came - excess, x - excess)
-            }
-            Some(_) => (came, came),
+    /// What the views that know no dates are to be spared of a value: what its date adds, where that came, or where its absence would be one. `typical` is what
+    /// was expected with it.
+    pub fn of_date(&self, x: f64, typical: f64) -> f64 {
+        match self.date {
+            Some(date) if !date.is_in_doubt() || date.came(x, typical) => date.excess,
+            _ => 0.0,
         }
+    }
+
+    /// The same of a value that is learnt: nothing, where the date's day did not come.
+    pub fn of_date_that_came(&self, x: f64, typical: f64) -> f64 {
+        let date = self.date.filter(|date| date.came(x, typical));
+        date.map_or(0.0, |date| date.excess)
+    }
+
+    /// What would be expected without a date.
+    pub fn undated(&self, expected: f64) -> f64 {
+        expected - self.date.map_or(0.0, |date| date.excess)
+    }
+
+    fn of_pulse(&self) -> f64 {
+        self.pulse.map_or(0.0, |pulse| pulse.excess)
+    }
+}
+
+/// A value as it came, and as far as it is believed, without what was due; where that did not come there is none to take away.
+fn without(due: Option<Due>, came: f64, x: f64, expected: f64) -> (f64, f64) {
+    match due {
+        None => (came, x),
+        Some(Due { excess, .. }) if (came - excess - expected).abs() < (came - expected).abs() => {
+            (came - excess, x - excess)
+        }
+        Some(_) => (came, came),
     }
 }
 
 const LEVEL_GAINS: [f64; 4] = [1.0 / 512.0, 1.0 / 64.0, 1.0 / 16.0, 0.25];
 
 impl Forecaster {
+    /// As [`SeriesModel::touch`](super::SeriesModel::touch).
+    pub fn touch(&self) -> u64 {
+        self.profile.touch()
+    }
+
     /// Values seen.
     pub fn steps(&self) -> u32 {
         self.steps
@@ -170,8 +215,9 @@ impl Forecaster {
         }
         let (seasonal, rhythm) = (self.seasonal(at, span), self.rhythm.expected(at));
         let kept = self.kept(at, span, seasonal).map(|kept| kept.min(calmer));
-        let pulse = self.pulse(at, span);
-        let due = pulse.map_or(0.0, |due| due.excess);
+        let (pulse, date) = (self.pulse(at, span), self.date(at));
+        let due = [pulse, date].into_iter().flatten();
+        let due: f64 = due.map(|due| due.excess).sum();
         let left = [self.left[0] * kept[0], self.left[1] * kept[1]];
         let candidates = self.candidates(seasonal, left, rhythm);
         let best = self.best(&candidates);
@@ -187,6 +233,7 @@ impl Forecaster {
             calm: calm + due,
             kept,
             pulse,
+            date,
         };
         Some((expected + due, foresight))
     }
@@ -208,7 +255,12 @@ impl Forecaster {
     ) -> Learned {
         let Some(known) = foresight.or_else(|| Some(self.forecast(at, span, 1.0)?.1)) else {
             self.restart(x);
-            self.learn_season(at, x, span, outlook, room);
+            let heard = Heard {
+                x,
+                kept_back: came - x,
+                of_rhythm: None,
+            };
+            self.learn_season(at, heard, span, outlook, room);
             return Learned::default();
         };
         let Foresight {
@@ -223,11 +275,14 @@ impl Forecaster {
         let expected = candidates[best].expect("the best one speaks");
         let usual = f64::from(self.tracks.squares[best]);
         let joints = self.profile.joints(at, span);
+        let whole = came;
+        let (came, x) = without(known.date, came, x, expected + known.of_pulse());
+        let of_date = whole - came;
         let rest = self.unexplained(came, expected, &candidates, joints);
         let [is_new, is_again] = Pulses::is_far(rest, usual);
         let is_far = [is_new && is_unusual && self.steps > PULSES_AFTER, is_again];
         let mut knows_more = self.learn_pulses(at, rest, is_far, span, room);
-        let (came, mut x) = known.without_pulse(came, x, expected);
+        let (came, mut x) = without(known.pulse, came, x, expected);
         if x != came {
             // What any of them knows is no outlier, whoever spoke.
             let (reach, rest) = (
@@ -240,15 +295,27 @@ impl Forecaster {
         let known = (expected, usual, best);
         let shift = self.watch_level(at, came, known, seasonal, span, room);
         let moves_profile = shift.is_some_and(|shift| self.moves_profile(at, &shift, seasonal));
+        let of_rhythm = self.rhythm.shape(at);
         let rhythm = self.learn_rhythm(at, x, candidates, span, room);
         self.learn_tracks(x, &candidates, usual);
         self.learn_levels(x, seasonal);
-        let noticed = self.learn_season(at, x, span, outlook, room);
+        let heard = Heard {
+            x,
+            kept_back: of_date + came - x,
+            of_rhythm,
+        };
+        let noticed = self.learn_season(at, heard, span, outlook, room);
+        // What the day of the month has come to explain is no new level.
+        let is_dated = noticed.is_some_and(|noticed| noticed.change.is_a_date());
+        let shift = shift.filter(|_| !is_dated);
         if let Some(shift) = &shift {
             match shift.factor {
                 Some(factor) => {
                     if let Some(pulses) = self.pulses_mut() {
                         pulses.scale(factor);
+                    }
+                    if let Some(dates) = self.dates_mut() {
+                        dates.scale(factor);
                     }
                     self.profile.scale(factor);
                     self.rhythm.scale(factor);
@@ -273,10 +340,55 @@ impl Forecaster {
         }
     }
 
+    /// What a pulse, and the day of the month or of the year, add at `at`.
+    pub(super) fn due(&self, at: EventTime, span: BucketSpan) -> Option<Due> {
+        match (self.pulse(at, span), self.date(at)) {
+            (Some(pulse), Some(date)) => Some(Due {
+                excess: pulse.excess + date.excess,
+                square: pulse.square + date.square,
+            }),
+            (pulse, date) => pulse.or(date),
+        }
+    }
+
     /// What a pulse adds at `at`.
-    pub(super) fn pulse(&self, at: EventTime, span: BucketSpan) -> Option<Due> {
+    fn pulse(&self, at: EventTime, span: BucketSpan) -> Option<Due> {
         let calendar = self.calendar.as_deref()?;
         calendar.pulses.as_deref()?.due(at, span)
+    }
+
+    /// What the day of the month or of the year adds at `at`.
+    fn date(&self, at: EventTime) -> Option<Due> {
+        self.calendar.as_deref()?.dates.as_deref()?.due(at)
+    }
+
+    fn dates_mut(&mut self) -> Option<&mut Dates> {
+        self.calendar.as_deref_mut()?.dates.as_deref_mut()
+    }
+
+    fn learn_dates(
+        &mut self,
+        seen: &HourSeen,
+        outlook: &Outlook,
+        span: BucketSpan,
+        room: &mut Room,
+    ) -> Option<Noticed> {
+        let units = dates::units(span)?;
+        if seen.is_far() && self.dates_mut().is_none() {
+            let calendar = self.calendar(room)?;
+            if room.grant(Dates::bytes(units, 0)) {
+                calendar.dates = Some(Box::new(Dates::new(outlook.day_watch(), seen, units)));
+            }
+        }
+        let turn = self.dates_mut()?.learn(seen, room)?;
+        let change = match turn {
+            Turn::Month(day, here) => Change::Month { day, here },
+            Turn::Year(here) => Change::Year(here),
+        };
+        Some(Noticed {
+            change,
+            since: seen.since(),
+        })
     }
 
     fn pulses_mut(&mut self) -> Option<&mut Pulses> {
@@ -377,7 +489,10 @@ impl Forecaster {
     pub fn knows_times(&self) -> bool {
         self.calendar.as_deref().is_some_and(|calendar| {
             let pulses = calendar.pulses.as_deref();
-            self.seasonal && calendar.edges.any_step() || pulses.is_some_and(Pulses::any)
+            let dates = calendar.dates.as_deref();
+            self.seasonal && calendar.edges.any_step()
+                || pulses.is_some_and(Pulses::any)
+                || dates.is_some_and(Dates::any)
         })
     }
 
@@ -456,7 +571,9 @@ impl Forecaster {
     pub fn heap_bytes(&self) -> usize {
         let calendar = self.calendar.as_ref().map_or(0, |calendar| {
             let pulses = calendar.pulses.as_ref().map_or(0, |_| size_of::<Pulses>());
-            size_of::<Calendar>() + pulses
+            let dates = calendar.dates.as_ref();
+            let dates = dates.map_or(0, |dates| size_of::<Dates>() + dates.heap_bytes());
+            size_of::<Calendar>() + pulses + dates
         });
         self.profile.heap_bytes()
             + self.level_watch.heap_bytes()
@@ -467,20 +584,30 @@ impl Forecaster {
     fn learn_season(
         &mut self,
         at: EventTime,
-        x: f64,
+        heard: Heard,
         span: BucketSpan,
         mut outlook: Option<&mut Outlook>,
         room: &mut Room,
     ) -> Option<Noticed> {
         let mut noticed = None;
-        let [left, over] = self.filling.push(at, x, span);
+        let [left, over] = self.filling.push(at, heard.x, span);
         for (is_left, over) in [(true, left), (false, over)] {
             if let Some(outlook) = outlook.as_deref_mut().filter(|_| !is_left) {
-                outlook.count(x);
+                outlook.count(&heard, room);
             }
             let Some(over) = over else { continue };
             if let Some(outlook) = outlook.as_deref_mut() {
-                outlook.close(over, span, self.profile.slots(over.hour), room);
+                let slots = self.profile.slots(over.hour);
+                let seen = outlook.watch_days(&over, span, slots);
+                let dates = seen.and_then(|seen| self.learn_dates(&seen, outlook, span, room));
+                noticed = dates.or(noticed);
+                outlook.close(over, span, slots, room);
+                let wave = outlook.learn_year(&over, span, room);
+                let wave = wave.map(|here| Noticed {
+                    change: Change::Wave(here),
+                    since: at,
+                });
+                noticed = noticed.or(wave);
             }
             let usual = f64::from(self.tracks.squares[WEEK]);
             let knows_week = self.profile.has_week();
@@ -622,8 +749,14 @@ impl Forecaster {
         season.unwrap_or(level)
     }
 
+    /// What the day, the week and a rhythm of its own say of `at`, before what they leave.
+    pub(super) fn shapes(&self, at: EventTime, span: BucketSpan) -> [Option<f64>; 3] {
+        let [day, week] = self.seasonal(at, span);
+        [day, week, self.rhythm.shape(at)]
+    }
+
     /// The profile's means of the day and of the week.
-    pub(super) fn seasonal(&self, at: EventTime, span: BucketSpan) -> [Option<f64>; 2] {
+    fn seasonal(&self, at: EventTime, span: BucketSpan) -> [Option<f64>; 2] {
         self.profile.means(at, span, self.is_step(at))
     }
 

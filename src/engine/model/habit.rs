@@ -5,12 +5,15 @@
 //!
 //! `g(x) = Σ_b π_b Σ_i (w_i / W) k_b(x · c_i) + π_e`, relative to an even spread,
 //!
+//! A time of the week is near, too, to the same time of other days: of one more width, which is of the day, so that the first Wednesday of somebody who comes at nine is nothing
+//! odd, and a night is, though a week has been seen but a few times.
+//!
 //! with `k` the densities of von Mises (circle) and von Mises and Fisher (sphere; Mardia and Jupp, Directional Statistics, 3.5 and 9.3). Which width explains
 //! a visit is learnt as it comes: the shares `π` are those that the visits so far had, each foretold before it was learnt (online EM; Titterington 1984), with a prior weight of one visit.
 //! So somebody who is always at one desk, who travels in a country, and who is anywhere, have different habits. Where places are too many, the two become one that
 //! lose least by it (Ward 1963).
 //!
-//! Input: spots. Output: the surprise `−ln g`, nats: below 0 where visits are denser than an even spread; at most `ln(20(n + 1))` after `n` visits.
+//! Input: spots. Output: the surprise `−ln g`, nats: below 0 where visits are denser than an even spread; at most `ln(20(n + 1))`, of the week `ln(20(n + 1.2375))`, after `n` visits.
 //! How odd a surprise is, is told by [`Oddities`](super::oddity). Weights are in visits at the table's origin; `gain` is what a visit weighs now.
 //! Holds: finite for any spots; equal habits have equal bytes; at most [`PLACES_MAX`] places. Checked: tests below, tests/functions.rs.
 
@@ -34,6 +37,12 @@ const GAP_SHARE: f64 = 1.0 / 12.0;
 const PRIOR_EVERYWHERE: f64 = 0.05;
 const PRIOR_WIDTH: f64 = 0.2375;
 const WIDTHS: usize = 4;
+/// Everywhere, and the same time of another day.
+const EVERYWHERE: usize = WIDTHS;
+const ANY_DAY: usize = WIDTHS + 1;
+const PARTS: usize = WIDTHS + 2;
+/// How near is near on another day: the third width of a day.
+const ANY_DAY_WIDTH: usize = 2;
 /// Mean radius of the earth, km (IUGG).
 pub const EARTH_KM: f64 = 6371.0;
 
@@ -127,6 +136,15 @@ fn chord_squared(a: Direction, b: Direction) -> f32 {
     square(0) + square(1) + square(2)
 }
 
+/// Of a time of the week the time of the day: seven times the angle, by the seventh power of a complex number.
+fn time_of_day([x, y, _]: Direction) -> Direction {
+    let times = |a: (f32, f32), b: (f32, f32)| (a.0 * b.0 - a.1 * b.1, a.0 * b.1 + a.1 * b.0);
+    let square = times((x, y), (x, y));
+    let fourth = times(square, square);
+    let (x, y) = times(times(fourth, square), (x, y));
+    [x, y, 0.0]
+}
+
 /// Kilometres between two positions in degrees, along the surface.
 pub fn kilometres(a: (f64, f64), b: (f64, f64)) -> f64 {
     let (from, to) = (a.0.to_radians(), b.0.to_radians());
@@ -146,8 +164,8 @@ struct Place {
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Habit {
     places: Vec<Place>,
-    /// Visits that each width has explained, and everywhere.
-    explained: [f32; WIDTHS + 1],
+    /// Visits that each width has explained, everywhere, and of the week the same time of other days.
+    explained: [f32; PARTS],
 }
 
 /// What is usual near a spot.
@@ -176,9 +194,11 @@ impl Habit {
             / gain
     }
 
-    /// What each width, and everywhere, gives a spot.
-    fn parts(&self, ground: Ground, to: Direction, gain: f64) -> [f64; WIDTHS + 1] {
-        let mut parts = [0.0; WIDTHS + 1];
+    /// What each width, everywhere and other days give a spot.
+    fn parts(&self, ground: Ground, to: Direction, gain: f64) -> [f64; PARTS] {
+        let mut parts = [0.0; PARTS];
+        let by_day = ground == Ground::Week;
+        let to_of_day = time_of_day(to);
         let mut whole = 0.0;
         for place in &self.places {
             let (weight, chord) = (f64::from(place.weight), chord_squared(place.at, to));
@@ -187,15 +207,25 @@ impl Habit {
                 let fall = 0.5 * width.concentration * f64::from(chord);
                 *part += weight * (width.ln_peak - fall).exp();
             }
+            if by_day {
+                let (width, chord) = (
+                    OF_DAY[ANY_DAY_WIDTH],
+                    chord_squared(time_of_day(place.at), to_of_day),
+                );
+                let fall = 0.5 * width.concentration * f64::from(chord);
+                parts[ANY_DAY] += weight * (width.ln_peak - fall).exp();
+            }
         }
-        let visits = self.visits(gain);
+        let whole_prior = if by_day { 1.0 + PRIOR_WIDTH } else { 1.0 };
+        let known = whole_prior + self.visits(gain);
         for (at, part) in parts.iter_mut().enumerate() {
             let (prior, density) = match at {
-                WIDTHS => (PRIOR_EVERYWHERE, 1.0),
+                EVERYWHERE => (PRIOR_EVERYWHERE, 1.0),
+                ANY_DAY if !by_day => continue,
                 _ if whole > 0.0 => (PRIOR_WIDTH, *part / whole),
                 _ => (PRIOR_WIDTH, 1.0),
             };
-            let share = (prior + f64::from(self.explained[at]) / gain) / (1.0 + visits);
+            let share = (prior + f64::from(self.explained[at]) / gain) / known;
             *part = share * density;
         }
         parts
@@ -448,6 +478,22 @@ mod tests {
             (22.9..23.4).contains(&(start / 3600.0)) && (0.6..1.1).contains(&(end / 3600.0)),
             "{usual:?}"
         );
+    }
+
+    #[test]
+    fn a_day_never_seen_is_not_odd_at_the_hours_of_the_others_and_a_night_is() {
+        // Monday to Thursday of two weeks, around nine.
+        let hour = |day: u32, hour: f64| at(24.0 * f64::from(day) + hour);
+        let visits = (0..64).map(|i| hour(i % 4, 8.5 + spread(i)));
+        let habit = after(Ground::Week, visits);
+        let surprise = |day, hour_of_day| {
+            let spot = hour(day, hour_of_day);
+            habit.surprise(Ground::Week, spot, 1.0).expect("known")
+        };
+        let (usual, friday, night) = (surprise(2, 9.0), surprise(4, 9.0), surprise(2, 3.5));
+        assert!(usual < friday && friday < 2.5, "{usual} {friday}");
+        assert!(night > friday + 3.0, "{friday} {night}");
+        assert_eq!(time_of_day([1.0, 0.0, 0.0]), [1.0, 0.0, 0.0]);
     }
 
     #[test]

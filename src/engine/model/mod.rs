@@ -9,18 +9,22 @@ pub mod alarm;
 pub mod calibration;
 pub mod change;
 pub mod crowd;
+mod dates;
 pub mod edges;
 pub mod evidence;
 pub mod finer;
 pub mod forecast;
 pub mod habit;
+pub mod law;
 pub mod member;
 pub mod modes;
+mod month;
 pub mod multi_bucket;
 pub mod novelty;
 pub mod oddity;
 pub mod ongoing;
 pub mod outlook;
+mod pearson;
 pub mod presence;
 pub mod profile;
 pub mod pulse;
@@ -34,9 +38,12 @@ pub mod surprise;
 pub mod together;
 mod variogram;
 pub mod watch;
+mod year;
 
 pub use ahead::{Ahead, Prospect};
 pub use change::{Change, Noticed};
+pub use law::Law;
+pub use month::MonthDay;
 pub use residual::Tails;
 pub use room::Room;
 pub use series::SeriesModel;
@@ -52,8 +59,8 @@ pub struct Kind {
     pub side: Side,
     /// Values are whole numbers of things, at least 0.
     pub counting: bool,
-    /// The statistic of fewer measurements varies more (means and medians).
-    pub averages: bool,
+    /// What the number of measurements does to it.
+    pub law: Law,
     /// The series is one of several of an entity, to be judged [`together`].
     pub joined: bool,
     /// The job's bucket span.

@@ -5,7 +5,7 @@
 //! Source: modelling-notes.md 6. Units: standard deviations. Holds: ln p is at most 0.
 
 use crate::config::Side;
-use crate::numerics::special::normal;
+use crate::numerics::special::{normal, student_t};
 use serde::{Deserialize, Serialize};
 use std::f64::consts::LN_2;
 
@@ -36,11 +36,17 @@ impl MultiBucket {
             if u.abs() < LEAN || u.signum() != self.next(u).signum() {
                 return 0.0;
             }
-            let z = self.next(u) / f64::from(self.spread).max(INDEPENDENT).sqrt();
-            let tail = match side {
-                Side::Both => normal::ln_sf(z.abs()),
-                Side::High => normal::ln_sf(z),
-                Side::Low => normal::ln_sf(-z),
+            let spread = f64::from(self.spread);
+            let z = self.next(u) / spread.max(INDEPENDENT).sqrt();
+            let z = match side {
+                Side::Both => z.abs(),
+                Side::High => z,
+                Side::Low => -z,
+            };
+            // The spread of independent buckets is known; another one stands on as many windows as there were apart from each other.
+            let tail = match spread > INDEPENDENT {
+                true => student_t::ln_sf(z, self.windows()),
+                false => normal::ln_sf(z),
             };
             (tail + LN_2).min(0.0)
         })
@@ -57,6 +63,12 @@ impl MultiBucket {
             let gain = (1.0 / n).max(1.0 / SPREAD_MEMORY);
             self.spread += (gain * (square.min(9.0 * usual) - known)) as f32;
         }
+    }
+
+    /// Windows apart from each other that the spread stands on.
+    fn windows(&self) -> f64 {
+        let buckets = f64::from(self.buckets.saturating_sub(WINDOW));
+        (buckets.min(SPREAD_MEMORY) * INDEPENDENT).max(1.0)
     }
 
     fn next(&self, u: f64) -> f64 {

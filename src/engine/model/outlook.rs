@@ -7,8 +7,10 @@
 //! Units: values as they come; hours since the epoch. Holds: finite whatever comes; one size, but for the week's view, which is made when there is a week; an hour is held
 //! against a profile that has not seen it. Checked by: [`ahead`](super::ahead), `cargo bench --bench forecast`.
 
+use super::dates::{self, DayWatch, HourSeen};
 use super::profile::{HOUR_MS, HourMean, Slot};
 use super::variogram::MEANS;
+use super::year::YearWave;
 use super::{Change, Room};
 use crate::time::BucketSpan;
 use serde::{Deserialize, Serialize};
@@ -18,10 +20,15 @@ const MEMORY_HOURS: [f64; MEANS] = [0.0, 4.0, 24.0, 168.0];
 /// Samples, and days, over which errors and changes are forgotten: eight weeks.
 const SAMPLES_MAX: f64 = 1344.0;
 const DAYS_MAX: f64 = 56.0;
+/// The year is asked for after so many days, where the mean of the last week is so many deviations of single samples from where the series began.
+const YEAR_AFTER_DAYS: i32 = 30;
+const YEAR_MOVED: f64 = 3.0;
 /// Errors beyond so many times the usual square count as so many, once so many samples were seen.
 const ERROR_CLIP: f64 = 9.0;
 const CLIPPED_AFTER: u32 = 30;
 const WEEK_DAYS: usize = 7;
+/// The number of a rhythm among the seasons: after the day and the week.
+pub(super) const RHYTHM: usize = 2;
 /// Larger errors, squared, count as this.
 const SQUARE_MOST: f64 = 1e60;
 
@@ -147,13 +154,58 @@ fn slot(day: i32) -> usize {
     day.rem_euclid(WEEK_DAYS as i32) as usize
 }
 
-/// How a series has gone on so far.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-pub struct Outlook {
-    /// Of the buckets of the hour that is being filled: mean, root of the sum of squared distances from it (Welford 1962), number.
+/// Of the buckets of the hour that is being filled: mean, root of the sum of squared distances from it (Welford 1962), number.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+struct Filling {
     mean: f64,
     spread: f32,
     buckets: u16,
+}
+
+impl Filling {
+    fn count(&mut self, x: f64) {
+        self.buckets = self.buckets.saturating_add(1);
+        let from_mean = x - self.mean;
+        self.mean += from_mean / f64::from(self.buckets);
+        let square = (from_mean * (x - self.mean)).min(SQUARE_MOST);
+        self.spread = (f64::from(self.spread).powi(2) + square).max(0.0).sqrt() as f32;
+    }
+
+    /// The hour is over: its variance goes into what is known of others, so many of them.
+    fn close(&mut self, within: &mut f32, hours: u32) {
+        if self.buckets > 1 {
+            let variance = f64::from(self.spread).powi(2) / f64::from(self.buckets - 1);
+            let gain = (1.0 / f64::from(hours.max(1))).max(1.0 / SAMPLES_MAX);
+            let usual = f64::from(*within).powi(2);
+            *within = (usual + gain * (variance - usual)).max(0.0).sqrt() as f32;
+        }
+        *self = Filling::default();
+    }
+}
+
+/// What a rhythm leaves of buckets and samples.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+struct OfRhythm {
+    filling: Filling,
+    within: f32,
+    means: Means,
+}
+
+/// A bucket's value.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Heard {
+    /// As far as it is believed.
+    pub(super) x: f64,
+    /// What was kept back of it.
+    pub(super) kept_back: f64,
+    /// What the series' own rhythm says of it, if there is one.
+    pub(super) of_rhythm: Option<f64>,
+}
+
+/// How a series has gone on so far.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Outlook {
+    filling: Filling,
     /// Standard deviation of buckets around the mean of their hour.
     within: f32,
     /// First and last hour that is over.
@@ -166,16 +218,69 @@ pub struct Outlook {
     day: Means,
     week: Option<Box<Means>>,
     days: Days,
+    day_watch: DayWatch,
+    /// What was kept back of the buckets of the hour: outliers, and what the day of the month adds.
+    kept_back: f32,
+    /// Once the series is believed to have a rhythm of its own.
+    rhythm: Option<Box<OfRhythm>>,
+    /// Once the level has moved far.
+    year: Option<Box<YearWave>>,
 }
 
 impl Outlook {
+    /// As [`SeriesModel::touch`](super::SeriesModel::touch).
+    pub fn touch(&self) -> u64 {
+        self.base.to_bits()
+    }
+
     /// Takes a bucket's value.
-    pub fn count(&mut self, x: f64) {
-        self.buckets = self.buckets.saturating_add(1);
-        let from_mean = x - self.mean;
-        self.mean += from_mean / f64::from(self.buckets);
-        let square = (from_mean * (x - self.mean)).min(SQUARE_MOST);
-        self.spread = (f64::from(self.spread).powi(2) + square).max(0.0).sqrt() as f32;
+    pub(super) fn count(&mut self, heard: &Heard, room: &mut Room) {
+        self.kept_back += heard.kept_back as f32;
+        self.filling.count(heard.x);
+        match heard.of_rhythm {
+            None => self.rhythm = None,
+            Some(expected) => {
+                if self.rhythm.is_none() && room.grant(size_of::<OfRhythm>()) {
+                    self.rhythm = Some(Box::default());
+                }
+                if let Some(rhythm) = &mut self.rhythm {
+                    rhythm.filling.count(heard.x - expected);
+                }
+            }
+        }
+    }
+
+    /// An hour is over, as above: what it tells of days, whatever was kept back of it. Before it is learnt.
+    pub(super) fn watch_days(
+        &mut self,
+        over: &HourMean,
+        span: BucketSpan,
+        slots: [Option<Slot>; 2],
+    ) -> Option<HourSeen> {
+        let units = dates::units(span)?;
+        const WEEK_DAYS: usize = 7;
+        let known = |season: Option<usize>| {
+            let is_known = season.is_none_or(|season| slots[season].is_some());
+            let means = self.means(season).filter(|_| is_known);
+            means.filter(|means| means.samples as usize >= WEEK_DAYS * units || season.is_none())
+        };
+        let mut watch = self.day_watch;
+        let season = watch.season(
+            over.hour,
+            |season| Some(known(season)?.squares()[MEANS - 1]),
+            |season| known(season).map_or(0.0, |means| means.levels()[MEANS - 1]),
+        );
+        let from = season.map_or(self.base, |season| {
+            slots[season].map_or(over.mean, |slot| slot.mean)
+        });
+        let kept_back = f64::from(self.kept_back) / f64::from(self.filling.buckets.max(1));
+        let seen = watch.see(over.hour, over.mean + kept_back - from, units);
+        self.day_watch = watch;
+        Some(seen)
+    }
+
+    pub(super) fn day_watch(&self) -> &DayWatch {
+        &self.day_watch
     }
 
     /// An hour is over; `slots` is what the day and the week know of it, which must not be this one yet.
@@ -191,15 +296,19 @@ impl Outlook {
             (self.first, self.last, self.base) = (hour, hour, over.mean);
         }
         let before = std::mem::replace(&mut self.last, hour);
-        if self.buckets > 1 {
-            let variance = f64::from(self.spread).powi(2) / f64::from(self.buckets - 1);
-            let gain = (1.0 / f64::from(self.plain.samples.max(1))).max(1.0 / SAMPLES_MAX);
-            let usual = f64::from(self.within).powi(2);
-            self.within = (usual + gain * (variance - usual)).max(0.0).sqrt() as f32;
-        }
-        (self.buckets, self.mean, self.spread) = (0, 0.0, 0.0);
+        self.filling.close(&mut self.within, self.plain.samples);
+        self.kept_back = 0.0;
         let gains = gains(span);
         self.plain.learn(over.mean - self.base, 1.0, gains);
+        if let Some(rhythm) = &mut self.rhythm
+            && rhythm.filling.buckets > 0
+        {
+            let rest = rhythm.filling.mean;
+            rhythm
+                .filling
+                .close(&mut rhythm.within, rhythm.means.samples);
+            rhythm.means.learn(rest, 1.0, gains);
+        }
         let [day, week] = slots;
         if week.is_some() && self.week.is_none() && room.grant(size_of::<Means>()) {
             self.week = Some(Box::default());
@@ -215,10 +324,39 @@ impl Outlook {
         self.days.learn(before, day, over.mean, usual);
     }
 
-    /// The running means of the samples as they come (`None`), or less a season; `None` of a season that is not known.
+    /// The mean of an hour that is over goes into what is known of the year, once the level has moved as far as no sample does. Whether a wave has come to be believed, or has
+    /// ceased to.
+    pub(super) fn learn_year(
+        &mut self,
+        over: &HourMean,
+        span: BucketSpan,
+        room: &mut Room,
+    ) -> Option<bool> {
+        if self.year.is_none() {
+            let (moved, usual) = (self.plain.levels[MEANS - 1], self.plain.errors[MEANS - 1]);
+            let lived = self.last.saturating_sub(self.first);
+            let is_far = f64::from(moved).abs() > YEAR_MOVED * f64::from(usual) && usual > 0.0;
+            let asks = is_far && lived >= 24 * YEAR_AFTER_DAYS;
+            if asks && room.grant(size_of::<YearWave>()) {
+                let (first, last) = (self.first.into(), self.last.into());
+                let year = YearWave::new(self.base, first, last, moved.into());
+                self.year = Some(Box::new(year));
+            }
+        }
+        let hours = unit_hours(span).round();
+        self.year.as_mut()?.learn(over.hour, over.mean, hours)
+    }
+
+    /// What is known of the year.
+    pub(super) fn year(&self) -> Option<&YearWave> {
+        self.year.as_deref()
+    }
+
+    /// The running means of the samples as they come (`None`), or less a season or a rhythm; `None` of a season that is not known.
     pub(super) fn means(&self, season: Option<usize>) -> Option<&Means> {
         match season {
             None => Some(&self.plain),
+            Some(RHYTHM) => self.rhythm.as_deref().map(|rhythm| &rhythm.means),
             Some(0) => Some(&self.day),
             Some(_) => self.week.as_deref(),
         }
@@ -236,7 +374,9 @@ impl Outlook {
 
     /// Heap bytes.
     pub fn heap_bytes(&self) -> usize {
-        self.week.as_ref().map_or(0, |_| size_of::<Means>())
+        let week = self.week.as_ref().map_or(0, |_| size_of::<Means>());
+        let year = self.year.as_ref().map_or(0, |_| size_of::<YearWave>());
+        week + year + self.rhythm.as_ref().map_or(0, |_| size_of::<OfRhythm>())
     }
 
     /// What the series was noticed to do.
@@ -244,7 +384,13 @@ impl Outlook {
         match *change {
             Change::Level { to, .. } => self.shift(Some(to)),
             Change::Scale(_) => self.shift(None),
-            Change::Clock(_) | Change::Season(_) | Change::Rhythm { .. } | Change::Spread(_) => {}
+            Change::Clock(_)
+            | Change::Season(_)
+            | Change::Rhythm { .. }
+            | Change::Month { .. }
+            | Change::Year(_)
+            | Change::Wave(_)
+            | Change::Spread(_) => {}
         }
     }
 
@@ -253,8 +399,12 @@ impl Outlook {
         self.base = level.unwrap_or(self.base + f64::from(self.plain.levels[0]));
         self.plain.restart();
         self.day.restart();
+        self.day_watch.restart();
         if let Some(week) = &mut self.week {
             week.restart();
+        }
+        if let Some(rhythm) = &mut self.rhythm {
+            rhythm.means.restart();
         }
     }
 
@@ -270,8 +420,12 @@ impl Outlook {
     }
 
     /// What a bucket adds to the variance of the mean of its hour.
-    pub(super) fn within(&self, span: BucketSpan) -> f64 {
-        f64::from(self.within).powi(2) * (1.0 - 1.0 / buckets(span))
+    pub(super) fn within(&self, season: Option<usize>, span: BucketSpan) -> f64 {
+        let within = match (season, &self.rhythm) {
+            (Some(RHYTHM), Some(rhythm)) => rhythm.within,
+            _ => self.within,
+        };
+        f64::from(within).powi(2) * (1.0 - 1.0 / buckets(span))
     }
 
     /// Change from week to week: over how many days it was seen, its mean, and its mean square.

@@ -315,6 +315,12 @@ pub struct Profile {
 }
 
 impl Profile {
+    /// As [`SeriesModel::touch`](super::SeriesModel::touch).
+    pub fn touch(&self) -> u64 {
+        let first = |words: &[u32]| words.first().map_or(0, |word| u64::from(*word));
+        first(&self.day.words).wrapping_add(first(&self.week.words))
+    }
+
     /// The band of this hour of the day; `None` where nothing was seen yet.
     pub fn day_band(&self, hour: i64) -> Option<Band> {
         self.day.band(hour, 1)

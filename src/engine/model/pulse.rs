@@ -68,6 +68,18 @@ pub struct Due {
     pub square: f64,
 }
 
+impl Due {
+    /// Whether it may as well not come: it is as uncertain as half of itself.
+    pub(super) fn is_in_doubt(&self) -> bool {
+        4.0 * self.square >= self.excess * self.excess
+    }
+
+    /// Whether a value is nearer to what is expected with it than to what would be without.
+    pub(super) fn came(&self, x: f64, typical: f64) -> bool {
+        (x - typical).abs() < (x - typical + self.excess).abs()
+    }
+}
+
 impl Pulses {
     /// Of a series that has had so many values, none of them far out.
     pub fn after(values: u32) -> Pulses {

@@ -272,6 +272,8 @@ impl Relation {
             let run = Run {
                 on_one_side: false,
                 day_buckets: 1,
+                skewed: false,
+                repeats: 0.0,
             };
             self.errors.learn(x, expected, weight, false, run);
         }

@@ -1,27 +1,31 @@
 //! The distribution of a series' next value around its forecast: several families, weighted by how well each foretold the past.
 //!
 //! Normal (Student-t predictive), log-normal (Student-t on logarithms), gamma (moments of the ratio to the forecast), negative binomial with
-//! Poisson as its limit (counts only), and a Student-t with 3 degrees of freedom for heavy tails. Each is fitted by fading moments; weights are the
+//! Poisson as its limit (counts only), a Student-t with 3 degrees of freedom for heavy tails, and of extremes, which are skewed whatever they are the extremes of, a gamma variable
+//! moved to where its skewness is theirs (Pearson's type III). Each is fitted by fading moments; weights are the
 //! fading sums of log predictive likelihoods (prequential model averaging: Dawid 1984), tails the weighted mean of the families' tails.
 //! All in natural logs. Integers are judged with continuity: P(X >= k) and P(X <= k) both hold k.
 //! Holds: tails are at most 0, never NaN; the mean of the two tails' probabilities is at least one half of their joint support.
 
 use super::change::Cusum;
+use super::pearson::Pearson;
 use crate::config::Side;
 use crate::numerics::log_domain::ln_add_exp;
 use crate::numerics::special::student_t::Freedom;
 use crate::numerics::special::{Probabilities, gamma, negative_binomial, student_t};
 use serde::{Deserialize, Serialize};
 use std::f64::consts::LN_2;
+use std::sync::LazyLock;
 
-const FAMILIES: usize = 5;
+const FAMILIES: usize = 6;
 const NORMAL: usize = 0;
 const LOG_NORMAL: usize = 1;
 const GAMMA: usize = 2;
 const COUNTS: usize = 3;
 const HEAVY: usize = 4;
+const SKEWED: usize = 5;
 /// Prior log weights: heavy tails have to be shown, for they excuse everything.
-const PRIOR: [f32; FAMILIES] = [0.0, 0.0, 0.0, 0.0, -5.0];
+const PRIOR: [f32; FAMILIES] = [0.0, 0.0, 0.0, 0.0, -5.0, 0.0];
 /// Values over which moments are forgotten.
 const MEMORY: f64 = 1000.0;
 const RESTART_WEIGHT: f64 = 24.0;
@@ -38,6 +42,13 @@ const SD_FLOOR_INTEGER: f64 = 0.3;
 /// Below this share of the weight a family is not asked; its log is -13.8.
 const WEIGHT_MIN: f64 = 1e-6;
 const LN_WEIGHT_MIN: f32 = -14.0;
+/// Skewness between these is told from none, and believed.
+const SKEWNESS_MIN: f64 = 0.05;
+const SKEWNESS_MAX: f64 = 4.0;
+/// A skewness is believed like one of so many values that had none.
+const SKEWNESS_PRIOR: f64 = 24.0;
+/// Deviations count up to so many for the skewness.
+const CUBED_MAX: f64 = 8.0;
 /// Down to here tails are summed as plain numbers, below it as logs.
 const PLAIN_MIN: f64 = 1e-250;
 /// What one value can tell against a family: one incident must not make heavy tails of a series.
@@ -60,6 +71,8 @@ pub struct Residuals {
     level_square: f64,
     /// Sum of values, for the uncertainty of a small count's level.
     events: f64,
+    /// Of ((x − μ)/σ)³; of extremes.
+    skewness: f32,
     likelihood: [f32; FAMILIES],
     wider: Cusum,
     narrower: Cusum,
@@ -67,6 +80,15 @@ pub struct Residuals {
     positive: bool,
     nonnegative: bool,
 }
+
+/// By the nearest whole number, the degrees of freedom after so many values that all were believed; of as few as cost gamma functions.
+static YOUNG: LazyLock<[Freedom; 31]> = LazyLock::new(|| {
+    let mut residuals = Residuals::default();
+    std::array::from_fn(|_| {
+        residuals.fade(1.0);
+        Freedom::of(residuals.freedom()).with_peak()
+    })
+});
 
 impl Default for Residuals {
     fn default() -> Residuals {
@@ -79,6 +101,7 @@ impl Default for Residuals {
             excess: 0.0,
             level_square: 0.0,
             events: 0.0,
+            skewness: 0.0,
             likelihood: PRIOR,
             wider: Cusum::default(),
             narrower: Cusum::default(),
@@ -100,6 +123,10 @@ pub struct Run {
     pub on_one_side: bool,
     /// Buckets of a day: a night may be calm, a narrower spread has to be so by day too.
     pub day_buckets: u16,
+    /// They are extremes: their distribution is skewed by its nature.
+    pub skewed: bool,
+    /// How far what is unusual has come again and again, 0..=1: then it is no incident but what a family has to foretell.
+    pub repeats: f64,
 }
 
 /// The spread has changed by a factor over so many values.
@@ -178,7 +205,7 @@ impl Residuals {
         let weights = self.weights(counting);
         let asked = || weights.iter().enumerate().filter(|(_, w)| **w > WEIGHT_MIN);
         let (mut lower, mut upper) = (0.0, 0.0);
-        let freedom = Freedom::of(self.freedom());
+        let freedom = self.known_freedom();
         for (family, weight) in asked() {
             let one = self.family_probabilities(family, x, forecast, &freedom);
             lower += weight * one.lower;
@@ -249,6 +276,7 @@ impl Residuals {
             }
             COUNTS => negative_binomial::quantile(p, count_mean(forecast), self.count_size()),
             HEAVY => forecast + self.heavy_scale(forecast) * student_t::quantile(p, HEAVY_FREEDOM),
+            SKEWED => self.pearson(forecast).quantile(p),
             _ => forecast + self.deviation(forecast) * student_t::quantile(p, self.freedom()),
         }
     }
@@ -261,7 +289,7 @@ impl Residuals {
     /// ln of the density at `x`, all families together.
     pub fn ln_density_of_all(&self, x: f64, forecast: f64, counting: bool) -> f64 {
         let weights = self.weights(counting);
-        let freedom = Freedom::of(self.freedom());
+        let freedom = self.known_freedom().with_peak();
         let ln_density = |family| self.ln_density(family, x, forecast, &freedom);
         (0..FAMILIES)
             .filter(|&family| weights[family] > WEIGHT_MIN)
@@ -280,16 +308,20 @@ impl Residuals {
     ) -> Option<SpreadChange> {
         let changed = self.watch_spread(x - forecast, run);
         if self.weight >= 1.0 {
-            self.learn_families(x, forecast, weight, counting);
+            self.learn_families(x, forecast, weight, counting, run.repeats);
         }
         self.integer &= x.fract() == 0.0;
         self.positive &= x > 0.0;
         self.nonnegative &= x >= 0.0;
-        self.weight = self.weight * (1.0 - 1.0 / MEMORY) + weight;
+        self.fade(weight);
         let gain = weight / self.weight;
         let error = x - forecast;
         let level = positive(forecast);
         let mean = count_mean(forecast);
+        if run.skewed && self.weight > 1.0 {
+            let size = (error / self.deviation(forecast)).clamp(-CUBED_MAX, CUBED_MAX);
+            self.skewness += (gain * (size.powi(3) - f64::from(self.skewness))) as f32;
+        }
         self.square += gain * ((error * error).min(1e300) - self.square);
         self.abs += gain * (error.abs() - self.abs);
         self.excess += gain * ((error * error).min(1e300) - mean - self.excess);
@@ -332,9 +364,9 @@ impl Residuals {
     }
 
     /// What each family foretold counts for it: by how much it fell short of the best, and for one value no more than [`SHORTFALL_MAX`] nats.
-    fn learn_families(&mut self, x: f64, forecast: f64, weight: f64, counting: bool) {
+    fn learn_families(&mut self, x: f64, forecast: f64, weight: f64, counting: bool, repeats: f64) {
         let mut gained = [LIKELIHOOD_MIN; FAMILIES];
-        let freedom = Freedom::of(self.freedom());
+        let freedom = self.known_freedom().with_peak();
         for (family, gained) in gained.iter_mut().enumerate() {
             if self.allows(family, counting) {
                 let told = self.ln_density(family, x, forecast, &freedom);
@@ -343,13 +375,27 @@ impl Residuals {
         }
         let best = gained.iter().copied().fold(LIKELIHOOD_MIN, f64::max);
         for (likelihood, gained) in self.likelihood.iter_mut().zip(gained) {
-            let shortfall = (gained - best).max(-SHORTFALL_MAX);
+            let most = SHORTFALL_MAX + repeats * (-LIKELIHOOD_MIN - SHORTFALL_MAX);
+            let shortfall = (gained - best).max(-most);
             *likelihood = LIKELIHOOD_FADE * *likelihood + (weight * shortfall) as f32;
         }
     }
 
+    /// The weight of one value more.
+    fn fade(&mut self, weight: f64) {
+        self.weight = self.weight * (1.0 - 1.0 / MEMORY) + weight;
+    }
+
     fn freedom(&self) -> f64 {
         (self.weight - 1.0).max(1.0)
+    }
+
+    /// The same with what it costs to find. Series that have believed every value so far have one of a few weights.
+    fn known_freedom(&self) -> Freedom {
+        let nu = self.freedom();
+        let known = YOUNG.get((nu + 0.5) as usize);
+        let known = known.filter(|known| known.degrees() == nu);
+        known.copied().unwrap_or_else(|| Freedom::of(nu))
     }
 
     /// Least relative deviation: what the integers' step, or rounding, leaves open.
@@ -362,13 +408,15 @@ impl Residuals {
         step.max(SD_FLOOR_SHARE)
     }
 
-    fn log_deviation(&self, forecast: f64) -> f64 {
+    /// Standard deviation of the logarithm of a value over its forecast.
+    pub(super) fn log_deviation(&self, forecast: f64) -> f64 {
         (self.log_square * (1.0 + 1.0 / self.weight.max(1.0)))
             .sqrt()
             .max(self.share_floor(forecast))
     }
 
-    fn gamma_shape(&self, forecast: f64) -> f64 {
+    /// Shape of the gamma family: the square of the forecast over the variance.
+    pub(super) fn gamma_shape(&self, forecast: f64) -> f64 {
         let square = self.ratio_square * (1.0 + 1.0 / self.weight.max(1.0));
         1.0 / square.max(self.share_floor(forecast).powi(2)).min(1e6)
     }
@@ -383,6 +431,14 @@ impl Residuals {
         (1.0 / (dispersion + 1.0 / (self.events + 0.5))).clamp(1e-3, 1e9)
     }
 
+    /// The skewed family, its skewness drawn towards none while values are few.
+    fn pearson(&self, forecast: f64) -> Pearson {
+        let known = self.weight / (self.weight + SKEWNESS_PRIOR);
+        let skewness = known * f64::from(self.skewness);
+        let size = skewness.abs().clamp(SKEWNESS_MIN, SKEWNESS_MAX);
+        Pearson::of(forecast, self.deviation(forecast), size.copysign(skewness))
+    }
+
     fn heavy_scale(&self, forecast: f64) -> f64 {
         let floor = if self.integer { SD_FLOOR_INTEGER } else { 0.0 };
         (self.abs / HEAVY_MEAN_ABS)
@@ -394,6 +450,7 @@ impl Residuals {
     fn allows(&self, family: usize, counting: bool) -> bool {
         match family {
             LOG_NORMAL | GAMMA => self.positive,
+            SKEWED => self.skewness.abs() >= SKEWNESS_MIN as f32,
             COUNTS => counting && self.integer,
             _ => true,
         }
@@ -409,7 +466,9 @@ impl Residuals {
         let mut weights = [0.0; FAMILIES];
         for (family, weight) in weights.iter_mut().enumerate() {
             let behind = self.likelihood[family] - best;
-            if behind > LN_WEIGHT_MIN && allowed(family) {
+            if behind == 0.0 && allowed(family) {
+                *weight = 1.0;
+            } else if behind > LN_WEIGHT_MIN && allowed(family) {
                 *weight = f64::from(behind).exp();
             }
         }
@@ -461,6 +520,10 @@ impl Residuals {
                     student_t::probabilities((value - forecast) / scale, HEAVY_FREEDOM)
                 })
             }
+            SKEWED => {
+                let pearson = self.pearson(forecast);
+                plain_tails(ends, |value| pearson.probabilities(value))
+            }
             _ => {
                 let scale = self.deviation(forecast);
                 plain_tails(ends, |value| {
@@ -503,6 +566,13 @@ impl Residuals {
                     HEAVY_FREEDOM,
                 )
             }
+            SKEWED => {
+                let pearson = self.pearson(forecast);
+                Tails {
+                    lower: pearson.ln_tails(low).lower,
+                    upper: pearson.ln_tails(high).upper,
+                }
+            }
             _ => {
                 let scale = self.deviation(forecast);
                 student_tails(
@@ -533,6 +603,7 @@ impl Residuals {
                 let scale = self.heavy_scale(forecast);
                 student_t::ln_pdf((x - forecast) / scale, HEAVY_FREEDOM) - scale.ln()
             }
+            SKEWED => self.pearson(forecast).ln_pdf(x),
             NORMAL => {
                 let scale = self.deviation(forecast);
                 freedom.ln_pdf((x - forecast) / scale) - scale.ln()

@@ -103,6 +103,12 @@ impl Rhythm {
         self.believed()?.expected(at)
     }
 
+    /// What the slots of a rhythm that is believed in say of `at`, without what they left lately.
+    pub fn shape(&self, at: EventTime) -> Option<f64> {
+        let slots = self.believed()?;
+        Some(slots.expected(at)? - slots.left)
+    }
+
     /// Buckets of the rhythm that is believed in.
     pub fn period_buckets(&self) -> Option<u16> {
         Some(self.believed()?.means.len() as u16)

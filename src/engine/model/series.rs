@@ -5,15 +5,17 @@ use super::alarm::{Alarm, Hold};
 use super::evidence::{Claim, EvidenceModel, Foretold, TailOf, ln_probability_of};
 use super::finer::Finer;
 use super::forecast::{Believed, Forecaster, Foresight};
+use super::law::{Law, Measured};
 use super::member::{Deviation, Member};
 use super::multi_bucket::MultiBucket;
 use super::outlook::Outlook;
-use super::residual::{Residuals, Run, Tails};
+use super::residual::{Residuals, Run, SpreadChange, Tails};
 use super::{Change, Kind, Model, Noticed, Room, Sample, Shape, Verdict, ongoing};
 use crate::config::Side;
 use crate::numerics::special::normal;
 use crate::time::{BucketSpan, EventTime};
 use serde::{Deserialize, Serialize};
+use std::f64::consts::LN_2;
 
 /// A bucket belongs to an anomaly while its single-bucket probability is below this.
 const LN_ANOMALOUS: f64 = -2.995_732_273_553_991; // ln 0.05
@@ -23,6 +25,12 @@ const LN_OUTLIER: f64 = -11.512_925_464_970_229; // ln 1e-5
 const OUTLIER_WEIGHT: f64 = 0.01;
 /// Buckets after which an anomaly that lasts is taught in full.
 const LASTING_BUCKETS: f64 = 48.0;
+/// Outliers of a count that come again are part of its law: taught in full once there were so many apart from each other (other values have a family with heavy tails, and a second mode)...
+const REPEATED: f64 = 6.0;
+/// ...of which older ones count for less, over so many values.
+const REPEATED_MEMORY: f32 = 1000.0;
+/// How far they go is believed beforehand like so many of one nat each.
+const PRIOR_EXCESSES: f64 = 4.0;
 /// Errors beyond this many standard deviations are cut for the levels, unless they last.
 const LEVEL_CLIP: f64 = 5.0;
 const LASTS: u32 = 3;
@@ -34,9 +42,9 @@ const HIGH_VARIANCE: f64 = 1.1;
 /// A bucket with fewer than this share of the usual measurements is incomplete.
 const INCOMPLETE: f64 = 2.0;
 const MEASUREMENT_GAIN: f64 = 0.02;
-/// ln 1.5: the bucket, the dozen that it ends and the evidence look at the same value; together they count as one and a half looks,
+/// ln 1.25: the bucket, the dozen that it ends and the evidence look at the same value; together they count as one look and a quarter,
 /// which keeps their p within a factor of two on most kinds of noise (`cargo bench --bench noise`).
-const LN_LOOKS: f64 = 0.405_465_108_108_164_4;
+const LN_LOOKS: f64 = 0.223_143_551_314_209_76;
 /// Nothing is told apart below this: the deviates of such tails are beyond any sum's use.
 const LN_LEAST: f64 = -1e6;
 /// Values beyond this size are judged as if they were of this size: their squares stay finite in every part of the model.
@@ -63,15 +71,34 @@ pub struct SeriesModel {
     anomaly_buckets: u32,
     anomaly_error: f64,
     anomaly_nats: f32,
+    /// Times that outliers of a count began, older ones counting for less, and by how much they were below what is unusual, nats in all.
+    outbreaks: f32,
+    outbreak_nats: f32,
     /// The chance that an anomaly goes on for another bucket.
     anomaly_goes_on: f32,
 }
 
 impl SeriesModel {
+    /// Reads a little of each of its parts; what comes of it means nothing.
+    pub fn touch(&self) -> u64 {
+        let member = self.member.as_deref().map_or(0, Member::touch);
+        let outlook = self.outlook.as_deref().map_or(0, Outlook::touch);
+        let own = [self.measurements, self.residuals.weight()].map(f64::to_bits);
+        let parts = [self.forecaster.touch(), self.evidence.touch()];
+        let all = [member, outlook].into_iter().chain(own).chain(parts);
+        all.fold(0, u64::wrapping_add)
+    }
+
     /// How the series may go on after what was learnt; `None` while that is too little.
     pub fn ahead<'m>(&'m self, kind: &'m Kind) -> Option<Ahead<'m>> {
         let outlook = self.outlook.as_deref()?;
-        Ahead::of(kind, &self.forecaster, &self.residuals, outlook)
+        Ahead::of(
+            kind,
+            &self.forecaster,
+            &self.residuals,
+            &self.finer,
+            outlook,
+        )
     }
 
     /// What takes memory of its own begins once the series is here to stay.
@@ -87,13 +114,7 @@ impl SeriesModel {
         }
     }
 
-    /// How much wider the distribution is than what was learnt of it (a variance ratio, at least 1): the bucket holds few measurements, or its
-    /// day is of a kind that the series has not seen.
-    fn widening(&self, kind: &Kind, sample: &Sample, forecast: f64) -> f64 {
-        self.thinness(kind, sample) * self.strangeness(sample.at, forecast)
-    }
-
-    /// The part of the day, at least 1.
+    /// How much wider the distribution is because the day is of a kind that the series has not seen (a variance ratio, at least 1).
     fn strangeness(&self, at: EventTime, forecast: f64) -> f64 {
         match self.forecaster.strangeness(at) {
             0.0 => 1.0,
@@ -101,13 +122,20 @@ impl SeriesModel {
         }
     }
 
-    /// The part of the measurements: usual by present, at least 1.
-    fn thinness(&self, kind: &Kind, sample: &Sample) -> f64 {
-        if kind.averages && sample.measurements > 0 {
-            (self.measurements / sample.measurements as f64).max(1.0)
-        } else {
-            1.0
+    /// The bucket's measurements beside the usual number of them.
+    fn measured(&self, sample: &Sample, forecast: f64) -> Measured<'_> {
+        Measured {
+            count: sample.measurements as f64,
+            usual: self.measurements,
+            forecast,
+            residuals: &self.residuals,
         }
+    }
+
+    /// Whether the distribution is much wider because the bucket holds few measurements.
+    fn is_incomplete(&self, kind: &Kind, sample: &Sample) -> bool {
+        let is_known = kind.law == Law::Average && sample.measurements > 0;
+        is_known && self.measured(sample, 0.0).widening() > INCOMPLETE
     }
 
     /// The sample within the sizes that models compute with.
@@ -118,9 +146,11 @@ impl SeriesModel {
         }
     }
 
-    /// The value as if the bucket were as full as usual: its error shrunk.
+    /// The value as if the bucket were as full as usual.
     fn comparable(&self, kind: &Kind, sample: &Sample, forecast: f64) -> f64 {
-        shrunk(sample.value, forecast, self.thinness(kind, sample))
+        let measured = self.measured(sample, forecast);
+        let comparable = kind.law.comparable(sample.value, &measured);
+        comparable.clamp(-VALUE_MOST, VALUE_MOST)
     }
 
     /// A comparable value as if its hour were as restless as the day: what varies in proportion is steadied in proportion, and stays above 0.
@@ -137,7 +167,7 @@ impl SeriesModel {
     /// How much more values vary at `at` than over the day as a whole: in its hour, and where a pulse is due.
     fn restlessness(&self, kind: &Kind, at: EventTime, forecast: f64) -> f64 {
         let hour = self.finer.spread_at(at);
-        match self.forecaster.pulse(at, kind.span) {
+        match self.forecaster.due(at, kind.span) {
             Some(due) => hour.max(due.square.sqrt() / self.residuals.deviation(forecast)),
             None => hour,
         }
@@ -147,11 +177,19 @@ impl SeriesModel {
         let before = EventTime(at.millis() - kind.span.millis());
         let calmer = (self.finer.spread_at(at) / self.finer.spread_at(before)).min(1.0);
         let (mut value, foresight) = self.forecaster.forecast(at, kind.span, calmer)?;
-        if value <= 0.0 && self.residuals.positive() {
-            // A slope or a season carried on to where the series has never been, and families of positive values cannot be.
-            value = self.forecaster.level();
+        let is_beyond = value < 0.0 && kind.counting;
+        if is_beyond || value <= 0.0 && self.residuals.positive() {
+            // A slope or a season carried on to where the series has never been, and families of positive values (or of counts) cannot be.
+            value = match foresight.undated(value) {
+                // What a date takes away of a larger day is more than there is of this one.
+                usual if usual > 0.0 => usual * usual / (2.0 * usual - value),
+                _ => self.forecaster.level(),
+            };
         }
-        let value = if kind.counting { value.max(0.0) } else { value };
+        let value = match kind.counting {
+            true => value.max(foresight.least_count()),
+            false => value,
+        };
         Some((value, foresight))
     }
 
@@ -191,12 +229,12 @@ impl SeriesModel {
         self.anomaly_nats = verdict.anomaly_nats as f32;
     }
 
-    fn learn_as_member(&mut self, sample: &Sample, room: &mut Room) {
+    fn learn_as_member(&mut self, at: EventTime, value: f64, room: &mut Room) {
         if self.member.is_none() && room.grant(size_of::<Member>()) {
             self.member = Some(Box::default());
         }
         if let Some(member) = &mut self.member {
-            member.learn(sample.value, &self.forecaster.season(sample.at));
+            member.learn(value, &self.forecaster.season(at));
         }
     }
 
@@ -227,7 +265,9 @@ impl SeriesModel {
                 false => high = middle,
             }
         }
-        let x = typical + (high - typical) * self.widening(kind, sample, typical).sqrt();
+        let strangeness = self.strangeness(sample.at, typical);
+        let x = stretched(high, typical, strangeness.sqrt(), false);
+        let x = kind.law.as_measured(x, &self.measured(sample, typical));
         if kind.counting || self.residuals.nonnegative() {
             x.max(0.0)
         } else {
@@ -235,8 +275,45 @@ impl SeriesModel {
         }
     }
 
-    /// The tails at a comparable value.
+    /// How far outliers have come again and again, 0..=1.
+    fn repeats(&self) -> f64 {
+        (f64::from(self.outbreaks) / REPEATED).powi(2).min(1.0)
+    }
+
+    /// A tail as the series' own outliers have shown it: beyond what is unusual as far as they went (a Lomax tail, as in [`calibration`](super::calibration)). While there
+    /// are few of them it is what the families say. What is farther out is never likelier.
+    fn shown(&self, ln_tail: f64) -> f64 {
+        let ln_p = ln_tail + LN_2;
+        if self.outbreaks < 1.0 || ln_p >= LN_USUAL {
+            return ln_tail;
+        }
+        let (m, nats) = (f64::from(self.outbreaks), f64::from(self.outbreak_nats));
+        let beyond = LN_USUAL - ln_p;
+        let shown = LN_USUAL - (m + PRIOR_EXCESSES) * (beyond / (nats + PRIOR_EXCESSES)).ln_1p();
+        ln_tail + self.repeats() * (shown - ln_p).max(0.0)
+    }
+
+    /// The tails at a comparable value, as the series' own outliers have shown them.
     fn tails(
+        &self,
+        kind: &Kind,
+        x: f64,
+        at: EventTime,
+        forecast: f64,
+        foresight: &Foresight,
+    ) -> Tails {
+        self.shown_tails(self.law_tails(kind, x, at, forecast, foresight))
+    }
+
+    fn shown_tails(&self, tails: Tails) -> Tails {
+        Tails {
+            lower: self.shown(tails.lower),
+            upper: self.shown(tails.upper),
+        }
+    }
+
+    /// The tails at a comparable value, by the families.
+    fn law_tails(
         &self,
         kind: &Kind,
         x: f64,
@@ -279,6 +356,34 @@ impl SeriesModel {
         );
     }
 
+    /// Teaches the families what the forecast left, and how often outliers of a count begin; says whether the spread has changed.
+    fn learn_residuals(
+        &mut self,
+        kind: &Kind,
+        at: EventTime,
+        comparable: f64,
+        verdict: &Verdict,
+    ) -> Option<SpreadChange> {
+        let two_sided = self.ln_as_it_is(kind, comparable, at, verdict);
+        self.outbreaks *= 1.0 - 1.0 / REPEATED_MEMORY;
+        self.outbreak_nats *= 1.0 - 1.0 / REPEATED_MEMORY;
+        let repeats = self.repeats();
+        let weight = outlier_weight(two_sided, self.anomaly_buckets, repeats);
+        if kind.counting && two_sided < LN_USUAL && self.anomaly_buckets == 1 {
+            self.outbreaks += 1.0;
+            self.outbreak_nats += (LN_USUAL - two_sided.max(LN_LEAST)) as f32;
+        }
+        let run = Run {
+            on_one_side: self.forecaster.is_on_one_side(),
+            day_buckets: buckets_a_day(kind.span),
+            skewed: kind.law.is_extreme(),
+            repeats,
+        };
+        let steadied = self.steadied(kind, comparable, at, verdict.typical);
+        self.residuals
+            .learn(steadied, verdict.typical, weight, kind.counting, run)
+    }
+
     /// Laws of counting say themselves how much a quiet hour varies; other values have to show it.
     fn learn_spread(&mut self, kind: &Kind, at: EventTime, deviate: f64, room: &mut Room) {
         let a_day = buckets_a_day(kind.span);
@@ -305,10 +410,45 @@ impl SeriesModel {
             })
     }
 
+    /// What the views learn: the value without what its date added to it, where that came.
+    fn learn_evidence(
+        &mut self,
+        kind: &Kind,
+        (sample, came): (&Sample, f64),
+        verdict: Option<&Verdict>,
+        room: &mut Room,
+    ) {
+        let tail = TailOf {
+            ln_p: verdict.map_or(0.0, |verdict| verdict.ln_tail()),
+            knows_more: self.finer.knows_hours()
+                || self.finer.knows_modes()
+                || self.forecaster.has_rhythm()
+                || self.forecaster.knows_times(),
+        };
+        let of_date = verdict.map_or(0.0, |verdict| {
+            let typical = verdict.typical;
+            verdict.foresight.of_date_that_came(came, typical)
+        });
+        let judged_as_it_is = |verdict: &&Verdict| {
+            let typical = verdict.typical;
+            self.comparable(kind, sample, typical) == came
+                && verdict.foresight.of_date(came, typical) == of_date
+        };
+        let claim = verdict
+            .filter(judged_as_it_is)
+            .map(|verdict| &verdict.claim);
+        let undated = came - of_date;
+        self.evidence
+            .learn(sample.at, undated, kind, tail, claim, room);
+        if kind.joined {
+            self.learn_as_member(sample.at, undated, room);
+        }
+    }
+
     /// ln p of a comparable value, either way: what is forgiven a day of a new kind is not taught for that.
     fn ln_as_it_is(&self, kind: &Kind, x: f64, at: EventTime, verdict: &Verdict) -> f64 {
         let tails = if self.strangeness(at, verdict.typical) > 1.0 {
-            self.tails(kind, x, at, verdict.typical, &verdict.foresight)
+            self.law_tails(kind, x, at, verdict.typical, &verdict.foresight)
         } else {
             verdict.tails
         };
@@ -341,6 +481,8 @@ impl Model for SeriesModel {
             anomaly_buckets: 0,
             anomaly_error: 0.0,
             anomaly_nats: 0.0,
+            outbreaks: 0.0,
+            outbreak_nats: 0.0,
             anomaly_goes_on: ongoing::GOES_ON_BY_CHANCE,
         }
     }
@@ -351,9 +493,10 @@ impl Model for SeriesModel {
         let x = self.comparable(kind, sample, typical);
         let strangeness = self.strangeness(sample.at, typical);
         let known = shrunk(x, typical, strangeness);
-        let tails = self.tails(kind, known, sample.at, typical, &foresight);
-        let ln_single = tails.ln_probability(kind.side).max(LN_LEAST);
-        let deviate = Self::deviate(tails);
+        let tails = self.law_tails(kind, known, sample.at, typical, &foresight);
+        let shown = self.shown_tails(tails);
+        let ln_single = shown.ln_probability(kind.side).max(LN_LEAST);
+        let deviate = Self::deviate(shown);
         let ln_multi = self.multi.ln_probability(deviate, kind.side);
         let ln_tail = ln_single.min(ln_multi.unwrap_or(0.0));
         let history = self.forecaster.steps();
@@ -361,8 +504,11 @@ impl Model for SeriesModel {
         // Slow views may still lean the other way: a value on the side that does not count is no evidence.
         let counts = kind.side == Side::Both || ln_single < 0.0;
         let claim = if counts {
+            let of_date = foresight.of_date(x, typical);
+            let typical = typical - of_date;
             let foretold = Foretold { typical, ln_tail };
-            self.evidence.judge(sample.at, x, kind.side, &foretold)
+            self.evidence
+                .judge(sample.at, x - of_date, kind.side, &foretold)
         } else {
             Claim::default()
         };
@@ -385,7 +531,7 @@ impl Model for SeriesModel {
             ln_multi,
             evidence,
             claim,
-            deviation: self.deviation(kind, sample.at, x),
+            deviation: self.deviation(kind, sample.at, x - foresight.of_date(x, typical)),
             raw_evidence,
             tails,
             deviate,
@@ -396,7 +542,7 @@ impl Model for SeriesModel {
                 multimodal: self.finer.knows_modes(),
                 high_variance: self.finer.spread_at(sample.at) > HIGH_VARIANCE,
             },
-            incomplete: self.thinness(kind, sample) > INCOMPLETE,
+            incomplete: self.is_incomplete(kind, sample),
             anomaly_buckets: if anomalous {
                 self.anomaly_buckets + 1
             } else {
@@ -416,12 +562,14 @@ impl Model for SeriesModel {
     }
 
     fn bounds(&self, kind: &Kind, sample: &Sample, typical: f64) -> (f64, f64) {
-        let widening = self.widening(kind, sample, typical);
+        let measured = self.measured(sample, typical);
+        let strangeness = self.strangeness(sample.at, typical).sqrt();
         let spread = |p: f64| {
             let bound = self.residuals.quantile(p, typical, kind.counting);
             let restless = self.restlessness(kind, sample.at, typical);
             let bound = stretched(bound, typical, restless, self.residuals.positive());
-            let bound = typical + (bound - typical) * widening.sqrt();
+            let bound = stretched(bound, typical, strangeness, false);
+            let bound = kind.law.as_measured(bound, &measured);
             let bound = if bound.is_finite() {
                 bound.clamp(-VALUE_MOST * VALUE_MOST, VALUE_MOST * VALUE_MOST)
             } else {
@@ -448,7 +596,8 @@ impl Model for SeriesModel {
         let sample = &Self::bounded(sample);
         match self.forecast(kind, sample.at) {
             Some((typical, foresight)) => {
-                let x = shrunk(sample.value, typical, self.widening(kind, sample, typical));
+                let x = self.comparable(kind, sample, typical);
+                let x = shrunk(x, typical, self.strangeness(sample.at, typical));
                 self.tails(kind, x, sample.at, typical, &foresight)
                     .ln_probability(kind.side)
                     .max(LN_LEAST)
@@ -470,28 +619,24 @@ impl Model for SeriesModel {
     ) -> Option<Noticed> {
         let mut spread = None;
         let sample = &Self::bounded(sample);
-        let mut x = sample.value;
+        // Averages of few are learnt as they came: they vary, and so will others. Of the rest, what is learnt is what it would have been in a usual bucket.
+        let came = match verdict {
+            Some(verdict) if kind.law != Law::Average => {
+                self.comparable(kind, sample, verdict.typical)
+            }
+            _ => sample.value,
+        };
+        let mut x = came;
         if let Some(verdict) = verdict {
             let comparable = self.comparable(kind, sample, verdict.typical);
             self.multi.learn(verdict.deviate);
             self.remember_anomaly(verdict);
             self.learn_modes(kind, comparable, sample.at, verdict, room);
-            let two_sided = self.ln_as_it_is(kind, comparable, sample.at, verdict);
-            let weight = outlier_weight(two_sided, self.anomaly_buckets);
             if self.anomaly_buckets < LASTS && verdict.history > THIN_HISTORY as u32 {
                 let reach = LEVEL_CLIP * self.residuals.deviation(verdict.typical);
                 x = verdict.typical + (x - verdict.typical).clamp(-reach, reach);
             }
-            spread = self.residuals.learn(
-                self.steadied(kind, comparable, sample.at, verdict.typical),
-                verdict.typical,
-                weight,
-                kind.counting,
-                Run {
-                    on_one_side: self.forecaster.is_on_one_side(),
-                    day_buckets: buckets_a_day(kind.span),
-                },
-            );
+            spread = self.learn_residuals(kind, sample.at, comparable, verdict);
             self.alarm.learn(
                 verdict.raw_evidence,
                 verdict.evidence,
@@ -500,23 +645,7 @@ impl Model for SeriesModel {
                 Hold::of_series(kind.span),
             );
         }
-        let tail = TailOf {
-            ln_p: verdict.map_or(0.0, |verdict| verdict.ln_tail()),
-            knows_more: self.finer.knows_hours()
-                || self.finer.knows_modes()
-                || self.forecaster.has_rhythm()
-                || self.forecaster.knows_times(),
-        };
-        let judged_as_it_is =
-            |verdict: &&Verdict| self.comparable(kind, sample, verdict.typical) == sample.value;
-        let claim = verdict
-            .filter(judged_as_it_is)
-            .map(|verdict| &verdict.claim);
-        self.evidence
-            .learn(sample.at, sample.value, kind, tail, claim, room);
-        if kind.joined {
-            self.learn_as_member(sample, room);
-        }
+        self.learn_evidence(kind, (sample, came), verdict, room);
         if let Some(verdict) = verdict.filter(|_| !kind.counting) {
             self.learn_spread(kind, sample.at, verdict.deviate, room);
         }
@@ -524,7 +653,7 @@ impl Model for SeriesModel {
         let is_unusual =
             verdict.is_some_and(|verdict| verdict.tails.ln_probability(Side::Both) < LN_USUAL);
         let believed = Believed {
-            came: sample.value,
+            came,
             x,
             is_unusual,
         };
@@ -600,16 +729,13 @@ fn stretched(x: f64, forecast: f64, times: f64, in_proportion: bool) -> f64 {
     }
 }
 
-/// How much of a value is believed: all of a usual one, little of an outlier, more again of what lasts.
-fn outlier_weight(ln_p: f64, anomaly_buckets: u32) -> f64 {
+/// How much of a value is believed: all of a usual one, little of an outlier, more again of what lasts, or comes again and again.
+fn outlier_weight(ln_p: f64, anomaly_buckets: u32, repeats: f64) -> f64 {
     let share = ((ln_p - LN_OUTLIER) / (LN_USUAL - LN_OUTLIER)).clamp(0.0, 1.0);
     if share == 1.0 {
         return 1.0;
     }
     let alone = OUTLIER_WEIGHT.powf(1.0 - share);
-    alone.max(
-        (f64::from(anomaly_buckets) / LASTING_BUCKETS)
-            .powi(2)
-            .min(1.0),
-    )
+    let lasts = f64::from(anomaly_buckets) / LASTING_BUCKETS;
+    alone.max(lasts.powi(2).min(1.0)).max(repeats)
 }

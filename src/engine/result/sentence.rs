@@ -272,6 +272,28 @@ pub fn of_change(subject: &str, change: &Change) -> String {
             },
             period(period_ms)
         ),
+        Change::Month { day, here } => format!(
+            "{subject} {} something else than usual on {day}.",
+            if here {
+                "has come to do"
+            } else {
+                "no longer does"
+            }
+        ),
+        Change::Wave(here) => format!(
+            "{subject} {} with the time of the year.",
+            if here {
+                "has come to go up and down"
+            } else {
+                "no longer goes up and down"
+            }
+        ),
+        Change::Year(true) => {
+            format!("{subject} has come to do again what it did on the same dates a year before.")
+        }
+        Change::Year(false) => {
+            format!("{subject} no longer does what it did on the same dates a year before.")
+        }
         Change::Spread(factor) => format!(
             "{subject} varies about {} as much as it did around what is expected.",
             if factor > 1.0 { "twice" } else { "half" }

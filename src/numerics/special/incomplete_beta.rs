@@ -32,6 +32,11 @@ pub(super) struct Point {
 }
 
 impl Point {
+    /// Whether the fraction is that of the lower tail: while x < (a + 1) / (a + b + 2).
+    fn is_lower(self) -> bool {
+        self.excess + self.y - self.x >= 0.0
+    }
+
     /// The same point seen from the other end.
     fn mirrored(self) -> Point {
         Point {
@@ -76,16 +81,23 @@ pub(super) fn ln_tails(at: Point) -> Tails {
     ln_tails_with(at, LnGammas::of(at.a, at.b))
 }
 
-/// The same with what is known of a and b.
-pub(super) fn ln_tails_with(at: Point, known: Option<LnGammas>) -> Tails {
+/// The lower of the two, with what is known of a and b: where the fraction gives it, the other is not computed.
+pub(super) fn ln_lower_tail(at: Point, known: Option<LnGammas>) -> f64 {
+    let is_inside = at.x > 0.0 && at.y > 0.0;
+    if is_inside && at.is_lower() {
+        return ln_lower(at, known).min(0.0);
+    }
+    ln_tails_with(at, known).lower
+}
+
+fn ln_tails_with(at: Point, known: Option<LnGammas>) -> Tails {
     if at.x <= 0.0 {
         return Tails::ALL_ABOVE;
     }
     if at.y <= 0.0 {
         return Tails::ALL_BELOW;
     }
-    // Lower tail while x < (a + 1) / (a + b + 2).
-    if at.excess + at.y - at.x >= 0.0 {
+    if at.is_lower() {
         Tails::from_lower(ln_lower(at, known))
     } else {
         let known = known.map(LnGammas::mirrored);

@@ -33,10 +33,20 @@ pub(super) fn ln_tails(a: f64, x: f64) -> Tails {
     } else if a < 1.0 && x < 1.5 {
         small_shape(a, x)
     } else if x < a + 1.0 {
-        Tails::from_lower(ln_power(a, x) + series(a, x).ln())
+        Tails::from_lower(ln_by_series(a, x))
     } else {
-        Tails::from_upper(ln_power(a, x) + a.ln() - fraction(a, x).ln())
+        Tails::from_upper(ln_by_fraction(a, x))
     }
+}
+
+/// `ln P(a, x)`.
+fn ln_by_series(a: f64, x: f64) -> f64 {
+    ln_power(a, x) + series(a, x).ln()
+}
+
+/// `ln Q(a, x)`.
+fn ln_by_fraction(a: f64, x: f64) -> f64 {
+    ln_power(a, x) + a.ln() - fraction(a, x).ln()
 }
 
 /// `P(a, x)` and `Q(a, x)`.
@@ -51,7 +61,14 @@ pub(super) fn probabilities(a: f64, x: f64) -> Probabilities {
             Probabilities::of_lower(tail)
         };
     }
-    ln_tails(a, x).probabilities()
+    let is_inside = x > 0.0 && x < f64::INFINITY;
+    if !is_inside || a < 1.0 && x < 1.5 {
+        ln_tails(a, x).probabilities()
+    } else if x < a + 1.0 {
+        Tails::probabilities_from_lower(ln_by_series(a, x))
+    } else {
+        Tails::probabilities_from_upper(ln_by_fraction(a, x))
+    }
 }
 
 /// `ln(x^a e^-x / Γ(a + 1))`: the Poisson probability of `a` at mean `x`, for real `a`.

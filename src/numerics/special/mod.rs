@@ -48,6 +48,9 @@ impl Probabilities {
     }
 }
 
+/// The log of a probability below one half, so that of two that are together 1 it is the lesser: ln 0.497.
+const CLEARLY_LESSER: f64 = -0.7;
+
 /// Logs of the probabilities below and above a point; together they are 1.
 #[derive(Clone, Copy, Debug, PartialEq)]
 struct Tails {
@@ -70,6 +73,22 @@ impl Tails {
             Probabilities::of_lower(self.lower.exp())
         } else {
             Probabilities::of_upper(self.upper.exp())
+        }
+    }
+
+    /// The probabilities of [`from_lower`](Tails::from_lower) and [`from_upper`](Tails::from_upper), to the bit: the other log is found only where it is the
+    /// lesser, or near it.
+    fn probabilities_from_lower(lower: f64) -> Probabilities {
+        match lower < CLEARLY_LESSER {
+            true => Probabilities::of_lower(lower.exp()),
+            false => Tails::from_lower(lower).probabilities(),
+        }
+    }
+
+    fn probabilities_from_upper(upper: f64) -> Probabilities {
+        match upper < CLEARLY_LESSER {
+            true => Probabilities::of_upper(upper.exp()),
+            false => Tails::from_upper(upper).probabilities(),
         }
     }
 

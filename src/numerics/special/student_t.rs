@@ -4,14 +4,15 @@
 //! Source: DLMF 8.17: `2·P(T > t) = I_x(nu/2, 1/2)`, `x = nu / (nu + t²)`; near the middle of many degrees of freedom the series of
 //! [`near_normal`]; for three of them the elementary formula. Checked: tests/reference/student_t.json (mpmath, 50 digits).
 
-use super::incomplete_beta::{LnGammas, Point, ln_power, ln_tails_with};
+use super::Probabilities;
+use super::incomplete_beta::{LnGammas, Point, ln_lower_tail, ln_power};
 use super::inverse::newton;
 use super::ln_gamma::ln_gamma;
 use super::normal;
 use super::normal::{LN_SQRT_2PI, mills_ratio};
-use super::{Probabilities, Tails};
 use crate::numerics::log_domain::ln_1m_exp;
 use std::f64::consts::LN_2;
+use std::sync::LazyLock;
 
 /// Degrees of freedom from which t is the normal distribution to the last bits.
 const NORMAL_MIN: f64 = 1e15;
@@ -24,7 +25,12 @@ pub struct Freedom {
     nu: f64,
     /// Of few degrees.
     ln_gammas: Option<LnGammas>,
+    /// Log of the density at 0, where it was asked for beforehand.
+    ln_peak: Option<f64>,
 }
+
+/// Three degrees, whose gamma functions are always the same.
+static THREE: LazyLock<Freedom> = LazyLock::new(|| Freedom::of(3.0).with_peak());
 
 impl Freedom {
     /// So many degrees, at least 1.
@@ -33,7 +39,22 @@ impl Freedom {
         Freedom {
             nu,
             ln_gammas: (nu != 3.0).then(|| LnGammas::of(0.5 * nu, 0.5)).flatten(),
+            ln_peak: None,
         }
+    }
+
+    /// The same, for who asks of more than one density.
+    #[must_use]
+    pub fn with_peak(self) -> Freedom {
+        Freedom {
+            ln_peak: Some(self.ln_peak()),
+            ..self
+        }
+    }
+
+    /// So many degrees they are.
+    pub fn degrees(&self) -> f64 {
+        self.nu
     }
 
     /// `ln P(T > t)`.
@@ -54,8 +75,7 @@ impl Freedom {
         if nu == 3.0 {
             return of_three(t).ln();
         }
-        let Tails { lower, .. } = ln_tails_with(point(t, nu), self.ln_gammas);
-        lower - LN_2
+        ln_lower_tail(point(t, nu), self.ln_gammas) - LN_2
     }
 
     /// `P(T <= t)` and `P(T >= t)`.
@@ -75,16 +95,22 @@ impl Freedom {
     /// Log of the density: `Γ((nu + 1)/2) / (√(nu π) Γ(nu/2)) (1 + t²/nu)^-(nu + 1)/2`.
     pub fn ln_pdf(&self, t: f64) -> f64 {
         let nu = self.nu;
-        let ln_most = if nu >= SERIES_MIN {
-            ln_gamma_step(nu) - LN_SQRT_2PI
-        } else {
-            let (whole, half) = match self.ln_gammas {
-                Some(ln_gamma) => (ln_gamma.sum, ln_gamma.a),
-                None => (ln_gamma(0.5 * (nu + 1.0)), ln_gamma(0.5 * nu)),
-            };
-            whole - half - 0.5 * (nu * std::f64::consts::PI).ln()
+        self.ln_peak() - 0.5 * (nu + 1.0) * (t * t / nu).ln_1p()
+    }
+
+    fn ln_peak(&self) -> f64 {
+        let nu = self.nu;
+        if let Some(known) = self.ln_peak {
+            return known;
+        }
+        if nu >= SERIES_MIN {
+            return ln_gamma_step(nu) - LN_SQRT_2PI;
+        }
+        let (whole, half) = match self.ln_gammas {
+            Some(ln_gamma) => (ln_gamma.sum, ln_gamma.a),
+            None => (ln_gamma(0.5 * (nu + 1.0)), ln_gamma(0.5 * nu)),
         };
-        ln_most - 0.5 * (nu + 1.0) * (t * t / nu).ln_1p()
+        whole - half - 0.5 * (nu * std::f64::consts::PI).ln()
     }
 }
 
@@ -100,7 +126,10 @@ pub fn probabilities(t: f64, nu: f64) -> Probabilities {
 
 /// Log of the density.
 pub fn ln_pdf(t: f64, nu: f64) -> f64 {
-    Freedom::of(nu).ln_pdf(t)
+    match nu {
+        3.0 => THREE.ln_pdf(t),
+        _ => Freedom::of(nu).ln_pdf(t),
+    }
 }
 
 /// `ln P(T <= t)`.
