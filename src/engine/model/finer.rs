@@ -1,6 +1,6 @@
-//! What is finer than one bell of one width: hours of their own spread, and two modes. One piece of memory, of a series that is no count and here to stay.
+//! What is finer than one bell of one width: hours of their own spread, and two modes. One piece of memory, of a series that is no count and has come again.
 //!
-//! Laws of counting say themselves how much a quiet hour varies, and have their own shapes; what has come a few times only has shown neither.
+//! Laws of counting say themselves how much a quiet hour varies, and have their own shapes; what has come once has shown neither.
 //! Holds: without the memory everything is of one width and one mode; what is taken is asked of the room.
 
 use super::Room;

@@ -101,16 +101,13 @@ impl SeriesModel {
         )
     }
 
-    /// What takes memory of its own begins once the series is here to stay.
-    fn settle(&mut self, kind: &Kind, room: &mut Room) {
+    /// The outlook begins once the series is here to stay.
+    fn settle(&mut self, room: &mut Room) {
         if self.forecaster.steps() < OUTLOOK_AFTER {
             return;
         }
         if self.outlook.is_none() && room.grant(size_of::<Outlook>()) {
             self.outlook = Some(Box::default());
-        }
-        if !kind.counting {
-            self.finer.begin(room);
         }
     }
 
@@ -627,6 +624,9 @@ impl Model for SeriesModel {
             _ => sample.value,
         };
         let mut x = came;
+        if verdict.is_some() && !kind.counting {
+            self.finer.begin(room);
+        }
         if let Some(verdict) = verdict {
             let comparable = self.comparable(kind, sample, verdict.typical);
             self.multi.learn(verdict.deviate);
@@ -657,7 +657,7 @@ impl Model for SeriesModel {
             x,
             is_unusual,
         };
-        self.settle(kind, room);
+        self.settle(room);
         let outlook = self.outlook.as_deref_mut();
         let learned = self
             .forecaster
