@@ -464,19 +464,50 @@ fn read_to<C: ConsumerContext + ClientContext>(
 }
 
 /// The log's start, and the end of what is readable.
+///
+/// The client asks for both at once; where one question fails and the other's answer comes in the same moment (a leader that has just moved), it gives the one
+/// answer for both, as of a log that is empty. So the edges of a log that looks empty are asked for one after the other.
 pub(super) fn watermarks<C: ConsumerContext>(
     consumer: &BaseConsumer<C>,
     at: &TopicPartition,
 ) -> Result<(i64, i64), LogError> {
-    consumer
-        .fetch_watermarks(&at.topic, at.partition, REQUEST_TIMEOUT)
-        .map_err(|error| {
-            let code = error.rdkafka_error_code();
-            match code.and_then(|code| Resource::read(&at.topic).denied(code)) {
-                Some(why) => LogError::Fatal(why),
-                None => LogError::Unavailable(format!("{at}: {error}")),
-            }
-        })
+    let answer = consumer.fetch_watermarks(&at.topic, at.partition, REQUEST_TIMEOUT);
+    let (start, end) = answer.map_err(|error| unanswered(at, error))?;
+    if start < end {
+        return Ok((start, end));
+    }
+    let end = edge(consumer, at, Offset::End)?;
+    Ok((edge(consumer, at, Offset::Beginning)?, end))
+}
+
+/// One edge of a log: a question for a time, which in place of one may have the name of an edge.
+fn edge<C: ConsumerContext>(
+    consumer: &BaseConsumer<C>,
+    at: &TopicPartition,
+    which: Offset,
+) -> Result<i64, LogError> {
+    let asked = only(at, which).map_err(|error| unanswered(at, error))?;
+    let answer = consumer
+        .offsets_for_times(asked, REQUEST_TIMEOUT)
+        .map_err(|error| unanswered(at, error))?;
+    let found = answer.find_partition(&at.topic, at.partition);
+    let found = found.ok_or_else(|| LogError::Unavailable(format!("{at}: no answer")))?;
+    found.error().map_err(|error| unanswered(at, error))?;
+    match found.offset() {
+        Offset::Offset(offset) => Ok(offset),
+        other => Err(LogError::Unavailable(format!(
+            "{at}: {other:?} is no offset"
+        ))),
+    }
+}
+
+/// Why a question about a partition has no answer.
+fn unanswered(at: &TopicPartition, error: KafkaError) -> LogError {
+    let code = error.rdkafka_error_code();
+    match code.and_then(|code| Resource::read(&at.topic).denied(code)) {
+        Some(why) => LogError::Fatal(why),
+        None => LogError::Unavailable(format!("{at}: {error}")),
+    }
 }
 
 /// A list of one partition.

@@ -142,9 +142,11 @@ fn buckets(instance: &Instance) -> f64 {
     metric(instance, BUCKETS_OF_JOB).unwrap_or(0.0)
 }
 
+/// What any of the jobs has said of it: one may be waiting in a call of the client's.
 fn unavailable(instance: &Instance) -> f64 {
-    let name = "tidewatch_log_unavailable_total{job_id=\"per-host\"}";
-    metric(instance, name).unwrap_or(0.0)
+    let of_job = |job| format!("tidewatch_log_unavailable_total{{job_id=\"{job}\"}}");
+    let said = ["per-host", "whole"].map(|job| metric(instance, &of_job(job)).unwrap_or(0.0));
+    said.iter().sum()
 }
 
 /// A process that stops in the middle of its transaction, for longer than the brokers wait: they abort it, and readers go on.
