@@ -3,7 +3,7 @@
 //! Views of a value x: its distance from two slow levels (1/64 and 1/512 a step) once the season is taken out, from the mean of all, and from
 //! the seasonal band. A residual r is set against the root mean square of past residuals *of the same sign* in its view:
 //! `s = 2.5 ln(1 + z²/4)`, a Student-t with 4 degrees of freedom (Lange, Little, Taylor 1989), and the plain mean over the views that
-//! speak is calibrated once against the series' own past ([`Calibration`]). A second channel looks at the best short-range predictor and at
+//! speak is calibrated once against the series' own past ([`Calibration`](super::calibration::Calibration)). A second channel looks at the best short-range predictor and at
 //! exact repeats. Two copies run, on the bucket and on means of an hour. Source: detection-quality.md, "The design".
 //! Values come on the scale of [`SymLog`](super::evidence::SymLog), on which a series that varies in proportion varies evenly, as distances from the first one: singles, whose
 //! seven digits are those of how far the series has moved, whatever its size. Holds: judging changes nothing; evidence is finite and at least 0.
