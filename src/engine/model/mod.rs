@@ -23,6 +23,7 @@ pub mod multi_bucket;
 pub mod novelty;
 pub mod oddity;
 pub mod ongoing;
+mod outliers;
 pub mod outlook;
 mod pearson;
 pub mod presence;

@@ -8,6 +8,7 @@ use super::forecast::{Believed, Forecaster, Foresight};
 use super::law::{Law, Measured};
 use super::member::{Deviation, Member};
 use super::multi_bucket::MultiBucket;
+use super::outliers::{LN_USUAL, Outliers};
 use super::outlook::Outlook;
 use super::residual::{Residuals, Run, SpreadChange, Tails};
 use super::{Change, Kind, Model, Noticed, Room, Sample, Shape, Verdict, ongoing};
@@ -15,22 +16,9 @@ use crate::config::Side;
 use crate::numerics::special::normal;
 use crate::time::{BucketSpan, EventTime};
 use serde::{Deserialize, Serialize};
-use std::f64::consts::LN_2;
 
 /// A bucket belongs to an anomaly while its single-bucket probability is below this.
 const LN_ANOMALOUS: f64 = -2.995_732_273_553_991; // ln 0.05
-/// Outliers teach less: full weight above this probability, the least below that.
-const LN_USUAL: f64 = -6.907_755_278_982_137; // ln 1e-3
-const LN_OUTLIER: f64 = -11.512_925_464_970_229; // ln 1e-5
-const OUTLIER_WEIGHT: f64 = 0.01;
-/// Buckets after which an anomaly that lasts is taught in full.
-const LASTING_BUCKETS: f64 = 48.0;
-/// Outliers of a count that come again are part of its law: taught in full once there were so many apart from each other (other values have a family with heavy tails, and a second mode)...
-const REPEATED: f64 = 6.0;
-/// ...of which older ones count for less, over so many values.
-const REPEATED_MEMORY: f32 = 1000.0;
-/// How far they go is believed beforehand like so many of one nat each.
-const PRIOR_EXCESSES: f64 = 4.0;
 /// Errors beyond this many standard deviations are cut for the levels, unless they last.
 const LEVEL_CLIP: f64 = 5.0;
 const LASTS: u32 = 3;
@@ -71,9 +59,8 @@ pub struct SeriesModel {
     anomaly_buckets: u32,
     anomaly_error: f64,
     anomaly_nats: f32,
-    /// Times that outliers of a count began, older ones counting for less, and by how much they were below what is unusual, nats in all.
-    outbreaks: f32,
-    outbreak_nats: f32,
+    /// Of a count.
+    outliers: Outliers,
     /// The chance that an anomaly goes on for another bucket.
     anomaly_goes_on: f32,
 }
@@ -272,24 +259,6 @@ impl SeriesModel {
         }
     }
 
-    /// How far outliers have come again and again, 0..=1.
-    fn repeats(&self) -> f64 {
-        (f64::from(self.outbreaks) / REPEATED).powi(2).min(1.0)
-    }
-
-    /// A tail as the series' own outliers have shown it: beyond what is unusual as far as they went (a Lomax tail, as in [`calibration`](super::calibration)). While there
-    /// are few of them it is what the families say. What is farther out is never likelier.
-    fn shown(&self, ln_tail: f64) -> f64 {
-        let ln_p = ln_tail + LN_2;
-        if self.outbreaks < 1.0 || ln_p >= LN_USUAL {
-            return ln_tail;
-        }
-        let (m, nats) = (f64::from(self.outbreaks), f64::from(self.outbreak_nats));
-        let beyond = LN_USUAL - ln_p;
-        let shown = LN_USUAL - (m + PRIOR_EXCESSES) * (beyond / (nats + PRIOR_EXCESSES)).ln_1p();
-        ln_tail + self.repeats() * (shown - ln_p).max(0.0)
-    }
-
     /// The tails at a comparable value, as the series' own outliers have shown them.
     fn tails(
         &self,
@@ -299,14 +268,8 @@ impl SeriesModel {
         forecast: f64,
         foresight: &Foresight,
     ) -> Tails {
-        self.shown_tails(self.law_tails(kind, x, at, forecast, foresight))
-    }
-
-    fn shown_tails(&self, tails: Tails) -> Tails {
-        Tails {
-            lower: self.shown(tails.lower),
-            upper: self.shown(tails.upper),
-        }
+        self.outliers
+            .tails(self.law_tails(kind, x, at, forecast, foresight))
     }
 
     /// The tails at a comparable value, by the families.
@@ -362,14 +325,9 @@ impl SeriesModel {
         verdict: &Verdict,
     ) -> Option<SpreadChange> {
         let two_sided = self.ln_as_it_is(kind, comparable, at, verdict);
-        self.outbreaks *= 1.0 - 1.0 / REPEATED_MEMORY;
-        self.outbreak_nats *= 1.0 - 1.0 / REPEATED_MEMORY;
-        let repeats = self.repeats();
-        let weight = outlier_weight(two_sided, self.anomaly_buckets, repeats);
-        if kind.counting && two_sided < LN_USUAL && self.anomaly_buckets == 1 {
-            self.outbreaks += 1.0;
-            self.outbreak_nats += (LN_USUAL - two_sided.max(LN_LEAST)) as f32;
-        }
+        let (weight, repeats) = self
+            .outliers
+            .learn(two_sided, self.anomaly_buckets, kind.counting);
         let run = Run {
             on_one_side: self.forecaster.is_on_one_side(),
             day_buckets: buckets_a_day(kind.span),
@@ -478,8 +436,7 @@ impl Model for SeriesModel {
             anomaly_buckets: 0,
             anomaly_error: 0.0,
             anomaly_nats: 0.0,
-            outbreaks: 0.0,
-            outbreak_nats: 0.0,
+            outliers: Outliers::default(),
             anomaly_goes_on: ongoing::GOES_ON_BY_CHANCE,
         }
     }
@@ -491,7 +448,7 @@ impl Model for SeriesModel {
         let strangeness = self.strangeness(sample.at, typical);
         let known = shrunk(x, typical, strangeness);
         let tails = self.law_tails(kind, known, sample.at, typical, &foresight);
-        let shown = self.shown_tails(tails);
+        let shown = self.outliers.tails(tails);
         let ln_single = shown.ln_probability(kind.side).max(LN_LEAST);
         let deviate = Self::deviate(shown);
         let ln_multi = self.multi.ln_probability(deviate, kind.side);
@@ -727,15 +684,4 @@ fn stretched(x: f64, forecast: f64, times: f64, in_proportion: bool) -> f64 {
     } else {
         forecast + times * (x - forecast)
     }
-}
-
-/// How much of a value is believed: all of a usual one, little of an outlier, more again of what lasts, or comes again and again.
-fn outlier_weight(ln_p: f64, anomaly_buckets: u32, repeats: f64) -> f64 {
-    let share = ((ln_p - LN_OUTLIER) / (LN_USUAL - LN_OUTLIER)).clamp(0.0, 1.0);
-    if share == 1.0 {
-        return 1.0;
-    }
-    let alone = OUTLIER_WEIGHT.powf(1.0 - share);
-    let lasts = f64::from(anomaly_buckets) / LASTING_BUCKETS;
-    alone.max(lasts.powi(2).min(1.0)).max(repeats)
 }

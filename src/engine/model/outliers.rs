@@ -1,0 +1,84 @@
+//! Outliers: how much of one is believed, and what those of a count have shown together.
+//!
+//! One teaches little, until it lasts; those of a count that come again and again are part of its law (other values have a family with heavy tails, and a second mode):
+//! they teach in full, and beyond what is unusual the tail is what they were themselves, a Lomax tail as in [`calibration`](super::calibration).
+//! Units: natural logs of probabilities. Holds: what is farther out is never likelier. Checked by: tests/changes.rs, `cargo bench --bench noise`.
+
+use super::residual::Tails;
+use serde::{Deserialize, Serialize};
+use std::f64::consts::LN_2;
+
+/// Full weight above this probability, the least below that.
+pub(super) const LN_USUAL: f64 = -6.907_755_278_982_137; // ln 1e-3
+const LN_OUTLIER: f64 = -11.512_925_464_970_229; // ln 1e-5
+const OUTLIER_WEIGHT: f64 = 0.01;
+/// Buckets after which an anomaly that lasts is taught in full.
+const LASTING_BUCKETS: f64 = 48.0;
+/// Outliers of a count are part of its law once there were so many apart from each other...
+const REPEATED: f64 = 6.0;
+/// ...of which older ones count for less, over so many values.
+const REPEATED_MEMORY: f32 = 1000.0;
+/// How far they go is believed beforehand like so many of one nat each.
+const PRIOR_EXCESSES: f64 = 4.0;
+/// No outlier counts for being less likely than this.
+const LN_LEAST: f64 = -1e6;
+
+/// The outliers of a count so far.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub(super) struct Outliers {
+    /// How often some began, older ones counting for less.
+    begun: f32,
+    /// By how much they were below what is unusual, in all.
+    nats: f32,
+}
+
+impl Outliers {
+    /// How far they have come again and again, 0..=1.
+    fn repeats(self) -> f64 {
+        (f64::from(self.begun) / REPEATED).powi(2).min(1.0)
+    }
+
+    /// A tail as they have shown it; while there are few of them, as the families say.
+    fn shown(self, ln_tail: f64) -> f64 {
+        let ln_p = ln_tail + LN_2;
+        if self.begun < 1.0 || ln_p >= LN_USUAL {
+            return ln_tail;
+        }
+        let (m, nats) = (f64::from(self.begun), f64::from(self.nats));
+        let beyond = LN_USUAL - ln_p;
+        let shown = LN_USUAL - (m + PRIOR_EXCESSES) * (beyond / (nats + PRIOR_EXCESSES)).ln_1p();
+        ln_tail + self.repeats() * (shown - ln_p).max(0.0)
+    }
+
+    /// Both tails as they have shown them.
+    pub(super) fn tails(self, by_families: Tails) -> Tails {
+        Tails {
+            lower: self.shown(by_families.lower),
+            upper: self.shown(by_families.upper),
+        }
+    }
+
+    /// Takes one value more, of this probability, in so many unusual buckets in a row; `counting`: others' are not kept. Says how much of it is believed, and how far such
+    /// ones have come again and again before.
+    pub(super) fn learn(&mut self, ln_p: f64, anomaly_buckets: u32, counting: bool) -> (f64, f64) {
+        self.begun *= 1.0 - 1.0 / REPEATED_MEMORY;
+        self.nats *= 1.0 - 1.0 / REPEATED_MEMORY;
+        let repeats = self.repeats();
+        if counting && ln_p < LN_USUAL && anomaly_buckets == 1 {
+            self.begun += 1.0;
+            self.nats += (LN_USUAL - ln_p.max(LN_LEAST)) as f32;
+        }
+        (weight(ln_p, anomaly_buckets, repeats), repeats)
+    }
+}
+
+/// How much of a value is believed: all of a usual one, little of an outlier, more again of what lasts, or comes again and again.
+fn weight(ln_p: f64, anomaly_buckets: u32, repeats: f64) -> f64 {
+    let share = ((ln_p - LN_OUTLIER) / (LN_USUAL - LN_OUTLIER)).clamp(0.0, 1.0);
+    if share == 1.0 {
+        return 1.0;
+    }
+    let alone = OUTLIER_WEIGHT.powf(1.0 - share);
+    let lasts = f64::from(anomaly_buckets) / LASTING_BUCKETS;
+    alone.max(lasts.powi(2).min(1.0)).max(repeats)
+}
