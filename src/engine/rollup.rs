@@ -11,22 +11,21 @@ mod documents;
 mod history;
 mod influencers;
 mod keys;
+mod levels;
 mod merging;
 mod revision;
 mod totals;
 
 use super::categorize::CategoryNews;
 use super::frontier::Frontier;
-use super::judge::{
-    GAP_BUCKETS_MAX, PartialBucket, RecordDraft, RevisedBucket, ShardSize, may_teach,
-};
+use super::judge::{GAP_BUCKETS_MAX, PartialBucket, RecordDraft, RevisedBucket, ShardSize};
 use super::keys::Homes;
 use super::left::Left;
 use super::probability::Aggregate;
 use super::result::{
     BucketSummary, DataCounts, Document, DocumentId, MemoryStatus, MisplacedKeys, Severity,
 };
-use super::score::{Level, of_evidence};
+use super::score::of_evidence;
 use super::snapshot::{self, Door, Frozen, RestoreError, Snapshot};
 use super::wire::InputId;
 use crate::config::Job;
@@ -35,6 +34,7 @@ use categories::{CategoryTotals, Terms, with_messages};
 use documents::{Scored, Writer};
 pub(super) use documents::{feature_suffix, model_feature, series_hash};
 use history::History;
+use levels::Levels;
 use merging::merge;
 pub use revision::Revision;
 use revision::Revisions;
@@ -103,38 +103,6 @@ pub enum Output {
         /// Events.
         events: u64,
     },
-}
-
-/// What one kind of result has shown over the job's life: the levels of normalisation.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-pub(super) struct Levels {
-    pub(super) records: Level,
-    pub(super) bucket: Level,
-    /// By influencer index: values, and the field as a whole.
-    pub(super) influencers: BTreeMap<u16, (Level, Level)>,
-}
-
-impl Levels {
-    /// What counts of the evidence against a value of this influencer.
-    pub(super) fn of_influencer(&self, index: u16, evidence: f64) -> f64 {
-        let level = self.influencers.get(&index);
-        level.map_or(evidence, |(values, _)| values.normalise(evidence))
-    }
-
-    /// What counts of the evidence against this influencer's field as a whole; `strongest` is that against the most suspicious of its values. By
-    /// their number alone one value's evidence among many would never be seen; by what any of them has shown before it is.
-    pub(super) fn of_field(&self, index: u16, evidence: f64, strongest: f64) -> f64 {
-        let level = self.influencers.get(&index);
-        level.map_or(evidence, |(values, field)| {
-            field.normalise(evidence).max(values.rank(strongest))
-        })
-    }
-
-    /// The same of the bucket as a whole; `strongest` is the evidence of its strongest record.
-    pub(super) fn of_bucket(&self, evidence: f64, strongest: f64) -> f64 {
-        let bucket = self.bucket.normalise(evidence);
-        bucket.max(self.records.rank(strongest))
-    }
 }
 
 /// What shards say of themselves as of a bucket still to be closed: one may be ahead of the others, and its size and counts of then are
@@ -456,7 +424,7 @@ impl Rollup {
         self.count_bucket(start, partial.event_count);
         let scored = self.score(start, &mut partial);
         let levels = self.revisions.as_ref().map(|_| self.state.levels.clone());
-        let grown = self.learn_levels(&scored);
+        let grown = self.state.levels.learn(&self.job, &scored);
         let documents = self.documents(&scored, Finality::Final);
         let said: BTreeSet<DocumentId> = documents.iter().map(DocumentId::of).collect();
         outputs.extend(documents.into_iter().map(Output::Result));
@@ -525,32 +493,6 @@ impl Rollup {
             drafts,
             &self.state.levels,
         )
-    }
-
-    fn learn_levels(&mut self, scored: &Scored) -> bool {
-        let levels = &mut self.state.levels;
-        let strongest = |evidence: &mut dyn Iterator<Item = f64>| evidence.fold(0.0, f64::max);
-        let taught = |draft: &RecordDraft| may_teach(&self.job, scored.start, draft);
-        let records = scored.records.iter().map(|record| &record.draft);
-        let evidence = records.clone().filter(|draft| taught(draft));
-        let evidence = &mut evidence.map(|draft| draft.charge().evidence);
-        let mut grown = levels.records.learn(strongest(evidence));
-        if !records.clone().all(taught) {
-            return grown; // what all of them show together is no better a teacher
-        }
-        grown |= levels.bucket.learn(scored.bucket_time.evidence);
-        for index in 0..self.job.influencers.len() as u16 {
-            let (values, field) = levels.influencers.entry(index).or_default();
-            grown |= values.learn(strongest(
-                &mut scored
-                    .influencers
-                    .iter()
-                    .filter(|one| one.field == index)
-                    .map(|one| one.charge.evidence),
-            ));
-            grown |= field.learn(scored.fields.get(&index).map_or(0.0, |node| node.evidence));
-        }
-        grown
     }
 
     fn say_interim(&mut self) -> Vec<Output> {

@@ -1,7 +1,8 @@
 //! A scored bucket, and the documents that say it.
 
 use super::history::{Kept, Rewritten};
-use super::{Levels, influencers};
+use super::influencers;
+use super::levels::Levels;
 use crate::config::{Family, Function, Job, Side};
 use crate::engine::categorize::CategorizerStats;
 use crate::engine::feature::Statistic;

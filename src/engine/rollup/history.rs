@@ -3,8 +3,8 @@
 //! Only buckets with something to say are kept, within the renormalisation window and up to [`BUCKETS_MAX`] of them (the oldest go first): the evidence, not the
 //! documents. Holds: initial scores stay as they were; a document is said again only if its score changes much (results.md 3.12).
 
-use super::Levels;
 use super::documents::{Part, Scored};
+use super::levels::Levels;
 use crate::engine::score::{is_big_change, of_evidence};
 use crate::time::{BucketSpan, BucketStart};
 use serde::{Deserialize, Serialize};

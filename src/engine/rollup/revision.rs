@@ -11,8 +11,9 @@
 use super::categories::with_messages;
 use super::documents::Scored;
 use super::history::Kept;
+use super::levels::Levels;
 use super::merging::{say_plots_once, say_records_once};
-use super::{Levels, Output, Rollup, most_unusual};
+use super::{Output, Rollup, most_unusual};
 use crate::config::Job;
 use crate::engine::judge::{PartialBucket, PlotDraft, RecordDraft, RevisedBucket};
 use crate::engine::probability::Aggregate;
