@@ -730,7 +730,7 @@ fn an_interrupted_demo_says_what_it_found_so_far() {
 
 /// What a directory of snapshots looks like, with one of each of these offsets.
 fn snapshots_at(dir: &Path, offsets: &[i64]) {
-    let mut store = DirectoryStore::open(&dir.join("state")).unwrap();
+    let mut store = DirectoryStore::open(dir.join("state")).unwrap();
     for offset in offsets {
         let key = SnapshotKey {
             task: "web/events/0".to_owned(),

@@ -556,34 +556,33 @@ impl Delivery {
 }
 
 impl Drop for Membership {
-    /// Leaves the group. The client asks once more for what it has; nobody polls by then. What it has asked and was not answered is answered first, and
-    /// once more when it is closing, where any answer means to let go of everything: it would wait for that without end, and be a member all that time.
+    /// Leaves the group. The client asks once more for what it has; nobody polls by then. What it has asked and was not answered is answered first: it
+    /// would wait for that without end, and be a member all that time.
     fn drop(&mut self) {
         let mut gone = std::mem::take(&mut self.releasing);
         let mut is_asked = !gone.is_empty();
+        let nothing = TopicPartitionList::new();
+        let told = |outcome: Result<(), KafkaError>| {
+            if let Err(error) = outcome {
+                tracing::debug!(%error, "while leaving");
+            }
+        };
         while let Some(event) = self.consumer.context().next_event() {
             match event {
+                GroupEvent::Assigned(_) => told(self.consumer.incremental_assign(&nothing)),
                 GroupEvent::Revoked { partitions, .. } => {
                     let all = partitions.into_iter();
                     gone.extend(all.map(|(topic, at)| TopicPartition::new(topic, at)));
                     is_asked = true;
                 }
-                GroupEvent::Assigned(_) => {
-                    let nothing = TopicPartitionList::new();
-                    if let Err(error) = self.consumer.incremental_assign(&nothing) {
-                        tracing::debug!(%error, "while leaving");
-                    }
-                }
             }
         }
         if is_asked && let Err(error) = self.let_go(&gone) {
+            // Of these some are not the client's any more. That is an answer, too: what is left goes with the client.
             tracing::debug!(%error, "while leaving");
+            told(self.consumer.incremental_unassign(&nothing));
         }
         self.consumer.context().close();
-        let closed = self.consumer.close_queue();
-        if let Err(error) = closed.and_then(|()| self.consumer.unassign()) {
-            tracing::debug!(%error, "while leaving");
-        }
         self.owned.clear();
     }
 }
