@@ -7,6 +7,7 @@ use std::io::{BufRead, BufReader, Write};
 use std::path::Path;
 use std::process::{Child, Command, Output, Stdio};
 use tempfile::TempDir;
+use tidewatch::runtime::store::{DirectoryStore, SnapshotKey, SnapshotStore};
 
 const JOB: &str = "
 job_id: test
@@ -725,4 +726,68 @@ fn an_interrupted_demo_says_what_it_found_so_far() {
             .any(|line| line.starts_with("0 of 0 incidents found; ")),
         "{rest:?}"
     );
+}
+
+/// What a directory of snapshots looks like, with one of each of these offsets.
+fn snapshots_at(dir: &Path, offsets: &[i64]) {
+    let mut store = DirectoryStore::open(dir.join("state")).unwrap();
+    for offset in offsets {
+        let key = SnapshotKey {
+            task: "web/events/0".to_owned(),
+            lineage: 7,
+            offset: *offset,
+        };
+        store.put(&key, &b"a state".to_vec()).unwrap();
+    }
+}
+
+#[test]
+fn a_snapshot_is_deleted_and_the_one_in_use_by_force_only() {
+    let configuration = "kafka:\n  properties:\n    bootstrap.servers: 127.0.0.1:1\njobs: [jobs]\n\
+                         snapshots:\n  store: directory\n  path: state\n";
+    let dir = dir(&[("tidewatch.yaml", configuration)]);
+    let dir = dir.path();
+    snapshots_at(dir, &[10, 20, 30]);
+    let listed = || {
+        let listed = run(dir, &["snapshots", "list", "--json"]);
+        stdout(&listed).lines().count()
+    };
+    assert_eq!(listed(), 3);
+    let delete = |arguments: &[&str]| run(dir, &[&["snapshots", "delete"], arguments].concat());
+
+    // All that is asked for, or nothing.
+    let refused = delete(&["web/events/0", "10", "30"]);
+    assert_eq!(code(&refused), 1);
+    let why = stderr(&refused);
+    assert!(
+        why.contains("the newest of its lineage") && why.contains("--force"),
+        "{why}"
+    );
+    assert_eq!(listed(), 3);
+
+    let done = delete(&["web/events/0", "10"]);
+    assert_eq!(code(&done), 0, "{}", stderr(&done));
+    assert!(
+        stdout(&done).starts_with("web/events/0 at 10 (lineage 0000000000000007): deleted, "),
+        "{}",
+        stdout(&done)
+    );
+    assert_eq!(listed(), 2);
+    let gone = delete(&["web/events/0", "10"]);
+    assert_eq!(code(&gone), 1);
+    assert!(
+        stderr(&gone).contains("no such snapshot at 10"),
+        "{}",
+        stderr(&gone)
+    );
+    let unknown = delete(&["web/events/1", "20"]);
+    assert!(
+        stderr(&unknown).contains("there are some of web/events/0"),
+        "{}",
+        stderr(&unknown)
+    );
+
+    let forced = delete(&["web/events/0", "30", "20", "--force"]);
+    assert_eq!(code(&forced), 0, "{}", stderr(&forced));
+    assert_eq!(listed(), 0);
 }

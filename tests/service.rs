@@ -416,3 +416,29 @@ fn a_loop_that_waits_for_each_of_its_partitions_goes_on_turning_between_them() {
     // The inputs, two judges and the rollup, each once.
     assert_eq!(entries.iter().filter(assigned).count(), 11);
 }
+
+/// A crash long after the last message costs no replay: what came last is kept when a snapshot is due, though nothing more is committed.
+#[test]
+fn what_came_last_before_a_silence_is_kept_when_a_snapshot_is_due() {
+    let house = House::new(1);
+    let mut service = house.start(job("1m", r#"{"idle_timeout":"1h"}"#));
+    let breathe = |service: &mut Service<_>, seconds: i64| {
+        for _ in 0..4 * seconds {
+            house.clock.advance(250);
+            service.breathe(Duration::ZERO).unwrap();
+        }
+    };
+    breathe(&mut service, 1);
+    (0..3).for_each(|minute| house.send(0, &event(minute, "a")));
+    breathe(&mut service, 2);
+    assert!(service.is_settled(), "all is committed");
+    let kept = || house.store.clone().list("j/events/0").unwrap();
+    assert_eq!(kept(), [], "none is due");
+    breathe(&mut service, 300);
+    while service.snapshots_in_the_making() > 0 {
+        service.breathe(Duration::ZERO).unwrap();
+        std::thread::yield_now();
+    }
+    let offsets: Vec<i64> = kept().iter().map(|key| key.offset).collect();
+    assert_eq!(offsets, [3]);
+}

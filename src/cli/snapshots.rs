@@ -1,7 +1,9 @@
-//! `tidewatch snapshots list`: what the service's store holds of its jobs' models.
+//! `tidewatch snapshots`: what the service's store holds of its jobs' models, and what of it is to go.
 //!
-//! Looks into the store that the configuration names, whether or not the service runs, and changes nothing in it. Sizes are those in the store.
-//! Checked by: the tests below, tests/s3, tests/kafka/terminal.rs.
+//! Looks into the store that the configuration names, whether or not the service runs. Sizes are those in the store. A task resumes from the newest snapshot
+//! of its lineage, and only where that does not read from the one before it; so the newest is deleted by force only. No result rests on a snapshot: a task
+//! without one replays more of the log.
+//! Checked by: the tests below, tests/cli.rs, tests/s3, tests/kafka/terminal.rs.
 
 use super::output::grouped;
 use super::tail::known::no_such_job;
@@ -14,6 +16,7 @@ use crate::runtime::store::inventory::{self, Stored};
 use crate::runtime::store::{S3Store, StoreError};
 use crate::runtime::task::TopicNames;
 use crate::time::EventTime;
+use anyhow::Context;
 use clap::Subcommand;
 use serde_json::json;
 use std::collections::BTreeSet;
@@ -26,8 +29,9 @@ pub const EXAMPLES: &str = "\
 Examples:
   tidewatch snapshots list                     of every job, task by task, the newest first
   tidewatch snapshots list web --json          an object a snapshot
+  tidewatch snapshots delete web/web-logs/0 36203
 
-A task resumes from the newest that its configuration fits; `tidewatch jobs reset JOB` deletes a job's.";
+A task resumes from the newest that its configuration fits, which is deleted with --force only; `tidewatch jobs reset JOB` deletes all of a job's.";
 
 /// Arguments of `tidewatch snapshots`.
 #[derive(Debug, clap::Args)]
@@ -56,18 +60,53 @@ enum Action {
         #[arg(long)]
         json: bool,
     },
+    /// Forget snapshots of a task, whether or not its job runs.
+    Delete {
+        /// Whose, as `list` says: JOB/TOPIC/PARTITION.
+        #[arg(value_name = "TASK")]
+        task: String,
+        /// Which, as `list` says.
+        #[arg(required = true, value_name = "OFFSET")]
+        offsets: Vec<i64>,
+        /// Of which configuration, as `list` says, where that is not clear.
+        #[arg(long, value_name = "LINEAGE")]
+        lineage: Option<String>,
+        /// Also the newest of its lineage, from which the task would resume: it replays more of the log then, back to an older one or to where it began.
+        #[arg(long)]
+        force: bool,
+    },
 }
 
 /// Does what is asked.
 pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
-    let Action::List { jobs, json } = &args.action;
     let configuration = run::load_from_elsewhere(&args.config)?;
-    let all = look(&configuration)?;
+    match &args.action {
+        Action::List { jobs, json } => list(&configuration, jobs, *json)?,
+        Action::Delete {
+            task,
+            offsets,
+            lineage,
+            force,
+        } => {
+            let wanted = Wanted {
+                task,
+                offsets,
+                lineage: lineage.as_deref(),
+                is_forced: *force,
+            };
+            delete(&configuration, &wanted)?;
+        }
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn list(configuration: &Configuration, jobs: &[String], json: bool) -> anyhow::Result<()> {
+    let all = look(configuration)?;
     let known: BTreeSet<String> = all.iter().filter_map(job_of).map(str::to_owned).collect();
     if let Some(unknown) = jobs.iter().find(|job| !known.contains(*job)) {
         anyhow::bail!(
             "{}: of the jobs with snapshots, {}",
-            place(&configuration),
+            place(configuration),
             no_such_job(unknown, &known)
         );
     }
@@ -86,10 +125,92 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
         }
         false => {
             out.write_all(as_table(&wanted, SystemClock.now_ms()).as_bytes())?;
-            writeln!(out, "\n{}", summary(&wanted, &place(&configuration)))?;
+            writeln!(out, "\n{}", summary(&wanted, &place(configuration)))?;
         }
     }
-    Ok(ExitCode::SUCCESS)
+    Ok(())
+}
+
+/// What is to be deleted.
+struct Wanted<'a> {
+    task: &'a str,
+    offsets: &'a [i64],
+    /// Sixteen hexadecimal digits, or fewer.
+    lineage: Option<&'a str>,
+    is_forced: bool,
+}
+
+impl Wanted<'_> {
+    /// The snapshots that are meant, all of them or an error.
+    fn among<'s>(&self, all: &'s [Stored]) -> anyhow::Result<Vec<&'s Stored>> {
+        let mut of_task = all.iter().filter(|one| one.key.task == self.task);
+        if of_task.next().is_none() {
+            let tasks: BTreeSet<&str> = all.iter().map(|one| one.key.task.as_str()).collect();
+            let tasks: Vec<&str> = tasks.into_iter().collect();
+            anyhow::bail!(
+                "no snapshot of {:?}; there are some of {}",
+                self.task,
+                tasks.join(", ")
+            );
+        }
+        let mut found = Vec::new();
+        for offset in self.offsets {
+            found.push(self.one(all, *offset)?);
+        }
+        Ok(found)
+    }
+
+    fn one<'s>(&self, all: &'s [Stored], offset: i64) -> anyhow::Result<&'s Stored> {
+        let of_task = || all.iter().filter(|one| one.key.task == self.task);
+        let is_meant = |one: &&Stored| self.lineage.is_none_or(|said| lineage(one) == said);
+        let at: Vec<&Stored> = of_task()
+            .filter(|one| one.key.offset == offset)
+            .filter(is_meant)
+            .collect();
+        let [one] = at[..] else {
+            let lineages: Vec<String> = at.iter().map(|one| lineage(one)).collect();
+            match lineages.is_empty() {
+                true => anyhow::bail!("{} has no such snapshot at {offset}", self.task),
+                false => anyhow::bail!(
+                    "{} has several snapshots at {offset}: say which with --lineage {}",
+                    self.task,
+                    lineages.join(" or ")
+                ),
+            }
+        };
+        let newest = of_task()
+            .filter(|other| other.key.lineage == one.key.lineage)
+            .map(|other| other.key.offset)
+            .max();
+        if newest == Some(offset) && !self.is_forced {
+            anyhow::bail!(
+                "{} at {offset} is the newest of its lineage: the task resumes from it. With --force it is deleted all the same, and the task replays more of the log",
+                self.task
+            );
+        }
+        Ok(one)
+    }
+}
+
+fn delete(configuration: &Configuration, wanted: &Wanted<'_>) -> anyhow::Result<()> {
+    let all = look(configuration)?;
+    let found = wanted.among(&all);
+    let found = found.with_context(|| place(configuration))?;
+    let mut store = run::open_store(configuration, &configuration.kafka)
+        .map_err(|error| anyhow::anyhow!("{error}"))?;
+    let mut out = io::stdout().lock();
+    for one in found {
+        store.delete(&one.key)?;
+        writeln!(
+            out,
+            "{} at {} (lineage {}): deleted, {} bytes",
+            table::cut(&one.key.task, usize::MAX),
+            one.key.offset,
+            lineage(one),
+            grouped(one.bytes)
+        )?;
+    }
+    Ok(())
 }
 
 fn look(configuration: &Configuration) -> Result<Vec<Stored>, StoreError> {
@@ -236,6 +357,43 @@ mod tests {
             summary(&all, "topic tw.snapshots"),
             "3 snapshots of 2 tasks, 37,035 bytes, in topic tw.snapshots"
         );
+    }
+
+    #[test]
+    fn what_is_deleted_is_there_is_one_and_is_not_the_newest_of_its_lineage() {
+        let mut all = vec![
+            stored("web/events/0", 42, Some(FORMAT)),
+            stored("web/events/0", 40, Some(FORMAT)),
+            stored("web/events/0", 40, Some(FORMAT)),
+            stored("web/events/1", 7, None),
+        ];
+        all[2].key.lineage = 8;
+        let ask = |task: &str, offsets: &[i64], lineage: Option<&str>, is_forced: bool| {
+            let wanted = Wanted {
+                task,
+                offsets,
+                lineage,
+                is_forced,
+            };
+            let found = wanted.among(&all).map_err(|error| error.to_string())?;
+            Ok::<_, String>(
+                found
+                    .iter()
+                    .map(|one| one.key.to_string())
+                    .collect::<Vec<_>>(),
+            )
+        };
+        let (task, seven) = ("web/events/0", Some("0000000000000007"));
+        let said = |found: Result<Vec<String>, String>| found.unwrap_err();
+        let older = ask(task, &[40], seven, false).unwrap();
+        assert_eq!(older, ["web/events/0/0000000000000007/40"]);
+        assert!(said(ask("web/events/2", &[1], None, true)).contains("web/events/0, web/events/1"));
+        assert!(said(ask(task, &[41], None, true)).contains("no such snapshot at 41"));
+        assert!(said(ask(task, &[40], None, true)).contains("--lineage 0000000000000007 or"));
+        assert!(said(ask(task, &[42], None, false)).contains("the task resumes from it"));
+        // The newest of another lineage, too: should its configuration come back, it is that which goes on.
+        assert!(said(ask(task, &[40], Some("0000000000000008"), false)).contains("--force"));
+        assert_eq!(ask(task, &[42, 40], seven, true).unwrap().len(), 2);
     }
 
     #[test]

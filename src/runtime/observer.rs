@@ -236,6 +236,11 @@ pub enum Fact<'a> {
         /// Why.
         error: String,
     },
+    /// The job cannot be worked, and is tried again: its topics are missing, a right, what a later build has written.
+    NotAtWork {
+        /// Why.
+        error: String,
+    },
     /// Something was told of an incident: it is in the alerts topic.
     Alert {
         /// What.

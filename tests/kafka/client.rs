@@ -152,6 +152,19 @@ pub struct Seen {
     pub headers: Vec<(String, String)>,
 }
 
+/// Where each partition of a topic ends.
+pub fn ends(topic: &str, partitions: i32) -> Vec<(i32, i64)> {
+    let consumer: BaseConsumer = config(broker()).create().expect("a consumer");
+    let end = |partition| {
+        let timeout = Duration::from_secs(30);
+        let (_, end) = consumer
+            .fetch_watermarks(topic, partition, timeout)
+            .expect("the broker answers");
+        (partition, end)
+    };
+    (0..partitions).map(end).collect()
+}
+
 /// Whether a topic exists, leaders and all.
 pub fn exists(broker: &Broker, topic: &str) -> bool {
     let consumer: BaseConsumer = config(broker).create().expect("a client");

@@ -297,4 +297,44 @@ fn top_and_snapshots_tell_of_a_running_service() {
         &["snapshots", "list", "per-hots"],
     ));
     assert!(unknown.contains("did you mean \"per-host\"?"), "{unknown}");
+    snapshots_are_deleted(&configuration, &all);
+}
+
+/// All but the newest of a task's snapshots as they are, that by force.
+fn snapshots_are_deleted(configuration: &Path, all: &[Value]) {
+    let task_of = |one: &Value| {
+        let (topic, partition) = (one["topic"].as_str(), one["kafka_partition"].as_i64());
+        let (topic, partition) = (topic.expect("a topic"), partition.expect("a number"));
+        format!("per-host/{topic}/{partition}")
+    };
+    // Of each task the newest comes first.
+    let (newest, older) = all
+        .windows(2)
+        .map(|pair| (&pair[0], &pair[1]))
+        .find(|(a, b)| task_of(a) == task_of(b) && a["lineage"] == b["lineage"])
+        .expect("a task with two");
+    let task = task_of(newest);
+    let delete = |one: &Value, further: &[&str]| {
+        let offset = one["offset"].to_string();
+        let mut arguments = vec!["snapshots", "delete", task.as_str(), offset.as_str()];
+        arguments.extend_from_slice(further);
+        tidewatch(configuration, &arguments)
+    };
+    let listed = || {
+        succeed(tidewatch(
+            configuration,
+            &["snapshots", "list", "per-host", "--json"],
+        ))
+    };
+    let count = listed().lines().count();
+    let refused = fail(delete(newest, &[]));
+    assert!(refused.contains("the task resumes from it"), "{refused}");
+    assert_eq!(listed().lines().count(), count);
+    let done = succeed(delete(older, &[]));
+    assert!(done.contains("deleted"), "{done}");
+    assert_eq!(listed().lines().count(), count - 1);
+    let gone = fail(delete(older, &[]));
+    assert!(gone.contains("no such snapshot"), "{gone}");
+    succeed(delete(newest, &["--force"]));
+    assert_eq!(listed().lines().count(), count - 2);
 }

@@ -10,6 +10,7 @@ use super::credentials::{Change, Credentials};
 use super::edge::{Buffer, Entry, PartitionQueue};
 use super::rights::{Resource, is_denial};
 use super::topics::{REQUEST_TIMEOUT, only, watermarks};
+use super::watch::Watched;
 use crate::config::service;
 use crate::runtime::log::{Bell, LogError, Message, TopicPartition};
 use rdkafka::config::FromClientConfigAndContext;
@@ -49,7 +50,7 @@ pub struct Follower {
     bell: Arc<Bell>,
     heard: Instant,
     /// After the queues, which belong to it.
-    consumer: Arc<BaseConsumer<Listener>>,
+    consumer: Watched<Arc<BaseConsumer<Listener>>>,
 }
 
 struct Part {
@@ -291,11 +292,11 @@ impl Follower {
 fn connect(
     credentials: &Credentials,
     listener: &Listener,
-) -> Result<Arc<BaseConsumer<Listener>>, LogError> {
+) -> Result<Watched<Arc<BaseConsumer<Listener>>>, LogError> {
     let kafka = credentials.kafka();
     let consumer: BaseConsumer<Listener> =
         BaseConsumer::from_config_and_context(&reader(kafka), listener.clone())
             .map_err(|error| unmakeable(kafka, error))?;
     credentials.bring(consumer.client());
-    Ok(Arc::new(consumer))
+    Ok(Watched::new("reader's end", Arc::new(consumer)))
 }

@@ -5,6 +5,7 @@
 use super::client::{Listener, reader, unmakeable};
 use super::rights::Resource;
 use super::topics::{KafkaTopics, REQUEST_TIMEOUT, block_on, watermarks};
+use super::watch::{Watched, watched};
 use crate::config::service;
 use crate::runtime::log::{Groups, LogError, Position, TopicPartition, Topics};
 use rdkafka::admin::AdminOptions;
@@ -13,6 +14,7 @@ use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 /// For a deleted topic to be gone from the brokers' metadata.
@@ -20,7 +22,7 @@ const GONE_TIMEOUT: Duration = Duration::from_secs(30);
 
 impl KafkaTopics {
     /// A consumer that speaks for a group without joining it.
-    fn speaker_of(&self, group: &str) -> Result<BaseConsumer<Listener>, LogError> {
+    fn speaker_of(&self, group: &str) -> Result<Watched<Arc<BaseConsumer<Listener>>>, LogError> {
         let kafka = service::Kafka {
             group_id: group.to_owned(),
             ..self.credentials.kafka().clone()
@@ -28,7 +30,7 @@ impl KafkaTopics {
         let speaker = BaseConsumer::from_config_and_context(&reader(&kafka), Listener::default())
             .map_err(|error| unmakeable(&kafka, error))?;
         self.credentials.bring(speaker.client());
-        Ok(speaker)
+        Ok(Watched::new("speaker's end", Arc::new(speaker)))
     }
 
     fn options(&self) -> AdminOptions {
@@ -115,7 +117,12 @@ impl Groups for KafkaTopics {
             element.set_metadata(&position.metadata);
         }
         let speaker = self.speaker_of(group)?;
-        speaker.commit(&list, CommitMode::Sync).map_err(failed)
+        let asked = Arc::clone(&speaker);
+        let commit = move || asked.commit(&list, CommitMode::Sync);
+        let within = REQUEST_TIMEOUT * 2;
+        let outcome = watched("commit of positions", within, commit);
+        let silent = || self.unavailable(format!("positions of group {group}: no answer"));
+        outcome.ok_or_else(silent)?.map_err(failed)
     }
 
     fn empty(&mut self, partitions: &[TopicPartition]) -> Result<(), LogError> {

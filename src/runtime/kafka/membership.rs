@@ -12,6 +12,7 @@ use super::credentials::Credentials;
 use super::edge::{Buffer, Entry, PartitionQueue, known_end};
 use super::rights::Resource;
 use super::topics::{REQUEST_TIMEOUT, only, watermarks};
+use super::watch::Watched;
 use crate::runtime::log::{
     Assignment, Bell, Handler, LogError, Message, Position, Revocation, TopicPartition,
 };
@@ -30,6 +31,8 @@ const BATCH: usize = 1000;
 const POLL_MESSAGES: usize = 4000;
 /// The bell is rung for every queue that fills; this only bounds the time until group events are looked at again.
 const WAIT_MAX: Duration = Duration::from_millis(100);
+/// For the positions of what is assigned; then it is said that they are not to be had, and again after as long.
+const UNTOLD_MAX: Duration = Duration::from_secs(10);
 /// Between two words on all brokers being away.
 const DESERTED_INTERVAL: Duration = Duration::from_secs(10);
 
@@ -38,6 +41,8 @@ pub(super) struct Membership {
     owned: BTreeMap<TopicPartition, Owned>,
     /// Assigned, and not yet told because the positions are not known.
     untold: Vec<TopicPartition>,
+    /// Since when they wait, or since that was said.
+    untold_since: Cell<Option<Instant>>,
     /// Told to be released, ours until the next poll.
     releasing: Vec<TopicPartition>,
     /// Where the next round begins, so that a busy partition does not starve those after it.
@@ -46,8 +51,8 @@ pub(super) struct Membership {
     group: Resource,
     /// When it was said last that no broker is there: the client says so dozens of times a second.
     deserted: Cell<Option<Instant>>,
-    /// After the queues, which belong to it.
-    consumer: Arc<BaseConsumer<Member>>,
+    /// After the queues, which belong to it. Its end waits for the group.
+    consumer: Watched<Arc<BaseConsumer<Member>>>,
 }
 
 struct Owned {
@@ -85,12 +90,13 @@ impl Membership {
         Ok(Membership {
             owned: BTreeMap::new(),
             untold: Vec::new(),
+            untold_since: Cell::new(None),
             releasing: Vec::new(),
             next_turn: None,
             buffer: Buffer::with_room_for(BATCH),
             group: Resource::group(&kafka.group_id),
             deserted: Cell::new(None),
-            consumer: Arc::new(consumer),
+            consumer: Watched::new("member's end", Arc::new(consumer)),
         })
     }
 
@@ -232,8 +238,11 @@ impl Membership {
     /// Reads the committed positions of what is newly assigned, then tells. Waits, within limits, for transactions that hold them.
     fn tell_assigned(&mut self, handler: &mut dyn Handler) -> Result<bool, LogError> {
         if self.untold.is_empty() {
+            self.untold_since.set(None);
             return Ok(false);
         }
+        let since = self.untold_since.get().unwrap_or_else(Instant::now);
+        self.untold_since.set(Some(since));
         let mut list = TopicPartitionList::with_capacity(self.untold.len());
         for at in &self.untold {
             list.add_partition(&at.topic, at.partition);
@@ -243,7 +252,7 @@ impl Membership {
             Err(error) => {
                 tracing::warn!(%error, "committed positions are not to be had yet");
                 self.judge(&error)?;
-                return Ok(false);
+                return self.not_told_yet(&error);
             }
         };
         // The call succeeds though a partition's answer be an error, such as that a transaction still holds its position. Taken for "never
@@ -255,7 +264,7 @@ impl Membership {
         if let Some((topic, partition, error)) = unknown {
             tracing::info!(%error, at = %TopicPartition::new(topic, partition), "a committed position is not to be had yet");
             self.judge(&error)?;
-            return Ok(false);
+            return self.not_told_yet(&error);
         }
         let mut assignments = Vec::with_capacity(self.untold.len());
         for at in &self.untold {
@@ -273,7 +282,7 @@ impl Membership {
                 // A topic just made, or a leader just moved.
                 Err(error) => {
                     tracing::debug!(%at, %error, "the log's start is not to be had yet");
-                    return Ok(false);
+                    return self.not_told_yet(&error);
                 }
             };
             assignments.push(Assignment {
@@ -294,6 +303,19 @@ impl Membership {
         }
         handler.assigned(assignments);
         Ok(true)
+    }
+
+    /// What is assigned waits; whoever polls is told when that takes long.
+    fn not_told_yet(&self, why: &impl std::fmt::Display) -> Result<bool, LogError> {
+        let since = self.untold_since.get();
+        if since.is_none_or(|since| since.elapsed() < UNTOLD_MAX) {
+            return Ok(false);
+        }
+        self.untold_since.set(None);
+        let count = self.untold.len();
+        let what = format!("the positions of {count} assigned partitions are not to be had: {why}");
+        let complaints = &self.consumer.context().complaints;
+        Err(LogError::Unavailable(complaints.explain(what)))
     }
 
     pub(super) fn seek(&mut self, at: &TopicPartition, offset: i64) -> Result<(), LogError> {
@@ -534,20 +556,31 @@ impl Delivery {
 }
 
 impl Drop for Membership {
-    /// Leaves the group. The client asks once more for what it has; nobody polls by then. What it has asked and was not answered is answered first:
-    /// it would wait for that without end.
+    /// Leaves the group. The client asks once more for what it has; nobody polls by then. What it has asked and was not answered is answered first: it
+    /// would wait for that without end, and be a member all that time.
     fn drop(&mut self) {
         let mut gone = std::mem::take(&mut self.releasing);
         let mut is_asked = !gone.is_empty();
-        while let Some(event) = self.consumer.context().next_event() {
-            if let GroupEvent::Revoked { partitions, .. } = event {
-                let all = partitions.into_iter();
-                gone.extend(all.map(|(topic, at)| TopicPartition::new(topic, at)));
+        let nothing = TopicPartitionList::new();
+        let told = |outcome: Result<(), KafkaError>| {
+            if let Err(error) = outcome {
+                tracing::debug!(%error, "while leaving");
             }
-            is_asked = true;
+        };
+        while let Some(event) = self.consumer.context().next_event() {
+            match event {
+                GroupEvent::Assigned(_) => told(self.consumer.incremental_assign(&nothing)),
+                GroupEvent::Revoked { partitions, .. } => {
+                    let all = partitions.into_iter();
+                    gone.extend(all.map(|(topic, at)| TopicPartition::new(topic, at)));
+                    is_asked = true;
+                }
+            }
         }
         if is_asked && let Err(error) = self.let_go(&gone) {
+            // Of these some are not the client's any more. That is an answer, too: what is left goes with the client.
             tracing::debug!(%error, "while leaving");
+            told(self.consumer.incremental_unassign(&nothing));
         }
         self.consumer.context().close();
         self.owned.clear();

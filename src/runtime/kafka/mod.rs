@@ -10,6 +10,8 @@
 //! Credentials are followed while we poll: a new login is told to the clients, new certificates take new clients. For these the partitions are released
 //! as in a rebalance (a last commit, a last snapshot, both by the old clients), and the group is joined anew in the next poll.
 //!
+//! No call of the client's holds up the thread that owns the log for longer than it may take: what has no end of its own is `watch`ed.
+//!
 //! Kafka's own rules that this relies on (KIP-98, KIP-447): a transactional id has one producer at a time; positions committed with stale
 //! group metadata are refused; positions are readable only when no open transaction holds them. librdkafka's names are in `client`, its
 //! pointers in `edge`, nowhere else. Checked by: tests/kafka, on a real broker.
@@ -28,6 +30,7 @@ mod membership;
 mod rights;
 mod topics;
 mod transaction;
+mod watch;
 
 use super::log::{
     Bell, CommitError, Handler, Log, LogError, Message, NewTopic, Outgoing, Place, Revocation,

@@ -8,7 +8,8 @@ use super::credentials::{Change, Credentials};
 use super::edge::{Buffer, Entry, PartitionQueue, describe_topics};
 use super::layout::Shape;
 use super::rights::{Resource, is_denial};
-use super::transaction::{drain, send, watched};
+use super::transaction::{drain, send};
+use super::watch::Watched;
 use crate::config::service;
 use crate::runtime::log::{
     LogError, Message, NewTopic, Outgoing, Place, TopicId, TopicPartition, Topics,
@@ -21,7 +22,6 @@ use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::producer::{BaseProducer, Producer};
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 use std::collections::BTreeMap;
-use std::ops::Deref;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -38,16 +38,19 @@ const AGREE_INTERVAL: Duration = Duration::from_millis(100);
 const FLUSH_TIMEOUT: Duration = Duration::from_secs(30);
 /// For a partition read to its end to go on.
 const READ_TIMEOUT: Duration = Duration::from_secs(30);
-/// For the admin client's thread to end: it looks ten times a second.
-const END_MAX: Duration = Duration::from_secs(1);
+/// For the admin client's thread to end: it looks ten times a second. It waits for events by the time of day: where the clock has been set back, it does not
+/// hear before the old time has come again that it is to end.
+const ADMIN_END_MAX: Duration = Duration::from_secs(1);
+/// For the admin client to answer that a question got none in [`REQUEST_TIMEOUT`].
+const ANSWER_MAX: Duration = Duration::from_secs(15);
 /// Messages a call.
 const BATCH: usize = 1000;
 
 /// Topics of a Kafka cluster, without membership in any group.
 pub struct KafkaTopics {
-    pub(super) admin: Admin,
-    pub(super) reader: Arc<BaseConsumer<Listener>>,
-    loose: BaseProducer<Deliveries>,
+    pub(super) admin: Watched<AdminClient<Listener>>,
+    pub(super) reader: Watched<Arc<BaseConsumer<Listener>>>,
+    loose: Watched<BaseProducer<Deliveries>>,
     deliveries: Deliveries,
     complaints: Complaints,
     pub(super) credentials: Credentials,
@@ -55,36 +58,6 @@ pub struct KafkaTopics {
     stale: bool,
     settings: service::Topics,
     buffer: Buffer,
-}
-
-/// The admin client. It answers from a thread of its own, which waits for events by the time of day: where the clock has been set back, that thread does
-/// not hear before the old time has come again that it is to end. It is left behind then.
-pub(super) struct Admin(Option<AdminClient<Listener>>);
-
-impl Admin {
-    fn open(kafka: &service::Kafka, listener: Listener) -> Result<Admin, KafkaError> {
-        let client = AdminClient::from_config_and_context(&admin(kafka), listener)?;
-        Ok(Admin(Some(client)))
-    }
-}
-
-impl Deref for Admin {
-    type Target = AdminClient<Listener>;
-
-    fn deref(&self) -> &AdminClient<Listener> {
-        self.0.as_ref().expect("it is there until it is dropped")
-    }
-}
-
-impl Drop for Admin {
-    fn drop(&mut self) {
-        let client = self.0.take();
-        if watched(END_MAX, move || drop(client)).is_none() {
-            tracing::warn!(
-                "the admin client does not end, and is left behind: has the clock been set back?"
-            );
-        }
-    }
 }
 
 impl KafkaTopics {
@@ -101,14 +74,14 @@ impl KafkaTopics {
         let broken = |error: KafkaError| unmakeable(kafka, error);
         let listener = Listener::default();
         let deliveries = Deliveries::default();
+        let own_admin = AdminClient::from_config_and_context(&admin(kafka), listener.clone());
+        let own_reader = BaseConsumer::from_config_and_context(&reader(kafka), listener.clone());
+        let own_loose = BaseProducer::from_config_and_context(&loose(kafka), deliveries.clone());
+        let own_admin = own_admin.map_err(broken)?;
         let topics = KafkaTopics {
-            admin: Admin::open(kafka, listener.clone()).map_err(broken)?,
-            reader: Arc::new(
-                BaseConsumer::from_config_and_context(&reader(kafka), listener.clone())
-                    .map_err(broken)?,
-            ),
-            loose: BaseProducer::from_config_and_context(&loose(kafka), deliveries.clone())
-                .map_err(broken)?,
+            admin: Watched::within(ADMIN_END_MAX, "admin's end", own_admin),
+            reader: Watched::new("reader's end", Arc::new(own_reader.map_err(broken)?)),
+            loose: Watched::new("producer's end", own_loose.map_err(broken)?),
             deliveries,
             complaints: listener.complaints,
             credentials,
@@ -532,10 +505,17 @@ fn compile(names: &[String]) -> Result<Vec<regex::Regex>, LogError> {
         .collect()
 }
 
-/// The admin client answers with futures, from a thread of its own.
-pub(super) fn block_on<F: std::future::Future>(future: F) -> F::Output {
+/// The admin client answers with futures, from a thread of its own, within the time that it was given; should it not, nobody waits on.
+pub(super) fn block_on<T>(
+    future: impl Future<Output = Result<T, KafkaError>>,
+) -> Result<T, KafkaError> {
+    let answered = async { tokio::time::timeout(ANSWER_MAX, future).await };
     tokio::runtime::Builder::new_current_thread()
+        .enable_time()
         .build()
-        .expect("a runtime without drivers needs nothing of the system")
-        .block_on(future)
+        .expect("a runtime with a clock only needs nothing of the system")
+        .block_on(answered)
+        .unwrap_or(Err(KafkaError::AdminOp(
+            RDKafkaErrorCode::OperationTimedOut,
+        )))
 }

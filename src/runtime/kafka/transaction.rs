@@ -5,8 +5,8 @@
 //!             └──────────────── abortable ──────────┴────────► purge, wait until nothing is under way, abort
 //! ```
 //!
-//! Every wait has a deadline, also those of the client's that should have and do not: a call that does not come back is left alone on its thread,
-//! with its producer. Two habits of librdkafka are designed around: its own flush polls in steps of 100 ms, so we wait for delivery
+//! Every wait has a deadline, also those of the client's that should have and do not (`watch`): a call that does not come back is left alone on its
+//! thread, with its producer. Two habits of librdkafka are designed around: its own flush polls in steps of 100 ms, so we wait for delivery
 //! ourselves; and a commit that ran out of time must be called again, never followed by an abort (it may have happened).
 //! Whoever cannot know how a commit ended is [`CommitError::Fenced`]: a new producer of the same id settles it before positions are read.
 //! Checked by: tests/kafka.
@@ -14,6 +14,7 @@
 use super::client::{Deliveries, TRANSACTION_TIMEOUT, transactional, unmakeable};
 use super::credentials::Credentials;
 use super::rights::Resource;
+use super::watch::{Watched, watched};
 use crate::runtime::clock::{Clock, SystemClock};
 use crate::runtime::log::{CommitError, LogError, Outgoing, Position, TopicPartition, Transaction};
 use rdkafka::config::FromClientConfigAndContext;
@@ -22,7 +23,7 @@ use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::message::{Header, OwnedHeaders};
 use rdkafka::producer::{BaseProducer, BaseRecord, Producer, PurgeConfig};
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
-use std::sync::{Arc, mpsc};
+use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -37,12 +38,14 @@ const INIT_TIMEOUT: Duration = Duration::from_secs(10);
 const INIT_SLICE: Duration = Duration::from_secs(1);
 /// Between two looks at what is under way; a delivery takes a millisecond or more.
 const LOOK_INTERVAL: Duration = Duration::from_micros(200);
+/// Why a step has failed whose call is left behind.
+const LOST_CALL: &str = "the client's call does not come back; another producer takes over";
 /// Before a step that could not be done yet is tried again.
 const AGAIN_INTERVAL: Duration = Duration::from_millis(20);
 
 /// A producer of transactions.
 pub(super) struct TransactionalProducer {
-    producer: Arc<BaseProducer<Deliveries>>,
+    producer: Watched<Arc<BaseProducer<Deliveries>>>,
     deliveries: Deliveries,
     group: Resource,
     transactional_id: Resource,
@@ -59,11 +62,21 @@ impl TransactionalProducer {
         let config = transactional(kafka, transactional_id);
         let producer = BaseProducer::from_config_and_context(&config, deliveries.clone())
             .map_err(|error| unmakeable(kafka, error))?;
+        let producer = Watched::new("producer's end", Arc::new(producer));
         credentials.bring(producer.client());
         let resource = Resource::transactional_id(transactional_id);
         let deadline = Instant::now() + INIT_TIMEOUT;
         // In slices: only between them does the client tell what it has met with, such as a wrong password.
-        while let Err(error) = producer.init_transactions(INIT_SLICE) {
+        loop {
+            let asked = Arc::clone(&producer);
+            let init = move || asked.init_transactions(INIT_SLICE);
+            let Some(outcome) = watched("init", CALL_MAX, init) else {
+                let why = format!("transactional id \"{transactional_id}\": {LOST_CALL}");
+                return Err(LogError::Unavailable(why));
+            };
+            let Err(error) = outcome else {
+                break;
+            };
             drain_events(&producer);
             let explain = || {
                 let what = format!("transactional id \"{transactional_id}\": {error}");
@@ -84,7 +97,7 @@ impl TransactionalProducer {
             }
         }
         Ok(TransactionalProducer {
-            producer: Arc::new(producer),
+            producer,
             deliveries,
             group: Resource::group(&kafka.group_id),
             transactional_id: resource,
@@ -126,8 +139,9 @@ impl TransactionalProducer {
         group: Option<ConsumerGroupMetadata>,
         deadline: Instant,
     ) -> Result<(), CommitError> {
-        self.producer
-            .begin_transaction()
+        let producer = Arc::clone(&self.producer);
+        watched("begin", CALL_MAX, move || producer.begin_transaction())
+            .ok_or_else(|| CommitError::Fenced(format!("begin: {LOST_CALL}")))?
             .map_err(|error| verdict("begin", &error, &self.transactional_id))?;
         for message in transaction.messages {
             send(&self.producer, message, deadline).map_err(CommitError::Retry)?;
@@ -140,7 +154,7 @@ impl TransactionalProducer {
             let given = Arc::new((offsets, group));
             persist("positions", deadline, &self.group, || {
                 let (producer, given) = (Arc::clone(&self.producer), Arc::clone(&given));
-                watched(CALL_MAX, move || {
+                watched("positions", CALL_MAX, move || {
                     let (offsets, group) = &*given;
                     producer.send_offsets_to_transaction(offsets, group, STEP_TIMEOUT)
                 })
@@ -155,7 +169,8 @@ impl TransactionalProducer {
         let deadline = Instant::now() + TOTAL_TIMEOUT;
         persist("commit", deadline, &self.transactional_id, || {
             let producer = Arc::clone(&self.producer);
-            watched(CALL_MAX, move || producer.commit_transaction(STEP_TIMEOUT))
+            let commit = move || producer.commit_transaction(STEP_TIMEOUT);
+            watched("commit", CALL_MAX, commit)
         })
         .map_err(|trouble| match trouble {
             Trouble::OutOfTime(why) => CommitError::Fenced(why),
@@ -165,14 +180,16 @@ impl TransactionalProducer {
 
     fn abort(&mut self) -> Result<(), String> {
         // Undelivered messages would keep the abort waiting for its whole time.
-        self.producer
-            .purge(PurgeConfig::default().queue().inflight());
+        let producer = Arc::clone(&self.producer);
+        let purge = move || producer.purge(PurgeConfig::default().queue().inflight());
+        watched("purge", CALL_MAX, purge).ok_or_else(|| format!("purge: {LOST_CALL}"))?;
         drain(&self.producer, Instant::now() + STEP_TIMEOUT)?;
         let _ = self.deliveries.take_failure();
         let deadline = Instant::now() + TOTAL_TIMEOUT;
         persist("abort", deadline, &self.transactional_id, || {
             let producer = Arc::clone(&self.producer);
-            watched(CALL_MAX, move || producer.abort_transaction(STEP_TIMEOUT))
+            let abort = move || producer.abort_transaction(STEP_TIMEOUT);
+            watched("abort", CALL_MAX, abort)
         })
         .map_err(|trouble| trouble.undone().to_string())
     }
@@ -196,20 +213,6 @@ impl Trouble {
     }
 }
 
-/// Makes a call that has a timeout of its own, and does not wait for one that has forgotten it (librdkafka issue 5456: positions, when their
-/// coordinator goes at the wrong moment; and the client waits by the time of day, which may be set back). `None`: it has not come back `within`
-/// that time. Its thread keeps what it holds.
-pub(super) fn watched<T: Send + 'static>(
-    within: Duration,
-    call: impl FnOnce() -> T + Send + 'static,
-) -> Option<T> {
-    let (told, heard) = mpsc::channel();
-    let work = move || drop(told.send(call()));
-    let thread = thread::Builder::new().name("transaction".into());
-    thread.spawn(work).ok()?;
-    heard.recv_timeout(within).ok()
-}
-
 /// Calls again while the client says that calling again helps.
 fn persist(
     step: &str,
@@ -219,10 +222,8 @@ fn persist(
 ) -> Result<(), Trouble> {
     loop {
         let Some(outcome) = call() else {
-            let why = format!(
-                "{step}: the client's call does not come back; another producer takes over"
-            );
-            return Err(Trouble::Refused(CommitError::Fenced(why)));
+            let why = CommitError::Fenced(format!("{step}: {LOST_CALL}"));
+            return Err(Trouble::Refused(why));
         };
         match outcome {
             Ok(()) => return Ok(()),

@@ -189,7 +189,7 @@ impl<L: Log> Service<L> {
         Ok(())
     }
 
-    /// The snapshots that are due, after a commit.
+    /// The snapshots that are due, of those tasks whose state is committed.
     pub(super) fn take_due_snapshots(&mut self) {
         let now_ms = self.clock.steady_ms();
         let every = self.settings.snapshot_every_messages;

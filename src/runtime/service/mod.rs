@@ -326,9 +326,11 @@ impl<L: Log> Service<L> {
         self.look_at_topics()?;
         let at_end = self.wake_tasks();
         self.publish_interim()?;
-        if self.commit_is_due() && self.commit()? {
-            self.take_due_snapshots();
+        if self.commit_is_due() {
+            self.commit()?;
         }
+        // Not only after a commit: what came last before the input fell silent is to be kept, too.
+        self.take_due_snapshots();
         self.tell_kept();
         let ready = self.is_ready();
         self.tell(&Fact::Breath { ready, at_end });

@@ -98,7 +98,7 @@ impl<W: Workshop> Task<W> {
                 Err(error) => {
                     let error = error.to_string();
                     tracing::error!(job_id, error, again_in = ?wait, "the job is not at work");
-                    self.observer.observe(job_id, &Fact::Unavailable { error });
+                    self.observer.observe(job_id, &Fact::NotAtWork { error });
                 }
             }
             if self.idle(wait) {

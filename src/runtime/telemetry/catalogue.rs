@@ -100,7 +100,7 @@ catalogue! {
     JOB_FILES_REFUSED = Kind::Gauge, "tidewatch_job_files_refused", [], "Job files that are refused as they are now; the jobs that they described before go on.";
     JOB_CHANGES = Kind::Counter, "tidewatch_job_changes_total", ["kind"], "Jobs started (at the start, new, or changed) and stopped, and job files refused, while this instance ran.";
     TRACE_SPANS = Kind::Counter, "tidewatch_trace_spans_total", ["outcome"], "With telemetry.otlp: spans exported to the collector, dropped because the queue was full, or failed to be delivered. Nothing else waits for them.";
-    LOG_UNAVAILABLE = Kind::Counter, "tidewatch_log_unavailable_total", ["job_id"], "Times that the brokers did not answer; they are asked again.";
+    LOG_UNAVAILABLE = Kind::Counter, "tidewatch_log_unavailable_total", ["job_id"], "Times that the brokers did not answer, or a job could not be worked for what they said; they are asked again.";
 }
 
 impl Spec {

@@ -338,7 +338,7 @@ impl Telemetry {
             Fact::TopicGone { .. } => self.topic_changed(job_id, "gone"),
             Fact::TopicRenewed { .. } => self.topic_changed(job_id, "renewed"),
             Fact::PartitionsAdded { .. } => self.topic_changed(job_id, "partitions_added"),
-            Fact::Unavailable { error } => {
+            Fact::Unavailable { error } | Fact::NotAtWork { error } => {
                 self.ledger().failed(job_id, error);
                 metrics.unavailable.with_label_values(job).inc();
             }

@@ -107,7 +107,7 @@ fn a_job_starts_restores_catches_up_is_live_and_says_why_it_is_not() {
     let error = "not allowed: Read on topic \"x\"".to_owned();
     telemetry.observe(
         "web",
-        &Fact::Unavailable {
+        &Fact::NotAtWork {
             error: error.clone(),
         },
     );

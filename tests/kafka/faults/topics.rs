@@ -2,11 +2,14 @@
 
 use super::{PARTITIONS, await_line, seed};
 use crate::broker::broker;
-use crate::client::{create_on, delete, delete_before, grow, produce, topic, unique};
+use crate::client::{create_on, delete, delete_before, ends, grow, produce, topic, unique};
 use crate::instance::{Deployment, Instance};
 use crate::random::Random;
 use crate::service::{await_metric, eventually, metric, reference};
 use crate::world::{Kind, Message, Spread, Word, close, events, job, publish};
+use serde_json::Value;
+use std::collections::BTreeSet;
+use std::process::Command;
 use std::time::Duration;
 
 const BUCKETS: i64 = 60;
@@ -31,6 +34,38 @@ fn await_read(instance: &Instance, topic: &str, partitions: std::ops::Range<i32>
     }
     // And said it.
     std::thread::sleep(Duration::from_millis(500));
+}
+
+/// Waits until both jobs have a snapshot of all that was written to these partitions: one comes every half second where there is news.
+fn await_kept(deployment: &Deployment, topic: &str, partitions: i32) {
+    let written: BTreeSet<(String, i64, i64)> = ends(topic, partitions)
+        .into_iter()
+        .flat_map(|(partition, end)| {
+            ["per-host", "whole"].map(|job| (job.to_owned(), i64::from(partition), end))
+        })
+        .collect();
+    eventually("all that was read is kept", || {
+        let listed = Command::new(env!("CARGO_BIN_EXE_tidewatch"))
+            .args(["snapshots", "list", "--json", "--config"])
+            .arg(deployment.path("a.yaml"))
+            .output()
+            .expect("the binary starts");
+        let listed = String::from_utf8_lossy(&listed.stdout).into_owned();
+        let kept: BTreeSet<(String, i64, i64)> = listed
+            .lines()
+            .filter_map(|line| serde_json::from_str::<Value>(line).ok())
+            .filter(|one| one["topic"] == topic)
+            .filter_map(|one| {
+                let job = one["job_id"].as_str()?.to_owned();
+                Some((
+                    job,
+                    one["kafka_partition"].as_i64()?,
+                    one["offset"].as_i64()?,
+                ))
+            })
+            .collect();
+        written.is_subset(&kept)
+    });
 }
 
 fn halves(seed: u64) -> (Vec<Message>, Vec<Message>) {
@@ -136,8 +171,7 @@ fn a_topic_made_anew_while_nobody_ran_is_known_for_another_though_it_is_longer()
     instance.await_ready();
     publish(&input, PARTITIONS, Spread::AtRandom, first);
     await_read(&instance, &input, 0..PARTITIONS);
-    // A snapshot of all that was read, every half second where there is news.
-    std::thread::sleep(Duration::from_secs(2));
+    await_kept(&deployment, &input, PARTITIONS);
     instance.kill();
     delete(&input);
     create_on(broker(), &input, PARTITIONS);
