@@ -7,6 +7,8 @@
 //! Holds: equal values give equal bytes; decoding never panics, whatever the bytes, never makes more than 64 MiB of a body, and accepts
 //! only series and shares that are sorted, each once. Checked: tests below.
 
+mod columns;
+
 pub use super::feature::{SeriesBucket, SeriesKey, Share};
 pub use super::projector::{EventBatch, ProjectedEvent};
 
@@ -35,6 +37,7 @@ pub struct ClosedBucket {
     /// while interim, so that the counts of all buckets may be added up.
     pub counts: DataCounts,
     /// Its series, sorted by (group, key), each once.
+    #[serde(with = "columns")]
     pub series: Vec<SeriesBucket>,
 }
 
