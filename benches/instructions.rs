@@ -11,7 +11,9 @@
 #[allow(dead_code)] // other benchmarks use more of it
 mod common;
 
-use common::{EVENTS_A_BUCKET, SPEED_JOBS, decode, detect, feed_file_of_pace, gather, job_with, stages};
+use common::{
+    EVENTS_A_BUCKET, SPEED_JOBS, decode, detect, feed_file_of_pace, gather, job_with, stages,
+};
 use std::path::Path;
 use std::process::{Command, exit};
 
@@ -33,7 +35,9 @@ fn main() {
 /// What is counted: `work JOB decode|gather|detect|stages FILE`.
 fn work(args: &[String]) {
     let [letter, what, file] = args else {
-        panic!("expected a job's letter, decode, gather, detect or stages, and a file; got {args:?}");
+        panic!(
+            "expected a job's letter, decode, gather, detect or stages, and a file; got {args:?}"
+        );
     };
     let (_, detectors, influencers) = SPEED_JOBS
         .into_iter()
@@ -67,7 +71,10 @@ fn table(wanted: &[String]) {
             let [few, many] = [0, 1].map(|at| instructions(letter, what, &feeds[at].0));
             many.saturating_sub(few) as f64 / (feeds[1].1 - feeds[0].1) as f64
         });
-        println!("{letter} {}", each.map(|count| format!("{count:.0}")).join(" "));
+        println!(
+            "{letter} {}",
+            each.map(|count| format!("{count:.0}")).join(" ")
+        );
     }
     for (path, _) in feeds {
         std::fs::remove_file(path).expect("the file is ours");

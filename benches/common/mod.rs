@@ -276,7 +276,9 @@ impl Stages {
             panic!("what was said is understood");
         };
         let from = self.gatherer.clone();
-        let said = self.judges[shard].1.handle(judge::Input::Closed { from, bucket });
+        let said = self.judges[shard]
+            .1
+            .handle(judge::Input::Closed { from, bucket });
         self.judged(shard, said);
     }
 

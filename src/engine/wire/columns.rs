@@ -228,7 +228,8 @@ impl<'s> Packer<'s> {
             put(&mut shares, word);
             put(&mut shares, u64::from(first.influencer));
             let column = self.column(SPLITS + usize::from(first.influencer));
-            own.iter().for_each(|share| column.tell(&share.value, &mut shares));
+            own.iter()
+                .for_each(|share| column.tell(&share.value, &mut shares));
             if is_all {
                 continue;
             }
@@ -423,7 +424,9 @@ impl Unpacker<'_> {
             return Some(Row::from([self.cells.take(statistic)?]));
         }
         let statistics = shape.statistics.iter();
-        statistics.map(|&statistic| self.cells.take(statistic)).collect()
+        statistics
+            .map(|&statistic| self.cells.take(statistic))
+            .collect()
     }
 
     fn is_at_end(&self) -> bool {
@@ -477,7 +480,13 @@ mod tests {
             over,
             by,
         });
-        let one = (0u16..3, key, row(), prop::collection::vec(share, 0..4), any::<bool>());
+        let one = (
+            0u16..3,
+            key,
+            row(),
+            prop::collection::vec(share, 0..4),
+            any::<bool>(),
+        );
         let one = one.prop_map(|(group, key, cells, mut shares, alike)| {
             if alike {
                 let own = shares.iter_mut();
@@ -558,10 +567,20 @@ mod tests {
             }],
         };
         let bytes = |count: usize| {
-            let one = |n: usize| series("host-0001", if n.is_multiple_of(2) { "200" } else { "404" }, "alice");
+            let one = |n: usize| {
+                series(
+                    "host-0001",
+                    if n.is_multiple_of(2) { "200" } else { "404" },
+                    "alice",
+                )
+            };
             let all: Vec<SeriesBucket> = (0..count).map(one).collect();
             packed(&all).expect("shaped as its shares").len()
         };
-        assert_eq!(bytes(11) - bytes(10), 2 + 4 + 4, "two names, a cell, a share");
+        assert_eq!(
+            bytes(11) - bytes(10),
+            2 + 4 + 4,
+            "two names, a cell, a share"
+        );
     }
 }

@@ -6,7 +6,7 @@
 
 use super::lane::Lane;
 use super::limbs::Limbs;
-use super::{BASE_END, BASE_MIN, ExactSum, Form};
+use super::{BASE_END, BASE_MIN, ExactSum, Form, LIMB_BITS};
 use crate::numerics::varint::{Bytes, put};
 
 /// Of a head: no room in it for what the sum is.
@@ -31,15 +31,18 @@ impl ExactSum {
         }
     }
 
-    /// Sign, base and digit of a sum that is one digit where its unit is, as that of a few whole numbers is.
+    /// Sign, base and digit of a sum that has but one digit, as that of a few whole numbers has.
     #[inline]
     fn single(&self) -> Option<(bool, i16, u32)> {
         let Form::Lane(lane) = &self.0 else {
             return None;
         };
-        let (whole, base) = lane.whole();
-        let digit = u32::try_from(whole.unsigned_abs()).ok()?;
-        let has_room = digit != 0 && (0..BASES).contains(&(base + BASE_SHIFT));
+        let (whole, unit) = lane.whole();
+        let magnitude = whole.unsigned_abs();
+        let zeros = magnitude.trailing_zeros() / LIMB_BITS as u32;
+        let digit = u32::try_from(magnitude.checked_shr(LIMB_BITS as u32 * zeros)?).ok()?;
+        let base = unit + zeros as i16;
+        let has_room = (0..BASES).contains(&(base + BASE_SHIFT));
         has_room.then_some((whole < 0, base, digit))
     }
 
@@ -73,7 +76,10 @@ impl ExactSum {
         let (base, count) = match head & LONG {
             LONG => {
                 let base = i16::try_from(heads.number()?).ok()?;
-                (base.checked_add(BASE_MIN)?, usize::try_from(heads.number()?).ok()?)
+                (
+                    base.checked_add(BASE_MIN)?,
+                    usize::try_from(heads.number()?).ok()?,
+                )
             }
             count => (i16::from(head >> 4) - BASE_SHIFT, usize::from(count)),
         };
@@ -95,7 +101,8 @@ impl ExactSum {
             magnitude |= u128::from(digit) << (32 * at);
         }
         let whole = i128::try_from(magnitude).ok();
-        let lane = whole.and_then(|whole| Lane::of_whole(if negative { -whole } else { whole }, base));
+        let lane =
+            whole.and_then(|whole| Lane::of_whole(if negative { -whole } else { whole }, base));
         Some(match lane {
             Some(lane) => ExactSum(Form::Lane(lane)),
             None => {
@@ -203,8 +210,14 @@ mod tests {
         sum.add(1e-300);
         let (mut heads, digits) = bytes_of(&sum);
         assert!(heads.len() > 1, "too long for a head");
-        assert_eq!(ExactSum::take(&mut Bytes(&heads), &mut Bytes(&digits)), Some(sum));
+        assert_eq!(
+            ExactSum::take(&mut Bytes(&heads), &mut Bytes(&digits)),
+            Some(sum)
+        );
         heads[2] = 200;
-        assert_eq!(ExactSum::take(&mut Bytes(&heads), &mut Bytes(&digits)), None);
+        assert_eq!(
+            ExactSum::take(&mut Bytes(&heads), &mut Bytes(&digits)),
+            None
+        );
     }
 }
