@@ -3,14 +3,17 @@
 //! Counts do not depend on neighbours, clocks or caches, so a change of a percent shows; what they leave out is waiting for memory. Each job
 //! runs twice over the same feed, once over its first buckets only: the difference is divided by the events between the two,
 //! so that start-up and first sight of each host are out. Whole buckets both, closed, judged and written. One line a job on
-//! standard output: its letter, and an event's instructions in the decoder, in decoder and gatherer, in all. tests/instructions.rs holds them against their limits.
+//! standard output: its letter, and an event's instructions in the decoder, in decoder and gatherer, in all, and in all in
+//! stages (closed and partial buckets through the bytes of their messages). tests/instructions.rs holds them against their limits.
 
 #![allow(clippy::disallowed_methods)] // the shared stopwatch, which is not used here, reads the clock
 
 #[allow(dead_code)] // other benchmarks use more of it
 mod common;
 
-use common::{EVENTS_A_BUCKET, SPEED_JOBS, decode, detect, feed_file_of_pace, gather, job_with};
+use common::{
+    EVENTS_A_BUCKET, SPEED_JOBS, decode, detect, feed_file_of_pace, gather, job_with, stages,
+};
 use std::path::Path;
 use std::process::{Command, exit};
 
@@ -29,10 +32,12 @@ fn main() {
     }
 }
 
-/// What is counted: `work JOB decode|gather|detect FILE`.
+/// What is counted: `work JOB decode|gather|detect|stages FILE`.
 fn work(args: &[String]) {
     let [letter, what, file] = args else {
-        panic!("expected a job's letter, decode, gather or detect, and a file; got {args:?}");
+        panic!(
+            "expected a job's letter, decode, gather, detect or stages, and a file; got {args:?}"
+        );
     };
     let (_, detectors, influencers) = SPEED_JOBS
         .into_iter()
@@ -42,7 +47,12 @@ fn work(args: &[String]) {
     match what.as_str() {
         "decode" => decode(&job, Path::new(file)),
         "gather" => gather(&job, Path::new(file)),
-        _ => detect(&job, Path::new(file)),
+        "detect" => detect(&job, Path::new(file)),
+        _ => {
+            let (documents, bytes) = stages(&job, Path::new(file));
+            eprintln!("{bytes} bytes of closed buckets");
+            documents
+        }
     };
 }
 
@@ -57,11 +67,14 @@ fn table(wanted: &[String]) {
         if !wanted.is_empty() && !wanted.iter().any(|one| one == letter) {
             continue;
         }
-        let each = ["decode", "gather", "detect"].map(|what| {
+        let each = ["decode", "gather", "detect", "stages"].map(|what| {
             let [few, many] = [0, 1].map(|at| instructions(letter, what, &feeds[at].0));
             many.saturating_sub(few) as f64 / (feeds[1].1 - feeds[0].1) as f64
         });
-        println!("{letter} {:.0} {:.0} {:.0}", each[0], each[1], each[2]);
+        println!(
+            "{letter} {}",
+            each.map(|count| format!("{count:.0}")).join(" ")
+        );
     }
     for (path, _) in feeds {
         std::fs::remove_file(path).expect("the file is ours");

@@ -12,7 +12,10 @@ use std::time::{Duration, Instant};
 use tidewatch::config::Job;
 use tidewatch::decode::{Item, Options, Reader};
 use tidewatch::engine::gatherer::{self, Gatherer, Input};
+use tidewatch::engine::judge::{self, Judge};
 use tidewatch::engine::pipeline::{Output, Pipeline};
+use tidewatch::engine::rollup::{self, Rollup};
+use tidewatch::engine::wire::{InputId, StageMessage};
 use tidewatch::simulate::{EventFormat, Feed, Scenario};
 use tidewatch::time::Finality;
 
@@ -201,6 +204,106 @@ pub(crate) fn detect_on(threads: usize, job: &Arc<Job>, path: &Path) -> usize {
     });
     carry(pipeline.handle(Input::Flush(Finality::Final)));
     documents
+}
+
+/// The same in stages, as in a service: what a stage says to the next goes through the bytes of its messages. Returns how many documents there
+/// were, and the bytes of the closed buckets.
+pub(crate) fn stages(job: &Arc<Job>, path: &Path) -> (usize, usize) {
+    let mut stages = Stages::of(job);
+    let mut gatherer = Gatherer::new(Arc::clone(job));
+    read(1, job, path, |item| {
+        stages.gathered(match item {
+            Item::Event { event, .. } => gatherer.handle(Input::Event(event)),
+            Item::Rejected { rejection, .. } => gatherer.handle(Input::Rejected(&rejection)),
+        });
+    });
+    stages.gathered(gatherer.handle(Input::Flush(Finality::Final)));
+    (stages.documents, stages.closed_bytes)
+}
+
+/// The judges and the rollup behind a gatherer.
+struct Stages {
+    gatherer: InputId,
+    judges: Vec<(InputId, Judge)>,
+    rollup: Rollup,
+    documents: usize,
+    closed_bytes: usize,
+}
+
+impl Stages {
+    fn of(job: &Arc<Job>) -> Stages {
+        let gatherer = InputId("events/0".to_owned());
+        let shards = job.extensions.shards;
+        let speaker = |shard| InputId(format!("shard/{shard}"));
+        let judge = |shard| {
+            let judge = Judge::new(Arc::clone(job), shard, vec![gatherer.clone()]);
+            (speaker(shard), judge.among(shards))
+        };
+        Stages {
+            judges: (0..shards).map(judge).collect(),
+            rollup: Rollup::new(Arc::clone(job), (0..shards).map(speaker).collect()),
+            gatherer,
+            documents: 0,
+            closed_bytes: 0,
+        }
+    }
+
+    fn gathered(&mut self, outputs: Vec<gatherer::Output>) {
+        for output in outputs {
+            match output {
+                gatherer::Output::Closed(bucket) => {
+                    for (shard, part) in bucket.split(self.judges.len() as u16) {
+                        let bytes = StageMessage::Closed(part).encode();
+                        self.closed_bytes += bytes.len();
+                        self.closed(usize::from(shard), &bytes);
+                    }
+                }
+                gatherer::Output::Watermark(until) => {
+                    for shard in 0..self.judges.len() {
+                        let from = self.gatherer.clone();
+                        let word = judge::Input::Watermark { from, until };
+                        let said = self.judges[shard].1.handle(word);
+                        self.judged(shard, said);
+                    }
+                }
+                gatherer::Output::Late(_) | gatherer::Output::Rejected(_) => {}
+            }
+        }
+    }
+
+    fn closed(&mut self, shard: usize, bytes: &[u8]) {
+        let Ok(StageMessage::Closed(bucket)) = StageMessage::decode(bytes) else {
+            panic!("what was said is understood");
+        };
+        let from = self.gatherer.clone();
+        let said = self.judges[shard]
+            .1
+            .handle(judge::Input::Closed { from, bucket });
+        self.judged(shard, said);
+    }
+
+    fn judged(&mut self, shard: usize, said: Vec<judge::Output>) {
+        for output in said {
+            let from = self.judges[shard].0.clone();
+            let word = match output {
+                judge::Output::Partial(bucket) => {
+                    let bytes = StageMessage::Partial(bucket).encode();
+                    let Ok(StageMessage::Partial(bucket)) = StageMessage::decode(&bytes) else {
+                        panic!("what was said is understood");
+                    };
+                    rollup::Input::Partial { from, bucket }
+                }
+                judge::Output::Watermark(until) => rollup::Input::Watermark { from, until },
+                judge::Output::Revised(_) | judge::Output::Late { .. } => continue,
+            };
+            for output in self.rollup.handle(word) {
+                if let rollup::Output::Result(document) = &output {
+                    black_box(serde_json::to_vec(document).expect("a document"));
+                    self.documents += 1;
+                }
+            }
+        }
+    }
 }
 
 fn read(threads: usize, job: &Job, path: &Path, mut take: impl FnMut(Item<'_>)) {

@@ -8,6 +8,7 @@
 //! whichever form they are; `value` is the double nearest to the sum, ties to even; no result is NaN or infinite.
 //! Checked: rational arithmetic (num-bigint) in the properties below; permutations and groupings; the edges of the lane.
 
+mod compact;
 mod lane;
 mod limbs;
 mod rounding;
@@ -262,7 +263,12 @@ fn signed(digit: u64, sign: i64) -> i64 {
 
 impl PartialEq for ExactSum {
     fn eq(&self, other: &ExactSum) -> bool {
-        Written::from(self) == Written::from(other)
+        match (&self.0, &other.0) {
+            (Form::Lane(one), Form::Lane(two)) if one.is_in_units_of(two) => {
+                one.whole() == two.whole()
+            }
+            _ => Written::from(self) == Written::from(other),
+        }
     }
 }
 
@@ -312,14 +318,12 @@ impl<'de> Deserialize<'de> for ExactSum {
                 written.base
             )));
         }
-        let limbs = Limbs::of_digits(written.negative, written.base, &written.digits);
-        let lane = limbs
-            .small()
-            .and_then(|(whole, base)| Lane::of_whole(whole, base));
-        Ok(ExactSum(match lane {
-            Some(lane) => Form::Lane(lane),
-            None => Form::Limbs(Box::new(limbs)),
-        }))
+        let Written {
+            negative,
+            base,
+            digits,
+        } = written;
+        Ok(ExactSum::of_digits(negative, base, &digits))
     }
 }
 

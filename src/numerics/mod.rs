@@ -8,6 +8,7 @@ pub mod moments;
 pub mod quantile_sketch;
 pub mod special;
 pub mod text_set;
+pub(crate) mod varint;
 
 pub use distinct_sketch::DistinctSketch;
 pub use exact_sum::{ExactSum, variance};

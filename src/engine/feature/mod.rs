@@ -9,6 +9,7 @@ mod cells;
 mod entities;
 mod reading;
 mod series;
+mod sheet;
 mod spots;
 
 pub use accumulator::Accumulator;
@@ -17,6 +18,7 @@ pub(crate) use entities::Entities;
 pub(crate) use reading::Reader;
 pub(crate) use series::merge_sorted;
 pub use series::{Row, SeriesBucket, SeriesKey, Share};
+pub(crate) use sheet::{Cells as SheetCells, SECTIONS as SHEET_SECTIONS, Sheet};
 pub use spots::{Ground, Spot, Spots};
 
 use crate::config::{Detector, Family, FieldId, Job};
@@ -41,6 +43,22 @@ pub enum Statistic {
 }
 
 impl Statistic {
+    /// All of them, in the order of their numbers.
+    pub(crate) const ALL: [Statistic; 12] = [
+        Statistic::Count,
+        Statistic::Distinct,
+        Statistic::Mean,
+        Statistic::Median,
+        Statistic::Min,
+        Statistic::Max,
+        Statistic::Sum,
+        Statistic::Varp,
+        Statistic::Info,
+        Statistic::TimeOfDay,
+        Statistic::TimeOfWeek,
+        Statistic::LatLong,
+    ];
+
     /// The statistics of a function, one a feature.
     pub fn of(family: Family) -> &'static [Statistic] {
         match family {

@@ -9,6 +9,7 @@ use postcard::ser_flavors::Flavor;
 use serde::Serialize;
 use std::fmt;
 use std::io::{self, Write};
+use std::sync::OnceLock;
 
 /// What is written piece by piece leaves in blocks of so many bytes.
 const BLOCK_BYTES: usize = 64 << 10;
@@ -19,6 +20,8 @@ pub struct Frozen {
     door: Door,
     fingerprint: u64,
     body: Box<dyn Body>,
+    /// Counting the body's bytes is half the work of writing them, and each door around this one asks for them too: counted once.
+    body_bytes: OnceLock<u64>,
     origin: Option<u128>,
 }
 
@@ -33,12 +36,7 @@ impl Frozen {
     where
         T: Serialize + Send + Sync + 'static,
     {
-        Frozen {
-            door,
-            fingerprint,
-            body: Box::new(Plain(state)),
-            origin: None,
-        }
+        Frozen::with_body(door, fingerprint, Box::new(Plain(state)))
     }
 
     /// Of a fused door: what is its own, then its parts.
@@ -51,13 +49,21 @@ impl Frozen {
     where
         T: Serialize + Send + Sync + 'static,
     {
-        let body = Box::new(Fused(Plain(own), parts));
+        Frozen::with_body(door, fingerprint, Box::new(Fused(Plain(own), parts)))
+    }
+
+    fn with_body(door: Door, fingerprint: u64, body: Box<dyn Body>) -> Frozen {
         Frozen {
             door,
             fingerprint,
             body,
+            body_bytes: OnceLock::new(),
             origin: None,
         }
+    }
+
+    fn body_bytes(&self) -> u64 {
+        *self.body_bytes.get_or_init(|| self.body.bytes())
     }
 
     /// The same, of a state that comes from there: see [`Snapshot::origin`].
@@ -68,7 +74,7 @@ impl Frozen {
     /// Bytes of the snapshot.
     pub fn bytes(&self) -> u64 {
         let origin = self.origin.map_or(0, |_| ORIGIN_BYTES);
-        (HEADER_BYTES + origin + CHECKSUM_BYTES) as u64 + self.body.bytes()
+        (HEADER_BYTES + origin + CHECKSUM_BYTES) as u64 + self.body_bytes()
     }
 
     /// The snapshot, all of it in memory.
@@ -89,7 +95,7 @@ impl Frozen {
         out.write_all(&VERSION.to_le_bytes())?;
         out.write_all(&[self.door as u8])?;
         out.write_all(&self.fingerprint.to_le_bytes())?;
-        out.write_all(&self.body.bytes().to_le_bytes())?;
+        out.write_all(&self.body_bytes().to_le_bytes())?;
         self.body.write(&mut out)?;
         if let Some(origin) = self.origin {
             out.write_all(&origin.to_le_bytes())?;

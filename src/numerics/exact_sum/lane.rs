@@ -46,6 +46,12 @@ impl Lane {
         (whole, self.base)
     }
 
+    /// Whether both are integers of the same unit.
+    #[inline]
+    pub(super) fn is_in_units_of(&self, other: &Lane) -> bool {
+        self.base == other.base
+    }
+
     /// Whether the sum is exactly zero.
     #[inline]
     pub(super) fn is_zero(&self) -> bool {
