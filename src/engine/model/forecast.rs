@@ -140,7 +140,7 @@ pub struct Learned {
     pub changed: bool,
     /// A step or a pulse is believed that was not.
     pub knows_more: bool,
-    /// Every hour of the week has been seen, and they are what is foretold by: errors of before were made in ignorance.
+    /// There is a season, and every hour of the week has been seen now: what was claimed before was claimed in ignorance.
     pub knows_week: bool,
     /// What has changed about the series.
     pub noticed: Option<Noticed>,
@@ -365,7 +365,7 @@ impl Forecaster {
             self.mean_values = u32::from(shift.values);
         }
         self.steps = self.steps.saturating_add(1);
-        let knows_week = best < RHYTHM && self.has_seen_a_week(span);
+        let knows_week = self.season_watch.is_there() && self.has_seen_a_week(span);
         let changed = self.seasonal != (best < SEASONAL) || knows_more;
         self.seasonal = best < SEASONAL;
         Learned {
@@ -454,7 +454,8 @@ impl Forecaster {
         calmer: Calmer<'_>,
     ) -> [f64; 2] {
         let is_step = self.is_step(at);
-        if !is_step && calmer.counts.is_none() {
+        let is_slope = calmer.counts.is_some() && self.season_watch.is_there();
+        if !is_step && !is_slope {
             return [calmer.ratio; 2];
         }
         let before = EventTime(at.millis() - span.millis());
