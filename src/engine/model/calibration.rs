@@ -398,6 +398,14 @@ impl<P: Places> CalibrationIn<P> {
         f64::from(P::Peak::nats(tail.threshold)) <= by_chance + HONESTY_NATS
     }
 
+    /// Forgets the peaks of −ln p that are above what so many steps bring by chance: they were claimed in ignorance.
+    pub fn forgive(&mut self, block_steps: u32) {
+        let by_chance = (f64::from(block_steps) * f64::from(self.blocks + 1.0)).ln();
+        let most = P::Peak::level_of(by_chance as f32);
+        self.peaks.retain(|peak| peak.level() <= most);
+        self.tail_peaks = self.count_tail();
+    }
+
     /// Adds one step's surprise; a block closes after `block_steps` of them. Without room the least peaks are forgotten sooner.
     pub fn learn(&mut self, surprise: f64, block_steps: u32, room: &mut Room) {
         self.open_peak = self.open_peak.max(surprise as f32);

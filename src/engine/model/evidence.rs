@@ -300,6 +300,15 @@ impl EvidenceModel {
         }
     }
 
+    /// What the tail has claimed was claimed in ignorance of what is known now; it is heard as before.
+    pub fn forgive_tail(&mut self) {
+        if let Stage::Grown(copies) = &mut self.stage
+            && let Some(tail) = &mut copies.tail
+        {
+            tail.forgive(BLOCK_BUCKETS);
+        }
+    }
+
     /// Days begin so many hours later from now on.
     pub fn turn(&mut self, hours: i8) {
         if let Stage::Grown(copies) = &mut self.stage {

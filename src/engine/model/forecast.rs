@@ -12,6 +12,7 @@ use super::edges::Edges;
 use super::outlook::{Heard, Outlook};
 use super::profile::{HOUR_MS, HourMeans, Joints, Profile, Slot, hour_of};
 use super::pulse::{Due, Pulses};
+use super::residual::Residuals;
 use super::rhythm::{Others, Rhythm};
 use super::surprise::SeasonView;
 use super::watch::{ClockWatch, LevelWatch, SeasonWatch, Shift};
@@ -47,6 +48,7 @@ const LAST: usize = CANDIDATES - 1;
 const WEEK: usize = 0;
 const DAY: usize = 1;
 const RHYTHM: usize = 2;
+const WEEK_HOURS: i64 = 168;
 
 /// Mean squares of the predictors' errors, and how often each spoke.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -101,6 +103,36 @@ pub struct Believed {
     pub is_unusual: bool,
 }
 
+/// By how much less values vary in a bucket than in the one before.
+#[derive(Clone, Copy, Debug)]
+pub struct Calmer<'r> {
+    /// So many times as much, 1 at the most, as far as it has been shown.
+    pub ratio: f64,
+    /// Of counts: their law says it.
+    pub counts: Option<&'r Residuals>,
+}
+
+impl Calmer<'_> {
+    /// The same where the season goes from one mean to another.
+    fn from(self, before: f64, now: f64) -> f64 {
+        match self.counts {
+            Some(law) if now < before => self
+                .ratio
+                .min(law.count_deviation(now) / law.count_deviation(before)),
+            _ => self.ratio,
+        }
+    }
+}
+
+impl Default for Calmer<'_> {
+    fn default() -> Self {
+        Calmer {
+            ratio: 1.0,
+            counts: None,
+        }
+    }
+}
+
 /// What learning a value has come to.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Learned {
@@ -108,6 +140,8 @@ pub struct Learned {
     pub changed: bool,
     /// A step or a pulse is believed that was not.
     pub knows_more: bool,
+    /// There is a season, and every hour of the week has been seen now: what was claimed before was claimed in ignorance.
+    pub knows_week: bool,
     /// What has changed about the series.
     pub noticed: Option<Noticed>,
 }
@@ -202,19 +236,18 @@ impl Forecaster {
         self.levels[3]
     }
 
-    /// The next value expected at `at`, and how it was found; `None` before the first value. `calmer`: so many times as much as in the bucket before do
-    /// values vary now, 1 at the most.
+    /// The next value expected at `at`, and how it was found; `None` before the first value. `calmer`: by how much less than in the bucket before values vary now.
     pub fn forecast(
         &self,
         at: EventTime,
         span: BucketSpan,
-        calmer: f64,
+        calmer: Calmer<'_>,
     ) -> Option<(f64, Foresight)> {
         if self.steps == 0 {
             return None;
         }
         let (seasonal, rhythm) = (self.seasonal(at, span), self.rhythm.expected(at));
-        let kept = self.kept(at, span, seasonal).map(|kept| kept.min(calmer));
+        let kept = self.kept(at, span, seasonal, calmer);
         let (pulse, date) = (self.pulse(at, span), self.date(at));
         let due = [pulse, date].into_iter().flatten();
         let due: f64 = due.map(|due| due.excess).sum();
@@ -253,7 +286,8 @@ impl Forecaster {
         outlook: Option<&mut Outlook>,
         room: &mut Room,
     ) -> Learned {
-        let Some(known) = foresight.or_else(|| Some(self.forecast(at, span, 1.0)?.1)) else {
+        let Some(known) = foresight.or_else(|| Some(self.forecast(at, span, Calmer::default())?.1))
+        else {
             self.restart(x);
             let heard = Heard {
                 x,
@@ -331,13 +365,21 @@ impl Forecaster {
             self.mean_values = u32::from(shift.values);
         }
         self.steps = self.steps.saturating_add(1);
+        let knows_week = self.season_watch.is_there() && self.has_seen_a_week(span);
         let changed = self.seasonal != (best < SEASONAL) || knows_more;
         self.seasonal = best < SEASONAL;
         Learned {
             changed,
             knows_more,
+            knows_week,
             noticed: shift.map(|shift| shift.noticed()).or(noticed).or(rhythm),
         }
+    }
+
+    /// Whether this bucket was the one that made it a week since the hours of the week began to be held against values.
+    fn has_seen_a_week(&self, span: BucketSpan) -> bool {
+        let week = (WEEK_HOURS * HOUR_MS / span.millis()).clamp(1, i64::from(u16::MAX) - 1);
+        i64::from(self.tracks.counts[WEEK]) == week
     }
 
     /// What a pulse, and the day of the month or of the year, add at `at`.
@@ -403,16 +445,27 @@ impl Forecaster {
         self.calendar.as_deref_mut()
     }
 
-    /// What goes down a step shrinks with it: what a day of hundreds left lately is no measure of a night of three.
-    fn kept(&self, at: EventTime, span: BucketSpan, seasonal: [Option<f64>; 2]) -> [f64; 2] {
-        if !self.is_step(at) {
-            return [1.0; 2];
+    /// What goes down a step shrinks with it: what a day of hundreds left lately is no measure of a night of three. So it does on a slope, with how far values vary.
+    fn kept(
+        &self,
+        at: EventTime,
+        span: BucketSpan,
+        seasonal: [Option<f64>; 2],
+        calmer: Calmer<'_>,
+    ) -> [f64; 2] {
+        let is_step = self.is_step(at);
+        let is_slope = calmer.counts.is_some() && self.season_watch.is_there();
+        if !is_step && !is_slope {
+            return [calmer.ratio; 2];
         }
         let before = EventTime(at.millis() - span.millis());
-        let before = self.profile.means(before, span, true);
+        let before = self.profile.means(before, span, is_step);
         [0, 1].map(|season| match (before[season], seasonal[season]) {
-            (Some(before), Some(now)) if before > 0.0 => (now / before).clamp(0.0, 1.0),
-            _ => 1.0,
+            (Some(before), Some(now)) if is_step && before > 0.0 => {
+                (now / before).clamp(0.0, calmer.ratio)
+            }
+            (Some(before), Some(now)) => calmer.from(before, now),
+            _ => calmer.ratio,
         })
     }
 

@@ -431,6 +431,12 @@ impl Residuals {
         (1.0 / (dispersion + 1.0 / (self.events + 0.5))).clamp(1e-3, 1e9)
     }
 
+    /// How far counts of this mean vary, by their law.
+    pub fn count_deviation(&self, mean: f64) -> f64 {
+        let mean = count_mean(mean);
+        (mean + mean * mean / self.count_size()).sqrt()
+    }
+
     /// The skewed family, its skewness drawn towards none while values are few.
     fn pearson(&self, forecast: f64) -> Pearson {
         let known = self.weight / (self.weight + SKEWNESS_PRIOR);

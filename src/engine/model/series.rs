@@ -4,7 +4,7 @@ use super::ahead::Ahead;
 use super::alarm::{Alarm, Hold};
 use super::evidence::{Claim, EvidenceModel, Foretold, TailOf, ln_probability_of};
 use super::finer::Finer;
-use super::forecast::{Believed, Forecaster, Foresight};
+use super::forecast::{Believed, Calmer, Forecaster, Foresight};
 use super::law::{Law, Measured};
 use super::member::{Deviation, Member};
 use super::multi_bucket::MultiBucket;
@@ -159,7 +159,10 @@ impl SeriesModel {
 
     fn forecast(&self, kind: &Kind, at: EventTime) -> Option<(f64, Foresight)> {
         let before = EventTime(at.millis() - kind.span.millis());
-        let calmer = (self.finer.spread_at(at) / self.finer.spread_at(before)).min(1.0);
+        let calmer = Calmer {
+            ratio: (self.finer.spread_at(at) / self.finer.spread_at(before)).min(1.0),
+            counts: kind.counting.then_some(&self.residuals),
+        };
         let (mut value, foresight) = self.forecaster.forecast(at, kind.span, calmer)?;
         let is_beyond = value < 0.0 && kind.counting;
         if is_beyond || value <= 0.0 && self.residuals.positive() {
@@ -624,6 +627,8 @@ impl Model for SeriesModel {
         }
         if learned.knows_more {
             self.evidence.restart_tail();
+        } else if learned.knows_week {
+            self.evidence.forgive_tail();
         }
         let noticed = learned.noticed;
         if let (Some(outlook), Some(noticed)) = (&mut self.outlook, &noticed) {
