@@ -147,7 +147,7 @@ pub fn run(args: &Args, color: Color) -> anyhow::Result<ExitCode> {
     };
     let ending = args
         .source
-        .read(reader, &interrupt, &progress, &mut |item| {
+        .read(&job, reader, &interrupt, &progress, &mut |item| {
             let outputs = match &item {
                 Item::Event { event, .. } => {
                     tally.events += 1;

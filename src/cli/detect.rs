@@ -132,11 +132,11 @@ pub fn run(args: &Args, color: Color) -> anyhow::Result<ExitCode> {
     let interrupt = Interrupt::listen()?;
     let reader = args.source.open(&job)?;
     let total = reader.bytes_total();
-    let mut session = Session::new(args, color, job, total.is_none())?;
+    let mut session = Session::new(args, color, Arc::clone(&job), total.is_none())?;
     let progress = Progress::new(total);
     let ending = args
         .source
-        .read(reader, &interrupt, &progress, &mut |item| {
+        .read(&job, reader, &interrupt, &progress, &mut |item| {
             session.take(item)
         })?;
     if let Ending::Broken(_) = ending {
@@ -210,6 +210,8 @@ struct Session {
     report: Option<Report>,
     rejected: Option<Box<dyn Write>>,
     live: bool,
+    /// Nothing was known before this run.
+    is_new: bool,
     tally: Tally,
 }
 
@@ -224,12 +226,16 @@ struct RejectedLine<'a> {
 
 impl Session {
     fn new(args: &Args, color: Color, job: Arc<Job>, live: bool) -> anyhow::Result<Session> {
+        if let Some(path) = &args.state {
+            check_writable(path)?;
+        }
         let report = args.report(&job)?;
         let job = match report {
             Some(_) => report::plotting(&job),
             None => job,
         };
         Ok(Session {
+            is_new: !args.state.as_deref().is_some_and(Path::exists),
             report,
             pipeline: match &args.state {
                 Some(path) if path.exists() => restore(job, path)?,
@@ -328,7 +334,8 @@ impl Session {
         let summary = self.tally.summary(progress);
         let for_people = matches!(self.sink, Sink::Table { .. });
         let worth_a_line = io::stderr().is_terminal() || !self.tally.rejected.is_empty();
-        self.sink.finish(&summary)?;
+        self.sink
+            .finish(&self.tally.nothing(self.is_new), &summary)?;
         if let Some(report) = self.report {
             let reading = Reading {
                 events: self.tally.events,
@@ -352,10 +359,24 @@ pub(super) fn restore(job: Arc<Job>, path: &Path) -> anyhow::Result<Pipeline> {
         .with_context(|| format!("--state {}", path.display()))
 }
 
-/// Leaves the state in `path`; whatever happens, the file holds the old state or the new one.
-fn keep(pipeline: &Pipeline, path: &Path) -> anyhow::Result<()> {
+/// Where the state is written before it takes its place.
+fn beside(path: &Path) -> PathBuf {
     let mut beside = path.as_os_str().to_owned();
     beside.push(".new");
+    beside.into()
+}
+
+/// That a state cannot be kept is told before hours of reading, not after.
+fn check_writable(path: &Path) -> anyhow::Result<()> {
+    let beside = beside(path);
+    std::fs::File::create(&beside)
+        .and_then(|_| std::fs::remove_file(&beside))
+        .with_context(|| format!("--state {}: cannot be written", path.display()))
+}
+
+/// Leaves the state in `path`; whatever happens, the file holds the old state or the new one.
+fn keep(pipeline: &Pipeline, path: &Path) -> anyhow::Result<()> {
+    let beside = beside(path);
     std::fs::write(&beside, pipeline.snapshot().as_bytes())
         .and_then(|()| std::fs::rename(&beside, path))
         .with_context(|| format!("--state {}: cannot be written", path.display()))

@@ -3,14 +3,15 @@
 //! Shared by the commands that run a job over a given input. Shows progress, stops at Ctrl-C; what a file that cannot be read to its end means is the command's affair.
 
 use super::interrupt::Interrupt;
+use super::notes::Notes;
 use super::output::grouped;
 use super::progress::Progress;
 use crate::config::Job;
-use crate::decode::{Format, Item, Options, Reader};
+use crate::decode::{self, Fields, Format, Item, Options, Reader};
 use crate::engine::event::Reason;
 use clap::ValueEnum;
 use std::collections::BTreeMap;
-use std::io::{self, IsTerminal};
+use std::io::{self, IsTerminal, Read};
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::Ordering;
@@ -36,6 +37,8 @@ pub(super) struct Source {
 
 /// More threads than this are started only when asked for: one that judges cannot keep up with the others.
 const THREADS_MAX: usize = 8;
+/// How much of a file is looked at for an event that shows its fields.
+const SAMPLE_BYTES: u64 = 1 << 18;
 
 #[derive(Clone, Copy, Debug, ValueEnum)]
 pub(super) enum InputKind {
@@ -43,6 +46,15 @@ pub(super) enum InputKind {
     Json,
     /// CSV with a header.
     Csv,
+}
+
+impl InputKind {
+    fn format(self) -> Format {
+        match self {
+            InputKind::Json => Format::Json,
+            InputKind::Csv => Format::Csv,
+        }
+    }
 }
 
 pub(super) fn delimiter(text: &str) -> Result<u8, String> {
@@ -67,10 +79,7 @@ impl Source {
     /// A reader of the files, none of which has been read yet.
     pub(super) fn open(&self, job: &Job) -> io::Result<Reader> {
         let options = Options {
-            format: self.input.map(|input| match input {
-                InputKind::Json => Format::Json,
-                InputKind::Csv => Format::Csv,
-            }),
+            format: self.input.map(InputKind::format),
             delimiter: self.delimiter,
             threads: match self.threads {
                 Some(threads) => threads.into(),
@@ -97,9 +106,10 @@ impl Source {
         arguments
     }
 
-    /// Reads everything, hands each item to `take`, shows how far it is. An error is one of `take`.
+    /// Reads everything, hands each item to `take`, shows how far it is; at the end, what is odd about the input. An error is one of `take`.
     pub(super) fn read(
         &self,
+        job: &Job,
         mut reader: Reader,
         interrupt: &Interrupt,
         progress: &Progress,
@@ -110,7 +120,9 @@ impl Source {
             eprintln!("tidewatch: reading events from the keyboard; Ctrl-D ends them");
         }
         let (mut events, mut failure) = (0, None);
+        let mut notes = Notes::new(job);
         let read = reader.run(&mut |item| {
+            notes.look(&item);
             events += u64::from(matches!(item, Item::Event { .. }));
             match take(item) {
                 _ if interrupt.asked() => ControlFlow::Break(()),
@@ -125,12 +137,34 @@ impl Source {
             }
         });
         progress.finish();
+        if failure.is_none() {
+            for note in notes.lines(|| self.first_event()) {
+                eprintln!("tidewatch: {note}");
+            }
+        }
         match (failure, read) {
             (Some(error), _) => Err(error),
             (None, Err(error)) => Ok(Ending::Broken(error)),
             (None, Ok(_)) if interrupt.asked() => Ok(Ending::Interrupted),
             (None, Ok(_)) => Ok(Ending::Whole),
         }
+    }
+
+    /// The first event of the files with all its fields; none if it would have to be of a pipe, which is read once.
+    fn first_event(&self) -> Option<Fields> {
+        let file = self.files.iter().find(|file| file.is_file())?;
+        let mut bytes = Vec::new();
+        // What cannot be read to its end may begin with an event all the same.
+        let _ = decode::open_bytes(file)
+            .ok()?
+            .take(SAMPLE_BYTES)
+            .read_to_end(&mut bytes);
+        let format = self.input.map(InputKind::format);
+        let mut first = None;
+        decode::survey(&bytes, format, self.delimiter, &mut |fields| {
+            first.get_or_insert(fields);
+        });
+        first
     }
 }
 
@@ -152,7 +186,22 @@ pub(super) fn counted(number: u64, what: &str) -> String {
     format!("{} {what}{plural}", grouped(number))
 }
 
+/// With fewer buckets than this nothing can be called unusual with confidence.
+const BUCKETS_FEW: u64 = 12;
+
 impl Tally {
+    /// What is said where nothing was found: whether that means anything.
+    pub(super) fn nothing(&self, is_new: bool) -> String {
+        match (self.events, self.buckets) {
+            (0, _) => "No event was analysed.".to_owned(),
+            (_, buckets) if is_new && buckets < BUCKETS_FEW => format!(
+                "Nothing unusual, but of {} it cannot be known what is usual.",
+                counted(buckets, "bucket")
+            ),
+            _ => "Nothing unusual.".to_owned(),
+        }
+    }
+
     /// Takes out of the events those that the job's query has passed over, so many in all.
     pub(super) fn pass_over(&mut self, events: u64) {
         self.passed_over = events;

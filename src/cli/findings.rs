@@ -5,6 +5,7 @@
 //! may come again with another score (renormalisation): the later word counts. Kept in memory: records and influencers at
 //! or above the least score asked for, some 400 bytes each. Scores 0 to 100; times are milliseconds.
 
+use crate::config::MLCATEGORY;
 use crate::simulate::Alarm;
 use crate::time::EventTime;
 use serde_json::Value;
@@ -84,6 +85,18 @@ impl Why {
 }
 
 impl Finding {
+    /// What the messages of its category say, where its series is told apart by nothing else: ids mean nothing to a person.
+    pub(super) fn message(&self) -> Option<&str> {
+        let [(field, id)] = self.series.as_slice() else {
+            return None;
+        };
+        if field != MLCATEGORY {
+            return None;
+        }
+        let (_, message) = self.sentence.rsplit_once(&format!(" {MLCATEGORY} {id} is \""))?;
+        message.strip_suffix("\".")
+    }
+
     /// From a record document; `None` when it is not one.
     pub(super) fn from_record(document: &Value) -> Option<Finding> {
         if document["result_type"] != "record" {
@@ -499,6 +512,24 @@ mod tests {
             first_occurrence: true,
         };
         assert_eq!(why, expected);
+    }
+
+    #[test]
+    fn a_category_is_called_by_what_its_messages_say() {
+        let mut document = record(1, "a", 90.0);
+        document["by_field_name"] = json!("mlcategory");
+        document["by_field_value"] = json!("12");
+        document["description"] =
+            json!("The event count was 1. mlcategory 12 is \"startup succeeded\".");
+        let message = |document: &Value| {
+            let finding = Finding::from_record(document).unwrap();
+            finding.message().map(str::to_owned)
+        };
+        assert_eq!(message(&document), Some("startup succeeded".to_owned()));
+        document["partition_field_name"] = json!("host.name");
+        document["partition_field_value"] = json!("a");
+        assert_eq!(message(&document), None);
+        assert_eq!(message(&record(1, "a", 90.0)), None);
     }
 
     #[test]

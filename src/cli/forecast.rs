@@ -320,7 +320,7 @@ fn learn(
     let reader = args.source.open(job)?;
     let progress = Progress::new(reader.bytes_total());
     args.source
-        .read(reader, &interrupt, &progress, &mut |item| {
+        .read(job, reader, &interrupt, &progress, &mut |item| {
             let said = match item {
                 Item::Event { event, .. } => pipeline.handle(Input::Event(event)),
                 Item::Rejected { rejection, .. } => pipeline.handle(Input::Rejected(&rejection)),

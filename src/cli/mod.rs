@@ -18,6 +18,7 @@ pub mod forecast;
 mod interrupt;
 pub mod jobs;
 pub mod new;
+mod notes;
 mod output;
 pub mod plan;
 mod progress;
@@ -209,7 +210,7 @@ pub fn main() -> ExitCode {
         Ok(code) => code,
         Err(error) if is_broken_pipe(&error) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("tidewatch: {}", causes(&error));
+            eprintln!("tidewatch: {}", legible(&causes(&error)));
             ExitCode::FAILURE
         }
     }
@@ -303,6 +304,15 @@ fn causes(error: &anyhow::Error) -> String {
             said => format!("{said}: {cause}"),
         }
     })
+}
+
+/// An error may quote what somebody else chose: nothing of it commands the terminal. Several mistakes stand on lines of their own.
+fn legible(text: &str) -> String {
+    let harmless = |c| match c {
+        '\n' | '\t' => c,
+        c => table::harmless(c),
+    };
+    text.chars().map(harmless).collect()
 }
 
 /// Whether the cause is a reader of our output that went away.

@@ -11,9 +11,38 @@ pub(super) fn open(file: Option<&Path>) -> anyhow::Result<Box<dyn Write>> {
         Some(path) if path != Path::new("-") => {
             let file = File::create(path)
                 .with_context(|| format!("{}: cannot be written", path.display()))?;
-            Ok(Box::new(BufWriter::with_capacity(1 << 16, file)))
+            Ok(named(path.display().to_string(), file))
         }
-        _ => Ok(Box::new(BufWriter::with_capacity(1 << 16, io::stdout()))),
+        _ => Ok(named("standard output".to_owned(), io::stdout())),
+    }
+}
+
+/// A writer whose errors say which it is.
+struct Named<W> {
+    name: String,
+    to: W,
+}
+
+fn named(name: String, to: impl Write + 'static) -> Box<dyn Write> {
+    Box::new(BufWriter::with_capacity(1 << 16, Named { name, to }))
+}
+
+impl<W> Named<W> {
+    fn placed(&self, error: io::Error) -> io::Error {
+        match error.kind() {
+            io::ErrorKind::Interrupted => error,
+            kind => io::Error::new(kind, format!("{}: cannot be written: {error}", self.name)),
+        }
+    }
+}
+
+impl<W: Write> Write for Named<W> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.to.write(bytes).map_err(|error| self.placed(error))
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.to.flush().map_err(|error| self.placed(error))
     }
 }
 

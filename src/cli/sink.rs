@@ -77,8 +77,8 @@ impl Sink {
         }
     }
 
-    /// Writes what is left; a table ends with the summary.
-    pub(super) fn finish(self, summary: &str) -> io::Result<()> {
+    /// Writes what is left; a table ends with the summary. `nothing`: what is said where there is nothing to show.
+    pub(super) fn finish(self, nothing: &str, summary: &str) -> io::Result<()> {
         match self {
             Sink::Ndjson { mut out, .. } => out.flush(),
             Sink::Table {
@@ -86,7 +86,8 @@ impl Sink {
                 findings,
                 style,
             } => {
-                writeln!(out, "{}\n{summary}", table::render(&findings, style))?;
+                let shown = table::render(&findings, style, nothing);
+                writeln!(out, "{shown}\n{summary}")?;
                 out.flush()
             }
         }

@@ -11,6 +11,8 @@ use std::fmt::Write;
 
 /// However many anomalies are shown, no more influencers than these.
 const INFLUENCERS_SHOWN_MAX: usize = 10;
+/// Characters of a message by which a category is called.
+const MESSAGE_CHARS_MAX: usize = 40;
 
 /// How a table is drawn.
 #[derive(Clone, Copy, Debug)]
@@ -22,12 +24,11 @@ pub(super) struct Style {
 }
 
 /// The whole table.
-pub(super) fn render(findings: &Findings, style: Style) -> String {
+pub(super) fn render(findings: &Findings, style: Style, nothing: &str) -> String {
     let groups = findings.groups();
     let mut text = String::new();
     if groups.is_empty() {
-        text.push_str("Nothing unusual.\n");
-        return text;
+        return format!("{nothing}\n");
     }
     heading(&mut text, style, "Anomalies", style.top, groups.len());
     for group in groups.iter().take(style.top) {
@@ -93,11 +94,11 @@ pub(super) fn anomaly(group: &Group, style: Style) -> String {
     }
     if !group.others.is_empty() {
         let name = |other: &&Episode| {
-            format!(
-                "{} ({:.0})",
-                named(&other.peak.series),
-                other.peak.score.floor()
-            )
+            let who = match other.peak.message() {
+                Some(message) => format!("\"{}\"", cut(message, MESSAGE_CHARS_MAX)),
+                None => named(&other.peak.series),
+            };
+            format!("{who} ({:.0})", other.peak.score.floor())
         };
         // A series that was odd twice in the lead's time is one more all the same, told with its strongest.
         let mut seen = BTreeSet::new();

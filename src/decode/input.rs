@@ -216,6 +216,10 @@ impl Reader {
             Some(_) => Some(Format::Csv),
         });
         match format {
+            Some(Format::Csv) if matches!(first, Some(0xFE | 0xFF)) => Err(io::Error::new(
+                ErrorKind::InvalidData,
+                "looks like UTF-16, which is not read here (iconv -f UTF-16 -t UTF-8 makes UTF-8 of it)",
+            )),
             Some(Format::Csv) => self.csv(file, &mut window, sink),
             _ => {
                 if let Some(decoder) = &self.ahead {

@@ -27,6 +27,7 @@ pub use window::Origin;
 use crate::config::{Job, TimeFormat};
 use crate::engine::event::{Event, Reason, Rejection, Value};
 use crate::time::EventTime;
+use crate::time::civil::RANGE;
 use csv::{Cells, Header};
 use frame::{Frame, Framer};
 use json::Extracted;
@@ -396,9 +397,12 @@ impl Decoder {
         let mut scratch = String::new();
         let text = value.text(&mut scratch).unwrap_or_default();
         let detail = format!(
-            "time field {:?}: {:?} {why}",
+            "time field {:?}: {:?} {why}{}",
             shown(&self.time_field),
-            shown(text)
+            shown(text),
+            unit_hint(value)
+                .filter(|_| why == RANGE)
+                .unwrap_or_default()
         );
         (Reason::BadTime, detail)
     }
@@ -408,6 +412,30 @@ impl Decoder {
         let detail = format!("longer than the {} bytes that are decoded", self.bytes_max);
         rejection(Reason::TooLong, detail, length)
     }
+}
+
+/// 2001 and 2100, seconds since 1970: a number that lies between them in some unit is probably a time in that unit.
+const PRESENT_SECONDS: std::ops::Range<f64> = 978_307_200.0..4_102_444_800.0;
+
+/// In which unit a number is probably meant that is no time in the one it was read in.
+fn unit_hint(value: &Value<'_>) -> Option<&'static str> {
+    let number = value.number()?;
+    let units = [
+        (
+            1e3,
+            " (it looks like milliseconds, which time_format \"epoch_ms\" reads)",
+        ),
+        (
+            1e6,
+            " (it looks like microseconds, which no time_format reads; milliseconds are a thousandth of it)",
+        ),
+        (
+            1e9,
+            " (it looks like nanoseconds, which no time_format reads; milliseconds are a millionth of it)",
+        ),
+    ];
+    let meant = |(unit, _): &(f64, _)| PRESENT_SECONDS.contains(&(number / unit));
+    units.into_iter().find(meant).map(|(_, hint)| hint)
 }
 
 /// The mark that some editors put before UTF-8 text.

@@ -43,6 +43,7 @@ contract!(series_model: tidewatch::engine::model::SeriesModel:
     a_stranger_is_never_likelier,
     the_side_that_does_not_count_has_probability_one,
     bounds_are_finite_and_hold_what_is_typical,
+    what_was_never_below_zero_is_not_expected_there,
     fewer_measurements_never_make_a_mean_or_a_variance_less_likely,
     memory_is_bounded,
     without_room_no_byte_is_taken_and_learning_goes_on,
@@ -452,6 +453,28 @@ fn bounds_are_finite_and_hold_what_is_typical<M: Model + Debug>() {
             life.live(x);
         }
     });
+}
+
+/// Bytes of a shop's customers: bursts by day, next to nothing at night, and no value below zero.
+fn what_was_never_below_zero_is_not_expected_there<M: Model + Debug>() {
+    const BUCKETS: i64 = 14 * 96;
+    for kind in kinds(&[900]).iter().filter(|kind| kind.law == Law::Plain) {
+        for seed in 1..4 {
+            let (mut life, mut draw) = (Life::<M>::new(kind), Draw::new(seed));
+            for bucket in 0..BUCKETS {
+                let day = (std::f64::consts::TAU * bucket as f64 / 96.0).sin();
+                let comes = draw.unit() < 0.5 + 0.4 * day;
+                let burst = 9_000.0 * (1.1 + day) * draw.normal().exp();
+                let x = if comes { burst.round() } else { 0.0 };
+                if bucket > 0 {
+                    let (typical, (low, _)) = (life.typical(), life.bounds(x));
+                    let at = format!("{kind:?}, seed {seed}, bucket {bucket}");
+                    assert!(typical >= 0.0 && low >= 0.0, "{at}: {typical}, from {low}");
+                }
+                life.live(x);
+            }
+        }
+    }
 }
 
 fn fewer_measurements_never_make_a_mean_or_a_variance_less_likely<M: Model + Debug>() {

@@ -121,7 +121,7 @@ pub(super) fn run_job(
         span: job.bucket_span,
         pipeline: Pipeline::new(match report {
             Some(_) => report::plotting(&job),
-            None => job,
+            None => Arc::clone(&job),
         }),
         report,
         heard: Heard::default(),
@@ -134,7 +134,7 @@ pub(super) fn run_job(
     listener
         .slots
         .retain(|(_, field)| listener.unseen.values.contains_key(field));
-    let ending = source.read(reader, interrupt, &progress, &mut |item| {
+    let ending = source.read(&job, reader, interrupt, &progress, &mut |item| {
         listener.take(item)
     })?;
     match ending {

@@ -24,6 +24,7 @@ use std::io::{Cursor, Read};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
+pub(super) use time::pattern_of;
 use yaml::Draft;
 
 /// What `tidewatch new --help` ends with.

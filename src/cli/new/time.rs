@@ -20,12 +20,14 @@ pub(super) struct Time {
 }
 
 /// How times are written that are neither numbers nor ISO 8601.
-const PATTERNS: [&str; 17] = [
+const PATTERNS: [&str; 19] = [
     "dd/MMM/yyyy:HH:mm:ss Z",
     "dd/MMM/yyyy:HH:mm:ss",
     "yyyy/MM/dd HH:mm:ss",
     "yyyy/MM/dd HH:mm",
     "MM/dd/yyyy HH:mm:ss",
+    "MM/dd/yyyy hh:mm:ss a",
+    "MM/dd/yyyy hh:mm a",
     "dd/MM/yyyy HH:mm:ss",
     "MM/dd/yyyy HH:mm",
     "dd/MM/yyyy HH:mm",
@@ -123,6 +125,14 @@ fn formats(sample: &Sample, field: usize) -> Vec<TimeFormat> {
         }
         false => Vec::new(),
     }
+}
+
+/// The first pattern that a time's text reads as.
+pub(in crate::cli) fn pattern_of(text: &str) -> Option<&'static str> {
+    let value = Value::Text(text.into());
+    let reads =
+        |pattern: &&str| instant_in(&TimeFormat::Pattern((*pattern).into()), &value).is_some();
+    PATTERNS.into_iter().find(reads)
 }
 
 fn read(sample: &Sample, field: usize, format: &TimeFormat) -> Time {

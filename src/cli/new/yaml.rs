@@ -4,6 +4,7 @@ use super::propose::{Proposal, Proposed, Role, of_role};
 use super::rhythm::Rhythm;
 use super::stats::Sample;
 use super::time::Time;
+use crate::cli::feed::counted;
 use crate::cli::output::grouped;
 use crate::cli::table::{cut, length};
 use crate::time::EventTime;
@@ -43,11 +44,11 @@ impl Draft<'_> {
             EventTime(self.rhythm.first_ms),
             EventTime(self.rhythm.last_ms),
         );
-        let events = grouped(self.sample.events.len() as u64);
+        let events = counted(self.sample.events.len() as u64, "event");
         // Writing to a string does not fail, here and below.
         let _ = writeln!(
             text,
-            "# Proposed by tidewatch new from {events} events of {}, {first} to {last}.\n# Every line is a guess with its reason: change what you know better, then\n#   tidewatch validate THIS.yaml && tidewatch detect THIS.yaml FILES\njob_id: {}",
+            "# Proposed by tidewatch new from {events} of {}, {first} to {last}.\n# Every line is a guess with its reason: change what you know better, then\n#   tidewatch validate THIS.yaml && tidewatch detect THIS.yaml FILES\njob_id: {}",
             one_line(self.source),
             quoted(self.id)
         );
@@ -170,10 +171,10 @@ impl Draft<'_> {
             })
             .collect();
         let mut text = format!(
-            "{} events in {}, {} fields\n",
-            grouped(self.sample.events.len() as u64),
+            "{} in {}, {}\n",
+            counted(self.sample.events.len() as u64, "event"),
             length(self.rhythm.last_ms - self.rhythm.first_ms),
-            self.sample.fields.len()
+            counted(self.sample.fields.len() as u64, "field")
         );
         for row in rows {
             let cells = row

@@ -3,6 +3,7 @@
 use super::forecast::Range;
 use super::report::{Plan, SampleFacts, bytes_text};
 use super::split::{Horizon, SplitPlan};
+use crate::cli::feed::counted;
 use crate::cli::output::grouped;
 use crate::cli::table::length;
 use crate::time::EventTime;
@@ -47,8 +48,8 @@ fn sample_line(sample: &SampleFacts) -> String {
         some => format!(", {} not selected by the query", grouped(some)),
     };
     format!(
-        "sample: {} events in {}, from {}; {rejected}{passed_over}\n",
-        grouped(sample.events),
+        "sample: {} in {}, from {}; {rejected}{passed_over}\n",
+        counted(sample.events, "event"),
         length(sample.until_ms - sample.from_ms),
         EventTime(sample.from_ms),
     )

@@ -60,9 +60,12 @@ pub(super) fn read(
     }
     document.insert("datafeed_id".into(), datafeed_id.into());
     document.insert("job_id".into(), job_id.unwrap_or_default().into());
-    for key in ["query_delay", "frequency"] {
-        let least = if key == "frequency" { 1000 } else { 0 };
-        if let Some(time) = object.time(key, Grain::Seconds, least..=TIME_MS_MAX) {
+    // Elastic draws a delay of its own, and shows it in milliseconds.
+    for (key, grain, least) in [
+        ("query_delay", Grain::Millis, 0),
+        ("frequency", Grain::Seconds, 1000),
+    ] {
+        if let Some(time) = object.time(key, grain, least..=TIME_MS_MAX) {
             document.insert(key.into(), time.text.into());
         }
     }

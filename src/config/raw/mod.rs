@@ -17,6 +17,7 @@ mod build;
 mod calendars;
 mod categorization;
 mod computed;
+mod console;
 mod datafeed;
 mod detector;
 mod document;

@@ -330,7 +330,8 @@ const SET_BY_SERVER: &[&str] = &[
 
 fn explain_unknown(key: &str, known: &[&'static str], at_top: bool) -> String {
     if SET_BY_SERVER.contains(&key) {
-        return "unknown field; the server sets it, leave it out".to_owned();
+        return "unknown field; the server sets it, leave it out (GET with ?exclude_generated=true does)"
+            .to_owned();
     }
     if key == "<<" {
         return "YAML's merge key is not read here; write the keys out".to_owned();

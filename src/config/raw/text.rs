@@ -3,14 +3,18 @@
 //! Both parsers keep the last of two equal keys without a word; the visitor here sees every key and notes the second one with its
 //! path. Text that is neither is refused with line and column (1-based). Checked: the tests below, and `tests/config.rs`.
 
+use super::console;
 use super::object::{Report, join};
 use serde::de::{DeserializeSeed, EnumAccess, Error, MapAccess, SeqAccess, Visitor};
 use serde_json::{Map, Number, Value};
 use std::fmt;
 
-/// Reads `text`, as JSON when it is JSON, otherwise as YAML; `None` when it is neither, which is then noted.
+/// Reads `text`, as JSON when it is JSON, otherwise as YAML, or as requests of the console; `None` when it is neither, which is then noted.
 pub(super) fn parse(text: &str, report: &Report) -> Option<Value> {
     let text = text.strip_prefix('\u{feff}').unwrap_or(text);
+    if console::is_console(text) {
+        return console::read(text, report);
+    }
     let (json, json_notes) = with_notes(|seed| {
         let mut reader = serde_json::Deserializer::from_str(text);
         let value = seed.deserialize(&mut reader)?;
@@ -38,7 +42,10 @@ pub(super) fn parse(text: &str, report: &Report) -> Option<Value> {
         Err(error) => error,
     };
     if text.trim_start().starts_with(['{', '[']) {
-        let message = without_place(json_error.to_string());
+        let mut message = without_place(json_error.to_string());
+        if holds_lines(text) {
+            message.push_str(": one JSON value a line is what events look like; the job's file is named before theirs");
+        }
         report.wrong(place(json_error.line(), json_error.column()), message);
     } else {
         let path = yaml_error
@@ -52,6 +59,15 @@ pub(super) fn parse(text: &str, report: &Report) -> Option<Value> {
         report.wrong(path, message);
     }
     None
+}
+
+/// Whether each of the first two lines is a JSON object of its own.
+fn holds_lines(text: &str) -> bool {
+    let mut lines = text.lines().filter(|line| !line.trim().is_empty());
+    let is_object = |line: Option<&str>| {
+        line.is_some_and(|line| serde_json::from_str::<Map<String, Value>>(line).is_ok())
+    };
+    is_object(lines.next()) && is_object(lines.next())
 }
 
 /// More brackets inside one another than this are no job. YAML's parser takes time with the square of their depth before it refuses.

@@ -170,6 +170,11 @@ impl Residuals {
         self.nonnegative
     }
 
+    /// A value has come as it was measured. (What is learnt of it may be stretched about its forecast, and lie below zero where it never was.)
+    pub fn see(&mut self, measured: f64) {
+        self.nonnegative &= measured >= 0.0;
+    }
+
     /// What forecasts leave has become another thing: what was known of it is believed like [`RESTART_WEIGHT`] values, to be overruled soon.
     pub fn restart(&mut self) {
         let share = (RESTART_WEIGHT / self.weight).min(1.0);
@@ -312,7 +317,6 @@ impl Residuals {
         }
         self.integer &= x.fract() == 0.0;
         self.positive &= x > 0.0;
-        self.nonnegative &= x >= 0.0;
         self.fade(weight);
         let gain = weight / self.weight;
         let error = x - forecast;

@@ -164,7 +164,8 @@ impl SeriesModel {
             counts: kind.counting.then_some(&self.residuals),
         };
         let (mut value, foresight) = self.forecaster.forecast(at, kind.span, calmer)?;
-        let is_beyond = value < 0.0 && kind.counting;
+        let never_below = kind.counting || self.residuals.nonnegative();
+        let is_beyond = value < 0.0 && never_below;
         if is_beyond || value <= 0.0 && self.residuals.positive() {
             // A slope or a season carried on to where the series has never been, and families of positive values (or of counts) cannot be.
             value = match foresight.undated(value) {
@@ -175,6 +176,7 @@ impl SeriesModel {
         }
         let value = match kind.counting {
             true => value.max(foresight.least_count()),
+            false if never_below => value.max(0.0),
             false => value,
         };
         Some((value, foresight))
@@ -576,6 +578,7 @@ impl Model for SeriesModel {
     ) -> Option<Noticed> {
         let mut spread = None;
         let sample = &Self::bounded(sample);
+        self.residuals.see(sample.value);
         // Averages of few are learnt as they came: they vary, and so will others. Of the rest, what is learnt is what it would have been in a usual bucket.
         let came = match verdict {
             Some(verdict) if kind.law != Law::Average => {
