@@ -136,6 +136,20 @@ fn exit_codes_tell_wrong_usage_from_failure_from_success() {
             0,
             "\"result_type\":\"bucket\"",
         ),
+        (
+            &[
+                "detect",
+                "job.yaml",
+                "events.ndjson",
+                "--format",
+                "table",
+                "--kinds",
+                "bucket",
+            ],
+            1,
+            "--kinds chooses documents of NDJSON",
+        ),
+        (&["detect", "--help"], 0, "categorizer_stats"),
         (&["validate", "job.yaml"], 0, "job.yaml: ok"),
         (&["explain", "job.yaml"], 1, "names no topic"),
         (

@@ -5,7 +5,7 @@ use std::path::Path;
 use std::process::{Command, Output, Stdio};
 use tempfile::TempDir;
 
-/// An hour of a value a minute.
+/// Two hours, a value a minute: seconds since 1970.
 fn minutes() -> impl Iterator<Item = i64> {
     (0..120).map(|minute| 1_772_323_200 + 60 * minute)
 }
@@ -39,7 +39,7 @@ fn job(detectors: &str, data: &str) -> String {
 }
 
 fn event(time: &str, value: &str) -> String {
-    format!("{{\"time\": {time}, \"value\": {value}, \"host\": {{\"name\": \"a\"}}}}")
+    format!("{{\"time\": {time}, \"value\": {value}, \"host\": {{\"name\": \"a\", \"id\": 7}}}}")
 }
 
 #[test]
@@ -60,7 +60,7 @@ fn seconds_that_are_read_as_milliseconds_are_said_to_be_seconds() {
 
 #[test]
 fn a_field_that_no_event_has_is_named_with_what_was_probably_meant() {
-    let detectors = "{function: mean, field_name: vaule}, {function: count, by_field_name: name}, {function: count, partition_field_name: nowhere}";
+    let detectors = "{function: mean, field_name: vaule}, {function: count, by_field_name: name}, {function: count, partition_field_name: nowhere}, {function: count, by_field_name: process.id}, {function: count, by_field_name: host.id}";
     let events = minutes().map(|second| event(&(second * 1000).to_string(), "1"));
     let dir = dir(&job(detectors, ""), "in.ndjson", events);
     let (_, notes) = said(&dir, "in.ndjson");
@@ -68,10 +68,12 @@ fn a_field_that_no_event_has_is_named_with_what_was_probably_meant() {
         "no event has a field \"vaule\" (analysis_config.detectors[0].field_name); did you mean \"value\"?",
         "no event has a field \"name\" (analysis_config.detectors[1].by_field_name); did you mean \"host.name\"?",
         "no event has a field \"nowhere\" (analysis_config.detectors[2].partition_field_name); an event has: ",
+        // Not host.id, which the job names besides.
+        "no event has a field \"process.id\" (analysis_config.detectors[3].by_field_name); an event has: ",
     ] {
         assert!(notes.contains(expected), "{expected}\n{notes}");
     }
-    assert_eq!(notes.lines().count(), 3, "{notes}");
+    assert_eq!(notes.lines().count(), 4, "{notes}");
 }
 
 #[test]

@@ -264,7 +264,7 @@ fn what_is_missing_or_wrong_is_said_with_what_would_be_right() {
         (
             &["plan", "job.yaml", "none.ndjson"],
             1,
-            "no event of the sample can be analysed (1 were rejected)",
+            "no event of the sample can be analysed (1 rejected)",
         ),
         (
             &["plan", "job.yaml", "none.ndjson", "--out", "job.yaml"],

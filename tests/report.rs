@@ -250,6 +250,37 @@ fn a_page_shows_the_time_the_series_the_influencers_and_explains_each_anomaly() 
 }
 
 #[test]
+fn what_has_no_curve_gets_no_empty_card() {
+    let dir = tempfile::tempdir().unwrap();
+    let job = JOB.replace(
+        "[{function: count}, {function: mean, field_name: latency_ms, by_field_name: host.name}]",
+        "[{function: high_sum, field_name: latency_ms, over_field_name: host.name}, {function: rare, by_field_name: host.name}]",
+    );
+    fs::write(dir.path().join("job.yaml"), job).unwrap();
+    let mut events = String::new();
+    for second in 0..7200 {
+        events += &event(
+            second,
+            &format!("h{}", second % 20),
+            20.0 + f64::from(second % 7),
+        );
+        if second > 6900 {
+            events += &event(second, "stranger", 900.0);
+        }
+    }
+    fs::write(dir.path().join("events.ndjson"), events).unwrap();
+    detect(
+        dir.path(),
+        &["job.yaml", "events.ndjson", "--report", "page.html"],
+    );
+    let page = check(&fs::read_to_string(dir.path().join("page.html")).unwrap());
+    assert!(text(&page, ".sentence").contains("stranger"));
+    assert_eq!(all(&page, ".empty").len(), 0);
+    assert_eq!(all(&page, "#series").len(), 0);
+    assert_eq!(all(&page, "a[href^='#s']").len(), 0);
+}
+
+#[test]
 fn what_events_hold_is_text_and_nothing_else() {
     let long = "x".repeat(10_000);
     let hosts = [

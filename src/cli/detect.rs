@@ -67,7 +67,7 @@ pub struct Args {
     beside: Beside,
     #[command(flatten)]
     source: Source,
-    /// How results are written [default: table on a terminal, ndjson otherwise].
+    /// How results are written [default: table on a terminal unless --kinds is said, ndjson otherwise].
     #[arg(long, value_enum)]
     format: Option<Format>,
     /// Where results go [default: stdout].
@@ -90,7 +90,7 @@ pub struct Args {
     #[arg(long, default_value_t = 20, value_name = "N")]
     top: usize,
     /// Only these kinds of documents, in NDJSON: bucket, bucket_influencer, influencer, record, model_plot, annotation, model_size_stats,
-    /// data_counts.
+    /// data_counts, category_definition, categorizer_stats.
     #[arg(long, value_delimiter = ',', value_name = "KIND", value_parser = kind)]
     kinds: Vec<DocumentKind>,
 }
@@ -175,11 +175,14 @@ impl Args {
     /// Where results go; `live` says that somebody may be waiting for each of them.
     fn sink(&self, color: Color, live: bool) -> anyhow::Result<Sink> {
         let to_terminal = self.out.is_none() && io::stdout().is_terminal();
-        let format = self.format.unwrap_or(if to_terminal {
-            Format::Table
-        } else {
-            Format::Ndjson
+        let format = self.format.unwrap_or(match to_terminal {
+            true if self.kinds.is_empty() => Format::Table,
+            _ => Format::Ndjson,
         });
+        anyhow::ensure!(
+            format == Format::Ndjson || self.kinds.is_empty(),
+            "--kinds chooses documents of NDJSON; a table is of records and influencers, so leave one of the two out"
+        );
         let out = output::open(self.out.as_deref())?;
         Ok(match format {
             Format::Ndjson => {

@@ -49,7 +49,7 @@ pub(super) enum InputKind {
 }
 
 impl InputKind {
-    fn format(self) -> Format {
+    pub(super) fn format(self) -> Format {
         match self {
             InputKind::Json => Format::Json,
             InputKind::Csv => Format::Csv,
@@ -138,9 +138,7 @@ impl Source {
         });
         progress.finish();
         if failure.is_none() {
-            for note in notes.lines(|| self.first_event()) {
-                eprintln!("tidewatch: {note}");
-            }
+            tell(&notes, &self.files, self.input, self.delimiter);
         }
         match (failure, read) {
             (Some(error), _) => Err(error),
@@ -149,23 +147,34 @@ impl Source {
             (None, Ok(_)) => Ok(Ending::Whole),
         }
     }
+}
 
-    /// The first event of the files with all its fields; none if it would have to be of a pipe, which is read once.
-    fn first_event(&self) -> Option<Fields> {
-        let file = self.files.iter().find(|file| file.is_file())?;
-        let mut bytes = Vec::new();
-        // What cannot be read to its end may begin with an event all the same.
-        let _ = decode::open_bytes(file)
-            .ok()?
-            .take(SAMPLE_BYTES)
-            .read_to_end(&mut bytes);
-        let format = self.input.map(InputKind::format);
-        let mut first = None;
-        decode::survey(&bytes, format, self.delimiter, &mut |fields| {
-            first.get_or_insert(fields);
-        });
-        first
+/// Says on stderr what is odd about the input.
+pub(super) fn tell(notes: &Notes, files: &[PathBuf], input: Option<InputKind>, delimiter: u8) {
+    for note in notes.lines(|| first_event(files, input, delimiter)) {
+        eprintln!("tidewatch: {note}");
     }
+}
+
+/// The first event of the files with all its fields; none if it would have to be of a pipe, which is read once.
+fn first_event(files: &[PathBuf], input: Option<InputKind>, delimiter: u8) -> Option<Fields> {
+    let file = files.iter().find(|file| file.is_file())?;
+    let mut bytes = Vec::new();
+    // What cannot be read to its end may begin with an event all the same.
+    let _ = decode::open_bytes(file)
+        .ok()?
+        .take(SAMPLE_BYTES)
+        .read_to_end(&mut bytes);
+    let mut first = None;
+    decode::survey(
+        &bytes,
+        input.map(InputKind::format),
+        delimiter,
+        &mut |fields| {
+            first.get_or_insert(fields);
+        },
+    );
+    first
 }
 
 /// What the summary says.

@@ -93,7 +93,9 @@ impl Finding {
         if field != MLCATEGORY {
             return None;
         }
-        let (_, message) = self.sentence.rsplit_once(&format!(" {MLCATEGORY} {id} is \""))?;
+        let (_, message) = self
+            .sentence
+            .rsplit_once(&format!(" {MLCATEGORY} {id} is \""))?;
         message.strip_suffix("\".")
     }
 
@@ -131,8 +133,15 @@ impl Finding {
         }
         let function = text("function").unwrap_or_default();
         let score = document["record_score"].as_f64()?;
-        // Of times and places the sentence tells; the figures say nothing.
-        let is_number = !["time_of_day", "time_of_week", "lat_long"].contains(&function.as_str());
+        // Of times, places and what is rare the sentence tells; the figures say nothing.
+        let is_number = ![
+            "time_of_day",
+            "time_of_week",
+            "lat_long",
+            "rare",
+            "freq_rare",
+        ]
+        .contains(&function.as_str());
         Some(Finding {
             start_ms: document["timestamp"].as_i64()?,
             span_ms: document["bucket_span"].as_i64()?.saturating_mul(1000),

@@ -32,6 +32,8 @@ struct Wanted {
 /// What has been noticed so far.
 pub(super) struct Notes {
     time_field: String,
+    /// The fields that the job names.
+    named: Vec<String>,
     reads_millis: bool,
     span: BucketSpan,
     lateness: Lateness,
@@ -52,6 +54,7 @@ impl Notes {
     pub(super) fn new(job: &Job) -> Notes {
         Notes {
             time_field: job.time_field.clone(),
+            named: job.fields.clone(),
             reads_millis: matches!(job.time_format, TimeFormat::Auto | TimeFormat::EpochMillis),
             span: job.bucket_span,
             lateness: job.lateness,
@@ -129,7 +132,7 @@ impl Notes {
             lines.push(self.of_late());
         }
         for wanted in self.unseen.iter().take(FIELDS_SHOWN_MAX) {
-            let hint = instead(&wanted.field, &sample);
+            let hint = instead(&wanted.field, &sample, &self.named);
             lines.push(format!(
                 "no event has a field {:?} ({}){hint}",
                 wanted.field, wanted.place
@@ -158,7 +161,7 @@ impl Notes {
 
     fn of_refused(&self, rejection: &Rejection, sample: &Fields) -> String {
         let hint = match rejection.reason {
-            Reason::MissingTime => instead(&self.time_field, sample),
+            Reason::MissingTime => instead(&self.time_field, sample, &self.named),
             Reason::BadTime => sample
                 .iter()
                 .find(|(field, _)| *field == self.time_field)
@@ -188,12 +191,20 @@ impl Notes {
     }
 }
 
-/// What may have been meant by a field that is not there: its like, or the same under another object; else what there is.
-fn instead(field: &str, sample: &Fields) -> String {
-    let last = |path: &str| path.rsplit('.').next().unwrap_or_default().to_lowercase();
+/// What may have been meant by a field that is not there: its like, or the same inside another object (or outside); else what there is. A field that
+/// the job names besides was not meant.
+fn instead(field: &str, sample: &Fields, taken: &[String]) -> String {
     let names = || sample.iter().map(|(name, _)| name.as_str());
-    let under = names().find(|name| last(name) == last(field));
-    match under.or_else(|| nearest(field, names())) {
+    let free: Vec<&str> = names()
+        .filter(|name| taken.iter().all(|taken| taken != name))
+        .collect();
+    let is_inside = |inner: &str, outer: &str| {
+        let before = outer.strip_suffix(inner);
+        before.is_some_and(|before| before.ends_with('.'))
+    };
+    let moved = |name: &&&str| is_inside(field, name) || is_inside(name, field);
+    let near = free.iter().find(moved).copied();
+    match near.or_else(|| nearest(field, free.iter().copied())) {
         Some(near) => format!("; did you mean {near:?}?"),
         None if sample.is_empty() => String::new(),
         None => {

@@ -16,7 +16,8 @@ use std::process::ExitCode;
 /// Validates the service's configuration, if there is one, and each file, and prints the verdicts to standard output.
 pub fn run(config: Option<&Path>, files: &[PathBuf], beside: &Beside) -> anyhow::Result<ExitCode> {
     let out = &mut io::stdout().lock();
-    let mut bad = report(files, &beside.read()?, out)?;
+    let files: Vec<PathBuf> = files.iter().flat_map(|file| jobs_in(file)).collect();
+    let mut bad = report(&files, &beside.read()?, out)?;
     if let Some(config) = config {
         bad += report_service(config, environment(), out)?;
     }
@@ -24,6 +25,18 @@ pub fn run(config: Option<&Path>, files: &[PathBuf], beside: &Beside) -> anyhow:
         0 => ExitCode::SUCCESS,
         _ => ExitCode::FAILURE,
     })
+}
+
+/// The jobs of a file that holds several, each as `FILE#ID`; otherwise the file itself.
+fn jobs_in(file: &Path) -> Vec<PathBuf> {
+    let ids = Job::ids_in_file(file);
+    match ids.len() {
+        0 | 1 => vec![file.to_owned()],
+        _ => {
+            let named = |id: &String| format!("{}#{id}", file.display()).into();
+            ids.iter().map(named).collect()
+        }
+    }
 }
 
 /// The verdict on a service's configuration, then those on its jobs, then what is wrong between them; how many are bad.
@@ -132,6 +145,9 @@ fn describe(job: &Job, detector: &Detector) -> String {
     if let Some(by) = detector.by {
         text.push_str(&format!(" by {}", name(by)));
     }
+    if let Some(over) = detector.over {
+        text.push_str(&format!(" over {}", name(over)));
+    }
     if let Some(partition) = detector.partition {
         text.push_str(&format!(" partition {}", name(partition)));
     }
@@ -152,7 +168,7 @@ mod tests {
         };
         let good = file(
             "web.yaml",
-            "analysis_config: {bucket_span: 7m, influencers: [user], detectors: [{function: mean, field_name: ms, by_field_name: host}, {function: dc, field_name: ip, partition_field_name: site}]}\n\
+            "analysis_config: {bucket_span: 7m, influencers: [user], detectors: [{function: mean, field_name: ms, by_field_name: host}, {function: dc, field_name: ip, over_field_name: who, partition_field_name: site}]}\n\
              data_description: {}\ndatafeed_config: {indices: [logs, ^web-]}\n",
         );
         let bad = file(
@@ -168,7 +184,7 @@ mod tests {
         let lines: Vec<&str> = out.lines().collect();
         assert_eq!(
             lines[0],
-            "web.yaml: ok: web, mean(ms) by host + distinct_count(ip) partition site, every 7m, influencers user, topics logs ^web-"
+            "web.yaml: ok: web, mean(ms) by host + distinct_count(ip) over who partition site, every 7m, influencers user, topics logs ^web-"
         );
         assert!(
             lines[1].starts_with("web.yaml: warning: bucket_span [7m]"),
@@ -184,6 +200,21 @@ mod tests {
             "{out}"
         );
         assert_eq!(lines.len(), 5);
+    }
+
+    #[test]
+    fn a_module_is_as_many_files_as_it_has_jobs() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("module.json");
+        let job = |id| format!("{{\"id\": \"{id}\", \"config\": {{\"analysis_config\": {{}}}}}}");
+        let text = |jobs: &[String]| format!("{{\"jobs\": [{}]}}", jobs.join(","));
+        std::fs::write(&file, text(&[job("a"), job("b")])).unwrap();
+        let named = |id| PathBuf::from(format!("{}#{id}", file.display()));
+        assert_eq!(jobs_in(&file), [named("a"), named("b")]);
+        std::fs::write(&file, text(&[job("a")])).unwrap();
+        assert_eq!(jobs_in(&file), [file.clone()]);
+        let absent = folder.path().join("absent.json");
+        assert_eq!(jobs_in(&absent), [absent.clone()]);
     }
 
     #[test]

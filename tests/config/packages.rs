@@ -141,3 +141,53 @@ fn an_index_with_a_wildcard_means_all_topics_like_it_and_is_shown_as_written() {
     let shown = serde_json::to_string(&job.document).expect("JSON");
     assert!(shown.contains(r#""indices":["filebeat-*","logs-*.access","plain"]"#));
 }
+
+const CONSOLE: &str = r##"# From the manual
+PUT _ml/anomaly_detectors/rates?pretty
+{
+  "analysis_config": {"bucket_span": "15m", "detectors": [{"function": "low_count"}]},
+  "data_description": {"time_field": "@timestamp"}
+}
+
+PUT /_ml/datafeeds/datafeed-rates
+{
+  "job_id": "rates",
+  "indices": ["web-logs"],
+  "query": {"term": {"event.dataset": "nginx.access"}}
+}
+"##;
+
+#[test]
+fn requests_of_the_console_are_a_job_and_its_datafeed() {
+    let job = Job::from_text(CONSOLE, "notes.txt").unwrap();
+    assert_eq!(job.id, "rates");
+    assert_eq!(job.datafeed.expect("a datafeed").topics, ["web-logs"]);
+    assert_ne!(job.feed.query, Query::All);
+
+    let alone = CONSOLE.split("PUT /").next().unwrap();
+    let job = Job::from_text(alone, "notes.txt").unwrap();
+    assert!(job.id == "rates" && job.datafeed.is_none());
+}
+
+#[test]
+fn a_mistake_in_a_request_is_told_by_its_line_in_the_file() {
+    for (from, to, expected) in [
+        ("\"15m\",", "\"15m\"", "line 4, column "),
+        (
+            "PUT /_ml/datafeeds/datafeed-rates",
+            "POST _ml/datafeeds/_preview",
+            "line 8: \"POST _ml/datafeeds/_preview\" creates neither a job nor a datafeed; leave it out",
+        ),
+        (
+            "\"analysis_config\"",
+            "\"job_id\": \"other\", \"analysis_config\"",
+            "job_id: \"other\" differs from the request's \"rates\"",
+        ),
+    ] {
+        let text = CONSOLE.replace(from, to);
+        let error = Job::from_text(&text, "notes.txt")
+            .expect_err(from)
+            .to_string();
+        assert!(error.contains(expected), "{error}");
+    }
+}

@@ -8,6 +8,7 @@ mod messages;
 mod show;
 
 use super::Color;
+use super::feed::counted;
 use super::interrupt::{self, Interrupt};
 use super::output::{self, grouped};
 use super::progress::Progress;
@@ -227,9 +228,12 @@ impl<'a> Session<'a> {
         }
         self.out.flush()?;
         let mut summary = format!(
-            "{} messages, {} categories",
-            grouped(messages),
-            grouped(totals.total_category_count)
+            "{}, {}",
+            counted(messages, "message"),
+            match totals.total_category_count {
+                1 => "1 category".to_owned(),
+                many => format!("{} categories", grouped(many)),
+            }
         );
         let odd = [
             (self.noticed.not_json, "lines that are no JSON object"),

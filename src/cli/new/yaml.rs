@@ -106,7 +106,8 @@ impl Draft<'_> {
         for prose in of_role(self.roles, &[Role::Prose]) {
             let _ = writeln!(
                 text,
-                "  # {} is text of many words; if it is messages, categorization_field_name groups them, in builds that can.",
+                "  # {} is text of many words; if it is messages, categorization_field_name: {} and a detector by mlcategory group them.",
+                one_line(&self.path(prose)),
                 one_line(&self.path(prose))
             );
         }

@@ -15,12 +15,13 @@ mod sample;
 mod split;
 mod table;
 
-use super::feed::{InputKind, delimiter};
+use super::feed::{InputKind, delimiter, tell};
+use super::notes::Notes;
 use super::output;
 use super::progress::Progress;
 use crate::cli::beside::Beside;
 use crate::config::Job;
-use crate::decode::{Format as InputFormat, Options, Reader};
+use crate::decode::{Options, Reader};
 use crate::engine::feature::Layout;
 use clap::ValueEnum;
 use report::Plan;
@@ -161,28 +162,28 @@ pub(super) fn recommended_mb(
 
 fn read(job: &Arc<Job>, args: &Args) -> anyhow::Result<Sample> {
     let options = Options {
-        format: args.input.map(|input| match input {
-            InputKind::Json => InputFormat::Json,
-            InputKind::Csv => InputFormat::Csv,
-        }),
+        format: args.input.map(InputKind::format),
         delimiter: args.delimiter,
         ..Options::default()
     };
+    let mut notes = Notes::new(job);
     let mut reader = Reader::open(job, &args.files, options)?;
     let progress = Progress::new(reader.bytes_total());
     let bytes_read = reader.bytes_read_counter();
     let mut sample = Sample::new(Arc::clone(job));
     let read = reader.run(&mut |item| {
+        notes.look(&item);
         sample.take(item);
         progress.tick(sample.events(), || bytes_read.load(Ordering::Relaxed));
         ControlFlow::Continue(())
     });
     progress.finish();
+    tell(&notes, &args.files, args.input, args.delimiter);
     let _ = read?;
     sample.finish();
     anyhow::ensure!(
         sample.events() > 0,
-        "no event of the sample can be analysed ({} were rejected); `tidewatch detect --rejected FILE` says why",
+        "no event of the sample can be analysed ({} rejected)",
         sample.rejected()
     );
     Ok(sample)

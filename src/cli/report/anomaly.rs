@@ -65,7 +65,8 @@ fn card(story: &Story<'_>, place: usize, group: &Group, axis: TimeAxis) -> Marku
                 }
                 @match close_look(story, group, axis) {
                     Some(drawn) => div.close { (drawn) },
-                    None => p.empty { "The values around it were not kept." },
+                    None if story.has_curve(peak) => p.empty { "The values around it were not kept." },
+                    None => {},
                 }
             }
         }

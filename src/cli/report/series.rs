@@ -15,6 +15,9 @@ const TICKS: usize = 8;
 
 /// The section; `axis` is the whole time.
 pub(super) fn section(story: &Story<'_>, axis: TimeAxis) -> Markup {
+    if story.series.is_empty() {
+        return html! {};
+    }
     html! {
         section aria-labelledby="series" {
             h2 id="series" { "Series" span.more { (left_out(story)) } }

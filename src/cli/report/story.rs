@@ -67,23 +67,31 @@ impl<'a> Story<'a> {
         let mut series: Vec<Episode> = strongest.into_values().collect();
         // Stable: of equals, the first in order of detector and name.
         series.sort_by(|a, b| b.peak.score.total_cmp(&a.peak.score));
-        let series_all = series.len();
-        series.truncate(SERIES_MAX);
         let mut influencers = collected.findings.influencers();
         let influencers_all = influencers.len();
         influencers.truncate(INFLUENCERS_MAX);
-        Story {
+        let mut story = Story {
             collected,
             backtest,
             anomalies,
             anomalies_all,
             severities,
-            series,
-            series_all,
+            series: Vec::new(),
+            series_all: 0,
             influencers,
             influencers_all,
             places,
-        }
+        };
+        series.retain(|one| story.has_curve(&one.peak));
+        story.series_all = series.len();
+        series.truncate(SERIES_MAX);
+        story.series = series;
+        story
+    }
+
+    /// Whether there is something to draw of a finding's series. Not of a member of a population, nor of what is rare: their sentences say it all.
+    pub(super) fn has_curve(&self, finding: &Finding) -> bool {
+        finding.actual.is_some() || self.track(finding).is_some()
     }
 
     /// The labelled windows that count, in order of time; none without a backtest.

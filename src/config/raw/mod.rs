@@ -109,6 +109,11 @@ impl Job {
         Job::from_files(path, None)
     }
 
+    /// The ids of the jobs that a file holds, whatever is wrong with them; none if it cannot be read.
+    pub fn ids_in_file(path: impl AsRef<Path>) -> Vec<String> {
+        package::ids(path.as_ref())
+    }
+
     /// The same with a datafeed from a file of its own, if one is given.
     pub fn from_files(
         path: impl AsRef<Path>,

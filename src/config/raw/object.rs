@@ -205,7 +205,14 @@ impl<'a> Object<'a> {
     ) -> Option<TimeText> {
         let value = self.value(key)?;
         let Value::String(text) = value else {
-            self.mistyped(key, "a string such as \"15m\"", value);
+            match value {
+                // Quotes alone would not help: what is missing is the unit.
+                Value::Number(number) if number.is_i64() && number.as_i64() != Some(0) => {
+                    let error = TimeText::parse(&number.to_string()).err();
+                    self.wrong(key, error.map_or(String::new(), |error| error.to_string()));
+                }
+                _ => self.mistyped(key, "a string such as \"15m\"", value),
+            }
             return None;
         };
         let time = match TimeText::parse(text) {
@@ -338,6 +345,10 @@ fn explain_unknown(key: &str, known: &[&'static str], at_top: bool) -> String {
     }
     if let Some((_, home)) = HOMES.iter().find(|(name, _)| at_top && *name == key) {
         return format!("unknown field here; it belongs in {home:?}");
+    }
+    let longer = format!("{key}_field_name");
+    if known.contains(&longer.as_str()) {
+        return format!("unknown field; did you mean {longer:?}?");
     }
     match nearest(key, known.iter().copied()) {
         Some(near) => format!("unknown field; did you mean {near:?}?"),

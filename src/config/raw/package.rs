@@ -75,9 +75,18 @@ fn beside(path: &Path) -> Option<PathBuf> {
     datafeed.is_file().then_some(datafeed)
 }
 
-/// The body of a request in whatever it is wrapped.
-pub(super) fn unpacked(value: Value, wanted: Option<&str>, report: &Report) -> Option<Value> {
-    let mut jobs = match value {
+/// The ids of the jobs in a file; none if it cannot be read.
+pub(super) fn ids(path: &Path) -> Vec<String> {
+    let report = Report::default();
+    let value = std::fs::read_to_string(path)
+        .ok()
+        .and_then(|text| text::parse(&text, &report));
+    value.map_or_else(Vec::new, |value| jobs_of(value).iter().map(id_of).collect())
+}
+
+/// The jobs that a file's value holds.
+fn jobs_of(value: Value) -> Vec<Value> {
+    match value {
         Value::Array(list) if !list.is_empty() && list.iter().all(Value::is_object) => {
             list.into_iter().map(one).collect()
         }
@@ -86,7 +95,12 @@ pub(super) fn unpacked(value: Value, wanted: Option<&str>, report: &Report) -> O
             of_module(module.remove("jobs"), datafeeds)
         }
         value => vec![one(value)],
-    };
+    }
+}
+
+/// The body of a request in whatever it is wrapped.
+pub(super) fn unpacked(value: Value, wanted: Option<&str>, report: &Report) -> Option<Value> {
+    let mut jobs = jobs_of(value);
     let ids: Vec<String> = jobs.iter().map(id_of).collect();
     let list = || {
         ids.iter()

@@ -117,6 +117,7 @@ fn router(telemetry: Arc<Telemetry>, guard: Guard) -> Router {
         .route("/readyz", get(ready))
         .route("/healthz", get(report))
         .route("/metrics", get(metrics))
+        .fallback(unknown)
         .layer(middleware::from_fn_with_state(Arc::new(guard), admit))
         .with_state(telemetry)
 }
@@ -135,6 +136,13 @@ async fn admit(
         }
         None => next.run(request).await,
     }
+}
+
+/// Elastic's API is not served here, which somebody may expect: the paths that are, are named.
+async fn unknown() -> impl IntoResponse {
+    let paths = ["/livez", "/readyz", "/healthz", "/metrics"];
+    let body = serde_json::json!({"error": "no such path; jobs are files, and results are in topics", "paths": paths});
+    (StatusCode::NOT_FOUND, Json(body))
 }
 
 async fn live(State(telemetry): State<Arc<Telemetry>>) -> impl IntoResponse {

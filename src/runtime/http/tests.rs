@@ -184,6 +184,11 @@ fn other_methods_and_paths_are_refused_and_a_head_is_an_answer_without_its_body(
             );
         }
     }
+    let answer = send(&server, &request("GET", "/_ml/anomaly_detectors", ""));
+    assert!(
+        answer.contains("application/json") && answer.contains("\"/healthz\""),
+        "{answer}"
+    );
     // A body that nobody wants is not waited for.
     let posted = send(
         &server,
