@@ -483,6 +483,64 @@ fn a_restored_categorizer_goes_on_as_the_first_would_have() {
     assert_eq!(whole.bytes(), parts.bytes());
 }
 
+/// Messages of kinds that have most words in common, with names and numbers where some have them and others do not.
+fn alike(draw: &mut ChaCha8Rng, count: usize) -> Vec<String> {
+    const WORDS: [&str; 10] = [
+        "opened", "closed", "file", "session", "cache", "user", "by", "for", "reason", "server",
+    ];
+    const NAMES: [&str; 8] = [
+        "bob", "eve", "app.x", "eth0", "eth7", "17", "/var/log", "cache",
+    ];
+    let kinds: Vec<Vec<&str>> = (0..14)
+        .map(|_| {
+            let words = 3 + draw.next_u32() % 5;
+            (0..words).map(|_| pick(draw, &WORDS)).collect()
+        })
+        .collect();
+    let mut line = |_| {
+        // Later kinds come rarely, so that some begin when others are mature.
+        let most = 1 + draw.next_u32() as usize % kinds.len();
+        let kind = &kinds[draw.next_u32() as usize % most];
+        let mut line = Vec::new();
+        for (at, word) in kind.iter().enumerate() {
+            if at == 2 || draw.next_u32().is_multiple_of(9) {
+                line.push(pick(draw, &NAMES));
+            }
+            if !draw.next_u32().is_multiple_of(40) {
+                line.push(word);
+            }
+        }
+        line.join(" ")
+    };
+    (0..count).map(&mut line).collect()
+}
+
+#[test]
+fn what_is_remembered_never_shows() {
+    for seed in 0..4 {
+        let mut draw = ChaCha8Rng::seed_from_u64(seed);
+        let lines = match seed {
+            0 => planted(seed, 900)
+                .into_iter()
+                .map(|(_, line)| line)
+                .collect(),
+            _ => alike(&mut draw, 1500),
+        };
+        let mut remembers = Categorizers::new(settings());
+        let mut forgets = Categorizers::new(settings());
+        for (at, line) in lines.iter().enumerate() {
+            assert_eq!(
+                id(&mut remembers, line),
+                id(&mut forgets, line),
+                "seed {seed}, line {at}: {line}"
+            );
+            // What is resumed has nothing but its state.
+            forgets = Categorizers::resume(settings(), forgets.state());
+        }
+        assert_eq!(remembers.state(), forgets.state());
+    }
+}
+
 #[test]
 fn memory_is_bounded_and_known_categories_go_on_in_a_flood() {
     const BYTES: u64 = 1 << 20;

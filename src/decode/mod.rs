@@ -10,6 +10,7 @@ mod frame;
 mod guard;
 mod input;
 mod json;
+mod orders;
 mod paths;
 mod scan;
 mod source;
@@ -31,6 +32,7 @@ use crate::time::civil::RANGE;
 use csv::{Cells, Header};
 use frame::{Frame, Framer};
 use json::Extracted;
+use orders::Orders;
 use paths::Paths;
 use scan::{Flaw, Scanner};
 use time_format::TimeReader;
@@ -77,6 +79,7 @@ const SHOWN_CHARS_MAX: usize = 120;
 #[derive(Debug)]
 pub struct Decoder {
     paths: Paths,
+    orders: Orders,
     /// How many values an event has, fields and presences; `time_slot` may lie behind them.
     field_count: usize,
     time_slot: usize,
@@ -123,8 +126,10 @@ impl Decoder {
         if time_slot == field_count {
             paths.push((&job.time_field, time_slot));
         }
+        let paths = Paths::new(&paths, &presences);
         Decoder {
-            paths: Paths::new(&paths, &presences),
+            orders: Orders::new(&paths),
+            paths,
             field_count,
             time_slot,
             time_field: job.time_field.clone(),
@@ -237,7 +242,13 @@ impl Decoder {
     ) -> Result<usize, (Flaw, usize)> {
         let text = std::str::from_utf8(bytes).map_err(|error| (Flaw::Utf8, error.valid_up_to()))?;
         let mut values: Vec<Value<'_>> = std::mem::take(&mut self.values);
-        let extracted = json::extract(&self.paths, self.time_slot, text, &mut values);
+        let extracted = json::extract(
+            &self.paths,
+            &mut self.orders,
+            self.time_slot,
+            text,
+            &mut values,
+        );
         let length = extracted.map(|extracted| {
             let raw = &bytes[..extracted.end];
             self.conclude(&values, &extracted, message_time, raw, offset, sink);
@@ -443,13 +454,8 @@ const BOM: &[u8] = b"\xef\xbb\xbf";
 
 /// The same memory, every value missing, for an event that borrows from elsewhere. (Collecting a vector's own iterator works in place.)
 #[inline]
-fn recycled(mut values: Vec<Value<'_>>) -> Vec<Value<'static>> {
-    let slots = values.len();
-    values.clear();
-    // Of none, in the same memory.
-    let mut values: Vec<Value<'static>> = values.into_iter().map(|_| Value::Missing).collect();
-    values.resize_with(slots, || Value::Missing);
-    values
+fn recycled(values: Vec<Value<'_>>) -> Vec<Value<'static>> {
+    values.into_iter().map(|_| Value::Missing).collect()
 }
 
 /// What is wrong with the JSON value that `bytes` begin with, and where; how long it is if nothing is.

@@ -7,11 +7,20 @@
 //! another way. Built once a job; looking up a key touches a mask of key lengths first, which turns most keys away.
 
 use crate::config::MULTI_FIELDS;
+use crate::engine::event::mark::{MARKED_MAX, Mark, mark_of};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// A place in the trie: a beginning of some path.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct NodeId(usize);
+
+impl NodeId {
+    /// Which one it is, from 0.
+    #[inline(always)]
+    pub(super) fn index(self) -> usize {
+        self.0
+    }
+}
 
 #[derive(Debug, Default)]
 struct Node {
@@ -38,12 +47,6 @@ struct Edge {
     mark: Mark,
     to: NodeId,
 }
-
-/// What tells keys of one length apart, if it is at most [`MARKED_MAX`]: all their bytes, as two words that may overlap.
-type Mark = [u64; 2];
-
-/// Longer keys, of which a mark holds the ends, are compared byte by byte too.
-const MARKED_MAX: usize = 16;
 
 /// The trie.
 #[derive(Debug)]
@@ -89,6 +92,11 @@ impl Paths {
         Paths { nodes }
     }
 
+    /// How many nodes there are.
+    pub(super) fn len(&self) -> usize {
+        self.nodes.len()
+    }
+
     /// Where `key` leads from `node`.
     #[inline(always)]
     pub(super) fn step(&self, node: NodeId, key: &str) -> Option<NodeId> {
@@ -97,6 +105,12 @@ impl Paths {
             0 => None,
             _ => node.follow(key),
         }
+    }
+
+    /// The slot of the path that ends at `node`, if that is all that a value there is for: it shows no presence.
+    pub(super) fn plain_slot(&self, node: NodeId) -> Option<usize> {
+        let node = &self.nodes[node.0];
+        node.slot.filter(|_| node.shows.is_empty())
     }
 
     /// The slot of the path that ends at `node`.
@@ -204,20 +218,6 @@ impl Node {
     }
 }
 
-/// The mark of a key.
-#[inline(always)]
-fn mark_of(key: &[u8]) -> Mark {
-    if let (Some(first), Some(last)) = (key.first_chunk(), key.last_chunk()) {
-        return [u64::from_le_bytes(*first), u64::from_le_bytes(*last)];
-    }
-    if let (Some(first), Some(last)) = (key.first_chunk(), key.last_chunk()) {
-        let [first, last] = [first, last].map(|four| u64::from(u32::from_le_bytes(*four)));
-        return [first, last];
-    }
-    let all = key.iter().fold(0, |all, byte| all << 8 | u64::from(*byte));
-    [all, 0]
-}
-
 /// The slot of a path, or of the multi-field that goes by its name.
 pub(super) fn slot_of(spelled: &str, slots: &BTreeMap<&str, usize>) -> Option<usize> {
     let own = slots.get(spelled).copied();
@@ -258,22 +258,6 @@ mod tests {
         );
         for keys in [&["b"][..], &["a", "c"], &["ab"], &["a.b.c", "d"], &[""]] {
             assert_eq!(walk(keys), None, "{keys:?}");
-        }
-    }
-
-    #[test]
-    fn marks_are_the_same_when_all_bytes_of_the_keys_are() {
-        for length in 0..=MARKED_MAX as u8 {
-            let key: Vec<u8> = (0..length).collect();
-            assert_eq!(mark_of(&key), mark_of(&key.clone()));
-            for at in 0..key.len() {
-                let mut other = key.clone();
-                other[at] ^= 0x80;
-                assert!(
-                    mark_of(&key) != mark_of(&other),
-                    "{length} bytes, byte {at}"
-                );
-            }
         }
     }
 

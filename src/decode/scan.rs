@@ -131,6 +131,28 @@ impl<'p> Scanner<'p> {
         Ok(byte == b',')
     }
 
+    /// What has not been read yet.
+    #[inline(always)]
+    pub(super) fn rest(&self) -> &[u8] {
+        &self.text.as_bytes()[self.at..]
+    }
+
+    /// The key that began at `start` as it is written, with quotes and colon, if it holds no escape and nothing stands before the colon.
+    pub(super) fn plain_key(&self, start: usize, key: &str) -> Option<&'p [u8]> {
+        let written = self.text.as_bytes().get(start..start + key.len() + 3)?;
+        let inner = written.strip_prefix(b"\"")?.strip_suffix(b"\":")?;
+        (inner == key.as_bytes()).then_some(written)
+    }
+
+    /// Moves past a key of so many bytes, quotes and colon counted; to the first byte of the value, likewise.
+    #[inline(always)]
+    pub(super) fn past_key(&mut self, bytes: usize) -> Result<u8, Flaw> {
+        self.at += bytes;
+        let first = self.peek()?;
+        self.fields += u32::from(first != b'{');
+        Ok(first)
+    }
+
     /// The colon after a key; then the first byte of the value, where it stands afterwards. The field counts if that is no object.
     #[inline(always)]
     pub(super) fn colon(&mut self) -> Result<u8, Flaw> {

@@ -12,6 +12,7 @@
 //! Checked by: the tests below (every job against its own decoder), tests/simulation.rs.
 
 use super::json::{self, Extracted};
+use super::orders::Orders;
 use super::paths::{Paths, slot_of};
 use super::time_format::TimeReader;
 use super::{BYTES_MAX, Decoder, rejection};
@@ -135,9 +136,9 @@ impl Together {
             items: Vec::with_capacity(payloads.len()),
             values: Vec::with_capacity(payloads.len() * self.slots),
         };
-        let mut number = 0;
+        let (mut number, mut orders) = (0, Orders::new(&self.paths));
         for payload in payloads {
-            let whole = self.whole(payload, number, &mut decoded.values);
+            let whole = self.whole(payload, number, &mut orders, &mut decoded.values);
             number += usize::from(whole.is_some());
             decoded.items.push(whole);
         }
@@ -149,6 +150,7 @@ impl Together {
         &self,
         payload: &'b [u8],
         number: usize,
+        orders: &mut Orders,
         values: &mut Vec<Value<'b>>,
     ) -> Option<Whole> {
         if payload.len() > BYTES_MAX {
@@ -157,7 +159,8 @@ impl Together {
         let text = std::str::from_utf8(payload).ok()?;
         let before = values.len();
         values.resize(before + self.slots, Value::Missing);
-        let extracted = json::extract(&self.paths, self.time_slot, text, &mut values[before..]);
+        let own = &mut values[before..];
+        let extracted = json::extract(&self.paths, orders, self.time_slot, text, own);
         match extracted {
             Ok(extracted) if payload[extracted.end..].trim_ascii_start().is_empty() => {
                 let time = match &values[before + self.time_slot] {

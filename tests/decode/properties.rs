@@ -5,7 +5,8 @@ use crate::support::{decode, job, words};
 use proptest::prelude::*;
 use serde_json::{Map, Value};
 use tidewatch::config::{Job, TimeFormat};
-use tidewatch::decode::Options;
+use tidewatch::decode::{Decoder, Options};
+use tidewatch::time::EventTime;
 
 const FIELDS: [&str; 5] = ["a", "a.b", "a.b.c", "b.a", "c"];
 
@@ -108,10 +109,32 @@ proptest! {
         expected(&document, "", &mut values);
         prop_assert_eq!(decode(&fields_job(), text.as_bytes(), None), [Ok((7, values))], "{}", text);
         let mut fields = 0;
-        tidewatch::decode::Decoder::new(&fields_job()).payload(text.as_bytes(), None, &mut |event| {
+        Decoder::new(&fields_job()).payload(text.as_bytes(), None, &mut |event| {
             fields = event.expect("an event").raw_fields as usize;
         });
         prop_assert_eq!(fields + 1, leaves(&whole), "{}", text);
+    }
+
+    #[test]
+    fn what_a_document_says_does_not_depend_on_those_before_it(
+        documents in prop::collection::vec(document(), 1..8),
+        turns in prop::collection::vec((any::<prop::sample::Index>(), any::<bool>(), any::<prop::sample::Index>(), 0..6), 1..40),
+    ) {
+        let mut job = fields_job();
+        job.feed.presences = vec!["b".into(), "a.c".into()];
+        let mut decoder = Decoder::new(&job);
+        for (which, pretty, at, change) in turns {
+            let whole = Value::Object(which.get(&documents).clone());
+            let mut text = if pretty { format!("{whole:#}") } else { whole.to_string() }.into_bytes();
+            let at = at.index(text.len());
+            match change {
+                0 => text.truncate(at),
+                1 => text[at] = b' ',
+                2 => text.insert(at, b' '),
+                _ => {}
+            }
+            prop_assert_eq!(said(&mut decoder, &text), said(&mut Decoder::new(&job), &text), "{}", String::from_utf8_lossy(&text));
+        }
     }
 
     #[test]
@@ -155,6 +178,35 @@ proptest! {
             let good = found.iter().filter(|word| *word == "7").count();
             prop_assert!(good >= 3, "{:?}: {:?}", String::from_utf8_lossy(&bytes), found);
         }
+    }
+}
+
+/// Everything that a decoder says of a payload.
+fn said(decoder: &mut Decoder, payload: &[u8]) -> Vec<String> {
+    let mut words = Vec::new();
+    decoder.payload(payload, Some(EventTime(7)), &mut |outcome| {
+        words.push(format!("{outcome:?}"));
+    });
+    words
+}
+
+/// A decoder remembers in what order keys came; objects whose keys are others every time fill that memory again and again.
+#[test]
+fn keys_that_are_new_every_time_and_keys_that_come_again_are_read_alike() {
+    let job = fields_job();
+    let mut decoder = Decoder::new(&job);
+    for n in 0..3000 {
+        let text = match n % 3 {
+            0 => format!(
+                r#"{{"t":{n},"x{n}":1,"a":{{"b":{{"c":{n},"k{n}-of-a-long-name":{{}}}}}},"c":"{n}"}}"#
+            ),
+            1 => format!(r#"{{"c":"{n}","a":{{"k{n}":0,"b":{n}}},"t":{n},"c":[{n}]}}"#),
+            _ => format!(r#"{{"t" : {n}, "a.b.c":{n},"\u0061.b":1,"b":{{"a":null}},"y{n}":"z"}}"#),
+        };
+        let payload = text.as_bytes();
+        let alone = said(&mut Decoder::new(&job), payload);
+        assert!(alone[0].starts_with("Ok"), "{alone:?}");
+        assert_eq!(said(&mut decoder, payload), alone, "{text}");
     }
 }
 

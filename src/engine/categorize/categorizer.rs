@@ -11,6 +11,7 @@ use super::analysis::{analyse, head, ignores_case};
 use super::category::{Category, CategoryDefinition, EXAMPLE_BYTES_MAX};
 use super::index::Index;
 use super::message::{Message, Word, canonical};
+use super::quick::Quick;
 use super::statistics::CategorizerStats;
 use super::template::{Aligner, Fit, MATURE, Template};
 use super::tokens::Token;
@@ -74,19 +75,48 @@ pub(super) struct Categorizer {
 /// Grow whenever an answer may differ from what it was.
 #[derive(Clone, Copy)]
 struct Generations {
-    /// Of an answer for a message whose words are exactly those of its category: nothing can fit better, unless some template loses words.
-    whole: u64,
-    /// Of any other answer: a category that begins, allows more, or is fixed may change it.
-    other: u64,
+    /// Some template has lost words.
+    lost: u64,
+    /// A category has begun, or allows more.
+    allowed: u64,
+    /// A category has become mature: it allows less, and is listed under another word.
+    matured: u64,
+}
+
+/// How long an answer stands.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Standing {
+    /// The message has the words of the template and no others: nothing can fit better, unless some template loses words.
+    Whole = 1,
+    /// Until a category allows more. That one matures changes nothing: the message fits its own as well when that is mature, others can only fit
+    /// less, and of those that are listed anew none can keep one that fits from being looked at ([`Categorizer::best_fit`]).
+    Steady,
+    /// Until anything changes.
+    Passing,
 }
 
 impl Generations {
-    /// What an answer of this sort is marked with: the lower bits of its generation, and its sort. Never 0; answers do not live through two thousand
+    /// What an answer is marked with: the lower bits of its generation, and how long it stands. Never 0; answers do not live through a thousand
     /// million changes.
     #[inline]
-    fn mark(self, whole: bool) -> u32 {
-        let generation = if whole { self.whole } else { self.other };
-        (generation as u32) << 1 | u32::from(whole)
+    fn mark(self, standing: Standing) -> u32 {
+        let generation = match standing {
+            Standing::Whole => self.lost,
+            Standing::Steady => self.allowed,
+            Standing::Passing => self.allowed + self.matured,
+        };
+        (generation as u32) << 2 | standing as u32
+    }
+
+    /// Whether an answer so marked still stands.
+    #[inline]
+    fn hold(self, mark: u32) -> bool {
+        let standing = match mark & 3 {
+            1 => Standing::Whole,
+            2 => Standing::Steady,
+            _ => Standing::Passing,
+        };
+        mark == self.mark(standing)
     }
 }
 
@@ -94,8 +124,7 @@ impl Generations {
 #[derive(Clone, Copy)]
 struct Place {
     at: u32,
-    /// Whether the message has the words of the template and no others.
-    whole: bool,
+    standing: Standing,
 }
 
 /// What is kept of a stream.
@@ -115,6 +144,7 @@ pub(super) struct State {
 #[derive(Default)]
 pub(super) struct Bench {
     pub(super) tokens: Vec<Token>,
+    scratch: String,
     message: Message,
     aligner: Aligner,
     /// Alignment of the best fit so far.
@@ -145,7 +175,11 @@ impl Categorizer {
             state,
             index,
             salt: xxh3_64(partition.as_bytes()),
-            generations: Generations { whole: 1, other: 1 },
+            generations: Generations {
+                lost: 1,
+                allowed: 1,
+                matured: 1,
+            },
         }
     }
 
@@ -166,31 +200,21 @@ impl Categorizer {
             return Verdict::Stopped;
         }
         let message = head(message);
-        let text = analyse(rules.analyzer, message, &mut bench.tokens);
-        let ignore_case = ignores_case(rules.analyzer);
-        bench.message.read(&text, &bench.tokens, ignore_case);
-        let key = bench.message.key ^ self.salt;
-        let at = match bench.memory.look_up(key, self.generations) {
-            Some(at) => at,
-            None => {
-                bench.message.weigh(&text);
-                let Some(place) = self.place(rules, account, bench, &text) else {
-                    self.state.failed += 1;
-                    return Verdict::NoRoom;
-                };
-                bench.memory.put(key, self.generations, place);
-                place.at
-            }
+        let Some(at) = self.place_of(rules, account, bench, message) else {
+            self.state.failed += 1;
+            return Verdict::NoRoom;
         };
         let category = &mut self.state.categories[at as usize];
         let has_room = account.bytes + EXAMPLE_BYTES_MAX <= rules.bounds.bytes;
         let examples_max = if has_room { rules.examples_max } else { 0 };
         account.bytes += category.count(message, examples_max);
         if category.matches == MATURE {
-            self.generations.other += 1;
             self.index.remove(at, &category.template, None);
             category.anchor = self.index.rarest(&category.template);
             self.index.add(at, &category.template, category.anchor);
+            self.generations.matured += 1;
+            let shares = |anchor| self.index.anchors(anchor) > 1;
+            self.generations.allowed += u64::from(category.anchor.is_some_and(shares));
         }
         let id = category.id;
         self.state.messages += 1;
@@ -198,6 +222,38 @@ impl Categorizer {
             self.state.stopped = self.stats().is_warning();
         }
         Verdict::Category(id)
+    }
+
+    /// The place of the category of a message, remembered, found or made.
+    #[inline]
+    fn place_of(
+        &mut self,
+        rules: &Rules<'_>,
+        account: &mut Account,
+        bench: &mut Bench,
+        message: &str,
+    ) -> Option<u32> {
+        let quick = Quick::of(rules.analyzer)
+            .and_then(|quick| quick.key(message, &mut bench.tokens, &mut bench.scratch));
+        if let Some(quick) = quick
+            && let Some(at) = bench.memory.look_up(quick ^ self.salt, self.generations)
+        {
+            return Some(at);
+        }
+        let text = analyse(rules.analyzer, message, &mut bench.tokens);
+        let ignore_case = ignores_case(rules.analyzer);
+        bench.message.read(&text, &bench.tokens, ignore_case);
+        // Not the same as a quick one, whatever the message.
+        let key = quick.unwrap_or(!bench.message.key) ^ self.salt;
+        if quick.is_none()
+            && let Some(at) = bench.memory.look_up(key, self.generations)
+        {
+            return Some(at);
+        }
+        bench.message.weigh(&text);
+        let place = self.place(rules, account, bench, &text)?;
+        bench.memory.put(key, self.generations, place);
+        Some(place.at)
     }
 
     /// The place of the category that the message at hand is of, found or made.
@@ -208,7 +264,10 @@ impl Categorizer {
         bench: &mut Bench,
         text: &str,
     ) -> Option<Place> {
-        let whole = |at| Place { at, whole: true };
+        let whole = |at| Place {
+            at,
+            standing: Standing::Whole,
+        };
         if bench.message.words.is_empty() {
             if self.state.wordless.is_none() {
                 let template = Template::of(&bench.message, |_| "".into());
@@ -219,10 +278,12 @@ impl Categorizer {
         if let Some((fit, at)) = self.best_fit(bench) {
             self.join(account, at, bench);
             let matched = bench.best.pairs.len() == bench.message.words.len();
-            return Some(Place {
-                at,
-                whole: matched && fit.apart == 0,
-            });
+            let standing = match matched && fit.apart == 0 {
+                true => Standing::Whole,
+                false if self.is_steady(at, bench) => Standing::Steady,
+                false => Standing::Passing,
+            };
+            return Some(Place { at, standing });
         }
         let ignore_case = ignores_case(rules.analyzer);
         let template = Template::of(&bench.message, |word: &Word| {
@@ -232,16 +293,40 @@ impl Categorizer {
             canonical_text.into()
         });
         if let Some(at) = self.generalise(account, &template) {
-            return Some(Place { at, whole: false });
+            let standing = Standing::Passing;
+            return Some(Place { at, standing });
         }
         self.begin(rules, account, template).map(whole)
     }
 
+    /// Whether the message, which has just joined its category, would fit that as well if it were mature, and was held against all that it might be of,
+    /// with so much room left that categories which mature cannot crowd any out. (As long as no two mature ones are listed under the same
+    /// anchor, each of its words adds one to those listed at the most.)
+    fn is_steady(&self, at: u32, bench: &mut Bench) -> bool {
+        let words = bench.message.words.len();
+        if bench.aligner.is_exhausted
+            || bench.listed.len() + words > LISTED_MAX
+            || bench.candidates.len() + words > CANDIDATES_MAX
+        {
+            return false;
+        }
+        let category = &self.state.categories[at as usize];
+        let (message, aligner) = (&bench.message, &mut bench.aligner);
+        let mut fit = |matches| {
+            aligner.budget = CELLS_MAX;
+            category.template.fit(message, matches, aligner)
+        };
+        category.matches >= MATURE || fit(category.matches) == fit(MATURE)
+    }
+
     /// The category that the message fits best; its alignment is then in `bench.best`.
+    ///
+    /// A category that matures is from then on listed under its anchor alone. Whatever it fits it was held against before, for it shares more than three
+    /// quarters of the weight with it; of what it is now held against besides, [`Template::may_share`] refuses all.
     fn best_fit(&self, bench: &mut Bench) -> Option<(Fit, u32)> {
         self.find_candidates(bench);
         let mut best: Option<(Fit, u32)> = None;
-        bench.aligner.budget = CELLS_MAX;
+        (bench.aligner.budget, bench.aligner.is_exhausted) = (CELLS_MAX, false);
         for &(_, at) in &bench.candidates {
             let category = &self.state.categories[at as usize];
             if !category.template.may_share(&bench.message) {
@@ -308,8 +393,8 @@ impl Categorizer {
         category.changed();
         account.bytes += category.bytes();
         self.index.add(at, &category.template, category.anchor);
-        self.generations.other += 1;
-        self.generations.whole += u64::from(loses_words);
+        self.generations.allowed += 1;
+        self.generations.lost += u64::from(loses_words);
     }
 
     fn begin(
@@ -326,7 +411,7 @@ impl Categorizer {
         let at = self.state.categories.len() as u32;
         self.index.add(at, &category.template, category.anchor);
         self.state.categories.push(category);
-        self.generations.other += 1;
+        self.generations.allowed += 1;
         account.next_id += 1;
         account.bytes = bytes;
         Some(at)
@@ -367,8 +452,8 @@ impl Categorizer {
             oldest.anchor = self.index.rarest(&oldest.template);
         }
         self.index.add(siblings[0], &oldest.template, oldest.anchor);
-        self.generations.other += 1;
-        self.generations.whole += 1;
+        self.generations.allowed += 1;
+        self.generations.lost += 1;
         Some(siblings[0])
     }
 
@@ -432,14 +517,14 @@ struct Memory(Vec<[Answer; 2]>);
 struct Answer {
     key: u64,
     category: u32,
-    /// Of which generation and sort it is; 0: none.
+    /// Of which generation it is, and how long it stands; 0: none.
     mark: u32,
 }
 
 impl Answer {
     #[inline]
     fn is_of(&self, key: u64, now: Generations) -> bool {
-        self.key == key && self.mark == now.mark(self.mark & 1 == 1)
+        self.key == key && now.hold(self.mark)
     }
 }
 
@@ -465,7 +550,7 @@ impl Memory {
         pair[0] = Answer {
             key,
             category: place.at,
-            mark: now.mark(place.whole),
+            mark: now.mark(place.standing),
         };
     }
 }

@@ -33,6 +33,7 @@ impl Hasher for Ready {
 }
 
 type Lists = HashMap<u64, Ids, BuildHasherDefault<Ready>>;
+type Counts = HashMap<u64, u32, BuildHasherDefault<Ready>>;
 
 /// Templates with more words than this are not held against one another.
 const SIBLING_WORDS_MAX: usize = 32;
@@ -43,8 +44,10 @@ pub(super) struct Index {
     by_word: Lists,
     /// By category: whether it is listed under an anchor.
     anchored: Vec<bool>,
+    /// How many have an anchor.
+    anchors: Counts,
     /// How many categories have a word.
-    frequency: HashMap<u64, u32, BuildHasherDefault<Ready>>,
+    frequency: Counts,
     /// By the template without one word.
     siblings: Lists,
 }
@@ -58,8 +61,10 @@ impl Index {
             self.anchored.resize(at as usize + 1, false);
         }
         self.anchored[at as usize] = anchor.is_some();
+        let anchor = anchor.into_iter();
+        anchor.for_each(|anchor| count(&mut self.anchors, anchor));
         for word in &template.words {
-            *self.frequency.entry(word.hash).or_insert(0) += 1;
+            count(&mut self.frequency, word.hash);
         }
     }
 
@@ -67,14 +72,16 @@ impl Index {
     pub(super) fn remove(&mut self, at: u32, template: &Template, anchor: Option<u64>) {
         for_listed(template, anchor, |key| remove(&mut self.by_word, key, at));
         for_blanks(template, |blank| remove(&mut self.siblings, blank, at));
+        let anchor = anchor.into_iter();
+        anchor.for_each(|anchor| discount(&mut self.anchors, anchor));
         for word in &template.words {
-            if let Some(count) = self.frequency.get_mut(&word.hash) {
-                *count -= 1;
-                if *count == 0 {
-                    self.frequency.remove(&word.hash);
-                }
-            }
+            discount(&mut self.frequency, word.hash);
         }
+    }
+
+    /// How many categories are listed under this anchor.
+    pub(super) fn anchors(&self, anchor: u64) -> u32 {
+        self.anchors.get(&anchor).copied().unwrap_or(0)
     }
 
     /// Whether a category is listed under its anchor alone.
@@ -113,6 +120,19 @@ impl Index {
             at += 1;
         });
         found
+    }
+}
+
+fn count(counts: &mut Counts, key: u64) {
+    *counts.entry(key).or_insert(0) += 1;
+}
+
+fn discount(counts: &mut Counts, key: u64) {
+    if let Some(count) = counts.get_mut(&key) {
+        *count -= 1;
+        if *count == 0 {
+            counts.remove(&key);
+        }
     }
 }
 

@@ -59,7 +59,19 @@ pub(super) struct Message {
     scratch: String,
 }
 
-/// What a token is.
+/// What a token is in a sequence.
+pub(super) enum Part {
+    /// A value.
+    Value,
+    /// A word, with the hash of its text, `#` for a number.
+    Word {
+        hash: u64,
+        kind: Kind,
+        assigned: bool,
+    },
+}
+
+/// What a token is made of.
 enum Shape {
     Value,
     Letters,
@@ -76,42 +88,29 @@ impl Message {
         self.values.push(false);
         self.key = 0;
         for token in tokens {
-            let word = &text[token.start as usize..token.end as usize];
-            let shape = if token.is_value {
-                Shape::Value
-            } else {
-                shape_of(word)
-            };
-            if matches!(shape, Shape::Value) {
-                if let Some(value @ false) = self.values.last_mut() {
-                    *value = true;
-                    self.key = mix(self.key, 1);
+            match part_of(text, token, ignore_case, &mut self.scratch) {
+                Part::Value => {
+                    if let Some(value @ false) = self.values.last_mut() {
+                        *value = true;
+                        self.key = mix(self.key, 1);
+                    }
                 }
-                continue;
+                Part::Word {
+                    hash,
+                    kind,
+                    assigned,
+                } => {
+                    self.words.push(Word {
+                        hash,
+                        start: token.start,
+                        end: token.end,
+                        kind,
+                        weight: WEIGHT,
+                    });
+                    self.values.push(false);
+                    self.key = mix(self.key, hash ^ u64::from(assigned));
+                }
             }
-            let assigned = is_assigned(text, token.start as usize);
-            let kind = match (assigned, &shape) {
-                (true, _) => Kind::Assigned,
-                (_, Shape::Letters) => Kind::Plain,
-                _ => Kind::Identifier,
-            };
-            let hash = match (&shape, ignore_case) {
-                (Shape::Numbered, _) | (_, true) => {
-                    self.scratch.clear();
-                    canonical(word, ignore_case, &mut self.scratch);
-                    xxh3_64(self.scratch.as_bytes())
-                }
-                _ => xxh3_64(word.as_bytes()),
-            };
-            self.words.push(Word {
-                hash,
-                start: token.start,
-                end: token.end,
-                kind,
-                weight: WEIGHT,
-            });
-            self.values.push(false);
-            self.key = mix(self.key, hash ^ u64::from(assigned));
         }
     }
 
@@ -145,8 +144,41 @@ impl Message {
     }
 }
 
+/// What a token of `text` is in a sequence.
 #[inline]
-fn mix(key: u64, part: u64) -> u64 {
+pub(super) fn part_of(text: &str, token: &Token, ignore_case: bool, scratch: &mut String) -> Part {
+    let word = &text[token.start as usize..token.end as usize];
+    let shape = match token.is_value {
+        true => Shape::Value,
+        false => shape_of(word),
+    };
+    if matches!(shape, Shape::Value) {
+        return Part::Value;
+    }
+    let before = text.as_bytes()[..token.start as usize].last();
+    let assigned = before.is_some_and(|byte| is_assigned(*byte));
+    let kind = match (assigned, &shape) {
+        (true, _) => Kind::Assigned,
+        (_, Shape::Letters) => Kind::Plain,
+        _ => Kind::Identifier,
+    };
+    let hash = match (&shape, ignore_case) {
+        (Shape::Numbered, _) | (_, true) => {
+            scratch.clear();
+            canonical(word, ignore_case, scratch);
+            xxh3_64(scratch.as_bytes())
+        }
+        _ => xxh3_64(word.as_bytes()),
+    };
+    Part::Word {
+        hash,
+        kind,
+        assigned,
+    }
+}
+
+#[inline]
+pub(super) fn mix(key: u64, part: u64) -> u64 {
     // A multiplication by an odd number after a rotation: order shows, and no part is lost.
     (key.rotate_left(23) ^ part).wrapping_mul(0x9e37_79b9_7f4a_7c15)
 }
@@ -174,9 +206,10 @@ fn lower(c: char) -> char {
     }
 }
 
-fn is_assigned(text: &str, start: usize) -> bool {
-    let before = text.as_bytes()[..start].last();
-    matches!(before, Some(b'=' | b'"' | b'\'' | b'`'))
+/// Whether a word after this byte is assigned.
+#[inline(always)]
+pub(super) fn is_assigned(before: u8) -> bool {
+    matches!(before, b'=' | b'"' | b'\'' | b'`')
 }
 
 fn shape_of(word: &str) -> Shape {

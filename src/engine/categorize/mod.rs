@@ -18,6 +18,7 @@ mod grok;
 mod index;
 mod lexicon;
 mod message;
+mod quick;
 mod statistics;
 mod template;
 mod tokens;

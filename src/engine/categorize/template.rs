@@ -86,6 +86,8 @@ pub(super) struct Aligner {
     pub(super) pairs: Vec<(usize, usize)>,
     /// Cells of tables that may still be filled for the message at hand.
     pub(super) budget: usize,
+    /// Whether it did not suffice.
+    pub(super) is_exhausted: bool,
 }
 
 impl Template {
@@ -276,7 +278,11 @@ impl Template {
         );
         if !a.is_empty() && !b.is_empty() {
             let cells = (a.len() + 1) * (b.len() + 1);
-            aligner.budget = aligner.budget.checked_sub(cells)?;
+            let Some(left) = aligner.budget.checked_sub(cells) else {
+                aligner.is_exhausted = true;
+                return None;
+            };
+            aligner.budget = left;
             align_middle(a, b, prefix, aligner);
         }
         let tails = (mine.len() - suffix..mine.len()).zip(its.len() - suffix..its.len());

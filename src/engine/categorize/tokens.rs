@@ -24,7 +24,7 @@ pub(super) struct Token {
 pub(super) const REPLACED: char = '\u{fffe}';
 
 /// A word of so many hexadecimal letters is taken for a number, though it has no digit.
-const HEX_LETTERS_MIN: usize = 8;
+pub(super) const HEX_LETTERS_MIN: usize = 8;
 
 /// Appends the tokens of `text`.
 pub(super) fn tokenize(tokenizer: &Tokenizer, text: &str, tokens: &mut Vec<Token>) {
@@ -94,7 +94,7 @@ enum Slashes {
 /// What an ASCII character is to the `ml` tokenizers.
 #[derive(Clone, Copy, PartialEq, Eq)]
 #[repr(u8)]
-enum Class {
+pub(super) enum Class {
     Separator,
     Letter,
     Digit,
@@ -125,6 +125,20 @@ const CLASSES: [Class; 256] = {
     }
     classes
 };
+
+/// What a byte is.
+#[inline(always)]
+pub(super) fn class_of(byte: u8) -> Class {
+    CLASSES[usize::from(byte)]
+}
+
+/// Appends the token of `ml_standard` that begins at `start`, if it is more than marks; where the text goes on.
+pub(super) fn token_at(text: &str, start: usize, tokens: &mut Vec<Token>) -> usize {
+    let mut cutter = Cutter::new(text, tokens);
+    cutter.at = start;
+    cutter.token(Slashes::Joined);
+    cutter.at
+}
 
 struct Cutter<'a> {
     text: &'a str,
@@ -237,7 +251,7 @@ impl<'a> Cutter<'a> {
 }
 
 /// Whether a token is a number or spelled in hexadecimal digits.
-fn is_number(token: &str) -> bool {
+pub(super) fn is_number(token: &str) -> bool {
     let (mut digits, mut letters) = (0, 0);
     for byte in token.bytes() {
         match byte {

@@ -3,6 +3,7 @@
 //! An [`Event`] borrows from the bytes it was decoded from and holds only the fields that the job names, in the order of
 //! [`Job::fields`](crate::config::Job). Nothing here allocates for an event of plain values.
 
+pub(crate) mod mark;
 pub(crate) mod symbols;
 
 use crate::config::FieldId;

@@ -5,6 +5,7 @@
 
 use crate::config::query::{Bound, Case, Edge, Glob, Literal, Test, WordOrder, words};
 use crate::engine::event::Value;
+use crate::engine::event::mark::Marked;
 use crate::time::EventTime;
 use crate::time::civil;
 use core::net::IpAddr;
@@ -24,7 +25,7 @@ pub(super) enum Matcher {
     Prefix(String, Case),
     Wildcard(Vec<Glob>, Case),
     Regexp(regex::Regex),
-    Range(Span),
+    Range(Box<Span>),
 }
 
 impl Matcher {
@@ -60,12 +61,25 @@ impl Matcher {
             Test::Regexp(pattern) => Matcher::Regexp(
                 regex::Regex::new(pattern).expect("the configuration has compiled it before"),
             ),
-            Test::Range(low, high) => Matcher::Range(Span::new(low.as_ref(), high.as_ref())),
+            Test::Range(low, high) => {
+                Matcher::Range(Box::new(Span::new(low.as_ref(), high.as_ref())))
+            }
+        }
+    }
+
+    /// Whether a text passes, of the kinds of tests that queries have most; `None`: ask [`passes`](Matcher::passes).
+    #[inline(always)]
+    pub(super) fn passes_at_once(&self, text: &str) -> Option<bool> {
+        match self {
+            Matcher::Equals(equal) => Some(equal.holds_text(text)),
+            Matcher::OneOf(equals) => Some(equals.hold_text(text)),
+            Matcher::Prefix(start, Case::Sensitive) => Some(text.starts_with(&**start)),
+            _ => None,
         }
     }
 
     /// Whether a value that is no list passes; `event` is the time of its event.
-    #[inline]
+    #[inline(never)]
     pub(super) fn passes(&self, value: &Value<'_>, event: EventTime) -> bool {
         match self {
             Matcher::Equals(equal) => equal.holds(value),
@@ -125,13 +139,13 @@ fn literal_text(literal: &Literal) -> String {
 
 /// A literal as everything that it may equal.
 pub(super) struct Equal {
-    text: Box<str>,
+    text: Marked,
     /// Whether texts equal it when they spell the same number.
     is_number: bool,
     int: Option<i64>,
     number: Option<f64>,
     truth: Option<bool>,
-    network: Option<Network>,
+    network: Option<Box<Network>>,
 }
 
 /// Addresses that begin with the same bits. IPv4 lies in IPv6 as `::ffff:0:0/96`.
@@ -155,15 +169,25 @@ impl Equal {
                 "false" => Some(false),
                 _ => None,
             },
-            network: Network::parse(&text),
-            text: text.into(),
+            network: Network::parse(&text).map(Box::new),
+            text: Marked::new(&text),
         }
     }
 
-    #[inline]
+    #[inline(always)]
+    pub(super) fn holds_text(&self, text: &str) -> bool {
+        self.text.is(text) || self.has_other_forms() && self.holds_otherwise(text)
+    }
+
+    /// Whether texts that are not the same may mean the same.
+    #[inline(always)]
+    fn has_other_forms(&self) -> bool {
+        self.network.is_some() || self.is_number
+    }
+
     fn holds(&self, value: &Value<'_>) -> bool {
         match value {
-            Value::Text(text) => **text == *self.text || self.holds_otherwise(text),
+            Value::Text(text) => self.holds_text(text),
             Value::Int(int) => match self.int {
                 Some(own) => own == *int,
                 None => self.number == Some(*int as f64),
@@ -175,7 +199,6 @@ impl Equal {
     }
 
     /// Whether a text that is not the same means the same.
-    #[inline]
     fn holds_otherwise(&self, text: &str) -> bool {
         match &self.network {
             Some(network) => network.holds(text),
@@ -217,7 +240,9 @@ impl Network {
             .as_bytes()
             .first()
             .is_some_and(|byte| byte.is_ascii_hexdigit() || *byte == b':');
-        if !begins_like_one || self.needs_colon && !text.as_bytes().contains(&b':') {
+        // Before its first colon an address has four hexadecimal digits at most.
+        let mut beginning = text.bytes().take(5);
+        if !begins_like_one || self.needs_colon && !beginning.any(|byte| byte == b':') {
             return false;
         }
         let address = text.parse().ok().map(bits_of);
@@ -234,7 +259,7 @@ fn bits_of(address: IpAddr) -> u128 {
 
 /// Several literals, found by halving.
 pub(super) struct Equals {
-    texts: Box<[Box<str>]>,
+    texts: Box<[Marked]>,
     numbers: Box<[f64]>,
     truths: [bool; 2],
     /// Those that texts may equal otherwise: addresses and numbers.
@@ -244,21 +269,32 @@ pub(super) struct Equals {
 impl Equals {
     fn new(literals: &[Literal]) -> Equals {
         let all: Vec<Equal> = literals.iter().map(Equal::new).collect();
-        let mut texts: Vec<Box<str>> = all.iter().map(|one| one.text.clone()).collect();
+        let mut texts: Vec<&str> = all.iter().map(|one| one.text.as_str()).collect();
         texts.sort_unstable();
         texts.dedup();
+        let texts = texts.into_iter().map(Marked::new).collect();
         let mut numbers: Vec<f64> = all.iter().filter_map(|one| one.number).collect();
         numbers.sort_unstable_by(f64::total_cmp);
         let truths = [false, true].map(|b| all.iter().any(|one| one.truth == Some(b)));
-        let others = all
-            .into_iter()
-            .filter(|one| one.is_number || one.network.is_some());
+        let others = all.into_iter().filter(Equal::has_other_forms);
         Equals {
-            texts: texts.into(),
+            texts,
             numbers: numbers.into(),
             truths,
             others: others.collect(),
         }
+    }
+
+    #[inline(always)]
+    pub(super) fn hold_text(&self, text: &str) -> bool {
+        let found = match self.texts.len() {
+            0..=8 => self.texts.iter().any(|own| own.is(text)),
+            _ => {
+                let order = |own: &Marked| own.as_str().cmp(text);
+                self.texts.binary_search_by(order).is_ok()
+            }
+        };
+        found || self.others.iter().any(|one| one.holds_otherwise(text))
     }
 
     fn hold(&self, value: &Value<'_>) -> bool {
@@ -267,13 +303,7 @@ impl Equals {
             self.numbers.binary_search_by(at).is_ok()
         };
         match value {
-            Value::Text(text) => {
-                let found = match self.texts.len() {
-                    0..=8 => self.texts.iter().any(|own| **own == **text),
-                    _ => self.texts.binary_search_by(|own| (**own).cmp(text)).is_ok(),
-                };
-                found || self.others.iter().any(|one| one.holds_otherwise(text))
-            }
+            Value::Text(text) => self.hold_text(text),
             Value::Int(int) => holds_number(*int as f64),
             Value::Float(float) => holds_number(*float),
             Value::Bool(b) => self.truths[usize::from(*b)],
