@@ -1,18 +1,18 @@
 //! What the next value of a series is expected to be: the best of a few simple predictors.
 //!
-//! Candidates: the last value, levels with gains 1/4, 1/16, 1/64 and 1/512, the mean of all since the level last shifted, a level with a slope (Holt 1957), and the hour of the
-//! day and of the week, each with a level of its own for what the season leaves, its hours joined by lines or by steps ([`edges`](super::edges)), and a rhythm of its own
-//! ([`rhythm`](super::rhythm)). Single buckets that regularly do something else are added to whichever speaks ([`pulse`](super::pulse)). Each keeps a fading mean square of its errors and how often it spoke; the
-//! one with the least (a penalty for the restless) speaks. So a level shift is followed within a few buckets: the quick levels err less and win.
+//! The candidates are in [`predictors`](super::predictors); the hours of those that know the time of the day are joined by lines or by steps
+//! ([`edges`](super::edges)). Single buckets that regularly do something else are added to whichever speaks ([`pulse`](super::pulse)), and so is what the day of the
+//! month or of the year adds ([`dates`](super::dates)).
 //! Units: values as they come. Holds: the forecast is finite; judging changes nothing.
 
 use super::Room;
 use super::dates::{self, Dates, HourSeen, Turn};
 use super::edges::Edges;
+use super::foresight::{Calmer, Foresight, without};
 use super::outlook::{Heard, Outlook};
+use super::predictors::{Candidates, DAY, LAST, MEAN, Predictors, RHYTHM, SEASONAL, WEEK};
 use super::profile::{HOUR_MS, HourMeans, Joints, Profile, Slot, hour_of};
 use super::pulse::{Due, Pulses};
-use super::residual::Residuals;
 use super::rhythm::{Others, Rhythm};
 use super::surprise::SeasonView;
 use super::watch::{ClockWatch, LevelWatch, SeasonWatch, Shift};
@@ -20,56 +20,18 @@ use super::{Change, Noticed};
 use crate::time::{BucketSpan, EventTime};
 use serde::{Deserialize, Serialize};
 
-const CANDIDATES: usize = 10;
-/// Buckets over which errors are forgotten.
-const ERROR_MEMORY: f64 = 1000.0;
-/// A challenger must err by this factor less (mean square) than any earlier in the list: the calm go first.
-const CALM_ADVANTAGE: f64 = 0.6;
-/// Errors beyond this many times the usual square count as this many, so that one outlier does not choose the predictor.
-const ERROR_CLIP: f64 = 9.0;
-const HOLT_LEVEL_GAIN: f64 = 0.2;
-const HOLT_SLOPE_GAIN: f64 = 0.02;
-const SEASON_LEVEL_GAIN: f64 = 1.0 / 16.0;
 /// Values far out on one side in a row that make a new level rather than outliers.
 const SHIFT_RUN: u16 = 6;
 /// The same where the season speaks, hours: what is over within a day is an event, not a new level.
 const SEASONAL_SHIFT_HOURS: u16 = 24;
 /// Values after which it is known what is far out.
 const PULSES_AFTER: u32 = 100;
-/// Seasonal predictors come first.
-const SEASONAL: usize = 3;
-/// The mean of all, and the slowest level.
-const MEAN: usize = 3;
-const SLOWEST: usize = 4;
-/// The level with a slope.
-const HOLT: usize = CANDIDATES - 2;
-/// The last value.
-const LAST: usize = CANDIDATES - 1;
-const WEEK: usize = 0;
-const DAY: usize = 1;
-const RHYTHM: usize = 2;
 const WEEK_HOURS: i64 = 168;
 
-/// Mean squares of the predictors' errors, and how often each spoke.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
-struct Tracks {
-    squares: [f32; CANDIDATES],
-    counts: [u16; CANDIDATES],
-}
-
-/// A pool of predictors.
+/// What is expected of a series, by the best of its predictors and what it knows of the calendar.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Forecaster {
-    steps: u32,
-    last: f64,
-    levels: [f64; 4],
-    mean: f64,
-    /// Values that the mean is of.
-    mean_values: u32,
-    holt: [f64; 2],
-    /// What the hour of the day and of the week leave, on average lately.
-    left: [f64; 2],
-    tracks: Tracks,
+    predictors: Predictors,
     level_watch: LevelWatch,
     /// Once there is a week, or a pulse.
     calendar: Option<Box<Calendar>>,
@@ -103,36 +65,6 @@ pub struct Believed {
     pub is_unusual: bool,
 }
 
-/// By how much less values vary in a bucket than in the one before.
-#[derive(Clone, Copy, Debug)]
-pub struct Calmer<'r> {
-    /// So many times as much, 1 at the most, as far as it has been shown.
-    pub ratio: f64,
-    /// Of counts: their law says it.
-    pub counts: Option<&'r Residuals>,
-}
-
-impl Calmer<'_> {
-    /// The same where the season goes from one mean to another.
-    fn from(self, before: f64, now: f64) -> f64 {
-        match self.counts {
-            Some(law) if now < before => self
-                .ratio
-                .min(law.count_deviation(now) / law.count_deviation(before)),
-            _ => self.ratio,
-        }
-    }
-}
-
-impl Default for Calmer<'_> {
-    fn default() -> Self {
-        Calmer {
-            ratio: 1.0,
-            counts: None,
-        }
-    }
-}
-
 /// What learning a value has come to.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Learned {
@@ -146,80 +78,6 @@ pub struct Learned {
     pub noticed: Option<Noticed>,
 }
 
-/// How a forecast was found: learning the value that came needs it again.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Foresight {
-    /// The means of the hour of the day and of the week.
-    seasonal: [Option<f64>; 2],
-    /// What its own rhythm says.
-    rhythm: Option<f64>,
-    /// The predictor that spoke.
-    best: usize,
-    /// What was expected by a predictor that follows nothing quickly.
-    calm: f64,
-    /// The shares of what day and week left lately that go over a step.
-    kept: [f64; 2],
-    /// What a pulse adds to both, and what the day of the month or of the year.
-    pulse: Option<Due>,
-    date: Option<Due>,
-}
-
-impl Foresight {
-    /// The least that a count can be expected to be: the predictor that spoke has seen so few buckets that nothing in them shows no rate of nothing. Of Jeffreys' prior
-    /// half an event is left, spread over its memory.
-    pub fn least_count(&self) -> f64 {
-        let gain = match self.best {
-            LAST => 1.0,
-            HOLT => HOLT_LEVEL_GAIN,
-            level if level > SLOWEST => LEVEL_GAINS[level - SLOWEST],
-            _ => return 0.0,
-        };
-        0.5 * gain / (2.0 - gain)
-    }
-
-    /// What was expected by a predictor that follows nothing quickly: not a mode that lasts for a while either.
-    pub fn calm(&self) -> f64 {
-        self.calm
-    }
-
-    /// What the views that know no dates are to be spared of a value: what its date adds, where that came, or where its absence would be one. `typical` is what
-    /// was expected with it.
-    pub fn of_date(&self, x: f64, typical: f64) -> f64 {
-        match self.date {
-            Some(date) if !date.is_in_doubt() || date.came(x, typical) => date.excess,
-            _ => 0.0,
-        }
-    }
-
-    /// The same of a value that is learnt: nothing, where the date's day did not come.
-    pub fn of_date_that_came(&self, x: f64, typical: f64) -> f64 {
-        let date = self.date.filter(|date| date.came(x, typical));
-        date.map_or(0.0, |date| date.excess)
-    }
-
-    /// What would be expected without a date.
-    pub fn undated(&self, expected: f64) -> f64 {
-        expected - self.date.map_or(0.0, |date| date.excess)
-    }
-
-    fn of_pulse(&self) -> f64 {
-        self.pulse.map_or(0.0, |pulse| pulse.excess)
-    }
-}
-
-/// A value as it came, and as far as it is believed, without what was due; where that did not come there is none to take away.
-fn without(due: Option<Due>, came: f64, x: f64, expected: f64) -> (f64, f64) {
-    match due {
-        None => (came, x),
-        Some(Due { excess, .. }) if (came - excess - expected).abs() < (came - expected).abs() => {
-            (came - excess, x - excess)
-        }
-        Some(_) => (came, came),
-    }
-}
-
-const LEVEL_GAINS: [f64; 4] = [1.0 / 512.0, 1.0 / 64.0, 1.0 / 16.0, 0.25];
-
 impl Forecaster {
     /// As [`SeriesModel::touch`](super::SeriesModel::touch).
     pub fn touch(&self) -> u64 {
@@ -228,12 +86,12 @@ impl Forecaster {
 
     /// Values seen.
     pub fn steps(&self) -> u32 {
-        self.steps
+        self.predictors.steps()
     }
 
     /// The level of the last few values: within their range.
     pub fn level(&self) -> f64 {
-        self.levels[3]
+        self.predictors.level()
     }
 
     /// The next value expected at `at`, and how it was found; `None` before the first value. `calmer`: by how much less than in the bucket before values vary now.
@@ -243,7 +101,7 @@ impl Forecaster {
         span: BucketSpan,
         calmer: Calmer<'_>,
     ) -> Option<(f64, Foresight)> {
-        if self.steps == 0 {
+        if self.steps() == 0 {
             return None;
         }
         let (seasonal, rhythm) = (self.seasonal(at, span), self.rhythm.expected(at));
@@ -251,9 +109,9 @@ impl Forecaster {
         let (pulse, date) = (self.pulse(at, span), self.date(at));
         let due = [pulse, date].into_iter().flatten();
         let due: f64 = due.map(|due| due.excess).sum();
-        let left = [self.left[0] * kept[0], self.left[1] * kept[1]];
-        let candidates = self.candidates(seasonal, left, rhythm);
-        let best = self.best(&candidates);
+        let left = self.predictors.left_of(kept);
+        let candidates = self.predictors.candidates(seasonal, left, rhythm);
+        let best = self.predictors.best(&candidates);
         let expected = candidates[best].expect("the best one speaks");
         let calm = match best {
             RHYTHM => expected,
@@ -288,7 +146,7 @@ impl Forecaster {
     ) -> Learned {
         let Some(known) = foresight.or_else(|| Some(self.forecast(at, span, Calmer::default())?.1))
         else {
-            self.restart(x);
+            self.predictors.begin(x);
             let heard = Heard {
                 x,
                 kept_back: came - x,
@@ -304,17 +162,21 @@ impl Forecaster {
             kept,
             ..
         } = known;
-        self.left = [self.left[0] * kept[0], self.left[1] * kept[1]];
-        let candidates = self.candidates(seasonal, self.left, rhythm);
+        self.predictors.keep(kept);
+        let left = self.predictors.left();
+        let candidates = self.predictors.candidates(seasonal, left, rhythm);
         let expected = candidates[best].expect("the best one speaks");
-        let usual = f64::from(self.tracks.squares[best]);
+        let usual = f64::from(self.predictors.square(best));
         let joints = self.profile.joints(at, span);
         let whole = came;
         let (came, x) = without(known.date, came, x, expected + known.of_pulse());
         let of_date = whole - came;
         let rest = self.unexplained(came, expected, &candidates, joints);
         let [is_new, is_again] = Pulses::is_far(rest, usual);
-        let is_far = [is_new && is_unusual && self.steps > PULSES_AFTER, is_again];
+        let is_far = [
+            is_new && is_unusual && self.steps() > PULSES_AFTER,
+            is_again,
+        ];
         let mut knows_more = self.learn_pulses(at, rest, is_far, span, room);
         let (came, mut x) = without(known.pulse, came, x, expected);
         if x != came {
@@ -331,8 +193,7 @@ impl Forecaster {
         let moves_profile = shift.is_some_and(|shift| self.moves_profile(at, &shift, seasonal));
         let of_rhythm = self.rhythm.shape(at);
         let rhythm = self.learn_rhythm(at, x, candidates, span, room);
-        self.learn_tracks(x, &candidates, usual);
-        self.learn_levels(x, seasonal);
+        self.predictors.learn(x, &candidates, usual, seasonal);
         let heard = Heard {
             x,
             kept_back: of_date + came - x,
@@ -361,10 +222,9 @@ impl Forecaster {
                     self.rhythm.shift(shift.by);
                 }
             }
-            self.restart_levels(shift.level);
-            self.mean_values = u32::from(shift.values);
+            let values = u32::from(shift.values);
+            self.predictors.begin_again(shift.level, values);
         }
-        self.steps = self.steps.saturating_add(1);
         let knows_week = self.season_watch.is_there() && self.has_seen_a_week(span);
         let changed = self.seasonal != (best < SEASONAL) || knows_more;
         self.seasonal = best < SEASONAL;
@@ -379,7 +239,7 @@ impl Forecaster {
     /// Whether this bucket was the one that made it a week since the hours of the week began to be held against values.
     fn has_seen_a_week(&self, span: BucketSpan) -> bool {
         let week = (WEEK_HOURS * HOUR_MS / span.millis()).clamp(1, i64::from(u16::MAX) - 1);
-        i64::from(self.tracks.counts[WEEK]) == week
+        i64::from(self.predictors.count(WEEK)) == week
     }
 
     /// What a pulse, and the day of the month or of the year, add at `at`.
@@ -482,7 +342,7 @@ impl Forecaster {
         span: BucketSpan,
         room: &mut Room,
     ) -> bool {
-        let steps = self.steps;
+        let steps = self.steps();
         if is_far[0] && Pulses::are_for(span) && self.pulses_mut().is_none() {
             let Some(calendar) = self.calendar(room) else {
                 return false;
@@ -500,11 +360,11 @@ impl Forecaster {
         &self,
         x: f64,
         expected: f64,
-        candidates: &[Option<f64>; CANDIDATES],
+        candidates: &Candidates,
         joints: Option<Joints>,
     ) -> f64 {
         let joined = joints.map(|joints| {
-            let left = self.left[joints.season];
+            let left = self.predictors.left()[joints.season];
             [joints.line, joints.step, joints.flat].map(|mean| mean + left)
         });
         let times = candidates[..SEASONAL].iter().copied().flatten();
@@ -531,8 +391,8 @@ impl Forecaster {
         let (Some(calendar), Some(joints)) = (self.calendar.as_deref_mut(), joints) else {
             return false;
         };
-        let rest = x - self.left[joints.season];
-        let of_season = self.tracks.squares[[DAY, WEEK][joints.season]];
+        let rest = x - self.predictors.left()[joints.season];
+        let of_season = self.predictors.square([DAY, WEEK][joints.season]);
         let usual_square = usual_square.max(of_season.into());
         let (line, step) = (rest - joints.line, rest - joints.step);
         calendar.edges.learn(at, line, step, usual_square)
@@ -572,7 +432,10 @@ impl Forecaster {
         };
         let hours = i64::from(SEASONAL_SHIFT_HOURS);
         let wanted = (hours * HOUR_MS / span.millis()).clamp(i64::from(SHIFT_RUN), 10_000) as u16;
-        let usual = f64::from(self.tracks.squares[if week.is_some() { WEEK } else { DAY }]);
+        let usual = f64::from(
+            self.predictors
+                .square(if week.is_some() { WEEK } else { DAY }),
+        );
         self.level_watch.see(at, x, season, usual, wanted, room)
     }
 
@@ -662,7 +525,7 @@ impl Forecaster {
                 });
                 noticed = noticed.or(wave);
             }
-            let usual = f64::from(self.tracks.squares[WEEK]);
+            let usual = f64::from(self.predictors.square(WEEK));
             let knows_week = self.profile.has_week();
             if knows_week {
                 self.calendar(room);
@@ -692,23 +555,22 @@ impl Forecaster {
         &mut self,
         at: EventTime,
         x: f64,
-        mut candidates: [Option<f64>; CANDIDATES],
+        mut candidates: Candidates,
         span: BucketSpan,
         room: &mut Room,
     ) -> Option<Noticed> {
-        let squares = &self.tracks.squares;
         let mut others = Others {
-            steps: self.steps,
-            last_square: squares[LAST],
-            mean_square: squares[MEAN],
+            steps: self.steps(),
+            last_square: self.predictors.square(LAST),
+            mean_square: self.predictors.square(MEAN),
             expected: 0.0,
             square: 0.0,
         };
         if self.rhythm.is_on_trial() {
             candidates[RHYTHM] = None;
-            let best = self.best(&candidates);
+            let best = self.predictors.best(&candidates);
             others.expected = candidates[best].expect("the last value speaks");
-            others.square = squares[best].into();
+            others.square = self.predictors.square(best).into();
         }
         let before = self.rhythm.period_ms();
         if !self.rhythm.learn(at, x, span, others, room) {
@@ -732,74 +594,10 @@ impl Forecaster {
         self.rhythm.period_ms().is_some()
     }
 
-    fn candidates(
-        &self,
-        [day, week]: [Option<f64>; 2],
-        left: [f64; 2],
-        rhythm: Option<f64>,
-    ) -> [Option<f64>; CANDIDATES] {
-        let day = day.map(|mean| mean + left[0]);
-        let week = week.map(|mean| mean + left[1]);
-        let [slowest, slow, medium, quick] = self.levels.map(Some);
-        [
-            week,
-            day,
-            rhythm,
-            Some(self.mean),
-            slowest,
-            slow,
-            medium,
-            Some(self.holt[0] + self.holt[1]),
-            quick,
-            Some(self.last),
-        ]
-    }
-
-    /// The predictor with the least error; earlier (calmer) ones win near ties, those that never spoke lose.
-    fn best(&self, candidates: &[Option<f64>; CANDIDATES]) -> usize {
-        let mut best = LAST;
-        let mut least = f64::INFINITY;
-        for (at, candidate) in candidates.iter().enumerate() {
-            let count = self.tracks.counts[at];
-            // A mean square of few errors is uncertain: as if one more of a larger size had been seen.
-            let square =
-                f64::from(self.tracks.squares[at]) * (1.0 + 2.0 / (f64::from(count) + 1.0));
-            if candidate.is_some()
-                && (count > 0 || self.steps < 2)
-                && square < least * CALM_ADVANTAGE
-            {
-                (best, least) = (at, square);
-            }
-        }
-        if candidates[best].is_some() {
-            best
-        } else {
-            LAST
-        }
-    }
-
-    fn learn_tracks(&mut self, x: f64, candidates: &[Option<f64>; CANDIDATES], usual_square: f64) {
-        let tracks = self.tracks.squares.iter_mut().zip(&mut self.tracks.counts);
-        for ((own_square, count), candidate) in tracks.zip(candidates) {
-            let Some(candidate) = candidate else { continue };
-            let mut square = (x - candidate).powi(2).min(f64::from(f32::MAX));
-            let own = f64::from(*own_square).max(usual_square);
-            if self.steps > 30 && own > 0.0 {
-                square = square.min(ERROR_CLIP * own);
-            }
-            *count = count.saturating_add(1);
-            let gain = (1.0 / f64::from(*count)).max(1.0 / ERROR_MEMORY);
-            *own_square += (gain * (square - f64::from(*own_square))) as f32;
-        }
-    }
-
-    /// What the season says by itself where there is one, else the better of the mean and the slowest level.
+    /// What the season says by itself where there is one, else what follows nothing quickly.
     fn calm(&self, [day, week]: [Option<f64>; 2]) -> f64 {
-        let slowest =
-            self.tracks.squares[SLOWEST] < self.tracks.squares[MEAN] * CALM_ADVANTAGE as f32;
-        let level = if slowest { self.levels[0] } else { self.mean };
         let season = week.or(day).filter(|_| self.season_watch.is_there());
-        season.unwrap_or(level)
+        season.unwrap_or(self.predictors.calm())
     }
 
     /// What the day, the week and a rhythm of its own say of `at`, before what they leave.
@@ -811,37 +609,5 @@ impl Forecaster {
     /// The profile's means of the day and of the week.
     fn seasonal(&self, at: EventTime, span: BucketSpan) -> [Option<f64>; 2] {
         self.profile.means(at, span, self.is_step(at))
-    }
-
-    fn learn_levels(&mut self, x: f64, seasonal: [Option<f64>; 2]) {
-        let plain = 1.0 / (f64::from(self.steps) + 1.0);
-        for (level, gain) in self.levels.iter_mut().zip(LEVEL_GAINS) {
-            *level += plain.max(gain) * (x - *level);
-        }
-        self.mean_values = self.mean_values.saturating_add(1);
-        self.mean += (x - self.mean) / f64::from(self.mean_values);
-        let [level, slope] = self.holt;
-        let next = level + slope + plain.max(HOLT_LEVEL_GAIN) * (x - level - slope);
-        self.holt = [next, slope + HOLT_SLOPE_GAIN * (next - level - slope)];
-        for (left, mean) in self.left.iter_mut().zip(seasonal) {
-            if let Some(mean) = mean {
-                *left += SEASON_LEVEL_GAIN * (x - mean - *left);
-            }
-        }
-        self.last = x;
-    }
-
-    fn restart(&mut self, x: f64) {
-        self.restart_levels(x);
-        self.mean_values = 1;
-        self.last = x;
-        self.steps = 1;
-    }
-
-    fn restart_levels(&mut self, x: f64) {
-        self.levels = [x; 4];
-        self.mean = x;
-        self.holt = [x, 0.0];
-        self.left = [0.0; 2];
     }
 }

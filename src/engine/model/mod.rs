@@ -14,6 +14,7 @@ pub mod edges;
 pub mod evidence;
 pub mod finer;
 pub mod forecast;
+pub mod foresight;
 pub mod habit;
 pub mod law;
 pub mod member;
@@ -26,6 +27,7 @@ pub mod ongoing;
 mod outliers;
 pub mod outlook;
 mod pearson;
+mod predictors;
 pub mod presence;
 pub mod profile;
 pub mod pulse;
@@ -101,7 +103,7 @@ pub struct Verdict {
     /// The normal deviate that they correspond to, likewise.
     pub deviate: f64,
     /// How the forecast was found, likewise.
-    pub foresight: forecast::Foresight,
+    pub foresight: foresight::Foresight,
     /// The expected value.
     pub typical: f64,
     /// Values seen before this one.
