@@ -2,7 +2,7 @@
 //!
 //! librdkafka gives most questions a timeout and keeps it (metadata, offsets, committed positions, topics' ids); these are asked as they are. Others wait
 //! for the threads of all its connections (purging, destroying), for its group (closing), or have a timeout and may forget it (the steps of a transaction: issue
-//! 5456). When all brokers are away at once the client lets its connections go and makes new ones, and who waits for one that has gone waits for ever. And the
+//! 5456). When all brokers are away at once the client lets its connections go and makes new ones, and who waits for one that has gone may wait for ever. And the
 //! client waits by the time of day, which may be set back. So whatever of this a job's thread needs goes through here: the thread goes on, the call that
 //! does not come back is said once by its name, and keeps its own thread with what it holds.
 //! Checked by: the tests below, tests/kafka/faults.
