@@ -2,7 +2,7 @@
 //!
 //! Head: bits 0 to 2 how many digits of 32 bits, bit 3 the sign, bits 4 to 7 the base of the lowest digit plus 8. `LONG` (7 digits): base and count follow
 //! as numbers. Digits: all but the last as four bytes, lowest first; the last, which is not zero, as a number.
-//! Holds: equal sums give equal bytes (those of [`Written`]); what is no such sum is refused. Checked: the tests below.
+//! Holds: equal sums give equal bytes (those of [`super::Written`]); what is no such sum is refused. Checked: the tests below.
 
 use super::lane::Lane;
 use super::limbs::Limbs;
