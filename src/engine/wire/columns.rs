@@ -308,7 +308,12 @@ impl Texts {
                 self.used += 1;
                 self.used - 1
             }
-            word => usize::try_from(word - FIRST).ok()?,
+            word => {
+                let place = usize::try_from(word - FIRST).ok()?;
+                // A name has one word in each place.
+                let is_known = place < self.used && self.last != Some(place);
+                is_known.then_some(place)?
+            }
         };
         self.last = Some(place);
         self.texts.get(place).cloned()
@@ -360,7 +365,7 @@ fn unpacked(bytes: &[u8]) -> Option<Vec<SeriesBucket>> {
 impl Shape {
     fn read(runs: &mut Bytes<'_>) -> Option<Shape> {
         let group = u16::try_from(runs.number()?).ok()?;
-        let splits = runs.byte()?;
+        let splits = runs.byte().filter(|splits| splits >> SPLITS == 0)?;
         let width = runs.count()?;
         let numbers = runs.take(width)?.iter();
         let statistics: Option<Vec<Statistic>> = numbers

@@ -87,6 +87,10 @@ impl ExactSum {
         if base < BASE_MIN || end > i64::from(BASE_END) {
             return None;
         }
+        if count == 0 {
+            let zero = self::head(false, BASE_SHIFT, 0);
+            return (head == zero).then(ExactSum::default);
+        }
         if count == 1 {
             let whole = i128::from(digit(true, digits)?);
             let lane = Lane::of_whole(if negative { -whole } else { whole }, base)?;
