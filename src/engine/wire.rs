@@ -3,7 +3,7 @@
 //! Versions: a later build says a higher one in the first byte, and reads those before it (tests/formats has one of each): in a rolling upgrade the
 //! old instances leave what they cannot read to the new ones.
 //!
-//! Layout: version (u8), form (u8: 0 plain, 1 zstd), body (postcard; the series of a closed bucket in it as [`columns`] writes them). Bodies above 1 KiB are compressed where that makes them smaller.
+//! Layout: version (u8), form (u8: 0 plain, 1 zstd), body (postcard; the series of a closed bucket in it as `columns` writes them). Bodies above 1 KiB are compressed where that makes them smaller.
 //! Holds: equal values give equal bytes; decoding never panics, whatever the bytes, never makes more than 64 MiB of a body, and accepts
 //! only series and shares that are sorted, each once. Checked: tests below.
 

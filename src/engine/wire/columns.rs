@@ -32,6 +32,8 @@ const FIRST: u64 = 2;
 /// Shares of one influencer: no more of this series; one that is all of the series; else so many, plus 1.
 const END: u64 = 0;
 const ALL: u64 = 1;
+/// So much is made room for at once, whatever is said of how much will come: a message may say anything.
+const AT_ONCE: usize = 4096;
 /// The sections before those of the sheet: runs, names, keys, shares.
 const SECTIONS: usize = 4;
 
@@ -286,7 +288,7 @@ struct Texts {
 impl Texts {
     fn read(names: &mut Bytes<'_>) -> Option<Texts> {
         let count = names.count()?;
-        let mut texts = Vec::with_capacity(count);
+        let mut texts = Vec::with_capacity(count.min(AT_ONCE));
         for _ in 0..count {
             let length = names.count()?;
             texts.push(std::str::from_utf8(names.take(length)?).ok()?.into());
@@ -306,7 +308,12 @@ impl Texts {
                 self.used += 1;
                 self.used - 1
             }
-            word => usize::try_from(word - FIRST).ok()?,
+            word => {
+                let place = usize::try_from(word - FIRST).ok()?;
+                // A name has one word in each place.
+                let is_known = place < self.used && self.last != Some(place);
+                is_known.then_some(place)?
+            }
         };
         self.last = Some(place);
         self.texts.get(place).cloned()
@@ -346,7 +353,7 @@ fn unpacked(bytes: &[u8]) -> Option<Vec<SeriesBucket>> {
         if count > unpacker.shares.len() {
             return None;
         }
-        series.reserve(count);
+        series.reserve(count.min(AT_ONCE));
         for _ in 0..count {
             series.push(unpacker.next(&shape)?);
         }
@@ -358,7 +365,7 @@ fn unpacked(bytes: &[u8]) -> Option<Vec<SeriesBucket>> {
 impl Shape {
     fn read(runs: &mut Bytes<'_>) -> Option<Shape> {
         let group = u16::try_from(runs.number()?).ok()?;
-        let splits = runs.byte()?;
+        let splits = runs.byte().filter(|splits| splits >> SPLITS == 0)?;
         let width = runs.count()?;
         let numbers = runs.take(width)?.iter();
         let statistics: Option<Vec<Statistic>> = numbers
@@ -395,7 +402,7 @@ impl Unpacker<'_> {
                 return None; // a name takes a byte at least
             }
             let begun = shares.len();
-            shares.reserve_exact(count);
+            shares.reserve_exact(count.min(AT_ONCE));
             for _ in 0..count {
                 shares.push(Share {
                     influencer,

@@ -2,7 +2,7 @@
 //!
 //! Head: bits 0 to 2 how many digits of 32 bits, bit 3 the sign, bits 4 to 7 the base of the lowest digit plus 8. `LONG` (7 digits): base and count follow
 //! as numbers. Digits: all but the last as four bytes, lowest first; the last, which is not zero, as a number.
-//! Holds: equal sums give equal bytes (those of [`Written`]); what is no such sum is refused. Checked: the tests below.
+//! Holds: equal sums give equal bytes (those of [`super::Written`]); what is no such sum is refused. Checked: the tests below.
 
 use super::lane::Lane;
 use super::limbs::Limbs;
@@ -86,6 +86,10 @@ impl ExactSum {
         let end = i64::from(base).checked_add(i64::try_from(count).ok()?)?;
         if base < BASE_MIN || end > i64::from(BASE_END) {
             return None;
+        }
+        if count == 0 {
+            let zero = self::head(false, BASE_SHIFT, 0);
+            return (head == zero).then(ExactSum::default);
         }
         if count == 1 {
             let whole = i128::from(digit(true, digits)?);
