@@ -212,9 +212,9 @@ mod tests {
         let named = |id| PathBuf::from(format!("{}#{id}", file.display()));
         assert_eq!(jobs_in(&file), [named("a"), named("b")]);
         std::fs::write(&file, text(&[job("a")])).unwrap();
-        assert_eq!(jobs_in(&file), [file.clone()]);
+        assert_eq!(jobs_in(&file), std::slice::from_ref(&file));
         let absent = folder.path().join("absent.json");
-        assert_eq!(jobs_in(&absent), [absent.clone()]);
+        assert_eq!(jobs_in(&absent), std::slice::from_ref(&absent));
     }
 
     #[test]
