@@ -561,6 +561,24 @@ mod tests {
     }
 
     #[test]
+    fn forgiven_are_claims_that_chance_does_not_bring_and_the_number_of_blocks_stays() {
+        let usual = (0..60).map(|i| 3.0 + f64::from(i % 5) / 5.0);
+        let blocks: Vec<f64> = usual.chain([35.0, 33.0]).collect();
+        let mut calibration = after(&blocks);
+        let (before, known) = (calibration.evidence(22.0), calibration.blocks());
+        calibration.forgive(24);
+        assert!(
+            calibration
+                .peaks()
+                .iter()
+                .all(|peak| FinePeak::nats(peak.level()) < 8.0)
+        );
+        assert_eq!(calibration.blocks(), known);
+        let forgiven = calibration.evidence(22.0);
+        assert!(forgiven > before + 3.0, "{before}, then {forgiven}");
+    }
+
+    #[test]
     fn on_exponential_peaks_the_evidence_is_the_logarithm_of_their_rank() {
         let peaks: Vec<f64> = (1..=150)
             .map(|rank| -(f64::from(rank) / 151.0).ln())

@@ -611,3 +611,37 @@ impl Forecaster {
         self.profile.means(at, span, self.is_step(at))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::residual::Run;
+    use super::*;
+
+    #[test]
+    fn what_a_day_left_shrinks_into_the_night_as_far_as_counts_vary_less_there_and_does_not_grow_by_day()
+     {
+        let mut law = Residuals::default();
+        let run = Run {
+            on_one_side: false,
+            day_buckets: 24,
+            skewed: false,
+            repeats: 0.0,
+        };
+        for i in 0..400 {
+            let x = if i % 2 == 0 { 150.0 } else { 250.0 };
+            law.learn(x, 200.0, 1.0, true, run);
+        }
+        let calmer = Calmer {
+            ratio: 1.0,
+            counts: Some(&law),
+        };
+        let into_the_night = calmer.from(200.0, 20.0);
+        // Proportional, and a little Poisson: between a tenth and the root of it.
+        assert!(
+            into_the_night > 0.1 && into_the_night < 0.316,
+            "{into_the_night}"
+        );
+        assert_eq!(calmer.from(20.0, 200.0), 1.0);
+        assert_eq!(Calmer::default().from(200.0, 20.0), 1.0);
+    }
+}
