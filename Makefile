@@ -33,6 +33,7 @@ bench: build java valgrind ## Speed, memory and quality, as docs/benchmarks.md s
 	cargo bench --locked $(CARGO_FEATURES)
 	python3 benches/quality/nab.py target/release/tidewatch ../shared target/nab
 	python3 benches/quality/attribution.py target/release/tidewatch ../shared target/attribution
+	python3 benches/quality/together.py target/release/tidewatch
 	python3 benches/quality/categories.py ../shared/data/loghub ../shared/tools/log_grouping.py
 
 .PHONY: verify

@@ -65,15 +65,15 @@ fn records(events: &[Happening]) -> BTreeMap<i64, Vec<(String, f64, Value)>> {
 }
 
 #[test]
-fn forty_metrics_of_noise_are_not_forty_times_as_noisy_as_one() {
-    let critical: usize = (1..=3)
+fn forty_metrics_of_noise_together_are_critical_as_rarely_as_one() {
+    let critical: usize = (1..=6)
         .map(|seed| {
             let of_buckets = records(&world(seed, 1_000, |_, _| 0.0));
             let loud = |records: &&Vec<(String, f64, Value)>| records[0].1 >= 75.0;
             of_buckets.values().filter(loud).count()
         })
         .sum();
-    assert!(critical <= 3, "{critical} of 3,000 buckets are critical");
+    assert!(critical <= 2, "{critical} of 6,000 buckets are critical");
 }
 
 #[test]
@@ -116,16 +116,17 @@ fn metrics_that_each_move_too_little_to_be_told_are_found_together_and_blamed() 
 
 #[test]
 fn one_metric_far_out_among_forty_is_found_and_blamed_first() {
+    // Four days: what one of many shows by itself is held against what any of them has shown, and after two days that is not enough for 75.
     for (height, seed) in [(12.0, 5), (40.0, 6), (1_000.0, 7)] {
-        let events = world(seed, 720, |bucket, user| {
-            if bucket == 700 && user == 17 {
+        let events = world(seed, 1_200, |bucket, user| {
+            if bucket == 1_180 && user == 17 {
                 height
             } else {
                 0.0
             }
         });
         let of_buckets = records(&events);
-        let (by, score, record) = &of_buckets[&700][0];
+        let (by, score, record) = &of_buckets[&1_180][0];
         assert!(by == "user-17" && *score >= 75.0, "{height}: {record}");
     }
 }

@@ -6,7 +6,7 @@
 use super::entity::Seat;
 use super::partial::TogetherCharge;
 use super::series::{EVIDENCE_RECORD, Judged};
-use crate::engine::model::evidence::ln_probability_of;
+use crate::engine::model::evidence::{ln_probability_of, of_one_look};
 use crate::engine::model::together::{Joint, Together};
 use crate::engine::probability::Charge;
 use crate::time::{BucketSpan, EventTime};
@@ -16,14 +16,16 @@ use std::ops::Range;
 const SHARE_RECORD: f64 = 0.02;
 /// A series takes part in it when it bears this share.
 const SHARE_TAKES_PART: f64 = 0.5;
-/// What one series of a crowd has to show more than the crowd together, nats.
+/// What one series of a crowd has to show more than the crowd together, nats: of two channels, the second has e^−1.5 of the chances.
 const SECOND_CHANNEL: f64 = 1.5;
 
 /// The part of one feature.
 #[derive(Clone, Copy)]
 pub(super) struct Part {
-    /// What counts of the evidence that it shows by itself.
+    /// The evidence that it shows by itself.
     alone: f64,
+    /// How rare it is that any of the entity's series shows as much, nats of a block of buckets.
+    rank: f64,
     share: f64,
     /// Its share of the entity's evidence, and what of that is said.
     pub(super) evidence: f64,
@@ -64,7 +66,8 @@ impl Blame {
             };
             let evidence = joint.evidence * share;
             let part = Part {
-                alone: together.of_one(one.verdict.evidence),
+                alone: one.verdict.evidence,
+                rank: together.rank_of_one(one.verdict.evidence),
                 share,
                 evidence,
                 said: seat.series.said_together(one, evidence, at, span),
@@ -132,25 +135,34 @@ impl SeatBlame<'_> {
         })
     }
 
-    /// What these features show by themselves, when n were looked at: n chances of being far out ask for ln n more of ln p (Bonferroni); evidence
-    /// is what it is worth among what any of the n has shown before. The more of them there are, the more their judgement together is the
+    /// What these features show by themselves, when n were looked at: n chances of being far out ask for ln n more of ln p (Bonferroni); evidence is no more than
+    /// what it is worth among what any of the n has shown before, which is one look as well. The more of them there are, the more their judgement together is the
     /// first channel and this one the second, which has more to show and is not heard below what makes a record. Two are no crowd.
     pub(super) fn discount(&self, ln_probability: f64, features: Range<usize>) -> Charge {
         let n = f64::from(self.series);
         let crowd = 1.0 - 2.0 / n;
-        let alone = self.parts[features].iter().map(|part| part.alone);
-        let evidence = alone.fold(0.0, f64::max) - SECOND_CHANNEL * crowd;
-        let is_heard = evidence >= EVIDENCE_RECORD * crowd;
+        let most = |of: fn(&Part) -> f64| {
+            let parts = self.parts[features.clone()].iter();
+            parts.map(of).fold(0.0, f64::max)
+        };
+        let (alone, rank) = (most(|part| part.alone), most(|part| part.rank));
+        let is_heard = alone.min(rank) >= (EVIDENCE_RECORD + SECOND_CHANNEL) * crowd;
         Charge {
             ln_probability: (ln_probability + n.ln()).min(0.0),
-            evidence: if is_heard { evidence.max(0.0) } else { 0.0 },
+            evidence: if is_heard {
+                alone.min(of_one_look(rank - SECOND_CHANNEL * crowd))
+            } else {
+                0.0
+            },
         }
     }
 }
 
-fn charge(evidence: f64) -> Charge {
+/// What is held against somebody for what an entity shows, on the scale of a series: there two views look and have to agree, here one does, and one view
+/// shows 3 nats ten times as often as the mean of two.
+fn charge(nats: f64) -> Charge {
     Charge {
-        ln_probability: ln_probability_of(evidence),
-        evidence,
+        ln_probability: ln_probability_of(nats),
+        evidence: of_one_look(nats),
     }
 }

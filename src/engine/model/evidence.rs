@@ -210,7 +210,7 @@ pub fn ln_probability_of(evidence: f64) -> f64 {
 
 /// Evidence of a single look of `nats` about a block, on the scale of the mean of two: the mean of two exponential variables is `m` or more with probability
 /// `(1 + 2m) exp(−2m)`, so `m = (nats + ln(1 + 2m))/2`.
-fn of_one_look(nats: f64) -> f64 {
+pub fn of_one_look(nats: f64) -> f64 {
     const STEPS: u32 = 8;
     let step = |mean: f64, _| 0.5 * (nats + (2.0 * mean).ln_1p());
     CHANNEL_WEIGHT * (0..STEPS).fold(0.5 * nats, step)

@@ -614,7 +614,7 @@ impl Forecaster {
 
 #[cfg(test)]
 mod tests {
-    use super::super::residual::Run;
+    use super::super::residual::{Residuals, Run};
     use super::*;
 
     #[test]

@@ -93,9 +93,9 @@ impl Together {
         self.calibration.learn(joint.pooled, BLOCK_BUCKETS, room);
     }
 
-    /// What counts of the evidence that a member shows by itself: how rare it is that any of them shows as much.
-    pub fn of_one(&self, alone: f64) -> f64 {
-        self.alone.graded_evidence(alone).min(alone)
+    /// How rare it is that any member shows by itself as much evidence as this, nats of a block of buckets.
+    pub fn rank_of_one(&self, alone: f64) -> f64 {
+        self.alone.graded_evidence(alone)
     }
 
     /// Learns the most that any member showed by itself.
