@@ -204,26 +204,7 @@ impl Forecaster {
         let is_dated = noticed.is_some_and(|noticed| noticed.change.is_a_date());
         let shift = shift.filter(|_| !is_dated);
         if let Some(shift) = &shift {
-            match shift.factor {
-                Some(factor) => {
-                    if let Some(pulses) = self.pulses_mut() {
-                        pulses.scale(factor);
-                    }
-                    if let Some(dates) = self.dates_mut() {
-                        dates.scale(factor);
-                    }
-                    self.profile.scale(factor);
-                    self.rhythm.scale(factor);
-                }
-                None => {
-                    if moves_profile {
-                        self.profile.shift(shift.by);
-                    }
-                    self.rhythm.shift(shift.by);
-                }
-            }
-            let values = u32::from(shift.values);
-            self.predictors.begin_again(shift.level, values);
+            self.follow(shift, moves_profile);
         }
         let knows_week = self.season_watch.is_there() && self.has_seen_a_week(span);
         let changed = self.seasonal != (best < SEASONAL) || knows_more;
@@ -240,6 +221,30 @@ impl Forecaster {
     fn has_seen_a_week(&self, span: BucketSpan) -> bool {
         let week = (WEEK_HOURS * HOUR_MS / span.millis()).clamp(1, i64::from(u16::MAX) - 1);
         i64::from(self.predictors.count(WEEK)) == week
+    }
+
+    /// Goes with a new level, or a new scale.
+    fn follow(&mut self, shift: &Shift, moves_profile: bool) {
+        match shift.factor {
+            Some(factor) => {
+                if let Some(pulses) = self.pulses_mut() {
+                    pulses.scale(factor);
+                }
+                if let Some(dates) = self.dates_mut() {
+                    dates.scale(factor);
+                }
+                self.profile.scale(factor);
+                self.rhythm.scale(factor);
+            }
+            None => {
+                if moves_profile {
+                    self.profile.shift(shift.by);
+                }
+                self.rhythm.shift(shift.by);
+            }
+        }
+        let values = u32::from(shift.values);
+        self.predictors.begin_again(shift.level, values);
     }
 
     /// What a pulse, and the day of the month or of the year, add at `at`.
