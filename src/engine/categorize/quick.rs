@@ -298,6 +298,20 @@ mod tests {
     }
 
     #[test]
+    fn marks_behind_a_word_are_cut_off_however_many_there_are() {
+        let analyzer = Analyzer::default();
+        let quick = Quick::of(&analyzer).expect("the default is cut quickly");
+        let key = |text: &str| quick.key(text, &mut Vec::new(), &mut String::new());
+        for text in ["file.", "file._", "file..-"] {
+            assert_eq!(key(text), key("file"), "{text}");
+            assert_eq!(
+                sequence_key(&analyzer, text),
+                sequence_key(&analyzer, "file")
+            );
+        }
+    }
+
+    #[test]
     fn lines_and_other_scripts_and_other_analyzers_are_left_to_the_slow_way() {
         let analyzer = Analyzer::default();
         let quick = Quick::of(&analyzer).expect("the default is cut quickly");

@@ -20,8 +20,8 @@ const REPEATED: f64 = 6.0;
 const REPEATED_MEMORY: f32 = 1000.0;
 /// How far they go is believed beforehand like so many of one nat each.
 const PRIOR_EXCESSES: f64 = 4.0;
-/// No outlier counts for being less likely than this.
-const LN_LEAST: f64 = -1e6;
+/// Nothing is told apart below this: the deviates of such tails are beyond any sum's use.
+pub(super) const LN_LEAST: f64 = -1e6;
 
 /// The outliers of a count so far.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]

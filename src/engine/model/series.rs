@@ -9,7 +9,7 @@ use super::foresight::{Calmer, Foresight};
 use super::law::{Law, Measured};
 use super::member::{Deviation, Member};
 use super::multi_bucket::MultiBucket;
-use super::outliers::{LN_USUAL, Outliers};
+use super::outliers::{LN_LEAST, LN_USUAL, Outliers};
 use super::outlook::Outlook;
 use super::residual::{Residuals, Run, SpreadChange, Tails};
 use super::{Change, Kind, Model, Noticed, Room, Sample, Shape, Verdict, ongoing};
@@ -34,8 +34,6 @@ const MEASUREMENT_GAIN: f64 = 0.02;
 /// ln 1.25: the bucket, the dozen that it ends and the evidence look at the same value; together they count as one look and a quarter,
 /// which keeps their p within a factor of two on most kinds of noise (`cargo bench --bench noise`).
 const LN_LOOKS: f64 = 0.223_143_551_314_209_76;
-/// Nothing is told apart below this: the deviates of such tails are beyond any sum's use.
-const LN_LEAST: f64 = -1e6;
 /// Values beyond this size are judged as if they were of this size: their squares stay finite in every part of the model.
 const VALUE_MOST: f64 = 1e30;
 
