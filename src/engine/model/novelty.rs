@@ -7,6 +7,7 @@
 //! Units: distances, which are singles. Holds: 0 <= novelty <= 1; silent for the first 24 values; one size; exact: no cell is taken for another (tests below).
 
 use serde::{Deserialize, Serialize};
+use std::ops::RangeInclusive;
 
 const WIDTHS_BELOW: i32 = 3;
 const WIDTHS_ABOVE: i32 = 2;
@@ -76,21 +77,6 @@ pub struct Step {
 pub struct Keys {
     scale: i32,
     bits: [[u16; 2]; WIDTHS],
-}
-
-/// The cells of the range at one width.
-#[derive(Clone, Copy)]
-struct Cells {
-    first: f64,
-    per_unit: f64,
-    low: i64,
-    high: i64,
-}
-
-impl Cells {
-    fn of(&self, x: f32) -> i64 {
-        floor((f64::from(x) - self.first) * self.per_unit + 0.5)
-    }
 }
 
 impl Novelty {
@@ -173,11 +159,11 @@ impl Novelty {
         for (new, old) in (gone..WIDTHS).enumerate() {
             let cells = before.cells(scale + old as i32 - WIDTHS_BELOW);
             // Alone first, then with each that may have come before it.
-            for cell in cells.low..=cells.high {
+            for cell in cells.clone() {
                 if before.has(alone(old, cell)) {
                     self.set(alone(new, cell));
                 }
-                for last in cells.low..=cells.high {
+                for last in cells.clone() {
                     if before.has(pair(old, cell, last)) {
                         self.set(pair(new, cell, last));
                     }
@@ -198,26 +184,29 @@ impl Novelty {
         })
     }
 
-    fn cells(&self, width: i32) -> Cells {
-        let mut cells = Cells {
-            first: self.first.into(),
-            per_unit: power_of_two(-width),
-            low: 0,
-            high: 0,
-        };
-        (cells.low, cells.high) = (cells.of(self.low), cells.of(self.high));
-        cells
+    /// The cells of the range at one width.
+    fn cells(&self, width: i32) -> RangeInclusive<i64> {
+        let per_unit = power_of_two(-width);
+        let [low, high] = [self.low, self.high].map(|x| cell(self.above_first(x), per_unit));
+        low..=high
+    }
+
+    fn above_first(&self, x: f32) -> f64 {
+        f64::from(x) - f64::from(self.first)
     }
 
     /// The bits where the middle width is `scale`, of the widths up to those remembered where it is `known`.
     fn keys_at(&self, scale: i32, known: i32, step: &Step) -> Keys {
         let mut bits = [[OUTSIDE; 2]; WIDTHS];
-        let widths = (scale - WIDTHS_BELOW)..=(known + WIDTHS_AHEAD);
+        // A value between others is in a cell between theirs.
+        let is_inside = (self.low..=self.high).contains(&step.x);
+        let [x, last] = [step.x, step.last].map(|x| self.above_first(x));
+        let widths = scale - WIDTHS_BELOW..known + WIDTHS_AHEAD + 1;
         for (at, (width, bits)) in widths.zip(&mut bits).enumerate() {
-            let cells = self.cells(width);
-            let (here, before) = (cells.of(step.x), cells.of(step.last));
-            if (cells.low..=cells.high).contains(&here) {
-                *bits = [alone(at, here), pair(at, here, before)];
+            let per_unit = power_of_two(-width);
+            let here = cell(x, per_unit);
+            if is_inside || self.cells(width).contains(&here) {
+                *bits = [alone(at, here), pair(at, here, cell(last, per_unit))];
             }
         }
         Keys { scale, bits }
@@ -245,10 +234,16 @@ fn pair(width: usize, cell: i64, last: i64) -> u16 {
     BEGINS[width][1] + PLACES[width] * place(width, cell) + place(width, last)
 }
 
-/// The largest whole number not above `x`, cut to those that there are.
-fn floor(x: f64) -> i64 {
-    let whole = x as i64;
-    whole.saturating_sub(i64::from(whole as f64 > x))
+/// Which cell a value is in that is so far from the first one, which is in the middle of cell 0; there are `per_unit` cells a unit. Cells far outside any
+/// range are one.
+fn cell(from_first: f64, per_unit: f64) -> i64 {
+    const MOST: f64 = 1_125_899_906_842_624.0; // 2^50
+    // Sums with it have no room for a fraction: their last bits are those of the nearest whole number.
+    const WHOLE: f64 = 6_755_399_441_055_744.0; // 1.5 * 2^52
+    let x = (from_first * per_unit + 0.5).clamp(-MOST, MOST);
+    let sum = x + WHOLE;
+    let nearest = sum.to_bits() as i64 - WHOLE.to_bits() as i64;
+    nearest - i64::from(sum - WHOLE > x)
 }
 
 /// 2 to a power that a range of singles asks for.
@@ -310,8 +305,9 @@ mod tests {
 
     #[test]
     fn cells_of_any_size_are_whole_numbers() {
-        let cells = [-1e300, -2.5, -2.0, -0.1, 0.0, 0.9, 1e300].map(floor);
-        assert_eq!(cells, [i64::MIN, -3, -2, -1, 0, 0, i64::MAX]);
+        let cells = [-1e300, -3.0, -2.5, -0.6, -0.5, 0.0, 0.4, 0.5, 1e300];
+        let cells = cells.map(|x| cell(x, 1.0));
+        assert_eq!(cells, [-1 << 50, -3, -2, -1, 0, 0, 0, 1, 1 << 50]);
         for range in [1e-45, 1e-30, 1.0, 1e38] {
             let mut life = Life::default();
             (0..99).for_each(|i| life.learn(range * (i % 7) as f32 / 6.0));
@@ -332,8 +328,8 @@ mod tests {
         fn keys(novelty: &Novelty, step: &Step) -> Vec<(i32, i64, Option<i64>)> {
             let scale = novelty.scale().expect("a range");
             let keys = ((scale - WIDTHS_BELOW)..=(scale + WIDTHS_AHEAD)).flat_map(|width| {
-                let cells = novelty.cells(width);
-                let (here, last) = (cells.of(step.x), cells.of(step.last));
+                let number = |x| cell(novelty.above_first(x), power_of_two(-width));
+                let (here, last) = (number(step.x), number(step.last));
                 [(width, here, None), (width, here, Some(last))]
             });
             keys.collect()
