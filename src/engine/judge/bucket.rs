@@ -28,10 +28,12 @@ struct Desk {
 /// Series on their way to be judged.
 #[derive(Default)]
 struct Hall<'s> {
-    /// Those whose models are called for.
-    waiting: Vec<Seat<'s>>,
-    /// Those of one entity.
+    /// In order, entity by entity.
     seats: Vec<Seat<'s>>,
+    /// The models of so many have been called for; these are of one entity.
+    called: usize,
+    /// Nobody else comes.
+    closed: bool,
 }
 
 /// So many series' models are called for together.
@@ -40,7 +42,7 @@ const AHEAD: usize = 16;
 /// Why something that was found is not told.
 #[derive(Clone, Copy)]
 struct Telling<'r> {
-    /// The series is one of every day.
+    /// The series is one of every day, and some detector leaves those out.
     frequent: bool,
     /// Rules say so.
     rulings: &'r Rulings,
@@ -52,20 +54,41 @@ fn place(bucket: &SeriesBucket, group: u16, key: &SeriesKey) -> Ordering {
     by_group.then_with(|| bucket.key.compare(key))
 }
 
-/// The series of a bucket that are not among the known ones; both are in order.
-fn strangers<'b>(present: &'b [SeriesBucket], known: &SeriesShelves) -> Vec<&'b SeriesBucket> {
-    let mut known = known.keys().peekable();
-    let is_stranger = |bucket: &&SeriesBucket| {
-        while let Some((group, key)) = known.peek() {
-            match place(bucket, *group, key) {
-                Ordering::Less => return true,
-                Ordering::Equal => return false,
-                Ordering::Greater => known.next(),
+/// A series that is known, or in a bucket, or both.
+struct Met {
+    /// Its place in the bucket, or [`ABSENT`].
+    place: usize,
+    is_known: bool,
+}
+
+/// Beyond the end of any bucket.
+const ABSENT: usize = usize::MAX;
+
+/// The known series and those of a bucket, both in order: all of them in order, each once.
+fn meet(present: &[SeriesBucket], known: &SeriesShelves) -> Vec<Met> {
+    let mut met = Vec::with_capacity(known.len());
+    let mut next = 0;
+    for (group, key) in known.keys() {
+        let mut order = Ordering::Less;
+        while order == Ordering::Less {
+            order = match present.get(next) {
+                Some(bucket) => place(bucket, *group, key),
+                None => Ordering::Greater,
             };
+            let is_present = order != Ordering::Greater;
+            met.push(Met {
+                place: if is_present { next } else { ABSENT },
+                is_known: order != Ordering::Less,
+            });
+            next += usize::from(is_present);
         }
-        true
-    };
-    present.iter().filter(is_stranger).collect()
+    }
+    let strangers = next..present.len();
+    met.extend(strangers.map(|place| Met {
+        place,
+        is_known: false,
+    }));
+    met
 }
 
 impl Judge {
@@ -143,25 +166,24 @@ impl Judge {
         partial
     }
 
-    /// Makes room for the series that are seen for the first time; counts those that could not be taken in.
-    fn admit(&mut self, start: BucketStart, present: &[SeriesBucket]) {
-        for bucket in strangers(present, &self.state.series) {
-            if self.keeps_out(bucket) {
-                continue;
-            }
-            let size = &mut self.state.size;
-            let features = self.kinds[usize::from(bucket.group)].len();
-            let bytes = Series::bytes_when_new(features, &bucket.key);
-            if !self.budget.admits(size, bytes) {
-                size.refused_series += 1;
-                continue;
-            }
-            size.model_bytes += bytes;
-            let mut series = Series::new(features, start);
-            series.bytes = bytes as u32;
-            let id = (bucket.group, bucket.key.clone());
-            self.state.series.insert(id, series);
+    /// Makes room for a series that is seen for the first time; counts one that could not be taken in.
+    fn admit(&mut self, start: BucketStart, bucket: &SeriesBucket) -> bool {
+        if self.keeps_out(bucket) {
+            return false;
         }
+        let size = &mut self.state.size;
+        let features = self.kinds[usize::from(bucket.group)].len();
+        let bytes = Series::bytes_when_new(features, &bucket.key);
+        if !self.budget.admits(size, bytes) {
+            size.refused_series += 1;
+            return false;
+        }
+        size.model_bytes += bytes;
+        let mut series = Series::new(features, start);
+        series.bytes = bytes as u32;
+        let id = (bucket.group, bucket.key.clone());
+        self.state.series.insert(id, series);
+        true
     }
 
     /// Every series with an event in the bucket, and the known ones without where that is a value, entity by entity.
@@ -176,16 +198,19 @@ impl Judge {
         let wanted = |group| self.judges_rarity(group);
         let rarity = Rarity::of(present, &self.state.series, wanted);
         let rare = |bucket: &SeriesBucket, present| rarity.of_series(bucket, present);
+        let mut met = meet(present, &self.state.series);
         if matches!(mode, Mode::Learn) {
             if self.asked.turns {
                 self.turn_clocks();
             }
-            self.admit(start, present);
+            met.retain_mut(|one| {
+                one.is_known = one.is_known || self.admit(start, &present[one.place]);
+                one.is_known
+            });
         }
         let mut series_of = std::mem::take(&mut self.state.series);
         let mut entities_of = std::mem::take(&mut self.state.entities);
         let mut entities = Alongside::of(&mut entities_of);
-        let mut present = present.iter().peekable();
         let (mut hall, mut desk): (Hall<'_>, Desk) = Default::default();
         let when = (start, middle);
         // Of an open bucket, what is said of strangers stands between what is said of the series.
@@ -193,25 +218,22 @@ impl Judge {
             Mode::Learn => (Purpose::Change, AHEAD),
             Mode::Interim(_) => (Purpose::Look, 1),
         };
-        for (id, series) in series_of.visit(purpose) {
+        let mut known = series_of.visit(purpose);
+        for one in met {
+            if !one.is_known {
+                let stranger = &present[one.place];
+                self.tell_stranger(stranger, rare(stranger, 0), mode, partial);
+                continue;
+            }
+            let bucket = present.get(one.place);
+            let (id, series) = known.next().expect("each known series was met");
             let (group, key) = (id.0, &id.1);
-            let bucket = loop {
-                let Some(&next) = present.peek() else {
-                    break None;
-                };
-                match place(next, group, key) {
-                    Ordering::Less => self.tell_stranger(next, rare(next, 0), mode, partial),
-                    Ordering::Equal => break present.next(),
-                    Ordering::Greater => break None,
-                }
-                present.next();
-            };
             let kinds = &self.kinds[usize::from(group)];
             let is_value = kinds.iter().any(FeatureKind::samples_empty_buckets);
             if bucket.is_none() && !is_value && self.job.model_plot.is_none() {
                 continue;
             }
-            hall.waiting.push(Seat {
+            hall.seats.push(Seat {
                 group,
                 key,
                 bucket,
@@ -220,47 +242,57 @@ impl Judge {
                 rulings: Rulings::default(),
                 judged: 0..0,
             });
-            if hall.waiting.len() >= ahead {
+            if hall.seats.len() >= hall.called + ahead {
                 self.judge_waiting(&mut hall, &mut desk, &mut entities, when, mode, partial);
             }
         }
+        hall.closed = true;
         self.judge_waiting(&mut hall, &mut desk, &mut entities, when, mode, partial);
-        let seats = &mut hall.seats;
-        self.judge_entity(seats, &mut desk, &mut entities, when, mode, partial);
-        for stranger in present {
-            self.tell_stranger(stranger, rare(stranger, 0), mode, partial);
-        }
+        drop(known);
         let begun = entities.begun();
         entities_of.extend(begun);
         (self.state.series, self.state.entities) = (series_of, entities_of);
     }
 
     /// Judges the entities that wait, but for the last one, whose series may not all have come.
-    fn judge_waiting<'s>(
+    fn judge_waiting(
         &mut self,
-        hall: &mut Hall<'s>,
+        hall: &mut Hall<'_>,
         desk: &mut Desk,
         entities: &mut Alongside<'_>,
         when: (BucketStart, EventTime),
         mode: Mode,
         partial: &mut PartialBucket,
     ) {
+        let Hall {
+            seats,
+            called,
+            closed,
+        } = hall;
         // One after another each would wait for memory by itself; asked for together, their models come together.
-        let models = hall.waiting.iter().map(|seat| seat.series.touch());
+        let models = seats[*called..].iter().map(|seat| seat.series.touch());
         std::hint::black_box(models.fold(0, u64::wrapping_add));
-        for seat in hall.waiting.drain(..) {
-            let first = hall.seats.first();
-            if first.is_some_and(|first| !first.is_beside(seat.group, seat.key)) {
-                self.judge_entity(&mut hall.seats, desk, entities, when, mode, partial);
+        let mut from = 0;
+        for to in 1.max(*called)..seats.len() {
+            if !seats[to - 1].is_beside(seats[to].group, seats[to].key) {
+                let entity = &mut seats[from..to];
+                self.judge_entity(entity, desk, entities, when, mode, partial);
+                from = to;
             }
-            hall.seats.push(seat);
         }
+        if *closed {
+            let entity = &mut seats[from..];
+            self.judge_entity(entity, desk, entities, when, mode, partial);
+            from = seats.len();
+        }
+        seats.drain(..from);
+        *called = seats.len();
     }
 
     /// Judges the series of one entity: each for itself, then together; tells of them, and teaches them.
     fn judge_entity(
         &mut self,
-        seats: &mut Vec<Seat<'_>>,
+        seats: &mut [Seat<'_>],
         desk: &mut Desk,
         entities: &mut Alongside<'_>,
         (start, middle): (BucketStart, EventTime),
@@ -320,40 +352,33 @@ impl Judge {
             }
             self.state.size.refused_growth += u64::from(room.has_refused());
         }
-        for seat in seats.drain(..) {
-            let blame = blame.as_ref().map(|blame| blame.of_seat(&seat));
+        let excludes = |kind: &FeatureKind| self.job.detectors[kind.detector].exclude_frequent_by;
+        let excludes_frequent = kinds.iter().any(excludes);
+        for seat in seats {
+            let blame = blame.as_ref().map(|blame| blame.of_seat(seat));
             let own = &judged[seat.judged.clone()];
-            let Seat {
-                key,
-                series,
-                bucket,
-                rare,
-                rulings,
-                ..
-            } = seat;
-            let context = context(rare.is_some());
-            let frequent = series.is_frequent(start, span);
-            series.findings(&context, key, bucket, own, blame, findings);
-            if let Held::Change(series) = series {
+            let (key, bucket, rulings) = (seat.key, seat.bucket, &seat.rulings);
+            let context = context(seat.rare.is_some());
+            let frequent = excludes_frequent && seat.series.is_frequent(start, span);
+            seat.series
+                .findings(&context, key, bucket, own, blame, findings);
+            if let Held::Change(series) = &mut seat.series {
                 let mut room = self.budget.room(&self.state.size);
                 let changes = &mut partial.changes;
-                let own = (own, &rulings);
+                let own = (own, rulings);
                 series.learn(&context, (key, bucket), own, &mut room, changes);
                 if let Some(blame) = blame {
                     series.learn_said(&context, own, blame.parts);
                 }
                 if bucket.is_some() {
                     series.last_seen = start;
-                    let counts = self.counts_presence(group, &rulings);
+                    let counts = self.counts_presence(group, rulings);
                     series.present = series.present.saturating_add(u32::from(counts));
                 }
                 self.state.size.recount(series, key, &room);
             }
-            let telling = Telling {
-                frequent,
-                rulings: &rulings,
-            };
-            self.tell(findings, (group, key), telling, rare, partial);
+            let telling = Telling { frequent, rulings };
+            self.tell(findings, (group, key), telling, seat.rare.take(), partial);
         }
     }
 
@@ -396,7 +421,9 @@ impl Judge {
                 continue;
             }
             partial.judged.add(finding.alone);
-            partial.records.extend(finding.draft.map(|draft| *draft));
+            if let Some(draft) = finding.draft {
+                partial.records.push(*draft);
+            }
         }
     }
 

@@ -80,9 +80,11 @@ impl Rarity {
 
     /// The rarity of a series present in the bucket, and in `own` buckets before; `None` when it is not rare, or not looked at.
     pub(super) fn of_series(&self, bucket: &SeriesBucket, own: u32) -> Option<Rare> {
-        let partition = self
-            .partitions
-            .get(&(bucket.group, bucket.key.partition.clone()))?;
+        if self.partitions.is_empty() {
+            return None;
+        }
+        let id = (bucket.group, bucket.key.partition.clone());
+        let partition = self.partitions.get(&id)?;
         if partition.total < PRESENCES_MIN {
             return None;
         }

@@ -237,7 +237,9 @@ impl Series {
             if context.plots(key) {
                 plots.extend(plot(kind, model, key, context.middle, sample, verdict));
             }
-            if let (Some(sample), Some(verdict)) = (sample, verdict) {
+            if let Some(sample) = sample
+                && let Some(verdict) = verdict
+            {
                 judged.push(Judged {
                     at,
                     sample,
