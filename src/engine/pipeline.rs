@@ -104,6 +104,7 @@ impl Keyed {
 
     /// Takes one input, says what follows from it.
     #[must_use]
+    #[inline]
     pub fn handle(&mut self, input: gatherer::Input<'_>) -> Vec<KeyedOutput> {
         let flush = if let gatherer::Input::Flush(finality) = input {
             Some(finality)
@@ -114,6 +115,16 @@ impl Keyed {
         if gathered.is_empty() && flush.is_none() {
             return Vec::new();
         }
+        self.go_on(gathered, flush)
+    }
+
+    /// What follows from what the gatherer said. Apart from the way of most events, after which it says nothing.
+    #[inline(never)]
+    fn go_on(
+        &mut self,
+        gathered: Vec<gatherer::Output>,
+        flush: Option<Finality>,
+    ) -> Vec<KeyedOutput> {
         let (mut outputs, mut met) = (Vec::new(), Met::new());
         for one in gathered {
             self.meet(&one, &mut met);
@@ -275,6 +286,7 @@ impl Pipeline {
 
     /// Takes one input, says what follows from it.
     #[must_use]
+    #[inline]
     pub fn handle(&mut self, input: gatherer::Input<'_>) -> Vec<Output> {
         let flush: Option<Finality> = if let gatherer::Input::Flush(finality) = input {
             Some(finality)
@@ -285,6 +297,12 @@ impl Pipeline {
         if judged.is_empty() && flush.is_none() {
             return Vec::new();
         }
+        self.go_on(judged, flush)
+    }
+
+    /// What follows from what the judge said.
+    #[inline(never)]
+    fn go_on(&mut self, judged: Vec<KeyedOutput>, flush: Option<Finality>) -> Vec<Output> {
         let mut outputs = Vec::new();
         self.say_categories(&judged, flush, &mut outputs);
         for one in judged {

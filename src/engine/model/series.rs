@@ -298,8 +298,7 @@ impl SeriesModel {
     fn learn_modes(
         &mut self,
         kind: &Kind,
-        x: f64,
-        at: EventTime,
+        (x, steadied): (f64, f64),
         verdict: &Verdict,
         room: &mut Room,
     ) {
@@ -307,7 +306,6 @@ impl SeriesModel {
             return;
         }
         let (calm, typical) = (verdict.foresight.calm(), verdict.typical);
-        let steadied = self.steadied(kind, x, at, typical);
         let families = &self.residuals;
         let least = families.least_deviation();
         self.finer.learn_modes(
@@ -325,7 +323,7 @@ impl SeriesModel {
         &mut self,
         kind: &Kind,
         at: EventTime,
-        comparable: f64,
+        (comparable, steadied): (f64, f64),
         verdict: &Verdict,
     ) -> Option<SpreadChange> {
         let two_sided = self.ln_as_it_is(kind, comparable, at, verdict);
@@ -338,7 +336,6 @@ impl SeriesModel {
             skewed: kind.law.is_extreme(),
             repeats,
         };
-        let steadied = self.steadied(kind, comparable, at, verdict.typical);
         self.residuals
             .learn(steadied, verdict.typical, weight, kind.counting, run)
     }
@@ -591,14 +588,16 @@ impl Model for SeriesModel {
         }
         if let Some(verdict) = verdict {
             let comparable = self.comparable(kind, sample, verdict.typical);
+            let steadied = self.steadied(kind, comparable, sample.at, verdict.typical);
+            let left = (comparable, steadied);
             self.multi.learn(verdict.deviate);
             self.remember_anomaly(verdict);
-            self.learn_modes(kind, comparable, sample.at, verdict, room);
+            self.learn_modes(kind, left, verdict, room);
             if self.anomaly_buckets < LASTS && verdict.history > THIN_HISTORY as u32 {
                 let reach = LEVEL_CLIP * self.residuals.deviation(verdict.typical);
                 x = verdict.typical + (x - verdict.typical).clamp(-reach, reach);
             }
-            spread = self.learn_residuals(kind, sample.at, comparable, verdict);
+            spread = self.learn_residuals(kind, sample.at, left, verdict);
             self.alarm.learn(
                 verdict.raw_evidence,
                 verdict.evidence,
