@@ -110,7 +110,6 @@ fn splits_of(key: &SeriesKey) -> u8 {
 }
 
 /// The texts of a column, in the order of their first use.
-#[derive(Default)]
 struct Names<'s> {
     texts: Vec<&'s str>,
     /// Places of texts, each behind their hash.
@@ -119,6 +118,15 @@ struct Names<'s> {
 }
 
 impl<'s> Names<'s> {
+    /// With room for so many texts.
+    fn with_room_for(count: usize) -> Names<'s> {
+        Names {
+            texts: Vec::with_capacity(count),
+            places: HashTable::with_capacity(count),
+            last: None,
+        }
+    }
+
     /// Says which name it is.
     #[inline]
     fn tell(&mut self, text: &'s Arc<str>, out: &mut Vec<u8>) {
@@ -162,6 +170,8 @@ struct Packer<'s> {
     /// How many shares a series has, and whose they are.
     shares: Vec<u8>,
     cells: Sheet,
+    /// Names that a column has room for from the first: as many as there are series, while they are not many.
+    names: usize,
 }
 
 /// `None`: series that no gatherer makes, whose shares are not shaped as they are.
@@ -188,6 +198,7 @@ impl<'s> Packer<'s> {
         Packer {
             keys: bytes(4),
             shares: bytes(16),
+            names: count.min(AT_ONCE),
             ..Packer::default()
         }
     }
@@ -203,7 +214,9 @@ impl<'s> Packer<'s> {
 
     fn column(&mut self, at: usize) -> &mut Names<'s> {
         if self.columns.len() <= at {
-            self.columns.resize_with(at + 1, Names::default);
+            let names = self.names;
+            self.columns
+                .resize_with(at + 1, || Names::with_room_for(names));
         }
         &mut self.columns[at]
     }
