@@ -23,7 +23,7 @@ use super::keys::Homes;
 use super::left::Left;
 use super::probability::Aggregate;
 use super::result::{
-    BucketSummary, DataCounts, Document, DocumentId, MemoryStatus, MisplacedKeys, Severity,
+    BucketSummary, DataCounts, Document, DocumentId, Loudest, MemoryStatus, MisplacedKeys, Severity,
 };
 use super::score::of_evidence;
 use super::snapshot::{self, Door, Frozen, RestoreError, Snapshot};
@@ -427,6 +427,7 @@ impl Rollup {
         let grown = self.state.levels.learn(&self.job, &scored);
         let documents = self.documents(&scored, Finality::Final);
         let said: BTreeSet<DocumentId> = documents.iter().map(DocumentId::of).collect();
+        let loudest = Loudest::of(&documents);
         outputs.extend(documents.into_iter().map(Output::Result));
         outputs.extend(
             self.writer
@@ -445,6 +446,7 @@ impl Rollup {
         self.say_counts(start, outputs);
 
         outputs.push(Output::Closed(BucketSummary {
+            loudest,
             misplaced_keys,
             ..self.summary(&scored, Finality::Final)
         }));
@@ -565,6 +567,7 @@ impl Rollup {
                     )
                 })
                 .collect(),
+            loudest: None,
             model_bytes: size.model_bytes,
             series: size.series,
             refused_series: size.refused_series,
