@@ -6,6 +6,7 @@
 use super::entity::Seat;
 use super::partial::TogetherCharge;
 use super::series::{EVIDENCE_RECORD, Judged};
+use crate::engine::model::alarm::LN_USUAL;
 use crate::engine::model::evidence::{ln_probability_of, of_one_look};
 use crate::engine::model::together::{Joint, Together};
 use crate::engine::probability::Charge;
@@ -55,6 +56,11 @@ impl Blame {
         at: EventTime,
         span: BucketSpan,
     ) -> Blame {
+        let is_usual = |one: &Judged| one.verdict.ln_single > LN_USUAL;
+        let joint = match joint.is_within_usual() && judged.iter().all(is_usual) {
+            true => joint.forgiven(),
+            false => joint,
+        };
         let blame = |one: &Judged| joint.blame(&one.verdict.deviation);
         let largest = judged.iter().map(blame).fold(0.0, f64::max);
         let (mut said, mut alone) = (0.0f64, 0.0f64);
