@@ -13,6 +13,7 @@ mod influencers;
 mod keys;
 mod levels;
 mod merging;
+mod news;
 mod revision;
 mod totals;
 
@@ -36,6 +37,7 @@ pub(super) use documents::{feature_suffix, model_feature, series_hash};
 use history::History;
 use levels::Levels;
 use merging::merge;
+use news::News;
 pub use revision::Revision;
 use revision::Revisions;
 use serde::{Deserialize, Serialize};
@@ -468,8 +470,12 @@ impl Rollup {
             };
             outputs.extend(
                 rewritten
-                    .flat_map(|one| self.writer.rewritten(&one))
-                    .map(|document| with_messages(&self.state.terms, document))
+                    .flat_map(|one| {
+                        let news = News::of(&self.job, one.initial);
+                        let documents = self.writer.rewritten(&one).into_iter();
+                        let terms = &self.state.terms;
+                        documents.map(move |document| with_messages(terms, &news, document))
+                    })
                     .map(marked)
                     .map(Output::Result),
             );
@@ -479,9 +485,10 @@ impl Rollup {
 
     /// All documents of a scored bucket, as first written.
     fn documents(&self, scored: &Scored, finality: Finality) -> Vec<Document> {
+        let news = News::of(&self.job, scored);
         let documents = self.writer.bucket(scored, finality).into_iter();
         documents
-            .map(|document| with_messages(&self.state.terms, document))
+            .map(|document| with_messages(&self.state.terms, &news, document))
             .collect()
     }
 

@@ -11,6 +11,7 @@ mod propose;
 mod rhythm;
 mod stats;
 mod time;
+mod visitors;
 mod yaml;
 
 use super::feed::{self, InputKind, delimiter};
@@ -141,7 +142,7 @@ impl Args {
         let roles = propose::roles(&sample, time_field, instants);
         let entities = propose::of_role(&roles, &[Role::Split, Role::Entity]);
         let rhythm = rhythm::of(&sample, instants, &entities);
-        let proposal = propose::propose(&sample, &roles, &rhythm);
+        let proposal = propose::propose(&sample, &roles, instants, &rhythm);
         let id = self.id();
         let names: Vec<String> = beginnings.iter().map(|one| one.name.clone()).collect();
         let mut draft = Draft {

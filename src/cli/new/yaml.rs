@@ -94,6 +94,7 @@ impl Draft<'_> {
         for (key, field) in [
             ("field_name", detector.field),
             ("by_field_name", detector.by),
+            ("over_field_name", detector.over),
             ("partition_field_name", detector.partition),
         ] {
             if let Some(field) = field {
