@@ -394,3 +394,58 @@ fn who_is_there_all_the_time_is_no_population_and_neither_are_requests() {
         proposed.detectors()
     );
 }
+
+/// A syslog of two days: some programs of one machine, with values in what they say.
+fn syslog() -> String {
+    let mut text = String::new();
+    for n in 0..4_000u64 {
+        let seconds = n * 43 + mix(n) % 43;
+        let (day, hour, minute, second) = (
+            seconds / 86_400,
+            seconds / 3_600 % 24,
+            seconds / 60 % 60,
+            seconds % 60,
+        );
+        let (a, b) = (mix(n + 9) % 60_000, mix(n + 5) % 256);
+        let said = match mix(n + 3) % 4 {
+            0 => format!("sshd[{a}]: Accepted publickey for deploy from 10.0.0.{b} port {a} ssh2"),
+            1 => format!("CRON[{a}]: (root) CMD (run-parts --report /etc/cron.{b})"),
+            2 => format!("kernel: [{a}.{b}] eth0: link is up at {b} Mbps after {a} ms"),
+            _ => format!("systemd[1]: Started session {a} of user deploy on seat {b}."),
+        };
+        text += &format!(
+            "Mar {:>2} {hour:02}:{minute:02}:{second:02} web-01 {said}\n",
+            day + 3
+        );
+    }
+    text
+}
+
+#[test]
+fn a_log_of_text_is_proposed_to_be_looked_at_by_the_kinds_of_its_messages() {
+    let proposed = propose("syslog", &syslog());
+    let job = &proposed.job;
+    let messages = job.categorization.as_ref().expect("messages").field;
+    assert_eq!(job.fields[usize::from(messages.0)], "message");
+    let detectors = proposed.detectors();
+    assert!(detectors.contains(&"rare by mlcategory"), "{detectors:?}");
+    assert!(detectors.contains(&"count by mlcategory"), "{detectors:?}");
+    assert_eq!(job.time_field, "@timestamp");
+
+    // And what nobody has said before is found in it, with who said it.
+    let log = syslog();
+    let (before, after) = log.split_at(log.find("\nMar  4 20:").expect("an evening") + 1);
+    let said = "Mar  4 20:00:00 web-01 kernel: EXT4-fs error (device sda1): ext4_lookup:1602: inode #2: comm ls: deleted inode referenced: 131\n";
+    std::fs::write(&proposed.sample, [before, said, after].concat()).expect("a file");
+    let arguments = ["detect", text(&proposed.file), text(&proposed.sample)];
+    let output = tidewatch(&[&arguments[..], &["--kinds", "record"]].concat());
+    let records = String::from_utf8(output.stdout).expect("documents");
+    let score = |line: &&str| {
+        let record: serde_json::Value = serde_json::from_str(line).expect("a document");
+        (record["record_score"].as_f64().unwrap_or(0.0) * 1e6) as i64
+    };
+    let rare = records.lines().filter(|line| line.contains("rare"));
+    let loudest = rare.max_by_key(score).expect("a record");
+    assert!(loudest.contains("EXT4-fs"), "{loudest}");
+    assert!(score(&loudest) >= 25_000_000, "{loudest}");
+}

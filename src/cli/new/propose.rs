@@ -65,6 +65,8 @@ pub(super) struct Proposed {
 pub(super) struct Proposal {
     pub(super) detectors: Vec<Proposed>,
     pub(super) influencers: Vec<usize>,
+    /// Messages, whose kinds are to be found.
+    pub(super) messages: Option<usize>,
 }
 
 /// What each field is good for.
@@ -325,8 +327,20 @@ pub(super) fn propose(
     let named = over.iter().chain(rest);
     Proposal {
         influencers: named.copied().take(INFLUENCERS_MAX).collect(),
+        messages: of_role(roles, &[Role::Prose])
+            .into_iter()
+            .filter(|_| detectors.len() + 2 <= DETECTORS_MAX)
+            .find(|at| names_messages(path(*at)) && sample.presence(*at) >= 0.5),
         detectors,
     }
+}
+
+/// What a log calls what it says.
+fn names_messages(path: &str) -> bool {
+    let last = path.rsplit('.').next().unwrap_or_default();
+    ["message", "msg", "log", "text"]
+        .iter()
+        .any(|name| last.eq_ignore_ascii_case(name))
 }
 
 /// Those who come and go, held against one another: who asks more, and who looks at more than they do.
