@@ -2,7 +2,8 @@
 
 use serde_json::Value as Json;
 use std::sync::Arc;
-use tidewatch::config::Job;
+use tidewatch::alert::{Change, Tracker};
+use tidewatch::config::{AlertPolicy, Job};
 use tidewatch::decode::Decoder;
 use tidewatch::engine::gatherer::Input;
 use tidewatch::engine::pipeline::{Output, Pipeline};
@@ -290,4 +291,108 @@ fn what_a_response_shows_of_an_analyzer_is_the_same_analyzer() {
         let other = job(detectors, "");
         assert_ne!(other.fingerprint, first.fingerprint, "{given}");
     }
+}
+
+/// What a service writes when it starts, never seen while it runs.
+const STARTUP: [&str; 7] = [
+    "Booting kernel image from local disk",
+    "Loading configuration of virtual hosts",
+    "Mounted filesystem with ordered data mode",
+    "Initialised random number generator",
+    "Listening for control socket commands",
+    "Registered scheduler for background jobs",
+    "Warming caches before traffic arrives",
+];
+
+#[test]
+fn what_a_restart_writes_is_told_as_one_thing_by_its_records_and_is_one_incident() {
+    let detectors = r#"{"function": "rare", "by_field_name": "mlcategory"}, {"function": "count", "by_field_name": "mlcategory"}"#;
+    let job = job(detectors, "");
+    let restart = (0..)
+        .zip(STARTUP)
+        .map(|(n, message)| line(700, 40 + n, "a", message));
+    let mut lines = log(720, 720);
+    lines.extend(restart);
+    // A single new message is no company.
+    lines.push(line(
+        650,
+        40,
+        "a",
+        "Certificate expires within fourteen days",
+    ));
+    let minute = |line: &str| {
+        let event: Json = serde_json::from_str(line).expect("JSON");
+        event["time"].as_i64().expect("a time") / 60_000
+    };
+    lines.sort_by_key(|line| minute(line));
+    let mut pipeline = Pipeline::new(job.clone());
+    let policy = AlertPolicy {
+        threshold: 50.0,
+        resolve_below: 40.0,
+        ..AlertPolicy::default()
+    };
+    let mut tracker = Tracker::new("logs", job.bucket_span, Arc::new(policy));
+    let (mut told, mut notices) = (Vec::new(), Vec::new());
+    let mut hear = |outputs: Vec<Output>| {
+        for output in outputs {
+            match output {
+                Output::Result(document) => {
+                    tracker.document(&document);
+                    told.push(serde_json::to_value(&document).expect("JSON"));
+                }
+                Output::Closed(bucket) => {
+                    notices.extend(tracker.closed(bucket.start, Finality::Final))
+                }
+                _ => {}
+            }
+        }
+    };
+    let mut decoder = Decoder::new(&job);
+    for line in &lines {
+        decoder.payload(line.as_bytes(), None, &mut |event| {
+            hear(pipeline.handle(Input::Event(event.expect("an event"))));
+        });
+    }
+    hear(pipeline.handle(Input::Flush(Finality::Final)));
+    let records = of_kind(&told, "record").into_iter();
+    let records: Vec<&Json> = records
+        .filter(|one| one["timestamp"] == 700 * 60_000)
+        .collect();
+    let score = |one: &Json| one["initial_record_score"].as_f64().expect("a score");
+    let most = records.iter().map(|one| score(one)).fold(0.0, f64::max);
+    assert!(
+        records.len() >= 7 && most >= 50.0,
+        "{} records, {most}",
+        records.len()
+    );
+    for record in &records {
+        let sentence = record["description"].as_str().expect("a sentence");
+        println!("{:.1} {sentence}", score(record));
+        let lists = sentence.starts_with("7 messages that are rare or new came together: \"")
+            && sentence.contains("\" and 4 more. ");
+        let counts = sentence.contains("one of 7 messages that are rare or new in this bucket");
+        let says = lists || score(record) < most && counts;
+        assert!(says, "{sentence}");
+        assert!(
+            sentence.ends_with("\"."),
+            "it quotes its own messages last: {sentence}"
+        );
+    }
+    let alone = of_kind(&told, "record")
+        .into_iter()
+        .filter(|one| one["timestamp"] == 650 * 60_000);
+    for record in alone {
+        assert!(
+            !record["description"].to_string().contains("together"),
+            "{record}"
+        );
+    }
+    let begun = notices.iter().filter(|one| one.change == Change::Opened);
+    let begun: Vec<_> = begun.filter(|one| one.at_ms == 701 * 60_000).collect();
+    assert_eq!(begun.len(), 1, "{begun:?}");
+    let said = &begun[0].incident.peak.description;
+    assert!(
+        said.starts_with("7 messages that are rare or new came together"),
+        "{said}"
+    );
 }

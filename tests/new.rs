@@ -309,3 +309,143 @@ fn a_topic_without_times_in_its_events_has_those_of_its_messages() {
     );
     assert_eq!(job.datafeed.expect("a datafeed").topics, ["Shop.Orders"]);
 }
+
+/// Requests to a web server: most clients come once for some minutes, one in ten again; all of them see the same pages. `flat`: dotted names, not objects.
+fn access_log(flat: bool) -> String {
+    let mut requests = Vec::new();
+    for visit in 0..1_500u64 {
+        let draw = |salt: u64| mix(visit * 977 + salt);
+        let client = if draw(1) % 10 == 0 { visit / 2 } else { visit };
+        let begins = draw(2) % (3 * 86_400);
+        for request in 0..1 + draw(3) % 8 {
+            let at = 1_706_702_400 + begins + request * 20 + draw(10 + request) % 20;
+            requests.push((at, client, draw(30 + request)));
+        }
+    }
+    requests.sort_unstable();
+    let line = |(at, client, random): &(u64, u64, u64)| {
+        let time = tidewatch::time::EventTime((at * 1000) as i64).to_string();
+        let address = format!("10.{}.{}.7", client / 200, client % 200);
+        let page = format!("/page/{}", (random % 40) * (random / 64 % 5));
+        let (agent, status) = (
+            format!("agent/{}", client % 7),
+            [200, 200, 304, 404][random_at(*random)],
+        );
+        match flat {
+            true => json!({"@timestamp": time, "source.address": address, "url.original": page, "user_agent.name": agent,
+                "http.response.status_code": status, "http.response.bytes": random % 50_000}),
+            false => json!({"time": time, "client": address, "request": {"path": page}, "agent": agent, "status": status, "bytes": random % 50_000}),
+        }
+        .to_string()
+    };
+    requests
+        .iter()
+        .map(|request| line(request) + "\n")
+        .collect()
+}
+
+fn random_at(random: u64) -> usize {
+    (random / 4096 % 4) as usize
+}
+
+#[test]
+fn clients_who_come_briefly_are_a_population_and_their_pages_are_what_they_look_at() {
+    for (flat, client, page) in [
+        (false, "client", "request.path"),
+        (true, "source.address", "url.original"),
+    ] {
+        let proposed = propose("access.ndjson", &access_log(flat));
+        let detectors = proposed.detectors();
+        let wanted = [
+            format!("high_count over {client}"),
+            format!("high_distinct_count(\"{page}\") over {client}"),
+        ];
+        for wanted in &wanted {
+            let plain = wanted.replace('"', "");
+            let is_there = detectors.iter().any(|one| one.replace('"', "") == plain);
+            assert!(is_there, "{plain} in {detectors:?}");
+        }
+        assert!(
+            proposed.influencers().contains(&client),
+            "{:?}",
+            proposed.influencers()
+        );
+        let yaml = std::fs::read_to_string(&proposed.file).expect("the proposal");
+        assert!(yaml.contains("asks more than the others"), "{yaml}");
+    }
+}
+
+#[test]
+fn who_is_there_all_the_time_is_no_population_and_neither_are_requests() {
+    let proposed = propose("shop.ndjson", &shop());
+    let over = proposed.job.detectors.iter().find(|one| one.over.is_some());
+    assert!(over.is_none(), "{:?}", over.map(|one| &one.description));
+    // Five lines of each trace within two seconds: they never come back.
+    let mut lines = String::new();
+    for n in 0..3_000u64 {
+        let time = 1_706_702_400_000 + n / 5 * 60_000 + n % 5 * 400;
+        let line = json!({"time": time, "trace": format!("{:016x}", mix(n / 5)), "step": format!("s{}", n % 5)});
+        lines.push_str(&(line.to_string() + "\n"));
+    }
+    let proposed = propose("traces.ndjson", &lines);
+    assert!(
+        proposed.job.detectors.iter().all(|one| one.over.is_none()),
+        "{:?}",
+        proposed.detectors()
+    );
+}
+
+/// A syslog of two days: some programs of one machine, with values in what they say.
+fn syslog() -> String {
+    let mut text = String::new();
+    for n in 0..4_000u64 {
+        let seconds = n * 43 + mix(n) % 43;
+        let (day, hour, minute, second) = (
+            seconds / 86_400,
+            seconds / 3_600 % 24,
+            seconds / 60 % 60,
+            seconds % 60,
+        );
+        let (a, b) = (mix(n + 9) % 60_000, mix(n + 5) % 256);
+        let said = match mix(n + 3) % 4 {
+            0 => format!("sshd[{a}]: Accepted publickey for deploy from 10.0.0.{b} port {a} ssh2"),
+            1 => format!("CRON[{a}]: (root) CMD (run-parts --report /etc/cron.{b})"),
+            2 => format!("kernel: [{a}.{b}] eth0: link is up at {b} Mbps after {a} ms"),
+            _ => format!("systemd[1]: Started session {a} of user deploy on seat {b}."),
+        };
+        text += &format!(
+            "Mar {:>2} {hour:02}:{minute:02}:{second:02} web-01 {said}\n",
+            day + 3
+        );
+    }
+    text
+}
+
+#[test]
+fn a_log_of_text_is_proposed_to_be_looked_at_by_the_kinds_of_its_messages() {
+    let proposed = propose("syslog", &syslog());
+    let job = &proposed.job;
+    let messages = job.categorization.as_ref().expect("messages").field;
+    assert_eq!(job.fields[usize::from(messages.0)], "message");
+    let detectors = proposed.detectors();
+    assert!(detectors.contains(&"rare by mlcategory"), "{detectors:?}");
+    assert!(detectors.contains(&"count by mlcategory"), "{detectors:?}");
+    assert_eq!(job.time_field, "@timestamp");
+
+    // And what nobody has said before is found in it, with who said it.
+    let log = syslog();
+    let (before, after) = log.split_at(log.find("\nMar  4 20:").expect("an evening") + 1);
+    let said = "Mar  4 20:00:00 web-01 kernel: EXT4-fs error (device sda1): ext4_lookup:1602: inode #2: comm ls: deleted inode referenced: 131\n";
+    std::fs::write(&proposed.sample, [before, said, after].concat()).expect("a file");
+    let arguments = ["detect", text(&proposed.file), text(&proposed.sample)];
+    let output = tidewatch(&[&arguments[..], &["--kinds", "record"]].concat());
+    let records = String::from_utf8(output.stdout).expect("documents");
+    let score = |line: &&str| {
+        let record: serde_json::Value = serde_json::from_str(line).expect("a document");
+        (record["record_score"].as_f64().unwrap_or(0.0) * 1e6) as i64
+    };
+    let rare = records.lines().filter(|line| line.contains("rare"));
+    let loudest = rare.max_by_key(score).expect("a record");
+    assert!(loudest.contains("deleted inode referenced"), "{loudest}");
+    assert!(score(&loudest) >= 25_000_000, "{loudest}");
+}

@@ -6,7 +6,10 @@ mod crowds;
 #[path = "support/random.rs"]
 mod random;
 
-use crowds::{BUCKET_MS, Clients, Hosts, START_MS, find_bots, find_implants, job, normal, run};
+use crowds::{
+    BUCKET_MS, Clients, Happening, Hosts, START_MS, find_bots, find_implants, job, normal, poisson,
+    run,
+};
 use random::Random;
 use tidewatch::config::Side;
 use tidewatch::engine::model::crowd::{Crowd, Shown};
@@ -71,6 +74,69 @@ fn bots_among_a_thousand_clients_are_the_top_influencers_and_nobody_else_is_crit
     assert_eq!(found.false_alarms, 0);
     let bytes = found.model_bytes / found.members;
     assert!(bytes < 256, "{bytes} bytes a member");
+}
+
+/// Clients of a server, some tens in an hour and fewer by night, each asking for 1 to 5 pages once or twice; in one hour `scanner` asks for 75.
+fn access_log(hours: i64, scanned: Option<i64>, seed: u64, sink: &mut dyn FnMut(Happening)) {
+    let mut random = Random::new(seed);
+    let mut ask = |hour: i64, who: String, page: i64, random: &mut Random| {
+        sink(Happening {
+            at_ms: START_MS + hour * 3_600_000 + random.within(0, 3_600_000),
+            who,
+            what: format!("/page/{page}"),
+        });
+    };
+    for hour in 0..hours {
+        let by_day = 1.0 - 0.7 * (std::f64::consts::TAU * hour as f64 / 24.0).cos();
+        for _ in 0..poisson(&mut random, 30.0 * by_day) {
+            let who = format!("client-{}", random.within(0, 400));
+            for _ in 0..random.within(1, 6) {
+                let page = random.within(0, 50);
+                ask(hour, who.clone(), page, &mut random);
+            }
+        }
+        for page in (0..75).filter(|_| scanned == Some(hour)) {
+            ask(hour, "scanner".to_owned(), 1000 + page, &mut random);
+        }
+    }
+}
+
+/// The scores of records when they were first told, of the scanner and of all others.
+fn scores_of_access_log(hours: i64, scanned: Option<i64>, seed: u64) -> [f64; 2] {
+    let text = r#"{"job_id": "clients", "data_description": {"time_field": "time"}, "analysis_config": {"bucket_span": "1h",
+        "latency": "15m", "influencers": ["who"], "detectors": [{"function": "high_count", "over_field_name": "who"},
+        {"function": "high_distinct_count", "field_name": "what", "over_field_name": "who"}]}}"#;
+    let job =
+        std::sync::Arc::new(tidewatch::config::Job::from_text(text, "clients").expect("a job"));
+    let mut scores = [0.0f64; 2];
+    run(
+        &job,
+        |sink| access_log(hours, scanned, seed, sink),
+        |document| {
+            if let Body::Record(record) = document.body {
+                let others = usize::from(record.over_field_value.as_deref() != Some("scanner"));
+                scores[others] = scores[others].max(record.initial_record_score);
+            }
+        },
+    );
+    scores
+}
+
+#[test]
+fn after_a_day_of_hours_a_scanner_of_75_pages_is_a_major_record_and_nobody_is_in_a_calm_log() {
+    for seed in 1..=6 {
+        for scanned in [24, 30, 44] {
+            let [scanner, others] = scores_of_access_log(48, Some(scanned), seed);
+            println!("{seed} {scanned}: {scanner} {others}");
+            assert!(
+                scanner >= 50.0 && others < 50.0,
+                "{scanner} of others {others}"
+            );
+        }
+        let [_, others] = scores_of_access_log(48, None, seed);
+        println!("{seed}: {others}");
+        assert!(others < 50.0, "{others} where all are alike");
+    }
 }
 
 #[test]

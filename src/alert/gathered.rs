@@ -3,7 +3,7 @@
 //! Holds: findings do not depend on the order in which the documents came.
 
 use super::incident::{Entity, Evidence, result_type};
-use crate::config::AlertSubject;
+use crate::config::{AlertSubject, MLCATEGORY};
 use crate::engine::result::{Body, Document, Record};
 use std::collections::BTreeMap;
 
@@ -169,7 +169,8 @@ fn explain(record: Option<&Evidence>, sentence: String) -> Evidence {
     })
 }
 
-/// Blamed are its strongest influencer values, one a field; without any, its partition and by value.
+/// Blamed are its strongest influencer values, one a field; without any, its partition and by value. Nobody is to blame for what a category of messages is called,
+/// and what a restart writes is one incident.
 fn of_record(document: &Document, record: &Record) -> Finding {
     let influencers = record.influencers.iter().filter_map(|one| {
         let value = one.influencer_field_values.first()?;
@@ -177,11 +178,13 @@ fn of_record(document: &Document, record: &Record) -> Finding {
     });
     let splits = record.splits();
     let splits = splits.map(|(name, value)| (name.to_owned(), value.to_owned()));
-    let mut blamed: Vec<(String, String)> = influencers.collect();
-    let mut values = blamed.clone();
-    values.extend(splits.filter(|who| !blamed.contains(who)));
+    let mut values: Vec<(String, String)> = influencers.collect();
+    let is_to_blame = |who: &&(String, String)| who.0 != MLCATEGORY;
+    let mut blamed: Vec<_> = values.iter().filter(is_to_blame).cloned().collect();
+    let splits: Vec<_> = splits.filter(|who| !values.contains(who)).collect();
+    values.extend(splits);
     if blamed.is_empty() {
-        blamed.clone_from(&values);
+        blamed.extend(values.iter().filter(is_to_blame).cloned());
     }
     Finding {
         blamed,

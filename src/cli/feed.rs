@@ -9,6 +9,7 @@ use super::progress::Progress;
 use crate::config::Job;
 use crate::decode::{self, Fields, Format, Item, Options, Reader};
 use crate::engine::event::Reason;
+use crate::runtime::clock::{Clock, SystemClock};
 use clap::ValueEnum;
 use std::collections::BTreeMap;
 use std::io::{self, IsTerminal, Read};
@@ -20,10 +21,10 @@ use std::thread;
 /// Where events come from.
 #[derive(Debug, clap::Args)]
 pub(super) struct Source {
-    /// Events: NDJSON, JSON or CSV, plain, gzip or zstd; `-` is stdin.
+    /// Events: NDJSON, JSON, CSV, or a log as text; plain, gzip or zstd; `-` is stdin.
     #[arg(default_value = "-", value_name = "FILE")]
     pub(super) files: Vec<PathBuf>,
-    /// What the events are [default: found out from their first byte].
+    /// What the events are [default: found out from their beginning].
     #[arg(long, value_enum, display_order = 100)]
     input: Option<InputKind>,
     /// What stands between the columns of CSV; `\t` is a tab.
@@ -46,6 +47,8 @@ pub(super) enum InputKind {
     Json,
     /// CSV with a header.
     Csv,
+    /// A log: lines that begin with a time, each with those after it that have none.
+    Text,
 }
 
 impl InputKind {
@@ -53,7 +56,18 @@ impl InputKind {
         match self {
             InputKind::Json => Format::Json,
             InputKind::Csv => Format::Csv,
+            InputKind::Text => Format::Text,
         }
+    }
+}
+
+/// How input is read.
+pub(super) fn options(input: Option<InputKind>, delimiter: u8) -> Options {
+    Options {
+        format: input.map(InputKind::format),
+        delimiter,
+        now_ms: Some(SystemClock.now_ms()),
+        ..Options::default()
     }
 }
 
@@ -76,16 +90,18 @@ pub(super) enum Ending {
 }
 
 impl Source {
+    fn options(&self) -> Options {
+        options(self.input, self.delimiter)
+    }
+
     /// A reader of the files, none of which has been read yet.
     pub(super) fn open(&self, job: &Job) -> io::Result<Reader> {
         let options = Options {
-            format: self.input.map(InputKind::format),
-            delimiter: self.delimiter,
             threads: match self.threads {
                 Some(threads) => threads.into(),
                 None => thread::available_parallelism().map_or(1, |n| n.get().min(THREADS_MAX)),
             },
-            ..Options::default()
+            ..self.options()
         };
         Reader::open(job, &self.files, options)
     }
@@ -138,7 +154,7 @@ impl Source {
         });
         progress.finish();
         if failure.is_none() {
-            tell(&notes, &self.files, self.input, self.delimiter);
+            tell(&notes, &self.files, self.options());
         }
         match (failure, read) {
             (Some(error), _) => Err(error),
@@ -150,14 +166,14 @@ impl Source {
 }
 
 /// Says on stderr what is odd about the input.
-pub(super) fn tell(notes: &Notes, files: &[PathBuf], input: Option<InputKind>, delimiter: u8) {
-    for note in notes.lines(|| first_event(files, input, delimiter)) {
+pub(super) fn tell(notes: &Notes, files: &[PathBuf], options: Options) {
+    for note in notes.lines(|| first_event(files, options)) {
         eprintln!("tidewatch: {note}");
     }
 }
 
 /// The first event of the files with all its fields; none if it would have to be of a pipe, which is read once.
-fn first_event(files: &[PathBuf], input: Option<InputKind>, delimiter: u8) -> Option<Fields> {
+fn first_event(files: &[PathBuf], options: Options) -> Option<Fields> {
     let file = files.iter().find(|file| file.is_file())?;
     let mut bytes = Vec::new();
     // What cannot be read to its end may begin with an event all the same.
@@ -166,14 +182,9 @@ fn first_event(files: &[PathBuf], input: Option<InputKind>, delimiter: u8) -> Op
         .take(SAMPLE_BYTES)
         .read_to_end(&mut bytes);
     let mut first = None;
-    decode::survey(
-        &bytes,
-        input.map(InputKind::format),
-        delimiter,
-        &mut |fields| {
-            first.get_or_insert(fields);
-        },
-    );
+    decode::survey(&bytes, options, &mut |fields| {
+        first.get_or_insert(fields);
+    });
     first
 }
 

@@ -186,6 +186,11 @@ pub(super) struct Cells<'c> {
 }
 
 impl<'c> Cells<'c> {
+    /// Cells that stand one after another in `text`, each up to its end.
+    pub(super) fn new(text: &'c str, ends: &'c [usize]) -> Cells<'c> {
+        Cells { text, ends }
+    }
+
     pub(super) fn len(&self) -> usize {
         self.ends.len()
     }

@@ -15,6 +15,7 @@ mod paths;
 mod scan;
 mod source;
 mod survey;
+mod text;
 mod time_format;
 mod time_pattern;
 pub mod together;
@@ -70,6 +71,16 @@ pub fn instant(text: &str) -> Result<EventTime, std::borrow::Cow<'static, str>> 
 /// The bytes of a file (`-`: standard input), decompressed if they are gzip or zstd.
 pub fn open_bytes(path: &std::path::Path) -> std::io::Result<Box<dyn std::io::Read + Send>> {
     source::open(path, &std::sync::Arc::default())
+}
+
+/// When a file was last written to, milliseconds since the epoch; `None`: it is none, or that is not known.
+pub fn written_ms(path: &std::path::Path) -> Option<i64> {
+    let metadata = std::fs::metadata(path).ok().filter(|of| of.is_file())?;
+    let since = metadata
+        .modified()
+        .ok()?
+        .duration_since(std::time::UNIX_EPOCH);
+    i64::try_from(since.ok()?.as_millis()).ok()
 }
 
 /// The part of an offending text that a rejection shows, characters.

@@ -1,17 +1,21 @@
 //! Every field of every event, for looking at what is there before there is a job.
 //!
-//! Frames are found as in [`Reader`](super::Reader) (JSON in any layout, CSV below a header), values read by serde_json: a survey is of a sample and
+//! Frames are found as in [`Reader`](super::Reader) (JSON in any layout, CSV below a header, logs), values read by serde_json: a survey is of a sample and
 //! in no hurry. Nested objects are told by their dotted paths, of arrays the plain elements; nulls and empty cells are no fields.
 
-use super::csv::{Row, Rows};
+use super::csv::{Cells, Row, Rows};
 use super::frame::{Frame, Framer};
+use super::text::Text;
 use super::time_format::TimeReader;
-use super::{BOM, BYTES_MAX, Format};
+use super::{BOM, BYTES_MAX, Format, Options};
 use crate::config::TimeFormat;
 use crate::engine::event::Value;
 use crate::time::EventTime;
 use serde_json::Value as Json;
 use std::borrow::Cow;
+
+/// What the time of a log's line is called where no job names it.
+const TEXT_TIME: &str = "@timestamp";
 
 /// One event: its fields by path, in the order of the document.
 pub type Fields = Vec<(String, Value<'static>)>;
@@ -27,22 +31,27 @@ pub struct Surveyed {
     pub is_csv: bool,
 }
 
-/// Tells every event of `bytes`, which may end in the middle of one (that one is left out). `format`: as in [`Options`](super::Options).
-pub fn survey(
-    bytes: &[u8],
-    format: Option<Format>,
-    delimiter: u8,
-    sink: &mut dyn FnMut(Fields),
-) -> Surveyed {
+/// Tells every event of `bytes`, which may end in the middle of one (that one is left out).
+pub fn survey(bytes: &[u8], options: Options, sink: &mut dyn FnMut(Fields)) -> Surveyed {
     let bytes = bytes.strip_prefix(BOM).unwrap_or(bytes);
-    let first = bytes.trim_ascii_start().first();
-    let is_json = match format {
-        Some(format) => format == Format::Json,
-        None => matches!(first, Some(b'{' | b'[')),
+    let start = bytes.trim_ascii_start();
+    let is_array = |inside: &[u8]| {
+        inside
+            .trim_ascii_start()
+            .first()
+            .is_none_or(|byte| b"{[]".contains(byte))
     };
-    match is_json {
-        true => json(bytes, sink),
-        false => csv(bytes, delimiter, sink),
+    let format = options.format.unwrap_or(match start {
+        [b'{', ..] => Format::Json,
+        [b'[', inside @ ..] if is_array(inside) => Format::Json,
+        _ if Text::is_likely(start, options.delimiter) => Format::Text,
+        [b'[', ..] => Format::Json,
+        _ => Format::Csv,
+    });
+    match format {
+        Format::Json => json(bytes, sink),
+        Format::Csv => csv(bytes, options.delimiter, sink),
+        Format::Text => text(start, options, sink),
     }
 }
 
@@ -160,15 +169,8 @@ fn csv(mut bytes: &[u8], delimiter: u8, sink: &mut dyn FnMut(Fields)) -> Surveye
                         header = Some(cells.iter().map(|name| name.trim().to_owned()).collect());
                     }
                     (Some(cells), Some(names)) if cells.len() == names.len() => {
-                        let named = names.iter().cloned().zip(cells.iter());
-                        let text = |text: &str| Value::Text(Cow::Owned(text.to_owned()));
                         surveyed.events += 1;
-                        sink(
-                            named
-                                .filter(|(name, cell)| !cell.is_empty() && !name.is_empty())
-                                .map(|(name, cell)| (name, text(cell)))
-                                .collect(),
-                        );
+                        sink(named(names.iter().map(String::as_str), &cells));
                     }
                     _ => surveyed.unreadable += 1,
                 }
@@ -185,13 +187,49 @@ fn csv(mut bytes: &[u8], delimiter: u8, sink: &mut dyn FnMut(Fields)) -> Surveye
     }
 }
 
+fn text(mut bytes: &[u8], options: Options, sink: &mut dyn FnMut(Fields)) -> Surveyed {
+    let mut surveyed = Surveyed::default();
+    let Some(mut text) = Text::of(bytes, options.now_ms, BYTES_MAX) else {
+        return surveyed;
+    };
+    let names = Text::columns(TEXT_TIME);
+    loop {
+        let row = text.next(bytes, false);
+        let length = match row {
+            Row::Whole(length) | Row::Broken(length) | Row::TooLong(length) => length,
+            Row::Skip(length) => {
+                bytes = &bytes[length..];
+                continue;
+            }
+            Row::More | Row::End => return surveyed,
+        };
+        match (row, text.cells(&bytes[..length])) {
+            (Row::Whole(_), Some(cells)) => {
+                surveyed.events += 1;
+                sink(named(names.iter().copied(), &cells));
+            }
+            _ => surveyed.unreadable += 1,
+        }
+        bytes = &bytes[length..];
+    }
+}
+
+/// The cells that are not empty, with the names of their columns.
+fn named<'n>(names: impl Iterator<Item = &'n str>, cells: &Cells<'_>) -> Fields {
+    names
+        .zip(cells.iter())
+        .filter(|(name, cell)| !cell.is_empty() && !name.is_empty())
+        .map(|(name, cell)| (name.to_owned(), Value::Text(Cow::Owned(cell.to_owned()))))
+        .collect()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
     fn paths(text: &str) -> (Surveyed, Vec<String>) {
         let mut events = Vec::new();
-        let surveyed = survey(text.as_bytes(), None, b',', &mut |fields| {
+        let surveyed = survey(text.as_bytes(), Options::default(), &mut |fields| {
             let fields = fields.iter().map(|(path, value)| {
                 let mut scratch = String::new();
                 format!("{path}={}", value.text(&mut scratch).unwrap_or_default())

@@ -13,6 +13,9 @@ use std::sync::Arc;
 /// How much is asked of a source at once, bytes.
 const READ_BYTES: usize = 256 << 10;
 
+/// No more than this is looked at to find out what a source holds, bytes.
+const SAMPLE_BYTES_MAX: usize = 1 << 20;
+
 /// Where something stood.
 #[derive(Clone, Copy, Debug)]
 pub struct Origin<'a> {
@@ -187,6 +190,36 @@ impl Window {
                 }
             };
             return between.iter().all(separates).then_some(ready.next);
+        }
+    }
+
+    /// The next lines, so many at the most: fewer only at the source's end, or where they are very long.
+    pub(super) fn lines(&mut self, most: usize) -> io::Result<&[u8]> {
+        loop {
+            let last = memchr::memchr_iter(b'\n', self.unread()).nth(most - 1);
+            match last {
+                Some(at) => return Ok(&self.unread()[..at]),
+                None if self.at_end || self.unread().len() > SAMPLE_BYTES_MAX => {
+                    return Ok(self.unread());
+                }
+                None => self.fill()?,
+            }
+        }
+    }
+
+    /// Whether the bracket that comes next opens an array of JSON objects, or one without elements.
+    pub(super) fn is_array(&mut self) -> io::Result<bool> {
+        loop {
+            let inside = self
+                .unread()
+                .trim_ascii_start()
+                .get(1..)
+                .unwrap_or_default();
+            match inside.trim_ascii_start().first() {
+                Some(byte) => return Ok(b"{[]".contains(byte)),
+                None if self.at_end => return Ok(true),
+                None => self.fill()?,
+            }
         }
     }
 

@@ -13,6 +13,7 @@ mod influencers;
 mod keys;
 mod levels;
 mod merging;
+mod news;
 mod revision;
 mod totals;
 
@@ -23,7 +24,7 @@ use super::keys::Homes;
 use super::left::Left;
 use super::probability::Aggregate;
 use super::result::{
-    BucketSummary, DataCounts, Document, DocumentId, MemoryStatus, MisplacedKeys, Severity,
+    BucketSummary, DataCounts, Document, DocumentId, Loudest, MemoryStatus, MisplacedKeys, Severity,
 };
 use super::score::of_evidence;
 use super::snapshot::{self, Door, Frozen, RestoreError, Snapshot};
@@ -36,6 +37,7 @@ pub(super) use documents::{feature_suffix, model_feature, series_hash};
 use history::History;
 use levels::Levels;
 use merging::merge;
+use news::News;
 pub use revision::Revision;
 use revision::Revisions;
 use serde::{Deserialize, Serialize};
@@ -427,6 +429,7 @@ impl Rollup {
         let grown = self.state.levels.learn(&self.job, &scored);
         let documents = self.documents(&scored, Finality::Final);
         let said: BTreeSet<DocumentId> = documents.iter().map(DocumentId::of).collect();
+        let loudest = Loudest::of(&documents);
         outputs.extend(documents.into_iter().map(Output::Result));
         outputs.extend(
             self.writer
@@ -445,6 +448,7 @@ impl Rollup {
         self.say_counts(start, outputs);
 
         outputs.push(Output::Closed(BucketSummary {
+            loudest,
             misplaced_keys,
             ..self.summary(&scored, Finality::Final)
         }));
@@ -466,8 +470,12 @@ impl Rollup {
             };
             outputs.extend(
                 rewritten
-                    .flat_map(|one| self.writer.rewritten(&one))
-                    .map(|document| with_messages(&self.state.terms, document))
+                    .flat_map(|one| {
+                        let news = News::of(&self.job, one.initial);
+                        let documents = self.writer.rewritten(&one).into_iter();
+                        let terms = &self.state.terms;
+                        documents.map(move |document| with_messages(terms, &news, document))
+                    })
                     .map(marked)
                     .map(Output::Result),
             );
@@ -477,9 +485,10 @@ impl Rollup {
 
     /// All documents of a scored bucket, as first written.
     fn documents(&self, scored: &Scored, finality: Finality) -> Vec<Document> {
+        let news = News::of(&self.job, scored);
         let documents = self.writer.bucket(scored, finality).into_iter();
         documents
-            .map(|document| with_messages(&self.state.terms, document))
+            .map(|document| with_messages(&self.state.terms, &news, document))
             .collect()
     }
 
@@ -565,6 +574,7 @@ impl Rollup {
                     )
                 })
                 .collect(),
+            loudest: None,
             model_bytes: size.model_bytes,
             series: size.series,
             refused_series: size.refused_series,

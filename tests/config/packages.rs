@@ -109,6 +109,16 @@ fn modules_and_exports_hold_jobs_that_are_asked_for_by_id() {
         refusal(read("module.json#nobody"), &folder),
         "module.json: has no job \"nobody\"; it has \"other\", \"visitors\", \"third\""
     );
+    let service =
+        json!({"kafka": {"properties": {"bootstrap.servers": "localhost:9092"}}, "jobs": ["jobs"]});
+    let service = self::folder(&[("tidewatch.json", &service)]);
+    assert_eq!(
+        refusal(
+            Job::from_file(service.path().join("tidewatch.json")),
+            &service
+        ),
+        "tidewatch.json: is a service's configuration, not a job: it is read with --config"
+    );
 }
 
 #[test]

@@ -1,5 +1,6 @@
 //! The engine as a whole: the same events give the same bytes, however they are spread, ordered, interrupted.
 
+mod bursts;
 mod calendars;
 mod keys;
 mod multivariate;

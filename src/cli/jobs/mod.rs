@@ -119,7 +119,7 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
         Action::Start { jobs } => {
             for job in office.all(jobs)? {
                 office.start(&job)?;
-                println!("{}: may work", job.id);
+                println!("{}: started; running instances take it up", job.id);
             }
         }
         Action::Reset { job, keep_results } => office.reset(job, *keep_results)?,

@@ -11,12 +11,13 @@ mod propose;
 mod rhythm;
 mod stats;
 mod time;
+mod visitors;
 mod yaml;
 
-use super::feed::{InputKind, delimiter};
+use super::feed::{self, InputKind, delimiter};
 use super::output;
 use crate::config::Job;
-use crate::decode::{self, Format, Options, Reader};
+use crate::decode::{self, Options, Reader};
 use anyhow::Context;
 use propose::Role;
 use stats::Sample;
@@ -69,6 +70,7 @@ pub struct Args {
 /// A file's beginning.
 struct Beginning {
     name: String,
+    written_ms: Option<i64>,
     bytes: Vec<u8>,
 }
 
@@ -85,11 +87,13 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
 }
 
 impl Args {
-    fn format(&self) -> Option<Format> {
-        self.input.map(|input| match input {
-            InputKind::Json => Format::Json,
-            InputKind::Csv => Format::Csv,
-        })
+    /// How a file is read that was last written to then.
+    fn options(&self, written_ms: Option<i64>) -> Options {
+        let options = feed::options(self.input, self.delimiter);
+        Options {
+            now_ms: written_ms.or(options.now_ms),
+            ..options
+        }
     }
 
     fn beginnings(&self) -> anyhow::Result<Vec<Beginning>> {
@@ -100,7 +104,11 @@ impl Args {
             decode::open_bytes(file)
                 .and_then(|source| source.take(share.max(1 << 16)).read_to_end(&mut bytes))
                 .with_context(|| format!("{name}: cannot be read"))?;
-            Ok(Beginning { name, bytes })
+            Ok(Beginning {
+                name,
+                written_ms: decode::written_ms(file),
+                bytes,
+            })
         });
         beginnings.collect()
     }
@@ -110,12 +118,12 @@ impl Args {
         let mut unreadable = 0;
         for beginning in &beginnings {
             let take = &mut |fields| sample.take(fields);
-            unreadable +=
-                decode::survey(&beginning.bytes, self.format(), self.delimiter, take).unreadable;
+            let options = self.options(beginning.written_ms);
+            unreadable += decode::survey(&beginning.bytes, options, take).unreadable;
         }
         anyhow::ensure!(
             !sample.events.is_empty(),
-            "the sample holds no event ({unreadable} lines are none); expected JSON objects, or CSV below a header"
+            "the sample holds no event ({unreadable} lines are none); expected JSON objects, CSV below a header, or a log's lines"
         );
         let time = time::find(&sample);
         anyhow::ensure!(
@@ -134,7 +142,7 @@ impl Args {
         let roles = propose::roles(&sample, time_field, instants);
         let entities = propose::of_role(&roles, &[Role::Split, Role::Entity]);
         let rhythm = rhythm::of(&sample, instants, &entities);
-        let proposal = propose::propose(&sample, &roles, &rhythm);
+        let proposal = propose::propose(&sample, &roles, instants, &rhythm);
         let id = self.id();
         let names: Vec<String> = beginnings.iter().map(|one| one.name.clone()).collect();
         let mut draft = Draft {
@@ -162,12 +170,8 @@ impl Args {
     fn memory_mb(&self, job: Job, beginnings: Vec<Beginning>) -> anyhow::Result<Option<u64>> {
         const LEAST_MB: u64 = 16;
         let job = Arc::new(job);
-        let options = Options {
-            format: self.format(),
-            delimiter: self.delimiter,
-            ..Options::default()
-        };
         let readers = beginnings.into_iter().map(|beginning| {
+            let options = self.options(beginning.written_ms);
             let bytes = Cursor::new(beginning.bytes);
             Reader::from_bytes(&job, &beginning.name, bytes, options)
         });

@@ -5,6 +5,8 @@
 
 use super::rhythm::Rhythm;
 use super::stats::{Sample, hash_of};
+use super::visitors;
+use crate::cli::table::length;
 
 /// At most so many of each are proposed.
 const DETECTORS_MAX: usize = 4;
@@ -54,6 +56,7 @@ pub(super) struct Proposed {
     pub(super) function: &'static str,
     pub(super) field: Option<usize>,
     pub(super) by: Option<usize>,
+    pub(super) over: Option<usize>,
     pub(super) partition: Option<usize>,
     pub(super) reason: String,
 }
@@ -62,6 +65,8 @@ pub(super) struct Proposed {
 pub(super) struct Proposal {
     pub(super) detectors: Vec<Proposed>,
     pub(super) influencers: Vec<usize>,
+    /// Messages, whose kinds are to be found.
+    pub(super) messages: Option<usize>,
 }
 
 /// What each field is good for.
@@ -228,7 +233,12 @@ fn best(sample: &Sample, mut fields: Vec<usize>, score: fn(&Sample, usize) -> f6
 }
 
 /// The job that a sample asks for.
-pub(super) fn propose(sample: &Sample, roles: &[Role], rhythm: &Rhythm) -> Proposal {
+pub(super) fn propose(
+    sample: &Sample,
+    roles: &[Role],
+    instants: &[Option<i64>],
+    rhythm: &Rhythm,
+) -> Proposal {
     let splits = best(sample, of_role(roles, &[Role::Split]), splitting);
     let entities = best(sample, of_role(roles, &[Role::Entity]), splitting);
     let categories = apart(sample, splits.iter().chain(&entities).copied());
@@ -246,16 +256,13 @@ pub(super) fn propose(sample: &Sample, roles: &[Role], rhythm: &Rhythm) -> Propo
     let (split, second) = (splits.first().copied(), splits.get(1).copied());
     let path = |at: usize| &sample.fields[at].path;
     let mut detectors = Vec::new();
-    let mut add = |function, field, by, partition, reason: String| {
-        if detectors.len() < DETECTORS_MAX {
-            detectors.push(Proposed {
-                function,
-                field,
-                by,
-                partition,
-                reason,
-            });
-        }
+    let alone = |function, field, by, partition, reason: String| Proposed {
+        function,
+        field,
+        by,
+        over: None,
+        partition,
+        reason,
     };
     if rhythm.interval_ms.is_none() {
         let reason = match split {
@@ -265,8 +272,14 @@ pub(super) fn propose(sample: &Sample, roles: &[Role], rhythm: &Rhythm) -> Propo
             ),
             None => "how many events: rushes, and silence".to_owned(),
         };
-        add("count", None, None, split, reason);
+        detectors.push(alone("count", None, None, split, reason));
     }
+    let population = match rhythm.interval_ms {
+        None => of_population(sample, roles, instants, rhythm),
+        Some(_) => Vec::new(),
+    };
+    let has_population = !population.is_empty();
+    detectors.extend(population);
     let most = if rhythm.interval_ms.is_some() {
         DETECTORS_MAX
     } else {
@@ -277,7 +290,7 @@ pub(super) fn propose(sample: &Sample, roles: &[Role], rhythm: &Rhythm) -> Propo
         let function = if one_sided { "high_mean" } else { "mean" };
         let of = split.map_or(String::new(), |split| format!(" of each {}", path(split)));
         let reason = format!("{}{of}, by its mean", path(measure));
-        add(function, Some(measure), None, split, reason);
+        detectors.push(alone(function, Some(measure), None, split, reason));
     }
     if rhythm.interval_ms.is_none() {
         if let Some(second) = second {
@@ -286,32 +299,97 @@ pub(super) fn propose(sample: &Sample, roles: &[Role], rhythm: &Rhythm) -> Propo
                 sample.fields[second].distinct(),
                 path(second)
             );
-            add("count", None, Some(second), None, reason);
+            detectors.push(alone("count", None, Some(second), None, reason));
         }
-        if let Some(&entity) = entities.first() {
+        if let Some(&entity) = entities.first().filter(|_| !has_population) {
             let reason = format!("unusually many different values of {}", path(entity));
-            add("high_distinct_count", Some(entity), None, None, reason);
+            detectors.push(alone(
+                "high_distinct_count",
+                Some(entity),
+                None,
+                None,
+                reason,
+            ));
         }
     }
     if detectors.is_empty() {
         let reason = "how many events of each; nothing else in the sample is measured".to_owned();
-        detectors.push(Proposed {
-            function: "count",
-            field: None,
-            by: None,
-            partition: split,
-            reason,
-        });
+        detectors.push(alone("count", None, None, split, reason));
     }
-    let named = splits
+    detectors.truncate(DETECTORS_MAX);
+    let over = detectors.iter().find_map(|one| one.over);
+    let rest = splits
         .iter()
         .take(2)
         .chain(entities.iter().take(2))
-        .chain(splits.iter().skip(2));
+        .chain(splits.iter().skip(2))
+        .filter(|at| Some(**at) != over);
+    let named = over.iter().chain(rest);
     Proposal {
         influencers: named.copied().take(INFLUENCERS_MAX).collect(),
+        messages: of_role(roles, &[Role::Prose])
+            .into_iter()
+            .filter(|_| detectors.len() + 2 <= DETECTORS_MAX)
+            .find(|at| names_messages(path(*at)) && sample.presence(*at) >= 0.5),
         detectors,
     }
+}
+
+/// What a log calls what it says.
+fn names_messages(path: &str) -> bool {
+    let last = path.rsplit('.').next().unwrap_or_default();
+    ["message", "msg", "log", "text"]
+        .iter()
+        .any(|name| last.eq_ignore_ascii_case(name))
+}
+
+/// Those who come and go, held against one another: who asks more, and who looks at more than they do.
+fn of_population(
+    sample: &Sample,
+    roles: &[Role],
+    instants: &[Option<i64>],
+    rhythm: &Rhythm,
+) -> Vec<Proposed> {
+    let entities: Vec<usize> = of_role(roles, &[Role::Entity])
+        .into_iter()
+        .filter(|at| sample.presence(*at) >= 0.9)
+        .collect();
+    // Of pages with parameters nearly every one may be new.
+    let others: Vec<usize> = of_role(roles, &[Role::Split, Role::Entity, Role::Id])
+        .into_iter()
+        .filter(|at| !sample.fields[*at].is_number() && sample.fields[*at].is_nameable())
+        .collect();
+    let found = visitors::find(sample, instants, rhythm.span_ms, &entities, &others);
+    let Some(found) = found else {
+        return Vec::new();
+    };
+    let path = |at: usize| &sample.fields[at].path;
+    let over = |function, field, reason| Proposed {
+        function,
+        field,
+        by: None,
+        over: Some(found.field),
+        partition: None,
+        reason,
+    };
+    let mut detectors = vec![over(
+        "high_count",
+        None,
+        format!(
+            "which {} asks more than the others: most of {} come briefly (half of those that come again stay for {} or less), and have no past to be held against",
+            path(found.field),
+            sample.fields[found.field].distinct(),
+            length(found.stay_ms)
+        ),
+    )];
+    if let Some((field, each)) = found.looks_at {
+        let reason = format!(
+            "which one looks at unusually many values of {}: a scanner ({each:.1} each in the sample)",
+            path(field)
+        );
+        detectors.push(over("high_distinct_count", Some(field), reason));
+    }
+    detectors
 }
 
 /// The fields of which none is the dotted beginning of one before it, nor the other way round.

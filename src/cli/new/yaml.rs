@@ -63,11 +63,20 @@ impl Draft<'_> {
                 "  # A day is like the day before (correlation {daily:.2}); the models find that by themselves, within some days."
             );
         }
-        let _ = writeln!(
-            text,
-            "  bucket_span: {}m\n  detectors:",
-            rhythm.span_ms / 60_000
-        );
+        let _ = writeln!(text, "  bucket_span: {}m", rhythm.span_ms / 60_000);
+        if let Some(messages) = self.proposal.messages {
+            let _ = writeln!(
+                text,
+                "  # Messages of one kind get one category (mlcategory), whatever the values in them.\n  categorization_field_name: {}",
+                self.path(messages)
+            );
+        }
+        text.push_str("  detectors:\n");
+        if self.proposal.messages.is_some() {
+            text.push_str(
+                "    # kinds of messages that are rare, or new.\n    - function: rare\n      by_field_name: mlcategory\n    # kinds of messages that come more or less often than they do.\n    - function: count\n      by_field_name: mlcategory\n",
+            );
+        }
         for detector in &self.proposal.detectors {
             self.detector(text, detector);
         }
@@ -94,6 +103,7 @@ impl Draft<'_> {
         for (key, field) in [
             ("field_name", detector.field),
             ("by_field_name", detector.by),
+            ("over_field_name", detector.over),
             ("partition_field_name", detector.partition),
         ] {
             if let Some(field) = field {
@@ -103,7 +113,8 @@ impl Draft<'_> {
     }
 
     fn rest(&self, text: &mut String) {
-        for prose in of_role(self.roles, &[Role::Prose]) {
+        let prose = of_role(self.roles, &[Role::Prose]).into_iter();
+        for prose in prose.filter(|_| self.proposal.messages.is_none()) {
             let _ = writeln!(
                 text,
                 "  # {} is text of many words; if it is messages, categorization_field_name: {} and a detector by mlcategory group them.",

@@ -15,13 +15,13 @@ mod sample;
 mod split;
 mod table;
 
-use super::feed::{InputKind, delimiter, tell};
+use super::feed::{self, InputKind, delimiter, tell};
 use super::notes::Notes;
 use super::output;
 use super::progress::Progress;
 use crate::cli::beside::Beside;
 use crate::config::Job;
-use crate::decode::{Options, Reader};
+use crate::decode::Reader;
 use crate::engine::feature::Layout;
 use clap::ValueEnum;
 use report::Plan;
@@ -161,11 +161,7 @@ pub(super) fn recommended_mb(
 }
 
 fn read(job: &Arc<Job>, args: &Args) -> anyhow::Result<Sample> {
-    let options = Options {
-        format: args.input.map(InputKind::format),
-        delimiter: args.delimiter,
-        ..Options::default()
-    };
+    let options = feed::options(args.input, args.delimiter);
     let mut notes = Notes::new(job);
     let mut reader = Reader::open(job, &args.files, options)?;
     let progress = Progress::new(reader.bytes_total());
@@ -178,7 +174,7 @@ fn read(job: &Arc<Job>, args: &Args) -> anyhow::Result<Sample> {
         ControlFlow::Continue(())
     });
     progress.finish();
-    tell(&notes, &args.files, args.input, args.delimiter);
+    tell(&notes, &args.files, options);
     let _ = read?;
     sample.finish();
     anyhow::ensure!(

@@ -120,8 +120,17 @@ fn watch_control(configuration: &Configuration, desk: &Desk) -> LogError {
 fn serve_desk(control: &mut Control<KafkaTopics>, desk: &Desk) -> Result<(), LogError> {
     let claims = std::mem::take(&mut desk.papers().claims);
     for (id, fingerprint) in claims {
-        let life = control.claim(&id, fingerprint)?;
-        tracing::info!(job_id = id, life = life.life, "another life of the job");
+        let known = control.look()?.lives.get(&id).copied();
+        let claimed = control.claim(&id, fingerprint)?;
+        // A claim can be asked for again before it is heard of; and a first life is no news.
+        if known.is_some_and(|known| known != claimed) {
+            let life = claimed.life;
+            tracing::info!(
+                job_id = id,
+                life,
+                "what the job computes has changed: it learns anew"
+            );
+        }
     }
     let agreed = control.look()?.clone();
     let mut papers = desk.papers();

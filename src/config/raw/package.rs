@@ -100,6 +100,11 @@ fn jobs_of(value: Value) -> Vec<Value> {
 
 /// The body of a request in whatever it is wrapped.
 pub(super) fn unpacked(value: Value, wanted: Option<&str>, report: &Report) -> Option<Value> {
+    if value.get("kafka").is_some() && value.get("analysis_config").is_none() {
+        let message = "is a service's configuration, not a job: it is read with --config";
+        report.wrong("", message);
+        return None;
+    }
     let mut jobs = jobs_of(value);
     let ids: Vec<String> = jobs.iter().map(id_of).collect();
     let list = || {

@@ -266,7 +266,7 @@ impl Series {
         at: EventTime,
         span: BucketSpan,
     ) -> f64 {
-        self.models[one.at].said_together(evidence, at, span)
+        self.models[one.at].said_together(evidence, one.verdict.ln_single, at, span)
     }
 
     /// Remembers what was said of each feature's part.
@@ -280,7 +280,8 @@ impl Series {
         let taught = |one: &Judged| rulings.teaches(context.kinds[one.at].detector);
         let all = judged.iter().zip(parts);
         for (one, part) in all.filter(|(one, _)| taught(one)) {
-            self.models[one.at].learn_said_together(part.evidence, part.said, at, span);
+            let (model, ln_single) = (&mut self.models[one.at], one.verdict.ln_single);
+            model.learn_said_together((part.evidence, part.said), ln_single, at, span);
         }
     }
 
@@ -376,7 +377,9 @@ impl Series {
                 ln_probability,
                 evidence,
             };
-            let together = blame.and_then(|blame| blame.worst(start..start + own.len()));
+            let together = blame.and_then(|blame| {
+                blame.worst(least.verdict.ln_probability, start..start + own.len())
+            });
             let discounted = blame.map_or(alone, |blame| {
                 blame.discount(ln_probability, start..start + own.len())
             });

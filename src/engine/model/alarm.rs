@@ -27,7 +27,7 @@ const AGAIN: f64 = 0.5;
 /// Below this ln p an alarm goes on: ln 0.001.
 const LN_LASTS: f64 = -6.907_755_278_982_137;
 /// Above this a value is usual: ln 0.05.
-const LN_USUAL: f64 = -2.995_732_273_553_991;
+pub(in crate::engine) const LN_USUAL: f64 = -2.995_732_273_553_991;
 /// What an alarm that goes on keeps from bucket to bucket.
 const FADE: f64 = 0.95;
 const HOLD_MS: i64 = 8 * HOUR_MS;

@@ -9,6 +9,8 @@
 //! `p` of a value at least so high (or low) is the share of the histogram beyond it; among the outermost `k = √N` of `N` values, where shares say little, the
 //! excess over the k-th is exponential with the mean seen, as the predictive distribution after `k` values has it:
 //! `p = k/N · (1 + x/(k·m))^-k`. On this scale that is a power law of the values (Hill, Annals of Statistics 3, 1975; Pickands, ibid.).
+//! What members show in one bucket may have one reason, and then is one witness of how far values go: the exponent is the number of buckets where
+//! that is less than `k` (the worst case of a cluster sample: Kish, Survey Sampling, 1965, 5.4). So a population of many is known sooner than one of few, and none from one bucket.
 //!
 //! A member under suspicion teaches that it was out there, and not how far: its value counts at the outermost that others have shown, and as one that was cut off there (the mean of an
 //! exponential with cut-off values is the sum of all over the number of the others; Epstein and Sobel, JASA 48, 1953). Were suspects left out, the tail would wear down: by chance
@@ -80,6 +82,8 @@ struct Histogram {
     bins: BTreeMap<i32, f32>,
     /// Sum of the weights.
     total: f64,
+    /// Weight of the buckets that they came in, of one value each.
+    buckets: f64,
     /// Weight of the values that were cut off at the low and at the high end.
     cut_off: [f64; 2],
     /// Where the crowd stands as a rule, on the scale.
@@ -101,8 +105,9 @@ pub struct Frame<'c> {
     below: Vec<(i32, f64)>,
     high: Tail,
     low: Tail,
-    /// Values, as they count now.
+    /// Values, as they count now, and the buckets that they came in.
     count: f64,
+    buckets: f64,
 }
 
 /// The outermost values on one side; distances grow outwards.
@@ -194,6 +199,7 @@ impl Crowd {
             }
             histogram.bins.retain(|_, weight| *weight > 0.0);
             histogram.total = histogram.bins.values().map(|&one| f64::from(one)).sum();
+            histogram.buckets *= down;
             histogram.cut_off.iter_mut().for_each(|one| *one *= down);
         }
         self.origin = at;
@@ -227,6 +233,7 @@ impl Histogram {
             width: width.map_or(WIDTH_MAX, |width| width.min(WIDTH_MAX)),
             bins: BTreeMap::new(),
             total: 0.0,
+            buckets: 0.0,
             cut_off: [0.0; 2],
             place: trimmed_mean(&all),
             // Until it is known, as far as members are apart: the bucket at hand is trusted.
@@ -287,6 +294,7 @@ impl Histogram {
             self.total += gain;
         }
         if !on_scale.is_empty() {
+            self.buckets += gain;
             let n = on_scale.len() as f64;
             let moved = trimmed_mean(&on_scale) - self.place;
             self.wander += PLACE_GAIN * (moved * moved - self.within / n - self.wander);
@@ -360,6 +368,7 @@ impl<'c> Frame<'c> {
             ),
             below,
             count: sum,
+            buckets: histogram.buckets / gain,
         }
     }
 
@@ -435,8 +444,9 @@ impl Tail {
         }
         // Out there, only what is certain counts: the crowd may stand nearer.
         let certain = (distance - self.from - frame.doubt).max(0.0);
-        let excess = certain / (self.count * self.mean_excess);
-        let ln_tail = ln_share(self.count) - self.count * excess.ln_1p();
+        let witnesses = self.count.min(frame.buckets).max(1.0);
+        let excess = certain / (witnesses * self.mean_excess);
+        let ln_tail = ln_share(self.count) - witnesses * excess.ln_1p();
         ln_tail.max(f64::MIN)
     }
 }
@@ -552,5 +562,28 @@ mod tests {
             );
         }
         assert!(ln_p(&crowd, 400.0) < before / 2.0);
+    }
+
+    #[test]
+    fn what_one_bucket_shows_is_one_witness_however_many_members_it_has() {
+        let ln_p = |buckets: i64, members: i64| {
+            let mut random = ChaCha8Rng::seed_from_u64(5);
+            let mut crowd = Crowd::new(at(0));
+            for bucket in 0..buckets {
+                let mut shown: Vec<Shown> = (0..members)
+                    .map(|_| Shown {
+                        value: 1.0 + (5.0 * uniform(&mut random)).floor(),
+                        suspect: false,
+                    })
+                    .collect();
+                shown.sort_by(|a, b| a.value.total_cmp(&b.value));
+                crowd.learn(&shown, at(bucket), span());
+            }
+            let usual: Vec<f64> = (1..=5).map(f64::from).collect();
+            let frame = crowd.frame(&usual, at(buckets), span()).expect("known");
+            frame.ln_probability(75.0, Side::High)
+        };
+        let (one, few, many) = (ln_p(1, 900), ln_p(6, 150), ln_p(30, 30));
+        assert!(one > few + 2.0 && few > many + 2.0, "{one} {few} {many}");
     }
 }

@@ -181,22 +181,30 @@ impl SeriesModel {
         Some((value, foresight))
     }
 
-    /// What is said of so much evidence: the series' part in what its entity shows at `at`.
-    pub fn said_together(&self, evidence: f64, at: EventTime, span: BucketSpan) -> f64 {
+    /// What is said of so much evidence: the series' part in what its entity shows at `at`, when its own forecast gives the value `ln_single`.
+    pub fn said_together(
+        &self,
+        evidence: f64,
+        ln_single: f64,
+        at: EventTime,
+        span: BucketSpan,
+    ) -> f64 {
         let member = self.member.as_ref();
-        member.map_or(evidence, |member| member.said(evidence, at, span))
+        member.map_or(evidence, |member| {
+            member.said(evidence, ln_single, at, span)
+        })
     }
 
     /// Remembers what was said of it.
     pub fn learn_said_together(
         &mut self,
-        evidence: f64,
-        said: f64,
+        (evidence, said): (f64, f64),
+        ln_single: f64,
         at: EventTime,
         span: BucketSpan,
     ) {
         if let Some(member) = &mut self.member {
-            member.learn_said(evidence, said, at, span);
+            member.learn_said((evidence, said), ln_single, at, span);
         }
     }
 

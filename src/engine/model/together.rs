@@ -32,6 +32,21 @@ pub struct Joint {
 }
 
 impl Joint {
+    /// Whether the members are no further out than they usually are, in any view. An entity that never stirs makes much of little, such as what is left of a burst in
+    /// levels that have followed it.
+    pub fn is_within_usual(&self) -> bool {
+        let usual = surprise_of(1.0);
+        self.surprises.iter().all(|surprise| *surprise <= usual)
+    }
+
+    /// The same, and nothing to be held against anyone.
+    pub fn forgiven(self) -> Joint {
+        Joint {
+            evidence: 0.0,
+            ..self
+        }
+    }
+
     /// How much of the blame is a member's, at least 0: to be set against the largest of the entity.
     pub fn blame(&self, deviation: &Deviation) -> f64 {
         let views = self.surprises.iter().zip(deviation.z);
@@ -76,7 +91,7 @@ impl Together {
         let mut surprises = [0.0; VIEWS];
         for view in 0..VIEWS {
             let square = sums[view] / f64::from(counts[view].max(1));
-            surprises[view] = 2.5 * (square / 4.0).ln_1p();
+            surprises[view] = surprise_of(square);
         }
         let pooled = surprises.iter().sum::<f64>() / speaking as f64;
         let evidence = self.calibration.evidence_of_mean(pooled, moving);
@@ -107,6 +122,11 @@ impl Together {
     pub fn heap_bytes(&self) -> usize {
         self.alone.heap_bytes() + self.calibration.heap_bytes()
     }
+}
+
+/// The surprise of deviations whose mean square is so large.
+fn surprise_of(square: f64) -> f64 {
+    2.5 * (square / 4.0).ln_1p()
 }
 
 #[cfg(test)]

@@ -17,7 +17,7 @@ pub use record::{Cause, Explanation, GeoResults, Record, RecordInfluencer};
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 pub use totals::{
-    BucketSummary, DataCounts, JobCounts, MemoryStatus, MisplacedKeys, ModelSizeStats,
+    BucketSummary, DataCounts, JobCounts, Loudest, MemoryStatus, MisplacedKeys, ModelSizeStats,
 };
 
 /// The kind of a document: `result_type`, and the name of its results topic.

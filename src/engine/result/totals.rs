@@ -1,6 +1,6 @@
 //! What a job says of itself: its size, its counts, and how a bucket went (results.md 3.9).
 
-use super::Severity;
+use super::{Body, Document, Severity};
 use crate::engine::categorize::CategorizerStats;
 use crate::time::{BucketStart, EventTime, Finality};
 use serde::{Deserialize, Serialize};
@@ -63,6 +63,8 @@ pub struct BucketSummary {
     pub anomaly_score: f64,
     /// Detector index and severity of each record written.
     pub records: Vec<(u16, Severity)>,
+    /// The most unusual of them, where it is critical.
+    pub loudest: Option<Loudest>,
     /// Bytes of all models of the job.
     pub model_bytes: u64,
     /// Series of the job.
@@ -75,6 +77,35 @@ pub struct BucketSummary {
     pub memory_status: MemoryStatus,
     /// Whether the topic is keyed as the job says.
     pub misplaced_keys: MisplacedKeys,
+}
+
+/// The one record of a bucket that a line of a log has room for.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Loudest {
+    /// 0..=100.
+    pub record_score: f64,
+    /// Its description.
+    pub sentence: String,
+}
+
+impl Loudest {
+    /// Among the documents of a bucket.
+    pub(in crate::engine) fn of(documents: &[Document]) -> Option<Loudest> {
+        let records = documents
+            .iter()
+            .filter_map(|document| match &document.body {
+                Body::Record(record) => Some(record),
+                _ => None,
+            });
+        let critical = |score: f64| Severity::of(score) >= Severity::Critical;
+        records
+            .max_by(|a, b| a.record_score.total_cmp(&b.record_score))
+            .filter(|record| critical(record.record_score))
+            .map(|record| Loudest {
+                record_score: record.record_score,
+                sentence: record.description.clone(),
+            })
+    }
 }
 
 /// Values of the partition field that have come from several input partitions, though the job says that the topic is keyed by it.

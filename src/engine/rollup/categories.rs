@@ -2,6 +2,7 @@
 //! of a category quotes what its messages have in common, since nobody knows an id by heart.
 
 use super::documents::Writer;
+use super::news::News;
 use super::{Output, Rollup};
 use crate::config::MLCATEGORY;
 use crate::engine::categorize::{CategorizerStats, CategoryDefinition, CategoryNews};
@@ -27,13 +28,18 @@ pub(super) struct CategoryTotals {
 /// What the messages of each category have in common, by the category's id; as much as is quoted.
 pub(super) type Terms = BTreeMap<u32, Box<str>>;
 
-/// A record of a category says what its messages are.
-pub(super) fn with_messages(terms: &Terms, mut document: Document) -> Document {
+/// A record of a category says what its messages are, and with how many others they came.
+pub(super) fn with_messages(terms: &Terms, news: &News, mut document: Document) -> Document {
     let Body::Record(record) = &mut document.body else {
         return document;
     };
     // Most jobs have no categories.
     let category = (!terms.is_empty()).then(|| category_of(record)).flatten();
+    let partition = record.partition_field_value.as_deref();
+    let told = category.and_then(|id| news.told(partition, id, terms, &record.description));
+    if let Some(told) = told {
+        record.description = told;
+    }
     if let Some((id, terms)) = category.and_then(|id| Some((id, terms.get(&id)?))) {
         let _ = write!(record.description, " {MLCATEGORY} {id} is \"{terms}\".");
     }

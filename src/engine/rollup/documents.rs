@@ -365,7 +365,10 @@ impl Writer {
             over_field_value: draft.key.over.as_ref().map(ToString::to_string),
             partition_field_name: name(detector.partition),
             partition_field_value: draft.key.partition.as_ref().map(ToString::to_string),
-            typical: values(draft.typical, draft.place.map(|place| place.typical)),
+            typical: values(
+                told(draft.typical, draft),
+                draft.place.map(|place| place.typical),
+            ),
             actual: values(draft.actual, draft.place.map(|place| place.actual)),
             geo_results: draft
                 .place
@@ -552,6 +555,17 @@ fn multi_bucket_impact(ln_single: f64, ln_multi: Option<f64>) -> f64 {
     (impact * 100.0).floor() / 100.0
 }
 
+/// A number of a record as it is told: 0 where it is nothing beside what came and what might have, such as 1e-125 events where seven came.
+fn told(x: f64, draft: &RecordDraft) -> f64 {
+    const NOTHING: f64 = 1e-6;
+    let (low, high) = draft.bounds;
+    let scale = draft.actual.abs().max(low.abs()).max(high.abs());
+    match draft.place.is_none() && scale.is_finite() && x.abs() < NOTHING * scale {
+        true => 0.0,
+        false => x,
+    }
+}
+
 fn explanation(draft: &RecordDraft) -> Explanation {
     let impact = |ln_p: f64| {
         (ln_p < LN_IMPACT)
@@ -570,9 +584,9 @@ fn explanation(draft: &RecordDraft) -> Explanation {
         single_bucket_impact: impact(draft.ln_single),
         multi_bucket_impact: draft.ln_multi.and_then(impact),
         anomaly_characteristics_impact: impact(draft.ln_characteristics),
-        lower_confidence_bound: is_number.then_some(draft.bounds.0),
-        typical_value: is_number.then_some(draft.typical),
-        upper_confidence_bound: is_number.then_some(draft.bounds.1),
+        lower_confidence_bound: is_number.then(|| told(draft.bounds.0, draft)),
+        typical_value: is_number.then(|| told(draft.typical, draft)),
+        upper_confidence_bound: is_number.then(|| told(draft.bounds.1, draft)),
         high_variance_penalty: draft.shape.high_variance,
         incomplete_bucket_penalty: draft.incomplete,
         multimodal_distribution: draft.shape.multimodal,

@@ -13,6 +13,7 @@ use super::documents::Scored;
 use super::history::Kept;
 use super::levels::Levels;
 use super::merging::{say_plots_once, say_records_once};
+use super::news::News;
 use super::{Output, Rollup, most_unusual};
 use crate::config::Job;
 use crate::engine::judge::{PartialBucket, PlotDraft, RecordDraft, RevisedBucket};
@@ -338,7 +339,8 @@ impl Rollup {
         let window = job.renormalization_window_buckets;
         let kept = Kept::since(scored, since, window, job.bucket_span);
         let documents = self.writer.standing(&kept).into_iter();
-        let documents = documents.map(|document| with_messages(&self.state.terms, document));
+        let (terms, news) = (&self.state.terms, News::of(job, &kept.initial));
+        let documents = documents.map(|document| with_messages(terms, &news, document));
         let documents = documents.collect();
         (kept, documents)
     }

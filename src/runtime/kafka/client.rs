@@ -193,7 +193,8 @@ fn log_line(level: RDKafkaLogLevel, facility: &str, line: &str) {
         | RDKafkaLogLevel::Error => {
             tracing::error!(target: "librdkafka", facility, "{line}");
         }
-        RDKafkaLogLevel::Warning if facility == "CONFWARN" => {
+        // The second: a coordinator that is not there yet, as at any first start; what lasts becomes an error of the transaction.
+        RDKafkaLogLevel::Warning if matches!(facility, "CONFWARN" | "GETPID") => {
             tracing::debug!(target: "librdkafka", "{line}")
         }
         RDKafkaLogLevel::Warning => tracing::warn!(target: "librdkafka", facility, "{line}"),

@@ -80,8 +80,8 @@ impl AlertMetrics {
         if let (Some(reason), Change::Opened) = (reason, notice.change) {
             self.held_back.with_label_values(&[job_id, reason]).inc();
         }
-        tracing::info!(job_id, incident = incident.id, entity = entity_text(&incident.entity), severity = incident.severity().label(),
-            event = event(notice.change), reason = ?notice.reason, delivery = ?incident.delivery, "alert");
+        tracing::info!(job_id, event = event(notice.change), entity = entity_text(&incident.entity), severity = incident.severity().label(),
+            score = incident.score.round(), reason = ?notice.reason, delivery = ?incident.delivery, incident = incident.id, "alert");
     }
 }
 

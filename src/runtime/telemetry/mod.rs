@@ -443,9 +443,14 @@ impl Telemetry {
                 .records
                 .with_label_values(&[job_id, detector, severity.label()])
                 .inc();
-            if *severity >= Severity::Critical {
-                tracing::info!(job_id, detector, bucket = %summary.start, score = summary.anomaly_score, "critical anomaly");
-            }
+        }
+        if let Some(loudest) = &summary.loudest {
+            let critical = |record: &&(u16, Severity)| record.1 >= Severity::Critical;
+            tracing::info!(
+                job_id, bucket = %summary.start, records = summary.records.iter().filter(critical).count(),
+                score = loudest.record_score.round(), sentence = loudest.sentence,
+                "critical anomaly"
+            );
         }
     }
 }

@@ -1,11 +1,12 @@
 //! What telemetry makes of facts: the states of a job, its report, its measurements.
 
 use super::*;
-use crate::engine::result::{MemoryStatus, MisplacedKeys};
+use crate::engine::result::{Loudest, MemoryStatus, MisplacedKeys};
 use crate::runtime::clock::ManualClock;
 use crate::runtime::observer::Delivery;
 use crate::runtime::task::LATENESS_BOUNDS_MS;
 use crate::time::{BucketSpan, EventTime};
+use std::sync::Mutex;
 use std::time::Duration;
 
 const JOB: &str = r#"{"job_id": "web", "analysis_config": {"bucket_span": "5m", "detectors": [{"function": "mean", "field_name": "ms", "partition_field_name": "host"}]}, "data_description": {"time_field": "t"}}"#;
@@ -48,6 +49,7 @@ fn summary(start_ms: i64) -> BucketSummary {
         event_count: 7,
         anomaly_score: 41.5,
         records: vec![(0, Severity::Minor)],
+        loudest: None,
         model_bytes: 1234,
         series: 3,
         refused_series: 0,
@@ -367,4 +369,51 @@ fn a_job_whose_topic_is_not_keyed_as_it_says_is_degraded_and_counted() {
     assert!(counter(2));
     assert!(bucket(2, 0).degraded.is_some(), "it stays so");
     assert!(counter(2));
+}
+
+/// Log lines, kept.
+#[derive(Clone, Default)]
+struct Lines(Arc<Mutex<Vec<u8>>>);
+
+impl std::io::Write for Lines {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        self.0.lock().unwrap().extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}
+
+#[test]
+fn a_critical_bucket_is_one_line_with_the_sentence_of_its_loudest_record() {
+    let lines = Lines::default();
+    let kept = lines.clone();
+    let log = tracing_subscriber::fmt()
+        .with_ansi(false)
+        .with_writer(move || kept.clone())
+        .finish();
+    let (_, telemetry) = at_work();
+    let calm = summary(0);
+    let critical = BucketSummary {
+        records: vec![
+            (0, Severity::Critical),
+            (0, Severity::Minor),
+            (0, Severity::Critical),
+        ],
+        loudest: Some(Loudest {
+            record_score: 94.473_312_8,
+            sentence: "The event count was 608.".into(),
+        }),
+        ..summary(300_000)
+    };
+    tracing::subscriber::with_default(log, || {
+        for summary in [&calm, &critical] {
+            telemetry.observe("web", &Fact::Bucket { summary });
+        }
+    });
+    let lines = String::from_utf8(lines.0.lock().unwrap().clone()).unwrap();
+    assert_eq!(lines.lines().count(), 1, "{lines}");
+    let said = "critical anomaly job_id=\"web\" bucket=1970-01-01T00:05:00Z records=2 score=94.0 sentence=\"The event count was 608.\"";
+    assert!(lines.contains(said), "{lines}");
 }
