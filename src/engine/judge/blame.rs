@@ -146,11 +146,11 @@ impl SeatBlame<'_> {
             parts.map(of).fold(0.0, f64::max)
         };
         let (alone, rank) = (most(|part| part.alone), most(|part| part.rank));
-        let is_heard = alone.min(rank) >= (EVIDENCE_RECORD + SECOND_CHANNEL) * crowd;
+        let evidence = alone.min(of_one_look((rank - SECOND_CHANNEL * crowd).max(0.0)));
         Charge {
             ln_probability: (ln_probability + n.ln()).min(0.0),
-            evidence: if is_heard {
-                alone.min(of_one_look(rank - SECOND_CHANNEL * crowd))
+            evidence: if evidence >= EVIDENCE_RECORD * crowd {
+                evidence
             } else {
                 0.0
             },
