@@ -4,8 +4,9 @@
     python3 benches/quality/together.py target/release/tidewatch [OTHER...]
 
 Two kinds of noise, twenty users' sums each (29 days of 15 minutes, 4 seeds): three amounts about 100 a bucket (normal), and a Poisson number of log-normal ones.
-Then simulated web shops (`tidewatch simulate`): calm ones for 29 days, and ten days with one incident of each kind. Every binary named sees the same feeds;
-the first one makes the shops. Prints tables; judges nothing.
+Then metrics of one machine: twenty of noise (2,500 buckets of 5 minutes, 4 seeds) that is normal, follows a common factor, its own last value, or has a heavy tail;
+and 5, 40 or 120 of normal noise, one of which stands out by 12 standard deviations in bucket 700. Then simulated web shops (`tidewatch simulate`): calm ones for 29 days,
+and ten days with one incident of each kind. Every binary named sees the same feeds; the first one makes the shops. Prints tables; judges nothing.
 """
 
 import json
@@ -31,6 +32,18 @@ analysis_config:
   influencers: [user.name]
 data_description: {time_field: "@timestamp", time_format: epoch_ms}
 """
+
+METRICS = """
+job_id: metrics
+analysis_config:
+  bucket_span: 5m
+  detectors: [{function: mean, field_name: value, by_field_name: metric}]
+  influencers: [metric]
+data_description: {time_field: "@timestamp", time_format: epoch_ms}
+"""
+METRIC_SPAN_MS, METRIC_BUCKETS, METRIC_SEEDS = 300_000, 2_500, range(1, 5)
+METRIC_KINDS = ["normal", "common factor", "AR(1) .9", "Student-t 3", "log-normal"]
+SPIKE_AT, SPIKE_SIGMAS, CROWDS = 700, 12, (5, 40, 120)
 
 
 def poisson(draw, mean):
@@ -62,6 +75,30 @@ def write_noise(path, kind, seed):
                 out.write(json.dumps(event) + "\n")
 
 
+def write_metrics(path, kind, seed, metrics, buckets, spike_at=None):
+    draw = random.Random(f"{kind} {seed} {metrics}")
+    last = [0.0] * metrics
+
+    def noise(metric, common):
+        own = draw.gauss(0, 1)
+        if kind == "common factor":
+            return 0.8 * common + 0.6 * own
+        if kind == "AR(1) .9":
+            last[metric] = 0.9 * last[metric] + math.sqrt(0.19) * own
+            return last[metric]
+        if kind == "Student-t 3":
+            return own / math.sqrt(sum(draw.gauss(0, 1) ** 2 for _ in range(3)) / 3)
+        return math.exp(own) if kind == "log-normal" else own
+
+    with open(path, "w") as out:
+        for bucket in range(buckets):
+            common = draw.gauss(0, 1)
+            for metric in range(metrics):
+                x = noise(metric, common) + (SPIKE_SIGMAS if (bucket, metric) == (spike_at, seed) else 0)
+                event = {"@timestamp": START_MS + bucket * METRIC_SPAN_MS, "metric": f"m{metric}", "value": round(100 + x, 4)}
+                out.write(json.dumps(event) + "\n")
+
+
 def run(*command):
     done = subprocess.run([str(part) for part in command], capture_output=True, text=True)
     if done.returncode != 0:
@@ -69,14 +106,19 @@ def run(*command):
     return done.stdout
 
 
-def critical(binary, job, feed):
-    """Buckets with a record that was critical when it was said first."""
+def scores_of(binary, job, feed):
+    """The highest score, as said first, of each bucket with a record."""
     scores = {}
     for line in run(binary, "detect", job, feed, "--kinds", "record").splitlines():
         record = json.loads(line)
         at = record["timestamp"]
         scores[at] = max(scores.get(at, 0), record["initial_record_score"])
-    return sum(score >= 75 for score in scores.values())
+    return scores
+
+
+def critical(binary, job, feed):
+    """Buckets with a record that was critical when it was said first."""
+    return sum(score >= 75 for score in scores_of(binary, job, feed).values())
 
 
 def found(binary, job, feed, labels):
@@ -93,8 +135,9 @@ def main():
     shop = ROOT / "examples/web.yaml"
     with tempfile.TemporaryDirectory() as scratch:
         scratch = Path(scratch)
-        sums = scratch / "sums.yaml"
+        sums, metrics = scratch / "sums.yaml", scratch / "metrics.yaml"
         sums.write_text(SUMS)
+        metrics.write_text(METRICS)
         print("| noise | " + " | ".join(f"{name}: critical buckets per 1,000" for name in binaries) + " |")
         print("|---|" + "---:|" * len(binaries))
         feed, labels = scratch / "feed.ndjson", scratch / "labels.ndjson"
@@ -104,11 +147,26 @@ def main():
                 write_noise(feed, kind, seed)
                 counts = [count + critical(binary, sums, feed) for count, binary in zip(counts, binaries)]
             print(f"| {kind} | " + " | ".join(f"{1e3 * count / BUCKETS / len(NOISE_SEEDS):.2f}" for count in counts) + " |")
+        for kind in METRIC_KINDS:
+            counts = [0] * len(binaries)
+            for seed in METRIC_SEEDS:
+                write_metrics(feed, kind, seed, 20, METRIC_BUCKETS)
+                counts = [count + critical(binary, metrics, feed) for count, binary in zip(counts, binaries)]
+            print(f"| 20 metrics, {kind} | " + " | ".join(f"{1e3 * count / METRIC_BUCKETS / len(METRIC_SEEDS):.2f}" for count in counts) + " |")
         counts = [0] * len(binaries)
         for seed in CALM_SEEDS:
             run(binaries[0], "simulate", "calm", "--rate", "0.1", "--days", "29", "--seed", seed, "-o", feed)
             counts = [count + critical(binary, shop, feed) for count, binary in zip(counts, binaries)]
         print("| calm shops | " + " | ".join(f"{1e3 * count / BUCKETS / len(CALM_SEEDS):.2f}" for count in counts) + " |")
+        print(f"\n| one of so many metrics out by {SPIKE_SIGMAS} sigma after {SPIKE_AT} buckets | " + " | ".join(f"{name}: scores" for name in binaries) + " |")
+        print("|---:|" + "---|" * len(binaries))
+        for crowd in CROWDS:
+            scores = [[] for _ in binaries]
+            for seed in METRIC_SEEDS:
+                write_metrics(feed, "normal", seed, crowd, SPIKE_AT + 2, SPIKE_AT)
+                for own, binary in zip(scores, binaries):
+                    own.append(scores_of(binary, metrics, feed).get(START_MS + SPIKE_AT * METRIC_SPAN_MS, 0))
+            print(f"| {crowd} | " + " | ".join(", ".join(f"{score:.0f}" for score in sorted(own)) for own in scores) + " |")
         print("\n| incidents of six seeds | " + " | ".join(f"{name}: found / false at 75, at 50" for name in binaries) + " |")
         print("|---|" + "---|" * len(binaries))
         totals = [[0] * 4 for _ in binaries]

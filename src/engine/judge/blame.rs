@@ -27,7 +27,7 @@ const SECOND_CHANNEL: f64 = 1.5;
 pub(super) struct Part {
     /// The evidence that it shows by itself.
     alone: f64,
-    /// How rare it is that any of the entity's series shows as much, nats of a block of buckets.
+    /// How rare it is that any of the entity's series shows as much, nats of a block of buckets; 0 where it is too little to be heard.
     rank: f64,
     share: f64,
     /// Its share of the entity's evidence, and what of that is said.
@@ -66,6 +66,7 @@ impl Blame {
         let blame = |one: &Judged| joint.blame(&one.verdict.deviation);
         let largest = judged.iter().map(blame).fold(0.0, f64::max);
         let (mut said, mut alone) = (0.0f64, 0.0f64);
+        let heard_from = EVIDENCE_RECORD * crowd(joint.members);
         let mut part = |seat: &Seat<'_>, one: &Judged| {
             let share = if largest > 0.0 {
                 blame(one) / largest
@@ -75,7 +76,11 @@ impl Blame {
             let evidence = joint.evidence * share;
             let part = Part {
                 alone: one.verdict.evidence,
-                rank: together.rank_of_one(one.verdict.evidence),
+                rank: if one.verdict.evidence >= heard_from {
+                    together.rank_of_one(one.verdict.evidence)
+                } else {
+                    0.0
+                },
                 share,
                 evidence,
                 said: seat.series.said_together(one, evidence, at, span),
@@ -155,23 +160,27 @@ impl SeatBlame<'_> {
     /// what it is worth among what any of the n has shown before, which is one look as well. The more of them there are, the more their judgement together is the
     /// first channel and this one the second, which has more to show and is not heard below what makes a record. Two are no crowd.
     pub(super) fn discount(&self, ln_probability: f64, features: Range<usize>) -> Charge {
-        let n = f64::from(self.series);
-        let crowd = 1.0 - 2.0 / n;
+        let (n, crowd) = (f64::from(self.series), crowd(self.series));
         let most = |of: fn(&Part) -> f64| {
             let parts = self.parts[features.clone()].iter();
             parts.map(of).fold(0.0, f64::max)
         };
         let (alone, rank) = (most(|part| part.alone), most(|part| part.rank));
-        let is_heard = alone.min(rank) >= (EVIDENCE_RECORD + SECOND_CHANNEL) * crowd;
+        let evidence = alone.min(of_one_look((rank - SECOND_CHANNEL * crowd).max(0.0)));
         Charge {
             ln_probability: (ln_probability + n.ln()).min(0.0),
-            evidence: if is_heard {
-                alone.min(of_one_look(rank - SECOND_CHANNEL * crowd))
+            evidence: if evidence >= EVIDENCE_RECORD * crowd {
+                evidence
             } else {
                 0.0
             },
         }
     }
+}
+
+/// How much of a crowd so many series are, 0..=1: two are none.
+fn crowd(series: u32) -> f64 {
+    1.0 - 2.0 / f64::from(series.max(2))
 }
 
 /// What is held against somebody for what an entity shows, on the scale of a series: there two views look and have to agree, here one does, and one view

@@ -216,6 +216,13 @@ pub fn of_one_look(nats: f64) -> f64 {
     CHANNEL_WEIGHT * (0..STEPS).fold(0.5 * nats, step)
 }
 
+/// The reverse of [`of_one_look`]: evidence as nats of a single look about a block, whose excess over any level is one nat on average, as that of
+/// an exponential variable is.
+pub fn as_one_look(evidence: f64) -> f64 {
+    let twice = 2.0 * evidence / CHANNEL_WEIGHT;
+    twice - twice.ln_1p()
+}
+
 /// Everything that the evidence against a series' next value needs.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct EvidenceModel {
@@ -572,6 +579,8 @@ mod tests {
             let mean = of_one_look(nats) / CHANNEL_WEIGHT;
             let chance = 2.0 * mean - (2.0 * mean).ln_1p();
             assert!((chance - nats).abs() < 0.06, "{nats} nats: {chance}");
+            let back = as_one_look(of_one_look(nats));
+            assert!((back - nats).abs() < 0.06, "{nats} nats: {back}");
         }
     }
 

@@ -9,7 +9,7 @@
 
 use super::Room;
 use super::calibration::Calibration;
-use super::evidence::BLOCK_BUCKETS;
+use super::evidence::{BLOCK_BUCKETS, as_one_look};
 use super::member::{Deviation, VIEWS};
 use serde::{Deserialize, Serialize};
 
@@ -58,7 +58,8 @@ impl Joint {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Together {
     calibration: Calibration,
-    /// Of the most that any member shows by itself.
+    /// Of the most that any member shows by itself, as nats of one look: those exceed a level by one nat on average, which is what a calibration
+    /// expects before it knows.
     alone: Calibration,
 }
 
@@ -108,14 +109,15 @@ impl Together {
         self.calibration.learn(joint.pooled, BLOCK_BUCKETS, room);
     }
 
-    /// How rare it is that any member shows by itself as much evidence as this, nats of a block of buckets.
+    /// How rare it is that any member shows by itself as much evidence as this, nats of a block of buckets. The history is that of the most which any
+    /// showed, so their number is in it.
     pub fn rank_of_one(&self, alone: f64) -> f64 {
-        self.alone.graded_evidence(alone)
+        self.alone.graded_evidence(as_one_look(alone))
     }
 
     /// Learns the most that any member showed by itself.
     pub fn learn_alone(&mut self, most: f64, room: &mut Room) {
-        self.alone.learn(most, BLOCK_BUCKETS, room);
+        self.alone.learn(as_one_look(most), BLOCK_BUCKETS, room);
     }
 
     /// Heap bytes.
@@ -131,6 +133,7 @@ fn surprise_of(square: f64) -> f64 {
 
 #[cfg(test)]
 mod tests {
+    use super::super::evidence::of_one_look;
     use super::*;
 
     fn members(z: &[f32]) -> Vec<Deviation> {
@@ -191,5 +194,50 @@ mod tests {
             last > 3.0,
             "a million times the usual distance, {last} nats"
         );
+    }
+
+    /// The most that any of forty members shows in each of so many blocks: of each `scale` times what its model claims, one look a block.
+    fn most_of_forty(scale: f64, blocks: usize, seed: u64) -> impl Iterator<Item = f64> {
+        let mut draw = seed;
+        let mut look = move || {
+            draw = draw.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+            -(((draw >> 11) as f64 + 0.5) / 2f64.powi(53)).ln()
+        };
+        let mut most = move || (0..40).map(|_| look()).fold(0.0, f64::max);
+        (0..blocks).map(move |_| scale * of_one_look(most()))
+    }
+
+    #[test]
+    fn what_one_shows_alone_comes_as_often_as_its_rank_says() {
+        const BLOCKS: usize = 30;
+        let mut above = [(3.0, 0u32), (5.0, 0)];
+        let (mut ranked, mut far, mut far_of_loud) = (0, 0.0, 0.0f64);
+        for seed in 0..400 {
+            let [mut together, mut of_loud] = [Together::default(), Together::default()];
+            let room = &mut Room::unlimited();
+            let block = |one: &mut Together, most: f64, room: &mut Room| {
+                (0..BLOCK_BUCKETS).for_each(|_| one.learn_alone(most, room));
+            };
+            most_of_forty(1.0, BLOCKS, seed).for_each(|most| block(&mut together, most, room));
+            most_of_forty(2.0, BLOCKS, seed).for_each(|most| block(&mut of_loud, most, room));
+            for most in most_of_forty(1.0, 150, seed + 1_000) {
+                let rank = together.rank_of_one(most);
+                ranked += 1;
+                for (nats, count) in &mut above {
+                    *count += u32::from(rank > *nats);
+                }
+            }
+            far += together.rank_of_one(6.0) / 400.0;
+            far_of_loud = far_of_loud.max(of_loud.rank_of_one(6.0));
+        }
+        for (nats, count) in above {
+            let times = f64::from(count) / f64::from(ranked) / (-nats).exp();
+            assert!(
+                (0.5..1.3).contains(&times),
+                "{nats} nats: {times} times as often"
+            );
+        }
+        // By its chance 8.5 nats, of which so short a past can know seven; of members that show twice as much all the time it is nothing.
+        assert!(far > 6.5 && far_of_loud < 3.5, "{far}, {far_of_loud}");
     }
 }
