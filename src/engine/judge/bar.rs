@@ -1,7 +1,8 @@
 //! What it takes to stand out among many: members of a population, series of a partition.
 //!
 //! The evidence against one is the chance that a block of 24 buckets shows *any* so far out, as many chances as there are members in a
-//! bucket as a rule. So a population of ten thousand is no louder than one of ten. How far that is believed depends on where the chance comes from ([`Proof`]). Input: ln p, at most 0. Output: charges. Checked: `cargo bench --bench functions`, `--bench populations`.
+//! bucket as a rule. So a population of ten thousand is no louder than one of ten. How far that is believed: as far as
+//! so many buckets show it, or as far as a tail that many members witness goes on, whichever says more. Input: ln p, at most 0. Output: charges. Checked: `cargo bench --bench functions`, `--bench populations`.
 
 use super::rarity::LN_BLOCK;
 use super::series::LN_RECORD;
@@ -19,26 +20,20 @@ pub(super) const LN_TENTH_MORE: f64 = 0.095_310_179_804_324_9; // ln 1.1
 const LN_TOLD: f64 = -1.0;
 /// What is believed of a member beyond what its like and so few buckets prove.
 const SLACK_NATS: f64 = 1.0;
-/// How far claims are believed that go beyond what has been seen: as if so many excesses of a mean of one nat spoke for it, as in a series' own calibration. Half of
-/// them after one block: what comes with an hour that was not seen yet, no number of members shows.
+/// How far a tail is believed beyond what has been seen: as if so many excesses of a mean of one nat spoke for it, as in a series' own calibration
+/// (`engine::model::calibration`). Half of them after one day (or 24 buckets): what comes with an hour that was not seen yet, no number of members shows.
 const EXCESSES: f64 = 4.0;
-
-/// What speaks for a chance.
-#[derive(Clone, Copy)]
-enum Proof {
-    /// A share of what so many buckets have shown: they show at the most that another block of them would be the strangest. (Both give or take a nat.)
-    Share { nats_max: f64 },
-    /// A tail fitted to the values of many members, which knows how many speak for it (`engine::model::crowd`). That values go on like that is believed
-    /// as it is of a series: excesses are exponential, of a mean that so many of one nat speak for (`engine::model::calibration`).
-    Tail { excesses: f64 },
-}
+const DAY_MS: f64 = 86_400_000.0;
 
 /// What it takes to stand out in a population.
 #[derive(Clone, Copy)]
 pub(super) struct Bar {
     /// ln of the members in a bucket as a rule.
     ln_members: f64,
-    proof: Proof,
+    /// What so few buckets show at the most: that another block of them would be the strangest, and a nat.
+    nats_max: f64,
+    /// Excesses that speak for a tail fitted to the values of many members, which knows how many witness it (`engine::model::crowd`); 0 where there is none.
+    excesses: f64,
     /// Buckets that the population is known for.
     pub(super) history: u32,
 }
@@ -52,20 +47,18 @@ impl Bar {
     pub(super) fn new(a_bucket: f64, history: f64) -> Bar {
         Bar {
             ln_members: a_bucket.max(1.0).ln(),
-            proof: Proof::Share {
-                nats_max: (history / f64::from(BLOCK_BUCKETS)).ln_1p() + SLACK_NATS,
-            },
+            nats_max: (history / f64::from(BLOCK_BUCKETS)).ln_1p() + SLACK_NATS,
+            excesses: 0.0,
             history: history as u32,
         }
     }
 
-    /// The same for chances that come from a tail.
-    pub(super) fn of_tails(self) -> Bar {
-        let blocks = f64::from(self.history) / f64::from(BLOCK_BUCKETS);
+    /// The same for chances that come from such a tail.
+    pub(super) fn of_tails(self, span: BucketSpan) -> Bar {
+        let day = (DAY_MS / span.millis() as f64).max(f64::from(BLOCK_BUCKETS));
+        let days = f64::from(self.history) / day;
         Bar {
-            proof: Proof::Tail {
-                excesses: EXCESSES * blocks / (blocks + 1.0),
-            },
+            excesses: EXCESSES * days / (days + 1.0),
             ..self
         }
     }
@@ -73,16 +66,13 @@ impl Bar {
     /// What is held against a member with this chance.
     pub(super) fn charge(self, ln_probability: f64) -> Charge {
         let claim = -ln_probability - self.ln_members - LN_BLOCK;
-        let evidence = match self.proof {
-            // Nears the most and keeps the order: who is far beyond it stands above who just reaches it.
-            Proof::Share { nats_max } => {
-                nats_max * -(-(claim + SLACK_NATS).max(0.0) / nats_max).exp_m1()
-            }
-            Proof::Tail { excesses } if excesses > 0.0 => {
-                excesses * (claim.max(0.0) / excesses).ln_1p()
-            }
-            Proof::Tail { .. } => 0.0,
+        // Nears the most and keeps the order: who is far beyond it stands above who just reaches it.
+        let by_share = self.nats_max * -(-(claim + SLACK_NATS).max(0.0) / self.nats_max).exp_m1();
+        let by_tail = match self.excesses > 0.0 {
+            true => self.excesses * (claim.max(0.0) / self.excesses).ln_1p(),
+            false => 0.0,
         };
+        let evidence = by_share.max(by_tail);
         Charge {
             ln_probability,
             evidence,
@@ -105,6 +95,10 @@ mod tests {
     use super::*;
     use crate::engine::score::of_evidence;
 
+    fn hour() -> BucketSpan {
+        BucketSpan::from_seconds(3_600).expect("a span")
+    }
+
     fn score(bar: Bar, ln_probability: f64) -> f64 {
         of_evidence(bar.charge(ln_probability).evidence)
     }
@@ -115,9 +109,9 @@ mod tests {
             // As unlikely among all of them, whatever their number.
             let ln_p = -20.0 - members.ln();
             let scores: Vec<f64> = [0.0, 6.0, 24.0, 48.0, 500.0, 5_000.0]
-                .map(|history| score(Bar::new(members, history).of_tails(), ln_p))
+                .map(|history| score(Bar::new(members, history).of_tails(hour()), ln_p))
                 .to_vec();
-            assert!(scores[0] == 0.0 && scores.is_sorted(), "{scores:?}");
+            assert!(scores[0] < 10.0 && scores.is_sorted(), "{scores:?}");
             assert!(scores[2] >= 75.0 && scores[5] >= 95.0, "{scores:?}");
             let shares = score(Bar::new(members, 24.0), ln_p);
             assert!(shares < 50.0, "{shares}");
@@ -125,11 +119,11 @@ mod tests {
     }
 
     #[test]
-    fn who_is_further_out_scores_higher_and_what_a_block_shows_by_chance_scores_nothing() {
-        let bar = Bar::new(30.0, 240.0).of_tails();
+    fn who_is_further_out_scores_higher_and_what_a_block_shows_by_chance_scores_little() {
+        let bar = Bar::new(30.0, 240.0).of_tails(hour());
         let scores: Vec<f64> = (0..60).map(|nats| score(bar, -f64::from(nats))).collect();
         assert!(scores.is_sorted());
         let by_chance = -(30.0 * f64::from(BLOCK_BUCKETS)).ln();
-        assert_eq!(score(bar, by_chance), 0.0);
+        assert!(score(bar, by_chance) < 10.0);
     }
 }

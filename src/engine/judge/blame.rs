@@ -17,8 +17,6 @@ use std::ops::Range;
 const SHARE_RECORD: f64 = 0.02;
 /// A series takes part in it when it bears this share.
 const SHARE_TAKES_PART: f64 = 0.5;
-/// One that bears less is told of when it is outside the central 95 % of what was expected of it: who is where it always is has nothing to answer for, however far its neighbour is out.
-const LN_OUTSIDE: f64 = -2.995_732_273_553_991; // ln 0.05
 /// What one series of a crowd has to show more than the crowd together, nats: of two channels, the second has e^−1.5 of the chances.
 const SECOND_CHANNEL: f64 = 1.5;
 
@@ -137,19 +135,11 @@ pub(super) struct SeatBlame<'b> {
 }
 
 impl SeatBlame<'_> {
-    /// The part of the most blamed of these features, if it is worth telling; `ln_probability` is what they show by themselves.
-    pub(super) fn worst(
-        &self,
-        ln_probability: f64,
-        features: Range<usize>,
-    ) -> Option<TogetherCharge> {
+    /// The part of the most blamed of these features, if it is worth telling.
+    pub(super) fn worst(&self, features: Range<usize>) -> Option<TogetherCharge> {
         let parts = self.parts[features].iter();
         let worst = parts.max_by(|a, b| a.said.total_cmp(&b.said))?;
-        let share_least = match ln_probability < LN_OUTSIDE {
-            true => SHARE_RECORD,
-            false => SHARE_TAKES_PART,
-        };
-        (self.is_told && worst.share >= share_least).then(|| TogetherCharge {
+        (self.is_told && worst.share >= SHARE_RECORD).then(|| TogetherCharge {
             charge: charge(worst.said),
             share: worst.share,
             series: self.taking_part,

@@ -256,7 +256,7 @@ impl<'j> Jury<'j> {
             frames,
             start,
             mode,
-            bar: Bar::of(&population.members, start, span).of_tails(),
+            bar: Bar::of(&population.members, start, span).of_tails(span),
             most: BTreeMap::new(),
         }
     }

@@ -377,9 +377,7 @@ impl Series {
                 ln_probability,
                 evidence,
             };
-            let together = blame.and_then(|blame| {
-                blame.worst(least.verdict.ln_probability, start..start + own.len())
-            });
+            let together = blame.and_then(|blame| blame.worst(start..start + own.len()));
             let discounted = blame.map_or(alone, |blame| {
                 blame.discount(ln_probability, start..start + own.len())
             });
