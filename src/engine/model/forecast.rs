@@ -630,6 +630,7 @@ mod tests {
             on_one_side: false,
             day_buckets: 24,
             skewed: false,
+            sums: false,
             repeats: 0.0,
         };
         for i in 0..400 {
