@@ -151,12 +151,9 @@ impl Predictors {
         }
     }
 
-    /// The better of the mean and the slowest level: what follows nothing quickly.
+    /// The slowest level: what follows nothing quickly, and is never suddenly another one.
     pub(super) fn calm(&self) -> f64 {
-        match self.square(SLOWEST) < self.square(MEAN) * CALM_ADVANTAGE as f32 {
-            true => self.levels[0],
-            false => self.mean,
-        }
+        self.levels[0]
     }
 
     /// Learns a value: what each has erred, whose usual error has this square; then what each says next. `seasonal`: the means of the hour of the day and week.
