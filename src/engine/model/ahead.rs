@@ -291,9 +291,11 @@ impl<'m> Ahead<'m> {
             return quick;
         }
         let density = self.outlook.density(self.kind.span) / outlook::unit_hours(self.kind.span);
+        // A slope takes its own error out of what is left: of the noise of days nearly nothing, of what weeks wander as much as there were few of them.
         let told = (square - slope_share * change * change).max(0.0);
-        let told = told / (1.0 - slope_share / weeks.max(1.5));
-        let moved = (told - 2.0 * short.of_mean(DAY_HOURS * density)).max(0.0);
+        let noise = 2.0 * short.of_mean(DAY_HOURS * density);
+        let noise = noise * (1.0 - slope_share / (weeks * days));
+        let moved = (told - noise).max(0.0) / (1.0 - slope_share / weeks.max(1.5));
         let slow = moved / (WEEK_HOURS * density);
         let sure = short.walks_seen();
         let both = (sure * quick + weeks * slow) / (sure + weeks);
