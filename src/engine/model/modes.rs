@@ -31,8 +31,8 @@ const FAR: f64 = 5.0;
 const APART: f32 = 2.0;
 /// Values over which a component, and how often it follows, is forgotten: the errors of a young season, which are in its variance, shrink week by week.
 const COMPONENT_MEMORY: f64 = 128.0;
-/// Gain of what values leave of their component; that of seasons and rhythms.
-const LEFT_GAIN: f32 = 1.0 / 16.0;
+/// Gain of what values leave of their component.
+const LEFT_GAIN: f32 = 1.0 / 64.0;
 /// The least deviation of a component, as a share of the forecast.
 const LEAST_SHARE: f64 = 1e-3;
 /// Share of the values that the families keep while the two are compared.
@@ -57,6 +57,8 @@ pub struct Modes {
     fourth: f32,
     seen: u16,
     tries: u8,
+    /// Whether the calm forecast was that of a rhythm, at the last value.
+    of_rhythm: bool,
     two: Option<Box<Two>>,
 }
 
@@ -166,6 +168,17 @@ impl Modes {
             (one.mean - reach, one.mean + reach)
         });
         Some((ends[0].0.min(ends[1].0), ends[0].1.max(ends[1].1)))
+    }
+
+    /// The calm forecast is that of a rhythm, or a level: where it comes to be the other one, what was known around it is of no use.
+    pub fn see_calm(&mut self, of_rhythm: bool) {
+        if of_rhythm != self.of_rhythm {
+            *self = Modes {
+                of_rhythm,
+                tries: self.tries,
+                ..Modes::default()
+            };
+        }
     }
 
     /// Takes in a value; `ln_density` asks what the families gave it, `least` is the least deviation that values can have. True when what is believed has changed.

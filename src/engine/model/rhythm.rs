@@ -2,7 +2,7 @@
 //!
 //! A series whose values follow each other (its last value foretells better than it would by chance) keeps, from its 64th bucket on and again whenever their number has
 //! doubled, [`KEPT`] values in a row. Their autocorrelation, less a straight line, is asked for its first clear peak after it has fallen (Box and Jenkins
-//! 1976, 2.1), whose multiples say the period to a fraction of a bucket. Where none shows, a series that is no longer young makes one value of two and goes on, until a value is an hour: a period may be longer
+//! 1976, 2.1), whose multiples say the period to a fraction of a bucket. Where none shows, a series that is no longer young makes one value of two and goes on, until a value is an hour or the next search is due: a period may be longer
 //! than what is kept of single buckets. What was kept fills the slots of one period, and is given back. From then on the
 //! slots foretell each value before they learn it; they are believed when they did better than the best other predictor, prequentially (Dawid 1984; normal errors),
 //! by [`BELIEF`] nats, over a whole period at least, and are forgotten when they did worse by as much. So a walk or noise that happens to look like a rhythm
@@ -19,8 +19,8 @@ use serde::{Deserialize, Deserializer, Serialize};
 const KEPT: usize = 384;
 /// Steps after which they are kept first: at this number and each power of two after it.
 const FIRST_SEARCH: u32 = 64;
-/// A series that has come so often keeps means of several values, where single ones show no period.
-const ZOOMS_AFTER: u32 = 512;
+/// Where single values show no period, means of so many are kept as a series has lived for times this: the search is over before the next one is due.
+const STRIDE_STEPS: u32 = 512;
 /// Slots at the most: they take no more memory than what they were found in. Those of longer periods hold several buckets.
 const SLOTS_MOST: usize = 256;
 /// The mean square of the last value's errors is below so many times the mean's where values follow each other; of independent values it is twice as large.
@@ -55,8 +55,8 @@ struct Search {
     stride: u16,
     sum: f64,
     filled: u16,
-    /// Whether one may come to be the mean of more.
-    zooms: bool,
+    /// The most that one may come to be the mean of.
+    stride_most: u16,
 }
 
 fn with_all_places<'de, D: Deserializer<'de>>(values: D) -> Result<Vec<f32>, D::Error> {
@@ -156,8 +156,8 @@ impl Rhythm {
         match self.stage.as_deref_mut() {
             None => {
                 if others.asks_for_search() && room.grant(Search::BYTES + size_of::<Stage>()) {
-                    let zooms = others.steps >= ZOOMS_AFTER;
-                    self.stage = Some(Box::new(Stage::Search(Search::new(at, x, zooms))));
+                    let most = (others.steps / STRIDE_STEPS).min(u32::from(u16::MAX) / 2) as u16;
+                    self.stage = Some(Box::new(Stage::Search(Search::new(at, x, most))));
                 }
                 false
             }
@@ -244,7 +244,7 @@ enum Look {
 impl Search {
     const BYTES: usize = KEPT * size_of::<f32>();
 
-    fn new(at: EventTime, x: f64, zooms: bool) -> Search {
+    fn new(at: EventTime, x: f64, stride_most: u16) -> Search {
         let mut values = Vec::with_capacity(KEPT);
         values.push(0.0);
         Search {
@@ -254,7 +254,7 @@ impl Search {
             stride: 1,
             sum: 0.0,
             filled: 0,
-            zooms,
+            stride_most,
         }
     }
 
@@ -266,9 +266,10 @@ impl Search {
             return Look::GoesOn;
         }
         let Some((lag, multiples)) = self.period() else {
-            let an_hour = 2 * i64::from(self.stride) * span.millis() <= HOUR_MS;
+            let next = 2 * self.stride;
+            let is_coarse = i64::from(next) * span.millis() > HOUR_MS;
             return match kept == KEPT {
-                true if self.zooms && an_hour => {
+                true if next <= self.stride_most && !is_coarse => {
                     self.zoom();
                     Look::GoesOn
                 }
@@ -549,7 +550,7 @@ mod tests {
         let mut room = Room::of(100);
         let rhythm = after((0..700).map(|step| pulse(step, 30.0)), &mut room);
         assert!(rhythm.heap_bytes() == 0 && room.left() == 100);
-        let mut search = Search::new(EventTime(0), 1.0, false);
+        let mut search = Search::new(EventTime(0), 1.0, 1);
         assert!(search.take(EventTime(300_000), 2.0, span()));
         assert!(search.take(EventTime(5 * 300_000), 2.0, span()));
         assert_eq!(search.values.len(), 6);
