@@ -496,7 +496,7 @@ mod tests {
 
     #[test]
     fn a_period_longer_than_what_is_kept_of_single_buckets_is_found_in_means_of_several() {
-        let values = (0..3_200).map(|step| pulse(step, 310.0));
+        let values = (0..4_000).map(|step| pulse(step, 310.0));
         let rhythm = after(values, &mut Room::unlimited());
         let found = rhythm.period_ms().expect("it repeats itself") as f64 / 300_000.0;
         assert!((found - 310.0).abs() < 1.0, "{found}");
@@ -541,7 +541,7 @@ mod tests {
         };
         let known = after((0..700).map(values), &mut Room::unlimited());
         assert!(known.heap_bytes() > 0 && known.period_buckets() == Some(30));
-        let over = after((0..6000).map(values), &mut Room::unlimited());
+        let over = after((0..7500).map(values), &mut Room::unlimited());
         assert_eq!((over.period_ms(), over.heap_bytes()), (None, 0));
     }
 
