@@ -71,13 +71,6 @@ impl Finer {
         self.modes()?.range(calm, least)
     }
 
-    /// See [`Modes::see_calm`].
-    pub fn see_calm(&mut self, of_rhythm: bool) {
-        if let Some(parts) = &mut self.parts {
-            parts.modes.see_calm(of_rhythm);
-        }
-    }
-
     /// See [`Modes::learn`].
     pub fn learn_modes(
         &mut self,

@@ -35,11 +35,6 @@ impl Foresight {
         self.calm
     }
 
-    /// Whether a rhythm of the series' own spoke.
-    pub fn is_of_rhythm(&self) -> bool {
-        self.best == predictors::RHYTHM
-    }
-
     /// What the views that know no dates are to be spared of a value: what its date adds, where that came, or where its absence would be one. `typical` is what
     /// was expected with it.
     pub fn of_date(&self, x: f64, typical: f64) -> f64 {

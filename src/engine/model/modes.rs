@@ -3,8 +3,8 @@
 //! One bell around a forecast calls everything between two modes usual, and nothing far enough out. So each series keeps four fading moments of its distance from
 //! a calm forecast (levels that do not follow the modes), and where they look like two modes (Sarle's coefficient, (skewness² + 1)/kurtosis, above
 //! [`LOOKS_LIKE_TWO`]; 0.33 for a normal, 0.56 for a uniform one, 1 for two points) two normal components are fitted beside the families: each with a fading mean
-//! and variance, in proportion to the forecast where values are positive (the variance only while that foretells better), and with how often either follows either, so that a state that lasts is
-//! foretold by the last one. What values leave of either moves both: the calm forecast is as slow as the distance of the modes bids it. They are believed while they foretold the values better than the families did, prequentially (Dawid 1984), by [`BELIEF`] nats.
+//! and variance, in proportion to the forecast where values are positive, and with how often either follows either, so that a state that lasts is
+//! foretold by the last one. They are believed while they foretold the values better than the families did, prequentially (Dawid 1984), by [`BELIEF`] nats.
 //! Probabilities are of densities as low: what lies between the modes is as unusual as what lies beyond them; each component's share of that is taken
 //! by itself, as if the others were far. Holds: ln p is at most 0, never NaN.
 
@@ -29,20 +29,14 @@ const TELLS_MOST: f64 = 2.0;
 const FAR: f64 = 5.0;
 /// Modes are that many sums of their deviations apart.
 const APART: f32 = 2.0;
-/// Values over which a component, and how often it follows, is forgotten: the errors of a young season, which are in its variance, shrink week by week.
-const COMPONENT_MEMORY: f64 = 128.0;
-/// Gain of what values leave of their component.
-const LEFT_GAIN: f32 = 1.0 / 64.0;
+/// Values over which a component, and how often it follows, is forgotten.
+const COMPONENT_MEMORY: f64 = 500.0;
 /// The least deviation of a component, as a share of the forecast.
 const LEAST_SHARE: f64 = 1e-3;
 /// Share of the values that the families keep while the two are compared.
 const OTHERS: f64 = 0.01;
 /// ln 1e-9: what the families' probability counts where the modes are believed, lest thin tails claim what was never seen.
 const LN_DOUBT: f64 = -20.723_265_836_946_41;
-/// What was told for one unit of deviations or the other is worth after one more value.
-const STEADY_FADE: f32 = 0.998;
-/// Larger squares count as this.
-const SQUARE_MOST: f64 = 1e30;
 const LN_ROOT_TAU: f64 = 0.918_938_533_204_672_7;
 /// Searches double their patience after each that came to nothing.
 const TRIES_MOST: u8 = 6;
@@ -57,8 +51,6 @@ pub struct Modes {
     fourth: f32,
     seen: u16,
     tries: u8,
-    /// Whether the calm forecast was that of a rhythm, at the last value.
-    of_rhythm: bool,
     two: Option<Box<Two>>,
 }
 
@@ -66,8 +58,6 @@ pub struct Modes {
 struct Component {
     mean: f32,
     variance: f32,
-    /// The same in the units of values.
-    square: f32,
     /// Values of it, faded.
     count: f32,
     /// How often the lower and the upper one came after it, faded.
@@ -80,10 +70,6 @@ struct Two {
     in_proportion: bool,
     /// The lower one first, at birth.
     components: [Component; 2],
-    /// What they leave of values, on average lately: of what is in proportion, a share of their means.
-    left: f32,
-    /// Where distances are ratios: what speaks for deviations that are not, lately, nats.
-    steady: f32,
     /// That of the last value.
     last: u8,
     credit: f32,
@@ -170,17 +156,6 @@ impl Modes {
         Some((ends[0].0.min(ends[1].0), ends[0].1.max(ends[1].1)))
     }
 
-    /// The calm forecast is that of a rhythm, or a level: where it comes to be the other one, what was known around it is of no use.
-    pub fn see_calm(&mut self, of_rhythm: bool) {
-        if of_rhythm != self.of_rhythm {
-            *self = Modes {
-                of_rhythm,
-                tries: self.tries,
-                ..Modes::default()
-            };
-        }
-    }
-
     /// Takes in a value; `ln_density` asks what the families gave it, `least` is the least deviation that values can have. True when what is believed has changed.
     pub fn learn(
         &mut self,
@@ -248,7 +223,6 @@ impl Modes {
             Component {
                 mean: (place / unit + f64::from(u8::from(in_proportion))) as f32,
                 variance: (0.3 * deviation / unit).powi(2) as f32,
-                square: (0.3 * deviation).powi(2).min(SQUARE_MOST) as f32,
                 count: 10.0 * share as f32,
                 followed: [1.0; 2],
             }
@@ -260,19 +234,11 @@ impl Modes {
                 component(0.5 * (skewness - root), share),
                 component(0.5 * (skewness + root), 1.0 - share),
             ],
-            left: 0.0,
-            steady: 0.0,
             last: 0,
             credit: 0.0,
             believed: false,
         }
     }
-}
-
-/// Of a normal variable with this variance.
-fn ln_density_at(error: f64, variance: f64) -> f64 {
-    let variance = variance.max(f64::MIN_POSITIVE);
-    -0.5 * (error * error / variance + variance.ln()) - LN_ROOT_TAU
 }
 
 impl Two {
@@ -290,14 +256,6 @@ impl Two {
         (b.mean - a.mean).abs() > APART * (a.variance.sqrt() + b.variance.sqrt())
     }
 
-    /// Where a component is now, among distances.
-    fn place(&self, one: &Component) -> f32 {
-        match self.in_proportion {
-            true => one.mean * (1.0 + self.left),
-            false => one.mean + self.left,
-        }
-    }
-
     /// The components after the last value, in the units of values.
     fn expected(&self, calm: f64, least: f64) -> [Expected; 2] {
         let followed = self.components[usize::from(self.last)].followed;
@@ -307,20 +265,16 @@ impl Two {
         [0, 1].map(|at| {
             let one = &self.components[at];
             let mean = if self.in_proportion {
-                unit * f64::from(self.place(one))
+                unit * f64::from(one.mean)
             } else {
-                calm + f64::from(self.place(one))
+                calm + f64::from(one.mean)
             };
             // The mean and the variance of few are uncertain.
             let doubt = 1.0 + 3.0 / f64::from(one.count).max(1.0);
-            let variance = match self.in_proportion && self.steady > 0.0 {
-                true => f64::from(one.square),
-                false => unit * unit * f64::from(one.variance),
-            };
             Expected {
                 ln_weight: ((f64::from(followed[at]) + 0.5) / all).ln(),
                 mean,
-                deviation: (variance * doubt).sqrt().max(least),
+                deviation: (unit * (f64::from(one.variance) * doubt).sqrt()).max(least),
             }
         })
     }
@@ -351,25 +305,10 @@ impl Two {
         if is_far && self.believed {
             return;
         }
-        let (place, unit) = (self.place(&self.components[nearest]), self.unit(calm));
         let one = &mut self.components[nearest];
-        let distance = distance.clamp(-1e15, 1e15) as f32;
         one.count = (one.count + 1.0).min(COMPONENT_MEMORY as f32);
         let gain = 1.0 / one.count;
-        let (off, rest) = (distance - place, distance - one.mean);
-        let left = match self.in_proportion {
-            true if one.mean > 0.0 => (rest / one.mean).clamp(-1.0, 1.0),
-            true => 0.0,
-            false => rest,
-        };
-        self.left += LEFT_GAIN * (left - self.left);
-        let error = x - expected[nearest].mean;
-        let steady = ln_density_at(error, one.square.into());
-        let in_proportion = ln_density_at(error, unit * unit * f64::from(one.variance));
-        let told = (steady - in_proportion).clamp(-TELLS_MOST, TELLS_MOST) as f32;
-        self.steady = STEADY_FADE * self.steady + told;
-        let square = (error * error).min(SQUARE_MOST) as f32;
-        one.square += gain * (square * (1.0 - gain) - one.square);
+        let off = distance.clamp(-1e15, 1e15) as f32 - one.mean;
         one.mean += gain * off;
         one.variance += gain * (off * off * (1.0 - gain) - one.variance);
     }
@@ -412,30 +351,6 @@ mod tests {
     fn one_mode_needs_no_memory() {
         let modes = after(10.0, |state| 100.0 + 10.0 * bell(state));
         assert_eq!((modes.are_believed(), modes.heap_bytes()), (false, 0));
-    }
-
-    #[test]
-    fn modes_that_rise_together_are_where_they_are_though_the_calm_forecast_lags_behind() {
-        let (mut modes, mut state) = (Modes::default(), 11);
-        for step in 0..4_000 {
-            let level = 1.0 + f64::from(step) / 4_000.0;
-            let mode = if draw(&mut state) < 0.7 { 100.0 } else { 160.0 };
-            let x = mode * level + 5.0 * bell(&mut state);
-            // Half way behind, as the mean of all that came.
-            let calm = 118.0 * (0.5 + 0.5 * level);
-            let z = (x - calm) / 40.0;
-            let ln_density = || -0.5 * z * z - 40f64.ln() - LN_ROOT_TAU;
-            modes.learn(x, calm, true, 0.0, ln_density, &mut Room::unlimited());
-        }
-        let expected = modes.two.expect("two modes").expected(118.0 * 1.5, 0.0);
-        for (one, mean) in expected.iter().zip([200.0, 320.0]) {
-            assert!(
-                (one.mean - mean).abs() < 5.0 && (4.5..6.5).contains(&one.deviation),
-                "{mean}: {} ± {}",
-                one.mean,
-                one.deviation
-            );
-        }
     }
 
     #[test]

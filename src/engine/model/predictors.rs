@@ -151,9 +151,12 @@ impl Predictors {
         }
     }
 
-    /// The slowest level: what follows nothing quickly, and is never suddenly another one.
+    /// The better of the mean and the slowest level: what follows nothing quickly.
     pub(super) fn calm(&self) -> f64 {
-        self.levels[0]
+        match self.square(SLOWEST) < self.square(MEAN) * CALM_ADVANTAGE as f32 {
+            true => self.levels[0],
+            false => self.mean,
+        }
     }
 
     /// Learns a value: what each has erred, whose usual error has this square; then what each says next. `seasonal`: the means of the hour of the day and week.

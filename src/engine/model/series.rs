@@ -308,7 +308,6 @@ impl SeriesModel {
         }
         let (calm, typical) = (verdict.foresight.calm(), verdict.typical);
         let steadied = self.steadied(kind, x, at, typical);
-        self.finer.see_calm(verdict.foresight.is_of_rhythm());
         let families = &self.residuals;
         let least = families.least_deviation();
         self.finer.learn_modes(
