@@ -75,6 +75,29 @@ fn the_chance_of_an_information_content_is_what_it_says() {
     }
 }
 
+/// A sum of twelve parts on average, more by day than by night: it varies by the root of its level, and is skewed. As normal around its forecast it had 2.3 times as many below .001, by night
+/// six times.
+#[test]
+fn the_chance_of_a_sum_is_what_it_says() {
+    let case = functions::cases();
+    let case = case.into_iter().find(|case| case.name() == "non_null_sum");
+    let case = case.expect("a function");
+    let chances = |seed| {
+        case.chances(&functions::Size {
+            series: 4,
+            members: 40,
+            days: 28,
+            chances: 6_000,
+            seed,
+        })
+    };
+    let found = functions::shares(&(1..=8).flat_map(chances).collect::<Vec<f64>>());
+    println!("sum: {found:.5?}");
+    for (share, a) in found.iter().zip(functions::LEVELS) {
+        assert!((0.5 * a..1.5 * a).contains(share), "{found:?}");
+    }
+}
+
 /// Clients that ask a name server; a few carry data out through it for two hours.
 struct Resolver {
     clients: i64,

@@ -468,6 +468,7 @@ fn law_of(family: Family) -> Law {
         Family::Varp => Law::Variance,
         Family::Min => Law::Least,
         Family::Max => Law::Greatest,
+        Family::Sum | Family::NonNullSum => Law::Sum,
         _ => Law::Plain,
     }
 }

@@ -153,6 +153,7 @@ fn law_of(statistic: Statistic) -> Law {
         Statistic::Varp => Law::Variance,
         Statistic::Min => Law::Least,
         Statistic::Max => Law::Greatest,
+        Statistic::Sum => Law::Sum,
         _ => Law::Plain,
     }
 }

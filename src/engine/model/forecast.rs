@@ -191,6 +191,8 @@ impl Forecaster {
         let known = (expected, usual, best);
         let shift = self.watch_level(at, came, known, seasonal, span, room);
         let moves_profile = shift.is_some_and(|shift| self.moves_profile(at, &shift, seasonal));
+        let moves_rhythm =
+            shift.is_some_and(|shift| self.rhythm.goes_with(at, shift.level, shift.by));
         let of_rhythm = self.rhythm.shape(at);
         let rhythm = self.learn_rhythm(at, x, candidates, span, room);
         self.predictors.learn(x, &candidates, usual, seasonal);
@@ -204,7 +206,7 @@ impl Forecaster {
         let is_dated = noticed.is_some_and(|noticed| noticed.change.is_a_date());
         let shift = shift.filter(|_| !is_dated);
         if let Some(shift) = &shift {
-            self.follow(shift, moves_profile);
+            self.follow(shift, [moves_profile, moves_rhythm]);
         }
         let knows_week = self.season_watch.is_there() && self.has_seen_a_week(span);
         let changed = self.seasonal != (best < SEASONAL) || knows_more;
@@ -224,7 +226,7 @@ impl Forecaster {
     }
 
     /// Goes with a new level, or a new scale.
-    fn follow(&mut self, shift: &Shift, moves_profile: bool) {
+    fn follow(&mut self, shift: &Shift, [moves_profile, moves_rhythm]: [bool; 2]) {
         match shift.factor {
             Some(factor) => {
                 if let Some(pulses) = self.pulses_mut() {
@@ -240,7 +242,9 @@ impl Forecaster {
                 if moves_profile {
                     self.profile.shift(shift.by);
                 }
-                self.rhythm.shift(shift.by);
+                if moves_rhythm {
+                    self.rhythm.shift(shift.by);
+                }
             }
         }
         let values = u32::from(shift.values);
@@ -630,6 +634,7 @@ mod tests {
             on_one_side: false,
             day_buckets: 24,
             skewed: false,
+            sums: false,
             repeats: 0.0,
         };
         for i in 0..400 {

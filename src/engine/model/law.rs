@@ -4,6 +4,8 @@
 //! - A variance of `n` measurements is, about its expectation, a gamma variable of a shape in proportion to `n − 1` (of normal ones `(n − 1)/2`, of heavier tails less), and the
 //!   population's variance is a share `1/n` too small. By the cube root, which makes a gamma variable nearly normal (Wilson and Hilferty 1931), it becomes the one of as many
 //!   measurements as usual that is as far out (of fewer than six, far below, less far: nothing is called odd for that).
+//! - A sum of as many parts as come has a variance in proportion to its level (compound Poisson): by day it varies more than by night, by the root of the levels. It is no other sum for that, so nothing is
+//!   made comparable; its distribution ([`residual`](super::residual)) follows the level.
 //! - The greatest of `n` is the greatest of more the higher the more there are: `F^n`, so of a tail that falls exponentially it moves by `β ln n` (max-stability; Coles, An Introduction to
 //!   Statistical Modeling of Extreme Values, 3.1), β being `√6/π` of its deviation. What is always above 0 moves in proportion. So does the least, downwards.
 //!
@@ -23,9 +25,11 @@ const SHAPE_MIN: f64 = 0.3;
 /// What the number of measurements does to a statistic.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Law {
-    /// Nothing that it does not mean: counts, sums, contents.
+    /// Nothing that it does not mean: counts, contents.
     #[default]
     Plain,
+    /// Nothing that it does not mean either, but how far it varies.
+    Sum,
     /// Means and medians.
     Average,
     /// The population's variance.
@@ -86,7 +90,7 @@ impl Law {
             return x;
         }
         match self {
-            Law::Plain => x,
+            Law::Plain | Law::Sum => x,
             Law::Average => {
                 let widening = measured.widening().sqrt();
                 let times = if back { widening } else { widening.recip() };
@@ -149,6 +153,7 @@ mod tests {
             on_one_side: false,
             day_buckets: 96,
             skewed: false,
+            sums: false,
             repeats: 0.0,
         };
         values.for_each(|x| {
@@ -208,6 +213,7 @@ mod tests {
                 on_one_side: false,
                 day_buckets: 96,
                 skewed: false,
+                sums: false,
                 repeats: 0.0,
             },
         );

@@ -273,6 +273,7 @@ impl Relation {
                 on_one_side: false,
                 day_buckets: 1,
                 skewed: false,
+                sums: false,
                 repeats: 0.0,
             };
             self.errors.learn(x, expected, weight, false, run);

@@ -2,7 +2,8 @@
 //!
 //! Normal (Student-t predictive), log-normal (Student-t on logarithms), gamma (moments of the ratio to the forecast), negative binomial with
 //! Poisson as its limit (counts only), a Student-t with 3 degrees of freedom for heavy tails, and of extremes, which are skewed whatever they are the extremes of, a gamma variable
-//! moved to where its skewness is theirs (Pearson's type III). Each is fitted by fading moments; weights are the
+//! moved to where its skewness is theirs (Pearson's type III). Sums have that family too, with a variance in proportion to their level and a skewness in proportion to σ/μ, as sums of
+//! a Poisson number of parts have (Feller, An Introduction to Probability Theory, vol. 1, XII.2). Each is fitted by fading moments; weights are the
 //! fading sums of log predictive likelihoods (prequential model averaging: Dawid 1984), tails the weighted mean of the families' tails.
 //! All in natural logs. Integers are judged with continuity: P(X >= k) and P(X <= k) both hold k.
 //! Holds: tails are at most 0, never NaN; the mean of the two tails' probabilities is at least one half of their joint support.
@@ -66,12 +67,12 @@ pub struct Residuals {
     log_square: f64,
     /// Of (x/μ − 1)².
     ratio_square: f64,
-    /// Of (x − μ)² − μ, and of μ²: the over-dispersion of counts.
+    /// Of (x − μ)² − μ, and of μ²: the over-dispersion of counts. Of sums the first is of (x − μ)² μ: their variance over their level, by least squares.
     excess: f64,
     level_square: f64,
     /// Sum of values, for the uncertainty of a small count's level.
     events: f64,
-    /// Of ((x − μ)/σ)³; of extremes.
+    /// Of ((x − μ)/σ)³; of extremes, and of sums, as a multiple of σ/μ.
     skewness: f32,
     likelihood: [f32; FAMILIES],
     wider: Cusum,
@@ -79,6 +80,7 @@ pub struct Residuals {
     integer: bool,
     positive: bool,
     nonnegative: bool,
+    sums: bool,
 }
 
 /// By the nearest whole number, the degrees of freedom after so many values that all were believed; of as few as cost gamma functions.
@@ -108,6 +110,7 @@ impl Default for Residuals {
             integer: true,
             positive: true,
             nonnegative: true,
+            sums: false,
         }
     }
 }
@@ -125,6 +128,8 @@ pub struct Run {
     pub day_buckets: u16,
     /// They are extremes: their distribution is skewed by its nature.
     pub skewed: bool,
+    /// They are sums of so many: their variance grows with their level, and they are skewed.
+    pub sums: bool,
     /// How far what is unusual has come again and again, 0..=1: then it is no incident but what a family has to foretell.
     pub repeats: f64,
 }
@@ -322,13 +327,22 @@ impl Residuals {
         let error = x - forecast;
         let level = positive(forecast);
         let mean = count_mean(forecast);
-        if run.skewed && self.weight > 1.0 {
-            let size = (error / self.deviation(forecast)).clamp(-CUBED_MAX, CUBED_MAX);
-            self.skewness += (gain * (size.powi(3) - f64::from(self.skewness))) as f32;
+        self.sums = run.sums;
+        if (run.skewed || run.sums) && self.weight > 1.0 {
+            let deviation = self.skewed_deviation(forecast);
+            let cubed = (error / deviation).clamp(-CUBED_MAX, CUBED_MAX).powi(3);
+            let unit = self.skewness_unit(forecast, deviation);
+            self.skewness += (gain * (cubed / unit - f64::from(self.skewness))) as f32;
         }
         self.square += gain * ((error * error).min(1e300) - self.square);
         self.abs += gain * (error.abs() - self.abs);
-        self.excess += gain * ((error * error).min(1e300) - mean - self.excess);
+        let square = (error * error).min(1e300);
+        let dispersed = if run.sums {
+            square * mean
+        } else {
+            square - mean
+        };
+        self.excess += gain * (dispersed.min(1e300) - self.excess);
         self.level_square += gain * (mean * mean - self.level_square);
         self.events = self.events * (1.0 - 1.0 / MEMORY) + x.clamp(0.0, 1e12);
         if x > 0.0 {
@@ -441,12 +455,33 @@ impl Residuals {
         (mean + mean * mean / self.count_size()).sqrt()
     }
 
-    /// The skewed family, its skewness drawn towards none while values are few.
+    /// The skewed family, its skewness drawn towards none while values are few; that of sums towards the one of equal parts.
     fn pearson(&self, forecast: f64) -> Pearson {
         let known = self.weight / (self.weight + SKEWNESS_PRIOR);
-        let skewness = known * f64::from(self.skewness);
+        let deviation = self.skewed_deviation(forecast);
+        let unit = self.skewness_unit(forecast, deviation);
+        let unknown = if self.sums { 1.0 - known } else { 0.0 };
+        let skewness = unit * (known * f64::from(self.skewness) + unknown);
         let size = skewness.abs().clamp(SKEWNESS_MIN, SKEWNESS_MAX);
-        Pearson::of(forecast, self.deviation(forecast), size.copysign(skewness))
+        Pearson::of(forecast, deviation, size.copysign(skewness))
+    }
+
+    /// Standard deviation of the skewed family: a sum of so many independent parts has a variance in proportion to how many they are.
+    fn skewed_deviation(&self, forecast: f64) -> f64 {
+        if !self.sums || self.level_square <= 0.0 {
+            return self.deviation(forecast);
+        }
+        let a_level = self.excess / self.level_square * (1.0 + 1.0 / self.weight.max(1.0));
+        let variance = a_level * count_mean(forecast);
+        variance.sqrt().max(self.deviation_floor(forecast))
+    }
+
+    /// What a skewness is told in: of a sum of equal parts, as many as a Poisson variable says, it is σ/μ.
+    fn skewness_unit(&self, forecast: f64, deviation: f64) -> f64 {
+        match self.sums {
+            true => (deviation / count_mean(forecast)).clamp(SKEWNESS_MIN, SKEWNESS_MAX),
+            false => 1.0,
+        }
     }
 
     fn heavy_scale(&self, forecast: f64) -> f64 {
@@ -460,6 +495,7 @@ impl Residuals {
     fn allows(&self, family: usize, counting: bool) -> bool {
         match family {
             LOG_NORMAL | GAMMA => self.positive,
+            SKEWED if self.sums => self.nonnegative,
             SKEWED => self.skewness.abs() >= SKEWNESS_MIN as f32,
             COUNTS => counting && self.integer,
             _ => true,

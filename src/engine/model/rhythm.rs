@@ -2,11 +2,12 @@
 //!
 //! A series whose values follow each other (its last value foretells better than it would by chance) keeps, from its 64th bucket on and again whenever their number has
 //! doubled, [`KEPT`] values in a row. Their autocorrelation, less a straight line, is asked for its first clear peak after it has fallen (Box and Jenkins
-//! 1976, 2.1), whose multiples say the period to a fraction of a bucket. What was kept fills the slots of one period, and is given back. From then on the
+//! 1976, 2.1), whose multiples say the period to a fraction of a bucket. Where none shows, a series that is no longer young makes one value of two and goes on, until a value is an hour or the next search is due: a period may be longer
+//! than what is kept of single buckets. What was kept fills the slots of one period, and is given back. From then on the
 //! slots foretell each value before they learn it; they are believed when they did better than the best other predictor, prequentially (Dawid 1984; normal errors),
 //! by [`BELIEF`] nats, over a whole period at least, and are forgotten when they did worse by as much. So a walk or noise that happens to look like a rhythm
 //! costs memory for a while, and nothing else.
-//! Units: values as they come; periods in milliseconds. Periods are of 4 to 128 buckets; what slots of an hour hold as well (6, 8, 12 and 24 hours) is left to the day.
+//! Units: values as they come; periods in milliseconds. Periods are of 4 buckets to 128 hours, or buckets where these are longer; what slots of an hour hold as well (6, 8, 12 and 24 hours) is left to the day.
 //! Holds: finite; judging changes nothing; equal series, equal bytes. Checked by: tests below, `cargo bench --bench streams`, `--bench noise`.
 
 use super::Room;
@@ -18,6 +19,10 @@ use serde::{Deserialize, Deserializer, Serialize};
 const KEPT: usize = 384;
 /// Steps after which they are kept first: at this number and each power of two after it.
 const FIRST_SEARCH: u32 = 64;
+/// Where single values show no period, means of so many are kept as a series has lived for times this: the search is over before the next one is due.
+const STRIDE_STEPS: u32 = 512;
+/// Slots at the most: they take no more memory than what they were found in. Those of longer periods hold several buckets.
+const SLOTS_MOST: usize = 256;
 /// The mean square of the last value's errors is below so many times the mean's where values follow each other; of independent values it is twice as large.
 const FOLLOWS: f32 = 1.25;
 const PERIOD_LEAST: usize = 4;
@@ -26,7 +31,7 @@ const FALLEN: f64 = 0.3;
 const BACK: f64 = 0.4;
 /// A peak nearly as high as the highest, but earlier, is the period; that one is its multiple.
 const NEARLY: f64 = 0.9;
-/// Least weight of one more visit to a slot, and of one more value in what the slots leave.
+/// Least weight of one more visit to a slot (of all its buckets together), and of one more value in what the slots leave.
 const VISIT_GAIN: f32 = 0.1;
 const LEFT_GAIN: f64 = 1.0 / 16.0;
 /// What it takes to believe in a rhythm, nats; it is let go at 0 and forgotten at the negative of it.
@@ -46,6 +51,12 @@ struct Search {
     values: Vec<f32>,
     first: f64,
     last_at: i64,
+    /// Buckets that one of them is the mean of; the sum of those of the next one, less the first, and how many they are.
+    stride: u16,
+    sum: f64,
+    filled: u16,
+    /// The most that one may come to be the mean of.
+    stride_most: u16,
 }
 
 fn with_all_places<'de, D: Deserializer<'de>>(values: D) -> Result<Vec<f32>, D::Error> {
@@ -58,6 +69,8 @@ fn with_all_places<'de, D: Deserializer<'de>>(values: D) -> Result<Vec<f32>, D::
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 struct Slots {
     period_ms: i64,
+    /// Buckets of it, rounded up.
+    buckets: u16,
     /// Less the base: means, and how often each was visited.
     means: Box<[f32]>,
     visits: Box<[u8]>,
@@ -65,7 +78,7 @@ struct Slots {
     /// What they leave, on average lately.
     left: f64,
     /// Values foretold, up to a period; what speaks for them, nats.
-    foretold: u8,
+    foretold: u16,
     credit: f32,
     told: bool,
 }
@@ -111,7 +124,7 @@ impl Rhythm {
 
     /// Buckets of the rhythm that is believed in.
     pub fn period_buckets(&self) -> Option<u16> {
-        Some(self.believed()?.means.len() as u16)
+        Some(self.believed()?.buckets)
     }
 
     /// Its length.
@@ -143,7 +156,8 @@ impl Rhythm {
         match self.stage.as_deref_mut() {
             None => {
                 if others.asks_for_search() && room.grant(Search::BYTES + size_of::<Stage>()) {
-                    self.stage = Some(Box::new(Stage::Search(Search::new(at, x))));
+                    let most = (others.steps / STRIDE_STEPS).min(u32::from(u16::MAX) / 2) as u16;
+                    self.stage = Some(Box::new(Stage::Search(Search::new(at, x, most))));
                 }
                 false
             }
@@ -152,13 +166,10 @@ impl Rhythm {
                     self.stage = None;
                     return false;
                 }
-                let kept = search.values.len();
-                if kept == KEPT / 2 || kept == KEPT {
-                    if let Some(slots) = search.find(span) {
-                        self.stage = Some(Box::new(Stage::Found(slots)));
-                    } else if kept == KEPT {
-                        self.stage = None;
-                    }
+                match search.look(span) {
+                    Look::Found(slots) => self.stage = Some(Box::new(Stage::Found(slots))),
+                    Look::Nothing => self.stage = None,
+                    Look::GoesOn => {}
                 }
                 false
             }
@@ -173,6 +184,16 @@ impl Rhythm {
                 changed
             }
         }
+    }
+
+    /// Whether the slots go with a new level, that much above what was expected: unless that is what they say of `at` anyway. (The first half of a rhythm that is on trial is no
+    /// new level.)
+    pub fn goes_with(&self, at: EventTime, level: f64, by: f64) -> bool {
+        let Some(Stage::Found(slots)) = self.stage.as_deref() else {
+            return false;
+        };
+        let off = slots.expected(at).map(|expected| (level - expected).abs());
+        off.is_none_or(|off| off > (off - by.abs()).abs())
     }
 
     /// The level has changed, the shape has not.
@@ -213,17 +234,63 @@ impl Others {
     }
 }
 
+/// What has come of a search so far.
+enum Look {
+    GoesOn,
+    Nothing,
+    Found(Slots),
+}
+
 impl Search {
     const BYTES: usize = KEPT * size_of::<f32>();
 
-    fn new(at: EventTime, x: f64) -> Search {
+    fn new(at: EventTime, x: f64, stride_most: u16) -> Search {
         let mut values = Vec::with_capacity(KEPT);
         values.push(0.0);
         Search {
             values,
             first: x,
             last_at: at.millis(),
+            stride: 1,
+            sum: 0.0,
+            filled: 0,
+            stride_most,
         }
+    }
+
+    /// Looks for a period where it is time to.
+    fn look(&mut self, span: BucketSpan) -> Look {
+        let kept = self.values.len();
+        let is_half = kept == KEPT / 2 && self.stride == 1;
+        if self.filled > 0 || !(is_half || kept == KEPT) {
+            return Look::GoesOn;
+        }
+        let Some((lag, multiples)) = self.period() else {
+            let next = 2 * self.stride;
+            let is_coarse = i64::from(next) * span.millis() > HOUR_MS;
+            return match kept == KEPT {
+                true if next <= self.stride_most && !is_coarse => {
+                    self.zoom();
+                    Look::GoesOn
+                }
+                true => Look::Nothing,
+                false => Look::GoesOn,
+            };
+        };
+        match self.slots(lag, multiples, span) {
+            Some(slots) => Look::Found(slots),
+            None if kept == KEPT => Look::Nothing,
+            None => Look::GoesOn,
+        }
+    }
+
+    /// Makes one value of two.
+    fn zoom(&mut self) {
+        for at in 0..self.values.len() / 2 {
+            self.values[at] = 0.5 * (self.values[2 * at] + self.values[2 * at + 1]);
+        }
+        self.values.truncate(self.values.len() / 2);
+        self.stride *= 2;
     }
 
     /// Keeps a value; in the place of missing buckets, the last one. False after too long a gap.
@@ -233,20 +300,30 @@ impl Search {
         let kept = self.values.len();
         // What is kept is looked at when half of it is there, and all: no gap hides either.
         let ahead = if kept < KEPT / 2 { KEPT / 2 } else { KEPT } - kept;
+        let ahead = ahead * usize::from(self.stride) - usize::from(self.filled);
         let missing = match usize::try_from(steps - 1) {
             Ok(missing) if missing <= GAP_MOST && missing < ahead => missing,
             _ => return false,
         };
         let last = self.values.last().copied().unwrap_or(0.0);
-        self.values.resize(kept + missing, last);
-        self.values.push((x - self.first) as f32);
+        (0..missing).for_each(|_| self.push(last.into()));
+        self.push(x - self.first);
         true
     }
 
-    /// The slots of the period that shows, filled; `None` where none does.
-    fn find(&self, span: BucketSpan) -> Option<Slots> {
-        let (lag, multiples) = self.period()?;
-        let period_ms = span.millis() * lag as i64 / multiples as i64;
+    fn push(&mut self, x: f64) {
+        self.sum += x;
+        self.filled += 1;
+        if self.filled == self.stride {
+            self.values.push((self.sum / f64::from(self.stride)) as f32);
+            (self.sum, self.filled) = (0.0, 0);
+        }
+    }
+
+    /// The slots of a period of so many values in so many multiples, filled; `None` where the day knows it.
+    fn slots(&self, lag: usize, multiples: usize, span: BucketSpan) -> Option<Slots> {
+        let stride = usize::from(self.stride);
+        let period_ms = span.millis() * (stride * lag) as i64 / multiples as i64;
         let is_of_a_day = [6, 8, 12, 24].iter().any(|hours| {
             let off = period_ms - hours * HOUR_MS;
             off.abs() * 50 <= period_ms
@@ -254,9 +331,11 @@ impl Search {
         if is_of_a_day {
             return None;
         }
-        let count = lag.div_ceil(multiples);
+        let buckets = (stride * lag).div_ceil(multiples);
+        let count = buckets.div_ceil(buckets.div_ceil(SLOTS_MOST));
         let mut slots = Slots {
             period_ms,
+            buckets: buckets as u16,
             means: vec![0.0; count].into_boxed_slice(),
             visits: vec![0; count].into_boxed_slice(),
             base: self.first,
@@ -265,15 +344,16 @@ impl Search {
             credit: 0.0,
             told: false,
         };
-        let begun = self.last_at - (self.values.len() as i64 - 1) * span.millis();
-        for (step, value) in self.values.iter().enumerate() {
-            let at = EventTime(begun + step as i64 * span.millis());
-            slots.learn(at, self.first + f64::from(*value));
+        let begun = self.last_at - ((self.values.len() * stride) as i64 - 1) * span.millis();
+        for bucket in 0..self.values.len() * stride {
+            let at = EventTime(begun + bucket as i64 * span.millis());
+            let value = self.values[bucket / stride];
+            slots.learn(at, self.first + f64::from(value));
         }
         Some(slots)
     }
 
-    /// So many buckets are so many periods.
+    /// So many values are so many periods.
     fn period(&self) -> Option<(usize, usize)> {
         let values = self.less_a_line();
         let n = values.len();
@@ -343,16 +423,17 @@ impl Slots {
         let gained = (x - others.expected).powi(2) - (x - expected).powi(2);
         let told = gained / (2.0 * others.square) - HANDICAP;
         let told = if told.is_finite() { told } else { 0.0 };
-        let most = BELIEF + TELLS_MOST as f32 * self.means.len() as f32;
+        let most = BELIEF + TELLS_MOST as f32 * f32::from(self.buckets);
         self.credit = (self.credit + told.clamp(-TELLS_MOST, TELLS_MOST) as f32).min(most);
         self.foretold = self.foretold.saturating_add(1);
-        let is_tried = usize::from(self.foretold) >= self.means.len();
+        let is_tried = self.foretold >= self.buckets;
         self.told = is_tried && self.credit > if self.told { 0.0 } else { BELIEF };
     }
 
     fn learn(&mut self, at: EventTime, x: f64) {
         let slot = self.slot(at);
-        let gain = (1.0 / (f32::from(self.visits[slot]) + 1.0)).max(VISIT_GAIN);
+        let least = VISIT_GAIN * self.means.len() as f32 / f32::from(self.buckets);
+        let gain = (1.0 / (f32::from(self.visits[slot]) + 1.0)).max(least);
         let rest = x - self.base - f64::from(self.means[slot]);
         if self.visits[slot] > 0 {
             self.left += LEFT_GAIN * (rest - self.left);
@@ -414,6 +495,28 @@ mod tests {
     }
 
     #[test]
+    fn a_period_longer_than_what_is_kept_of_single_buckets_is_found_in_means_of_several() {
+        let values = (0..4_000).map(|step| pulse(step, 310.0));
+        let rhythm = after(values, &mut Room::unlimited());
+        let found = rhythm.period_ms().expect("it repeats itself") as f64 / 300_000.0;
+        assert!((found - 310.0).abs() < 1.0, "{found}");
+        assert!(rhythm.heap_bytes() <= Search::BYTES + size_of::<Stage>());
+    }
+
+    #[test]
+    fn what_a_rhythm_on_trial_foretold_is_no_new_level_of_it() {
+        // Found in 384 values after the 64th, and not yet tried.
+        let values = (0..460).map(|step| pulse(step, 100.0));
+        let mut rhythm = after(values, &mut Room::unlimited());
+        assert!(rhythm.is_on_trial() && rhythm.period_ms().is_none());
+        // High from the 500th on: so it says.
+        let at = EventTime(1_704_067_200_000 + 300_000 * 505);
+        assert!(!rhythm.goes_with(at, 1.5, 2.2) && rhythm.goes_with(at, 5.0, 5.7));
+        rhythm.shift(3.5);
+        assert!(!rhythm.goes_with(at, 5.0, 5.7));
+    }
+
+    #[test]
     fn neither_noise_nor_a_walk_nor_what_the_day_holds_is_a_rhythm() {
         let mut walk = 0.0;
         let walks: Vec<f64> = (0..5000)
@@ -438,7 +541,7 @@ mod tests {
         };
         let known = after((0..700).map(values), &mut Room::unlimited());
         assert!(known.heap_bytes() > 0 && known.period_buckets() == Some(30));
-        let over = after((0..3000).map(values), &mut Room::unlimited());
+        let over = after((0..7500).map(values), &mut Room::unlimited());
         assert_eq!((over.period_ms(), over.heap_bytes()), (None, 0));
     }
 
@@ -447,7 +550,7 @@ mod tests {
         let mut room = Room::of(100);
         let rhythm = after((0..700).map(|step| pulse(step, 30.0)), &mut room);
         assert!(rhythm.heap_bytes() == 0 && room.left() == 100);
-        let mut search = Search::new(EventTime(0), 1.0);
+        let mut search = Search::new(EventTime(0), 1.0, 1);
         assert!(search.take(EventTime(300_000), 2.0, span()));
         assert!(search.take(EventTime(5 * 300_000), 2.0, span()));
         assert_eq!(search.values.len(), 6);

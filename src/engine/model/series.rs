@@ -342,6 +342,7 @@ impl SeriesModel {
             on_one_side: self.forecaster.is_on_one_side(),
             day_buckets: buckets_a_day(kind.span),
             skewed: kind.law.is_extreme(),
+            sums: kind.law == Law::Sum,
             repeats,
         };
         self.residuals
