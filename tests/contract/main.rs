@@ -498,7 +498,7 @@ fn fewer_measurements_never_make_a_mean_or_a_variance_less_likely<M: Model + Deb
                     few_are_no_less_likely,
                     "{x:e}: {few} of one, {usual} of twenty"
                 ),
-                Law::Plain => assert!(few == usual, "not made of measurements"),
+                Law::Plain | Law::Sum => assert!(few == usual, "not made of measurements"),
             }
         }
     });

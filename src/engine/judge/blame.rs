@@ -31,6 +31,8 @@ pub(super) struct Part {
     /// Its share of the entity's evidence, and what of that is said.
     pub(super) evidence: f64,
     pub(super) said: f64,
+    /// To their own forecasts the values of all the entity's series are usual.
+    pub(super) all_usual: bool,
 }
 
 /// What the series of an entity show together, and the part of each.
@@ -57,7 +59,8 @@ impl Blame {
         span: BucketSpan,
     ) -> Blame {
         let is_usual = |one: &Judged| one.verdict.ln_single > LN_USUAL;
-        let joint = match joint.is_within_usual() && judged.iter().all(is_usual) {
+        let all_usual = judged.iter().all(is_usual);
+        let joint = match all_usual && joint.is_within_usual() {
             true => joint.forgiven(),
             false => joint,
         };
@@ -81,7 +84,10 @@ impl Blame {
                 },
                 share,
                 evidence,
-                said: seat.series.said_together(one, evidence, at, span),
+                said: seat
+                    .series
+                    .said_together(one, (evidence, all_usual), at, span),
+                all_usual,
             };
             said = said.max(part.said);
             alone = alone.max(one.verdict.evidence);

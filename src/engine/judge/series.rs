@@ -263,11 +263,11 @@ impl Series {
     pub(super) fn said_together(
         &self,
         one: &Judged,
-        evidence: f64,
+        (evidence, all_usual): (f64, bool),
         at: EventTime,
         span: BucketSpan,
     ) -> f64 {
-        self.models[one.at].said_together(evidence, one.verdict.ln_single, at, span)
+        self.models[one.at].said_together(evidence, all_usual, at, span)
     }
 
     /// Remembers what was said of each feature's part.
@@ -281,8 +281,8 @@ impl Series {
         let taught = |one: &Judged| rulings.teaches(context.kinds[one.at].detector);
         let all = judged.iter().zip(parts);
         for (one, part) in all.filter(|(one, _)| taught(one)) {
-            let (model, ln_single) = (&mut self.models[one.at], one.verdict.ln_single);
-            model.learn_said_together((part.evidence, part.said), ln_single, at, span);
+            let said = (part.evidence, part.said);
+            self.models[one.at].learn_said_together(said, part.all_usual, at, span);
         }
     }
 

@@ -7,7 +7,7 @@
 //! outrank everything (d is 30), that of what moves all the time may stand out (10).
 //! Source: detection-quality.md, "Many metrics, one entity". Holds: judging changes nothing; z is finite and at least 0.
 
-use super::alarm::{Alarm, Hold, LN_USUAL};
+use super::alarm::{Alarm, Hold};
 use super::evidence::BLOCK_BUCKETS;
 use super::surprise::{SeasonView, counts};
 use crate::config::Side;
@@ -91,9 +91,9 @@ impl Member {
         }
     }
 
-    /// What is said of so much evidence, its part in what the entity shows at `at`, when the series' own forecast gives its value `ln_single`.
-    pub fn said(&self, evidence: f64, ln_single: f64, at: EventTime, span: BucketSpan) -> f64 {
-        let ln_tail = ln_tail(evidence, ln_single);
+    /// What is said of so much evidence, its part in what the entity shows at `at`; `all_usual`: to their own forecasts the values of all its series are.
+    pub fn said(&self, evidence: f64, all_usual: bool, at: EventTime, span: BucketSpan) -> f64 {
+        let ln_tail = ln_tail(evidence, all_usual);
         self.alarm
             .said(evidence, ln_tail, at, Hold::of_entity(span))
     }
@@ -102,11 +102,11 @@ impl Member {
     pub fn learn_said(
         &mut self,
         (evidence, said): (f64, f64),
-        ln_single: f64,
+        all_usual: bool,
         at: EventTime,
         span: BucketSpan,
     ) {
-        let (ln_tail, hold) = (ln_tail(evidence, ln_single), Hold::of_entity(span));
+        let (ln_tail, hold) = (ln_tail(evidence, all_usual), Hold::of_entity(span));
         self.alarm.learn(evidence, said, ln_tail, at, hold);
     }
 
@@ -174,11 +174,11 @@ impl Member {
     }
 }
 
-/// What keeps an alarm about an entity up in one of its series, as ln p: the evidence, but for a value that the series' own forecast calls usual. Levels that have
+/// What keeps an alarm about an entity up, as ln p: the evidence, until the values of all its series are what their own forecasts call usual. Levels that have
 /// followed a burst make strangers of the values before it for a while, all of an entity's at once; each of them by itself knows better.
-fn ln_tail(evidence: f64, ln_single: f64) -> f64 {
-    match ln_single > LN_USUAL {
-        true => ln_single,
+fn ln_tail(evidence: f64, all_usual: bool) -> f64 {
+    match all_usual {
+        true => 0.0,
         false => ln_bucket(evidence),
     }
 }

@@ -181,17 +181,17 @@ impl SeriesModel {
         Some((value, foresight))
     }
 
-    /// What is said of so much evidence: the series' part in what its entity shows at `at`, when its own forecast gives the value `ln_single`.
+    /// What is said of so much evidence: the series' part in what its entity shows at `at`; `all_usual`: to their own forecasts the values of all its series are.
     pub fn said_together(
         &self,
         evidence: f64,
-        ln_single: f64,
+        all_usual: bool,
         at: EventTime,
         span: BucketSpan,
     ) -> f64 {
         let member = self.member.as_ref();
         member.map_or(evidence, |member| {
-            member.said(evidence, ln_single, at, span)
+            member.said(evidence, all_usual, at, span)
         })
     }
 
@@ -199,12 +199,12 @@ impl SeriesModel {
     pub fn learn_said_together(
         &mut self,
         (evidence, said): (f64, f64),
-        ln_single: f64,
+        all_usual: bool,
         at: EventTime,
         span: BucketSpan,
     ) {
         if let Some(member) = &mut self.member {
-            member.learn_said((evidence, said), ln_single, at, span);
+            member.learn_said((evidence, said), all_usual, at, span);
         }
     }
 
