@@ -247,6 +247,8 @@ impl Case {
         let whose = 1;
         let mut random = Random::new(size.seed ^ 0xf0);
         let mut pipeline = Pipeline::new(self.job());
+        // A record is said again when history makes its score another.
+        let mut alarms = std::collections::BTreeSet::new();
         let (mut heard, mut highest) = (Heard::default(), 0.0f64);
         let mut hear = |outputs: Vec<Output>, heard: &mut Heard| {
             for output in outputs {
@@ -264,7 +266,9 @@ impl Case {
                     heard.score = Some(heard.score.unwrap_or(0.0).max(score));
                 } else {
                     highest = highest.max(score);
-                    heard.alarms += usize::from(score >= 75.0);
+                    if score >= 75.0 && alarms.insert(document.id) {
+                        heard.alarms += 1;
+                    }
                 }
             }
         };

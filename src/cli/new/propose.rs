@@ -327,20 +327,20 @@ pub(super) fn propose(
     let named = over.iter().chain(rest);
     Proposal {
         influencers: named.copied().take(INFLUENCERS_MAX).collect(),
-        messages: of_role(roles, &[Role::Prose])
-            .into_iter()
-            .filter(|_| detectors.len() + 2 <= DETECTORS_MAX)
-            .find(|at| names_messages(path(*at)) && sample.presence(*at) >= 0.5),
+        messages: messages(sample, roles).filter(|_| detectors.len() + 2 <= DETECTORS_MAX),
         detectors,
     }
 }
 
-/// What a log calls what it says.
-fn names_messages(path: &str) -> bool {
-    let last = path.rsplit('.').next().unwrap_or_default();
-    ["message", "msg", "log", "text"]
-        .iter()
-        .any(|name| last.eq_ignore_ascii_case(name))
+/// The field that a log says what it has to say in.
+fn messages(sample: &Sample, roles: &[Role]) -> Option<usize> {
+    const NAMES: [&str; 4] = ["message", "msg", "log", "text"];
+    of_role(roles, &[Role::Prose]).into_iter().find(|at| {
+        let path = &sample.fields[*at].path;
+        let last = path.rsplit('.').next().unwrap_or_default();
+        let is_named = NAMES.iter().any(|name| last.eq_ignore_ascii_case(name));
+        is_named && sample.presence(*at) >= 0.5
+    })
 }
 
 /// Those who come and go, held against one another: who asks more, and who looks at more than they do.

@@ -21,7 +21,8 @@ const LN_TOLD: f64 = -1.0;
 /// What is believed of a member beyond what its like and so few buckets prove.
 const SLACK_NATS: f64 = 1.0;
 /// How far a tail is believed beyond what has been seen: as if so many excesses of a mean of one nat spoke for it, as in a series' own calibration
-/// (`engine::model::calibration`). Half of them after one day (or 24 buckets): what comes with an hour that was not seen yet, no number of members shows.
+/// (`engine::model::calibration`). Half of them after one day (or 24 buckets), and of what a part of the first would give that part: what comes with an hour that was not
+/// seen yet, no number of members shows.
 const EXCESSES: f64 = 4.0;
 const DAY_MS: f64 = 86_400_000.0;
 
@@ -58,7 +59,7 @@ impl Bar {
         let day = (DAY_MS / span.millis() as f64).max(f64::from(BLOCK_BUCKETS));
         let days = f64::from(self.history) / day;
         Bar {
-            excesses: EXCESSES * days / (days + 1.0),
+            excesses: EXCESSES * days / (days + 1.0) * days.min(1.0),
             ..self
         }
     }
