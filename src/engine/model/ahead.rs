@@ -41,8 +41,9 @@ const WEEK_HOURS: f64 = 168.0;
 const PERIODS: [f64; 2] = [DAY_HOURS, WEEK_HOURS];
 /// Days compared with those of the week before until a slope is asked for.
 const SLOPE_DAYS_MIN: f64 = 3.0;
-/// Rounds of slope and wandering; they settle in fewer.
-const SLOPE_ROUNDS: usize = 8;
+/// Rounds of slope and wandering, at the most: what is taken for wandering falls by a third in each, and they are over when the slope's share settles.
+const SLOPE_ROUNDS: usize = 48;
+const SETTLED: f64 = 1e-3;
 /// Of a squared error, what is left whatever a slope explains of it: in the series as it comes, and in the rests of a season, where single large errors were cut.
 const SQUARE_LEAST: f64 = 0.05;
 const SQUARE_LEAST_OF_RESTS: f64 = 0.5;
@@ -224,8 +225,12 @@ impl<'m> Ahead<'m> {
         let mut slope = Slope::default();
         let mut short = Variogram::fit_short(&seen);
         for _ in 0..SLOPE_ROUNDS {
-            slope = self.slope(&short, slope.share);
+            let before = slope.share;
+            slope = self.slope(&short, before);
             short = Variogram::fit_short(&without(slope.share));
+            if (slope.share - before).abs() < SETTLED {
+                break;
+            }
         }
         Some(View {
             season,
@@ -268,7 +273,12 @@ impl<'m> Ahead<'m> {
         let mut error_square = apart / (hours * hours);
         let weeks = days / 7.0;
         if weeks > 1.5 {
-            let variance = (square - change * change).max(0.0);
+            // The noise of days is in the means of weeks already; it is no wandering of so few weeks. Beside a year's wave it stays: what is left of the wave is no slope.
+            let noise = match self.outlook.year() {
+                None => 2.0 * variogram.of_mean(DAY_HOURS * density),
+                Some(_) => 0.0,
+            };
+            let variance = (square - change * change - noise).max(0.0);
             let seen = variance / (1.0 - 1.0 / weeks) / weeks;
             error_square = error_square.max(seen / (WEEK_HOURS * WEEK_HOURS));
         }
@@ -291,9 +301,11 @@ impl<'m> Ahead<'m> {
             return quick;
         }
         let density = self.outlook.density(self.kind.span) / outlook::unit_hours(self.kind.span);
+        // A slope takes its own error out of what is left: of the noise of days nearly nothing, of what weeks wander as much as there were few of them.
         let told = (square - slope_share * change * change).max(0.0);
-        let told = told / (1.0 - slope_share / weeks.max(1.5));
-        let moved = (told - 2.0 * short.of_mean(DAY_HOURS * density)).max(0.0);
+        let noise = 2.0 * short.of_mean(DAY_HOURS * density);
+        let noise = noise * (1.0 - slope_share / (weeks * days));
+        let moved = (told - noise).max(0.0) / (1.0 - slope_share / weeks.max(1.5));
         let slow = moved / (WEEK_HOURS * density);
         let sure = short.walks_seen();
         let both = (sure * quick + weeks * slow) / (sure + weeks);
