@@ -28,7 +28,7 @@ const CLOCK: &str =
 const ZONE: &str = r"(?: ?(?<z>Z|UTC|GMT|[+-]\d{2}:?\d{2})\b)?";
 const NAME: &str = r"(?<b>[A-Z][a-z]{2})";
 
-/// Of two forms that fit as many lines the first is taken. `D` dates, then what follows them.
+/// Those with a year come first: of two forms that fit as many lines the first is taken.
 static FORMS: LazyLock<Vec<Regex>> = LazyLock::new(|| {
     let forms = [
         // 2024-01-31T12:30:59.123+01:00, 2024/01/31 12:30:59
