@@ -2,17 +2,18 @@
 //!
 //! A [`Reader`] opens one source after another (`-` is standard input), undoes gzip and zstd, sees whether it holds JSON, CSV or a log's lines, and
 //! hands on each event, or each rejection with its bytes and origin. What a pipe has delivered is decoded at once: nothing
-//! waits for a full buffer. With more than one thread, JSON is decoded ahead of its turn, and what is handed over stays the same. Between files the times go on (the guard against wrong clocks is one for all), formats and headers do not.
+//! waits for a full buffer, but a log for its first lines, and a message for the beginning of the next one. With more than one thread, JSON is decoded ahead of its turn, and what is handed over stays the same. Between files the times go on (the guard against wrong clocks is one for all), formats and headers do not.
 
-use super::csv::{Cells, Header, Row, Rows};
+mod messages;
+
+use super::csv::{Header, Row, Rows};
 use super::frame::Framer;
 use super::guard::{Guard, Sink};
 use super::source::{self, Bytes};
 use super::text::{SAMPLE_LINES, Text};
-use super::time_format::TimeReader;
 use super::window::{Origin, Window};
 use super::{Decoded, Decoder, Step, rejection, shown};
-use crate::config::{Job, TimeFormat};
+use crate::config::Job;
 use crate::engine::event::{Event, Reason, Rejection};
 use std::collections::VecDeque;
 use std::io::{self, ErrorKind};
@@ -234,12 +235,7 @@ impl Reader {
                 "looks like UTF-16, which is not read here (iconv -f UTF-16 -t UTF-8 makes UTF-8 of it)",
             )),
             Format::Csv => self.csv(file, &mut window, sink),
-            Format::Text => {
-                let sample = window.lines(SAMPLE_LINES)?;
-                let text = Text::of(sample, written_ms, self.options.bytes_max)
-                    .ok_or_else(|| io::Error::new(ErrorKind::InvalidData, NO_CLOCK))?;
-                self.text(file, &mut window, text, sink)
-            }
+            Format::Text => self.text(file, &mut window, written_ms, sink),
             Format::Json => {
                 if let Some(decoder) = &self.ahead {
                     window.read_ahead(decoder, self.options.threads - 1)?;
@@ -417,64 +413,6 @@ impl Reader {
         }
     }
 
-    fn text(
-        &mut self,
-        file: &str,
-        window: &mut Window,
-        mut text: Text,
-        sink: &mut Sink<'_>,
-    ) -> io::Result<ControlFlow<()>> {
-        let header = self.decoder.columns();
-        // Times are given as ISO 8601, however the job's own are written.
-        let as_job_says =
-            std::mem::replace(&mut self.decoder.time, TimeReader::new(&TimeFormat::Auto));
-        let flow = self.messages(file, window, &mut text, &header, sink);
-        self.decoder.time = as_job_says;
-        flow
-    }
-
-    fn messages(
-        &mut self,
-        file: &str,
-        window: &mut Window,
-        text: &mut Text,
-        header: &Header,
-        sink: &mut Sink<'_>,
-    ) -> io::Result<ControlFlow<()>> {
-        loop {
-            let row = text.next(window.unread(), window.at_end);
-            let begins = matches!(row, Row::Whole(_) | Row::TooLong(_));
-            if begins && self.tell_too_long(file, sink).is_break() {
-                return Ok(ControlFlow::Break(()));
-            }
-            let length = match row {
-                Row::Whole(length) | Row::Broken(length) | Row::TooLong(length) => length,
-                Row::Skip(length) => {
-                    self.lengthen(length);
-                    window.take(length);
-                    continue;
-                }
-                Row::More => {
-                    window.fill()?;
-                    continue;
-                }
-                Row::End => return Ok(self.tell_too_long(file, sink)),
-            };
-            let mut flow = ControlFlow::Continue(());
-            let (guard, too_long) = (&mut self.guard, &mut self.too_long);
-            let view = &*window;
-            let message = &view.unread()[..length];
-            self.decoder
-                .message(text, row, header, message, &mut |decoded| {
-                    flow = deliver(guard, too_long, decoded, file, view, sink);
-                });
-            if flow.is_break() {
-                return Ok(flow);
-            }
-            window.take(length);
-        }
-    }
-
     /// What is too long goes on for so many bytes.
     fn lengthen(&mut self, bytes: usize) {
         if let Some(long) = &mut self.too_long {
@@ -557,44 +495,6 @@ impl Decoder {
         )))
     }
 
-    /// The columns of a log's messages.
-    fn columns(&self) -> Header {
-        let names = Text::columns(&self.time_field);
-        let mut ends = Vec::new();
-        let text = names.iter().fold(String::new(), |mut text, name| {
-            text.push_str(name);
-            ends.push(text.len());
-            text
-        });
-        Header::new(&Cells::new(&text, &ends), &self.paths)
-    }
-
-    /// Decodes one message of a log.
-    fn message(
-        &mut self,
-        text: &mut Text,
-        row: Row,
-        header: &Header,
-        bytes: &[u8],
-        sink: &mut dyn FnMut(Decoded<'_>),
-    ) {
-        let raw = bytes.trim_ascii_end();
-        let outcome = match (row, text.cells(bytes)) {
-            (Row::Whole(_), Some(cells)) => return self.cells(&cells, header, raw, 0, sink),
-            (Row::Whole(_), None) => Err(rejection(
-                Reason::MissingTime,
-                "no time, where the lines of this log begin with one".into(),
-                raw.len(),
-            )),
-            _ => Err(self.too_long(bytes.len())),
-        };
-        sink(Decoded {
-            outcome,
-            raw,
-            offset: 0,
-        });
-    }
-
     /// Decodes one row of CSV.
     fn row(
         &mut self,
@@ -637,8 +537,6 @@ impl Decoder {
         }
     }
 }
-
-const NO_CLOCK: &str = "no line of the first ones has a time in a form that is known (docs/events.md has them); JSON events can name theirs with data_description.time_format";
 
 fn at_file(file: &str, error: io::Error) -> io::Error {
     io::Error::new(error.kind(), format!("{file}: {error}"))

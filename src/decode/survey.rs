@@ -7,6 +7,7 @@ use super::csv::{Cells, Row, Rows};
 use super::frame::{Frame, Framer};
 use super::text::Text;
 use super::time_format::TimeReader;
+use super::window::opens_array;
 use super::{BOM, BYTES_MAX, Format, Options};
 use crate::config::TimeFormat;
 use crate::engine::event::Value;
@@ -35,15 +36,9 @@ pub struct Surveyed {
 pub fn survey(bytes: &[u8], options: Options, sink: &mut dyn FnMut(Fields)) -> Surveyed {
     let bytes = bytes.strip_prefix(BOM).unwrap_or(bytes);
     let start = bytes.trim_ascii_start();
-    let is_array = |inside: &[u8]| {
-        inside
-            .trim_ascii_start()
-            .first()
-            .is_none_or(|byte| b"{[]".contains(byte))
-    };
     let format = options.format.unwrap_or(match start {
         [b'{', ..] => Format::Json,
-        [b'[', inside @ ..] if is_array(inside) => Format::Json,
+        [b'[', ..] if opens_array(start).unwrap_or(true) => Format::Json,
         _ if Text::is_likely(start, options.delimiter) => Format::Text,
         [b'[', ..] => Format::Json,
         _ => Format::Csv,

@@ -59,6 +59,12 @@ impl fmt::Display for Origin<'_> {
     }
 }
 
+/// Whether the bracket that `bytes` begin with, blanks apart, opens an array of JSON objects or an empty one; `None`: there is nothing behind it yet.
+pub(super) fn opens_array(bytes: &[u8]) -> Option<bool> {
+    let inside = bytes.trim_ascii_start().get(1..)?.trim_ascii_start();
+    inside.first().map(|byte| b"{[]".contains(byte))
+}
+
 fn line_ends(bytes: &[u8]) -> u64 {
     memchr::memchr_iter(b'\n', bytes).count() as u64
 }
@@ -210,13 +216,8 @@ impl Window {
     /// Whether the bracket that comes next opens an array of JSON objects, or one without elements.
     pub(super) fn is_array(&mut self) -> io::Result<bool> {
         loop {
-            let inside = self
-                .unread()
-                .trim_ascii_start()
-                .get(1..)
-                .unwrap_or_default();
-            match inside.trim_ascii_start().first() {
-                Some(byte) => return Ok(b"{[]".contains(byte)),
+            match opens_array(self.unread()) {
+                Some(is_array) => return Ok(is_array),
                 None if self.at_end => return Ok(true),
                 None => self.fill()?,
             }

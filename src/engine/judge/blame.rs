@@ -31,13 +31,13 @@ pub(super) struct Part {
     /// Its share of the entity's evidence, and what of that is said.
     pub(super) evidence: f64,
     pub(super) said: f64,
-    /// To their own forecasts the values of all the entity's series are usual.
-    pub(super) all_usual: bool,
 }
 
 /// What the series of an entity show together, and the part of each.
 pub(super) struct Blame {
     pub(super) joint: Joint,
+    /// To their own forecasts the values of all of them are usual.
+    all_usual: bool,
     /// Series that bear a good part of it.
     taking_part: u32,
     /// Of each feature judged, in order.
@@ -87,7 +87,6 @@ impl Blame {
                 said: seat
                     .series
                     .said_together(one, (evidence, all_usual), at, span),
-                all_usual,
             };
             said = said.max(part.said);
             alone = alone.max(one.verdict.evidence);
@@ -104,6 +103,7 @@ impl Blame {
         }
         Blame {
             joint,
+            all_usual,
             taking_part,
             parts,
             said,
@@ -122,6 +122,7 @@ impl Blame {
             series: self.joint.members,
             taking_part: self.taking_part,
             is_told: self.said >= EVIDENCE_RECORD,
+            all_usual: self.all_usual,
             parts: &self.parts[seat.judged.clone()],
         }
     }
@@ -136,6 +137,8 @@ pub(super) struct SeatBlame<'b> {
     taking_part: u32,
     /// Whether anything is said of the entity.
     is_told: bool,
+    /// To their own forecasts the values of all of them are usual.
+    pub(super) all_usual: bool,
     /// By feature judged.
     pub(super) parts: &'b [Part],
 }

@@ -368,7 +368,7 @@ impl Judge {
                 let own = (own, rulings);
                 series.learn(&context, (key, bucket), own, &mut room, changes);
                 if let Some(blame) = blame {
-                    series.learn_said(&context, own, blame.parts);
+                    series.learn_said(&context, own, blame);
                 }
                 if bucket.is_some() {
                     series.last_seen = start;

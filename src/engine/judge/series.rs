@@ -1,6 +1,6 @@
 //! One series in front of the judge: its models, and what is said of one bucket of it.
 
-use super::blame::{Part, SeatBlame};
+use super::blame::SeatBlame;
 use super::correlates::Given;
 use super::memory::{map_bytes, text_bytes};
 use super::partial::{ChangeDraft, PlotDraft, RecordDraft};
@@ -275,14 +275,14 @@ impl Series {
         &mut self,
         context: &Context<'_>,
         (judged, rulings): (&[Judged], &Rulings),
-        parts: &[Part],
+        blame: SeatBlame<'_>,
     ) {
         let (at, span) = (context.middle, context.job.bucket_span);
         let taught = |one: &Judged| rulings.teaches(context.kinds[one.at].detector);
-        let all = judged.iter().zip(parts);
+        let all = judged.iter().zip(blame.parts);
         for (one, part) in all.filter(|(one, _)| taught(one)) {
             let said = (part.evidence, part.said);
-            self.models[one.at].learn_said_together(said, part.all_usual, at, span);
+            self.models[one.at].learn_said_together(said, blame.all_usual, at, span);
         }
     }
 

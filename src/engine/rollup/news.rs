@@ -31,6 +31,9 @@ struct Together {
 impl News {
     /// Of a bucket as it was when it was closed.
     pub(super) fn of(job: &Job, bucket: &Scored) -> News {
+        if job.categorization.is_none() {
+            return News::default();
+        }
         let mut strongest: BTreeMap<Option<Arc<str>>, BTreeMap<u32, f64>> = BTreeMap::new();
         for record in &bucket.records {
             if let Some(category) = rare_or_new(job, record) {

@@ -6,7 +6,6 @@ use crate::runtime::clock::ManualClock;
 use crate::runtime::observer::Delivery;
 use crate::runtime::task::LATENESS_BOUNDS_MS;
 use crate::time::{BucketSpan, EventTime};
-use std::sync::Mutex;
 use std::time::Duration;
 
 const JOB: &str = r#"{"job_id": "web", "analysis_config": {"bucket_span": "5m", "detectors": [{"function": "mean", "field_name": "ms", "partition_field_name": "host"}]}, "data_description": {"time_field": "t"}}"#;
@@ -371,27 +370,12 @@ fn a_job_whose_topic_is_not_keyed_as_it_says_is_degraded_and_counted() {
     assert!(counter(2));
 }
 
-/// Log lines, kept.
-#[derive(Clone, Default)]
-struct Lines(Arc<Mutex<Vec<u8>>>);
-
-impl std::io::Write for Lines {
-    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
-        self.0.lock().unwrap().extend_from_slice(bytes);
-        Ok(bytes.len())
-    }
-    fn flush(&mut self) -> std::io::Result<()> {
-        Ok(())
-    }
-}
-
 #[test]
 fn a_critical_bucket_is_one_line_with_the_sentence_of_its_loudest_record() {
-    let lines = Lines::default();
-    let kept = lines.clone();
+    let file = tempfile::NamedTempFile::new().unwrap();
     let log = tracing_subscriber::fmt()
         .with_ansi(false)
-        .with_writer(move || kept.clone())
+        .with_writer(Arc::new(file.reopen().unwrap()))
         .finish();
     let (_, telemetry) = at_work();
     let calm = summary(0);
@@ -412,7 +396,7 @@ fn a_critical_bucket_is_one_line_with_the_sentence_of_its_loudest_record() {
             telemetry.observe("web", &Fact::Bucket { summary });
         }
     });
-    let lines = String::from_utf8(lines.0.lock().unwrap().clone()).unwrap();
+    let lines = std::fs::read_to_string(file.path()).unwrap();
     assert_eq!(lines.lines().count(), 1, "{lines}");
     let said = "critical anomaly job_id=\"web\" bucket=1970-01-01T00:05:00Z records=2 score=94.0 sentence=\"The event count was 608.\"";
     assert!(lines.contains(said), "{lines}");
