@@ -217,7 +217,8 @@ impl Entities {
 /// Pairs of symbols as slots.
 #[derive(Default)]
 pub(crate) struct Pairs {
-    table: HashTable<Slot>,
+    /// With the symbols, so that finding a pair waits for one piece of memory only.
+    table: HashTable<((Symbol, Symbol), Slot)>,
     entries: Vec<Pair>,
     free: Vec<Slot>,
     /// By first half: the pair met last. A host's events mostly have the same status as the one before.
@@ -290,12 +291,9 @@ impl Pairs {
     }
 
     fn look_up(&mut self, symbols: (Symbol, Symbol), epoch: u64) -> Slot {
-        let entries = &self.entries;
         let hash = mix(symbols.0, symbols.1);
-        let known = self
-            .table
-            .find(hash, |&slot| entries[slot as usize].symbols == symbols);
-        if let Some(&slot) = known {
+        let known = self.table.find(hash, |(known, _)| *known == symbols);
+        if let Some(&(_, slot)) = known {
             self.entries[slot as usize].last_used = Some(epoch);
             return slot;
         }
@@ -313,11 +311,8 @@ impl Pairs {
                 Slot::try_from(self.entries.len() - 1).expect("fewer than 2^32 entities in memory")
             }
         };
-        let entries = &self.entries;
-        self.table.insert_unique(hash, slot, |&slot| {
-            let (a, b) = entries[slot as usize].symbols;
-            mix(a, b)
-        });
+        self.table
+            .insert_unique(hash, (symbols, slot), |&((a, b), _)| mix(a, b));
         slot
     }
 
@@ -326,7 +321,7 @@ impl Pairs {
         for (at, pair) in self.entries.iter_mut().enumerate() {
             if pair.last_used.is_some_and(|used| used < horizon) {
                 let (slot, hash) = (at as Slot, mix(pair.symbols.0, pair.symbols.1));
-                if let Ok(found) = self.table.find_entry(hash, |&s| s == slot) {
+                if let Ok(found) = self.table.find_entry(hash, |&(_, known)| known == slot) {
                     found.remove();
                 }
                 pair.last_used = None;

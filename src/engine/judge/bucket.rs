@@ -6,7 +6,7 @@ use super::correlates::Scene;
 use super::entity::{Alongside, Seat};
 use super::rarity::{Rare, Rarity};
 use super::ruling::Rulings;
-use super::series::{Context, FeatureKind, Finding, Judged, Mode, Series};
+use super::series::{Context, FeatureKind, Finding, Judged, Mode, Prefetch, Series};
 use super::shelves::{Held, Purpose};
 use super::{Judge, PartialBucket, SeriesShelves, VOLUME_GAIN, measurements};
 use crate::config::{Family, Side};
@@ -15,6 +15,7 @@ use crate::engine::probability::Charge;
 use crate::engine::wire::{ClosedBucket, SeriesBucket, SeriesKey};
 use crate::time::{BucketStart, EventTime, Finality};
 use std::cmp::Ordering;
+use std::collections::VecDeque;
 
 /// What is being worked on, entity after entity: where there is nothing to tell, no memory is asked for.
 #[derive(Default)]
@@ -25,19 +26,75 @@ struct Desk {
     findings: Vec<Finding>,
 }
 
-/// Series on their way to be judged.
+/// Series on their way to be judged, whose models are asked for as they come: one after another each would wait for memory by itself.
 #[derive(Default)]
 struct Hall<'s> {
-    /// In order, entity by entity.
+    /// In order, entity by entity. Those before `judged` are.
     seats: Vec<Seat<'s>>,
-    /// The models of so many have been called for; these are of one entity.
-    called: usize,
-    /// Nobody else comes.
-    closed: bool,
+    judged: usize,
+    /// How many seats each entity has of those that have all come, and the last one so far.
+    entities: VecDeque<usize>,
+    last: usize,
 }
 
-/// So many series' models are called for together.
+/// So many series wait while models are on their way.
 const AHEAD: usize = 16;
+/// What is asked for of the series that stands so many before the last one asked for.
+const STEPS: [(Prefetch, usize); 3] = [
+    (Prefetch::Models, 0),
+    (Prefetch::Parts, 5),
+    (Prefetch::Profiles, 10),
+];
+/// Seats of so many judged series are cleared away together.
+const CLEARED: usize = 64;
+
+impl<'s> Hall<'s> {
+    fn take(&mut self, seat: Seat<'s>, at: EventTime) {
+        let before = self.seats.last().filter(|_| self.last > 0);
+        if before.is_some_and(|before| !before.is_beside(seat.group, seat.key)) {
+            self.close();
+        }
+        self.last += 1;
+        self.seats.push(seat);
+        ask_for(&self.seats, self.seats.len() - 1, at);
+    }
+
+    /// Nobody else comes of the last entity.
+    fn close(&mut self) {
+        self.entities.push_back(std::mem::take(&mut self.last));
+    }
+
+    /// The first entity that waits and has all come, if `ahead` series wait at least.
+    fn call(&mut self, ahead: usize) -> Option<&mut [Seat<'s>]> {
+        if self.judged >= CLEARED {
+            self.seats.drain(..self.judged);
+            self.judged = 0;
+        }
+        if self.seats.len() - self.judged < ahead {
+            return None;
+        }
+        let from = self.judged;
+        self.judged += self.entities.pop_front()?;
+        Some(&mut self.seats[from..self.judged])
+    }
+}
+
+/// Asks for the models of seat `last`, and for what is next of those before it.
+fn ask_for(seats: &[Seat<'_>], last: usize, at: EventTime) {
+    for (step, before) in STEPS {
+        let seat = last.checked_sub(before).and_then(|place| seats.get(place));
+        if let Some(seat) = seat {
+            seat.series.prefetch(step, at);
+        }
+    }
+}
+
+/// Of an entity with many series, those asked for as they came are out of the caches again: asks for those that are soon at work.
+fn ask_ahead(seats: &[Seat<'_>], at: usize, middle: EventTime) {
+    if seats.len() > 4 * AHEAD {
+        ask_for(seats, at + AHEAD, middle);
+    }
+}
 
 /// Why something that was found is not told.
 #[derive(Clone, Copy)]
@@ -233,7 +290,7 @@ impl Judge {
             if bucket.is_none() && !is_value && self.job.model_plot.is_none() {
                 continue;
             }
-            hall.seats.push(Seat {
+            let seat = Seat {
                 group,
                 key,
                 bucket,
@@ -241,52 +298,20 @@ impl Judge {
                 series,
                 rulings: Rulings::default(),
                 judged: 0..0,
-            });
-            if hall.seats.len() >= hall.called + ahead {
-                self.judge_waiting(&mut hall, &mut desk, &mut entities, when, mode, partial);
+            };
+            hall.take(seat, middle);
+            while let Some(entity) = hall.call(ahead) {
+                self.judge_entity(entity, &mut desk, &mut entities, when, mode, partial);
             }
         }
-        hall.closed = true;
-        self.judge_waiting(&mut hall, &mut desk, &mut entities, when, mode, partial);
+        hall.close();
+        while let Some(entity) = hall.call(0) {
+            self.judge_entity(entity, &mut desk, &mut entities, when, mode, partial);
+        }
         drop(known);
         let begun = entities.begun();
         entities_of.extend(begun);
         (self.state.series, self.state.entities) = (series_of, entities_of);
-    }
-
-    /// Judges the entities that wait, but for the last one, whose series may not all have come.
-    fn judge_waiting(
-        &mut self,
-        hall: &mut Hall<'_>,
-        desk: &mut Desk,
-        entities: &mut Alongside<'_>,
-        when: (BucketStart, EventTime),
-        mode: Mode,
-        partial: &mut PartialBucket,
-    ) {
-        let Hall {
-            seats,
-            called,
-            closed,
-        } = hall;
-        // One after another each would wait for memory by itself; asked for together, their models come together.
-        let models = seats[*called..].iter().map(|seat| seat.series.touch());
-        std::hint::black_box(models.fold(0, u64::wrapping_add));
-        let mut from = 0;
-        for to in 1.max(*called)..seats.len() {
-            if !seats[to - 1].is_beside(seats[to].group, seats[to].key) {
-                let entity = &mut seats[from..to];
-                self.judge_entity(entity, desk, entities, when, mode, partial);
-                from = to;
-            }
-        }
-        if *closed {
-            let entity = &mut seats[from..];
-            self.judge_entity(entity, desk, entities, when, mode, partial);
-            from = seats.len();
-        }
-        seats.drain(..from);
-        *called = seats.len();
     }
 
     /// Judges the series of one entity: each for itself, then together; tells of them, and teaches them.
@@ -311,7 +336,9 @@ impl Judge {
         };
         let Desk { judged, findings } = desk;
         judged.clear();
-        for seat in seats.iter_mut() {
+        for at in 0..seats.len() {
+            ask_ahead(seats, at, middle);
+            let seat = &mut seats[at];
             let (from, plots) = (judged.len(), &mut partial.plots);
             seat.series
                 .judge(&context(false), seat.key, seat.bucket, mode, plots, judged);
@@ -354,7 +381,9 @@ impl Judge {
         }
         let excludes = |kind: &FeatureKind| self.job.detectors[kind.detector].exclude_frequent_by;
         let excludes_frequent = kinds.iter().any(excludes);
-        for seat in seats {
+        for at in 0..seats.len() {
+            ask_ahead(seats, at, middle);
+            let seat = &mut seats[at];
             let blame = blame.as_ref().map(|blame| blame.of_seat(seat));
             let own = &judged[seat.judged.clone()];
             let (key, bucket, rulings) = (seat.key, seat.bucket, &seat.rulings);

@@ -10,6 +10,7 @@ use super::ruling::Rulings;
 use super::series::{FeatureKind, Judged, Series};
 use super::shelves::Held;
 use crate::engine::model::Room;
+use crate::engine::model::prefetch::prefetch;
 use crate::engine::model::together::{Joint, Together};
 use crate::engine::wire::{SeriesBucket, SeriesKey};
 use crate::time::{BucketSpan, BucketStart, EventTime};
@@ -65,7 +66,11 @@ impl<'e> Alongside<'e> {
         while let Some(((known_group, known_partition), _)) = self.known.peek() {
             // Equal texts that are one in memory are told so at once.
             if *known_group == group && known_partition == partition {
-                return self.known.next().map(|(_, entity)| entity);
+                let found = self.known.next().map(|(_, entity)| entity);
+                if let Some((_, next)) = self.known.peek() {
+                    prefetch(&**next);
+                }
+                return found;
             }
             if (*known_group, known_partition) > (group, partition) {
                 break;

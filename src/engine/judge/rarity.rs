@@ -65,7 +65,7 @@ impl Rarity {
                 },
             );
             let known = series
-                .range_from(first)
+                .range_from(&first)
                 .take_while(|((group, key), _)| *group == id.0 && key.partition == id.1);
             let mut presences: Vec<u32> = known
                 .map(|(_, series)| series.present)

@@ -1,13 +1,15 @@
 //! One series in front of the judge: its models, and what is said of one bucket of it.
 
+use super::SeriesShelves;
 use super::blame::SeatBlame;
 use super::correlates::Given;
-use super::memory::{map_bytes, text_bytes};
+use super::memory::text_bytes;
 use super::partial::{ChangeDraft, PlotDraft, RecordDraft};
 use super::ruling::Rulings;
 use crate::config::{Family, Job, Side};
 use crate::engine::feature::{Accumulator, Group, Statistic};
 use crate::engine::influence::{Case, INFLUENCE_MIN};
+use crate::engine::model::prefetch::prefetch;
 use crate::engine::model::{Kind, Law, Model, Room, Sample, SeriesModel, Verdict};
 use crate::engine::probability::Charge;
 use crate::engine::wire::{SeriesBucket, SeriesKey, Share};
@@ -56,6 +58,14 @@ pub(super) enum Mode {
     Learn,
     /// The bucket is still open: this share of it has been seen, 0..=1. Nothing is learnt.
     Interim(f64),
+}
+
+/// What of a series is asked for.
+#[derive(Clone, Copy)]
+pub(super) enum Prefetch {
+    Models,
+    Parts,
+    Profiles,
 }
 
 /// One judged feature.
@@ -160,7 +170,7 @@ fn law_of(statistic: Statistic) -> Law {
 
 /// Bytes of a series' key and of its place in the map.
 fn bytes_around(key: &SeriesKey) -> usize {
-    map_bytes::<(u16, SeriesKey), Series>() + text_bytes(&key.partition) + text_bytes(&key.by)
+    SeriesShelves::bytes_an_entry() + text_bytes(&key.partition) + text_bytes(&key.by)
 }
 
 /// Whether a partition value of this group has several series, to be judged together: one a by value, or one a detector.
@@ -180,10 +190,19 @@ impl Series {
         }
     }
 
-    /// Reads a little of each part of the models, so that they are on their way from memory before they are judged.
-    pub(super) fn touch(&self) -> u64 {
-        let models = self.models.iter().map(SeriesModel::touch);
-        models.fold(0, u64::wrapping_add)
+    /// Asks for the models, as far as a bucket at `at` needs them, in three steps: where the next step begins is known once the last one has come.
+    pub(super) fn prefetch(&self, step: Prefetch, at: EventTime) {
+        match step {
+            Prefetch::Models => prefetch(&*self.models),
+            Prefetch::Parts => self
+                .models
+                .iter()
+                .for_each(|model| model.prefetch_parts(at)),
+            Prefetch::Profiles => self
+                .models
+                .iter()
+                .for_each(|model| model.prefetch_profile(at)),
+        }
     }
 
     pub(super) fn models(&self) -> &[SeriesModel] {
@@ -196,7 +215,7 @@ impl Series {
         f64::from(self.present) > FREQUENT_SHARE * lived as f64
     }
 
-    /// Bytes of the models, of the texts of the key, and of the series' place in the judge's ordered map.
+    /// Bytes of the models, of the texts of the key, and of the series' place on the judge's shelves.
     pub(super) fn count_bytes(&self, key: &SeriesKey) -> u64 {
         let models: usize = self.models.iter().map(Model::memory_bytes).sum();
         (models + bytes_around(key)) as u64

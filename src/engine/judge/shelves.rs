@@ -2,23 +2,27 @@
 //!
 //! A snapshot is written while the judge goes on: [`Clone`] costs a counter a shelf, and a shelf is copied when it is first changed while such a
 //! clone lives (`Arc::make_mut`); otherwise nothing is. Holds: shelves are in order, none is empty, none has more than
-//! [`SHELF_MAX`] entries; how entries are spread over shelves shows nowhere, in particular not in the bytes of a snapshot.
+//! [`SHELF_MAX`] entries; how entries are spread over shelves shows nowhere, in particular not in the bytes of a snapshot. A shelf is one piece of
+//! memory in order, since all are visited bucket after bucket: it comes from memory as it is read.
 //! Checked: tests below, against one `BTreeMap`.
 
 use serde::de::{self, MapAccess};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
-use std::collections::{BTreeMap, btree_map};
 use std::fmt;
 use std::marker::PhantomData;
 use std::ops::Deref;
+use std::slice;
 use std::sync::Arc;
 
 /// A mature series has some 4 KiB, so that a shelf's copy takes about a tenth of a millisecond.
 const SHELF_MAX: usize = 256;
 /// Neighbours that would fill less than half a shelf become one.
 const SHELF_MIN: usize = SHELF_MAX / 2;
+/// Places that a full piece of memory grows by.
+const CHUNK: usize = 16;
 
-type Shelf<Key, Value> = Arc<BTreeMap<Key, Value>>;
+type Entry<Key, Value> = (Key, Value);
+type Shelf<Key, Value> = Arc<Vec<Entry<Key, Value>>>;
 
 /// An ordered map whose clones share what neither has changed.
 #[derive(Clone, Debug, PartialEq)]
@@ -53,8 +57,8 @@ impl<Value> Deref for Held<'_, Value> {
 
 /// Goes along one shelf.
 enum Visitor<'s, Key, Value> {
-    Change(btree_map::IterMut<'s, Key, Value>),
-    Look(btree_map::Iter<'s, Key, Value>),
+    Change(slice::IterMut<'s, Entry<Key, Value>>),
+    Look(slice::Iter<'s, Entry<Key, Value>>),
 }
 
 impl<'s, Key, Value> Iterator for Visitor<'s, Key, Value> {
@@ -63,7 +67,7 @@ impl<'s, Key, Value> Iterator for Visitor<'s, Key, Value> {
     #[inline]
     fn next(&mut self) -> Option<Self::Item> {
         match self {
-            Visitor::Change(entries) => entries.next().map(|(key, one)| (key, Held::Change(one))),
+            Visitor::Change(entries) => entries.next().map(|(key, one)| (&*key, Held::Change(one))),
             Visitor::Look(entries) => entries.next().map(|(key, one)| (key, Held::Look(one))),
         }
     }
@@ -78,17 +82,27 @@ impl<Key, Value> Default for Shelves<Key, Value> {
     }
 }
 
+fn pairs<Key, Value>(entries: &[Entry<Key, Value>]) -> impl Iterator<Item = (&Key, &Value)> {
+    entries.iter().map(|(key, value)| (key, value))
+}
+
 impl<Key: Ord + Clone, Value: Clone> Shelves<Key, Value> {
+    /// Bytes of an entry, with its share of the places that a half full shelf may keep free.
+    pub(super) const fn bytes_an_entry() -> usize {
+        let entry = size_of::<Entry<Key, Value>>();
+        entry + entry * CHUNK / SHELF_MIN
+    }
+
     pub(super) fn len(&self) -> usize {
         self.len
     }
 
     pub(super) fn iter(&self) -> impl Iterator<Item = (&Key, &Value)> {
-        self.shelves.iter().flat_map(|shelf| shelf.iter())
+        self.shelves.iter().flat_map(|shelf| pairs(shelf))
     }
 
     pub(super) fn keys(&self) -> impl Iterator<Item = &Key> {
-        self.shelves.iter().flat_map(|shelf| shelf.keys())
+        self.iter().map(|(key, _)| key)
     }
 
     /// Everything: to be changed, which copies each shelf that a clone shares, or only to be looked at.
@@ -104,22 +118,22 @@ impl<Key: Ord + Clone, Value: Clone> Shelves<Key, Value> {
     }
 
     /// The entries from `first` on.
-    pub(super) fn range_from(&self, first: Key) -> impl Iterator<Item = (&Key, &Value)> {
-        let at = self.shelf_of(&first);
+    pub(super) fn range_from(&self, first: &Key) -> impl Iterator<Item = (&Key, &Value)> {
+        let at = self.shelf_of(first);
         let (begun, rest) = match self.shelves.get(at..) {
-            Some([begun, rest @ ..]) => (Some(begun), rest),
-            _ => (None, &[][..]),
+            Some([begun, rest @ ..]) => {
+                let before = begun.partition_point(|(key, _)| key < first);
+                (&begun[before..], rest)
+            }
+            _ => (&[][..], &[][..]),
         };
-        let begun = begun
-            .into_iter()
-            .flat_map(move |shelf| shelf.range(first.clone()..));
-        begun.chain(rest.iter().flat_map(|shelf| shelf.iter()))
+        pairs(begun).chain(rest.iter().flat_map(|shelf| pairs(shelf)))
     }
 
     /// The first shelf that does not end before `key`.
     fn shelf_of(&self, key: &Key) -> usize {
         let ends_before =
-            |shelf: &Shelf<Key, Value>| shelf.last_key_value().is_some_and(|(last, _)| last < key);
+            |shelf: &Shelf<Key, Value>| shelf.last().is_some_and(|(last, _)| last < key);
         self.shelves.partition_point(ends_before)
     }
 
@@ -132,35 +146,47 @@ impl<Key: Ord + Clone, Value: Clone> Shelves<Key, Value> {
                 _ => self.shelves.push(Shelf::default()),
             }
         }
-        if self.shelves[at].len() == SHELF_MAX && !self.shelves[at].contains_key(&key) {
-            self.split(at);
-            at = self.shelf_of(&key);
+        let place =
+            |shelf: &Shelf<Key, Value>| shelf.binary_search_by(|(known, _)| known.cmp(&key));
+        match place(&self.shelves[at]) {
+            Ok(place) => Arc::make_mut(&mut self.shelves[at])[place].1 = value,
+            Err(mut place) => {
+                if self.shelves[at].len() == SHELF_MAX {
+                    self.split(at);
+                    if place > SHELF_MAX / 2 {
+                        (at, place) = (at + 1, place - SHELF_MAX / 2);
+                    }
+                }
+                let shelf = Arc::make_mut(&mut self.shelves[at]);
+                if shelf.len() == shelf.capacity() {
+                    shelf.reserve_exact(CHUNK);
+                }
+                shelf.insert(place, (key, value));
+                self.len += 1;
+            }
         }
-        let known = Arc::make_mut(&mut self.shelves[at]).insert(key, value);
-        self.len += usize::from(known.is_none());
     }
 
     fn split(&mut self, at: usize) {
-        let shelf = Arc::make_mut(&mut self.shelves[at]);
-        let middle = shelf.keys().nth(SHELF_MAX / 2).cloned();
-        let second = shelf.split_off(&middle.expect("a full shelf has a middle"));
+        let first = Arc::make_mut(&mut self.shelves[at]);
+        let second = first.split_off(SHELF_MAX / 2);
+        first.shrink_to(first.len() + CHUNK);
         self.shelves.insert(at + 1, Arc::new(second));
     }
 
     /// Lets go of what `keep` does not want; shelves that stay as they are, are not copied.
     pub(super) fn retain(&mut self, mut keep: impl FnMut(&Key, &Value) -> bool) {
         for shelf in &mut self.shelves {
-            let gone: Vec<Key> = shelf
-                .iter()
-                .filter(|(key, value)| !keep(key, value))
-                .map(|(key, _)| key.clone())
-                .collect();
-            self.len -= gone.len();
-            if gone.len() == shelf.len() {
+            let stays: Vec<bool> = pairs(shelf).map(|(key, value)| keep(key, value)).collect();
+            let gone = stays.iter().filter(|stays| !**stays).count();
+            self.len -= gone;
+            if gone == shelf.len() {
                 *shelf = Shelf::default();
-            } else if !gone.is_empty() {
+            } else if gone > 0 {
+                let mut stays = stays.into_iter();
                 let shelf = Arc::make_mut(shelf);
-                gone.iter().for_each(|key| drop(shelf.remove(key)));
+                shelf.retain(|_| stays.next() == Some(true));
+                shelf.shrink_to(shelf.len() + CHUNK);
             }
         }
         self.tidy_up();
@@ -244,7 +270,7 @@ where
 impl<Key: Ord + Clone, Value: Clone> Shelves<Key, Value> {
     /// A whole shelf at a time, packed closely, when it comes in order; one by one if not.
     fn put_down(&mut self, batch: &mut Vec<(Key, Value)>) {
-        let last = self.shelves.last().and_then(|shelf| shelf.last_key_value());
+        let last = self.shelves.last().and_then(|shelf| shelf.last());
         let begins_after = match (last, batch.first()) {
             (Some((last, _)), Some((first, _))) => last < first,
             (None, Some(_)) => true,
@@ -252,7 +278,9 @@ impl<Key: Ord + Clone, Value: Clone> Shelves<Key, Value> {
         };
         if begins_after && batch.is_sorted_by(|a, b| a.0 < b.0) {
             self.len += batch.len();
-            self.shelves.push(Arc::new(batch.drain(..).collect()));
+            let mut shelf = std::mem::replace(batch, Vec::with_capacity(SHELF_MAX));
+            shelf.shrink_to_fit();
+            self.shelves.push(Arc::new(shelf));
         } else {
             batch
                 .drain(..)
@@ -265,6 +293,7 @@ impl<Key: Ord + Clone, Value: Clone> Shelves<Key, Value> {
 mod tests {
     use super::*;
     use proptest::prelude::*;
+    use std::collections::BTreeMap;
 
     type Numbers = Shelves<u16, u64>;
 
@@ -308,7 +337,7 @@ mod tests {
                 prop_assert!(is_in_order(&shelves));
                 prop_assert!(shelves.iter().eq(map.iter()));
             }
-            prop_assert!(shelves.range_from(from).eq(map.range(from..)));
+            prop_assert!(shelves.range_from(&from).eq(map.range(from..)));
             prop_assert_eq!(bytes(&shelves), bytes(&map));
             let restored: Numbers = postcard::from_bytes(&bytes(&map)).unwrap();
             prop_assert!(is_in_order(&restored) && restored.iter().eq(map.iter()));

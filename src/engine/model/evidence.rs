@@ -19,6 +19,7 @@
 //! series is a short list of them at first, and the views come into being when it is full.
 
 use super::calibration::FixedCalibration;
+use super::prefetch::prefetch;
 use super::profile::{HOUR_MS, HourMean, HourMeans, Profile, hour_of};
 use super::surprise::{SeasonView, ShortRange, Surprise, Views};
 use super::{Kind, Room};
@@ -323,16 +324,18 @@ impl EvidenceModel {
         }
     }
 
-    /// As [`SeriesModel::touch`](super::SeriesModel::touch).
-    pub fn touch(&self) -> u64 {
+    /// As [`SeriesModel::prefetch_parts`](super::SeriesModel::prefetch_parts).
+    pub fn prefetch_parts(&self) {
         match &self.stage {
-            Stage::First(values) => values.last().map_or(0, |early| early.x.to_bits()),
-            Stage::Grown(copies) => {
-                let hours = copies.hours.as_deref().map_or(0, Views::touch);
-                let parts = [copies.rows.touch(), copies.short.touch()];
-                let views = parts.into_iter().fold(hours, u64::wrapping_add);
-                views.wrapping_add(copies.profile.touch())
-            }
+            Stage::First(values) => prefetch(values.as_slice()),
+            Stage::Grown(copies) => prefetch(&**copies),
+        }
+    }
+
+    /// As [`SeriesModel::prefetch_profile`](super::SeriesModel::prefetch_profile).
+    pub fn prefetch_profile(&self, at: EventTime) {
+        if let Stage::Grown(copies) = &self.stage {
+            copies.profile.prefetch_parts(hour_of(at));
         }
     }
 

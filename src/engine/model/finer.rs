@@ -5,6 +5,7 @@
 
 use super::Room;
 use super::modes::Modes;
+use super::prefetch::prefetch;
 use super::residual::Tails;
 use super::spread::HourSpread;
 use crate::config::Side;
@@ -24,6 +25,13 @@ struct Parts {
 }
 
 impl Finer {
+    /// As [`SeriesModel::prefetch_parts`](super::SeriesModel::prefetch_parts).
+    pub fn prefetch_parts(&self) {
+        if let Some(parts) = self.parts.as_deref() {
+            prefetch(parts);
+        }
+    }
+
     /// From now on they are learnt, if there is room.
     pub fn begin(&mut self, room: &mut Room) {
         if self.parts.is_none() && room.grant(size_of::<Parts>()) {

@@ -11,6 +11,7 @@ use super::edges::Edges;
 use super::foresight::{Calmer, Foresight, without};
 use super::outlook::{Heard, Outlook};
 use super::predictors::{Candidates, DAY, LAST, MEAN, Predictors, RHYTHM, SEASONAL, WEEK};
+use super::prefetch::prefetch;
 use super::profile::{HOUR_MS, HourMeans, Joints, Profile, Slot, hour_of};
 use super::pulse::{Due, Pulses};
 use super::rhythm::{Others, Rhythm};
@@ -79,9 +80,12 @@ pub struct Learned {
 }
 
 impl Forecaster {
-    /// As [`SeriesModel::touch`](super::SeriesModel::touch).
-    pub fn touch(&self) -> u64 {
-        self.profile.touch()
+    /// As [`SeriesModel::prefetch_parts`](super::SeriesModel::prefetch_parts).
+    pub fn prefetch_parts(&self, at: EventTime) {
+        self.profile.prefetch_parts(hour_of(at));
+        if let Some(calendar) = self.calendar.as_deref() {
+            prefetch(calendar);
+        }
     }
 
     /// Values seen.

@@ -58,11 +58,6 @@ pub struct Member {
 }
 
 impl Member {
-    /// As [`SeriesModel::touch`](super::SeriesModel::touch).
-    pub fn touch(&self) -> u64 {
-        self.slow.to_bits()
-    }
-
     /// How far `x` is from the series so far.
     pub fn judge(&self, x: f64, season: &SeasonView, side: Side) -> Deviation {
         if self.steps == 0 {

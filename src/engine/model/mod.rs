@@ -28,6 +28,7 @@ mod outliers;
 pub mod outlook;
 mod pearson;
 mod predictors;
+pub mod prefetch;
 pub mod presence;
 pub mod profile;
 pub mod pulse;

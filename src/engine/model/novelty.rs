@@ -80,11 +80,6 @@ pub struct Keys {
 }
 
 impl Novelty {
-    /// As [`SeriesModel::touch`](super::SeriesModel::touch).
-    pub fn touch(&self) -> u64 {
-        self.seen[0].into()
-    }
-
     /// The value's bits; `None` while there is no range to cut into cells.
     pub fn keys(&self, step: &Step) -> Option<Keys> {
         self.scale().map(|scale| self.keys_at(scale, scale, step))

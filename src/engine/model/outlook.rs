@@ -228,11 +228,6 @@ pub struct Outlook {
 }
 
 impl Outlook {
-    /// As [`SeriesModel::touch`](super::SeriesModel::touch).
-    pub fn touch(&self) -> u64 {
-        self.base.to_bits()
-    }
-
     /// Takes a bucket's value.
     pub(super) fn count(&mut self, heard: &Heard, room: &mut Room) {
         self.kept_back += heard.kept_back as f32;

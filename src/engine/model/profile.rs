@@ -10,6 +10,7 @@
 //! Source: detection-quality.md, "Views". Units: values as they come; times in milliseconds since the epoch.
 
 use super::Room;
+use super::prefetch::prefetch;
 use crate::time::{BucketSpan, EventTime};
 use serde::{Deserialize, Serialize};
 
@@ -133,6 +134,16 @@ impl<const SLOTS: usize> Ring<SLOTS> {
     fn visit(&mut self, slot: usize) {
         if self.visits(slot) < u8::MAX {
             self.words[SLOTS + slot / 4] += 1 << (8 * (slot % 4));
+        }
+    }
+
+    /// Asks for what is known of an hour's slot and the one after it.
+    fn prefetch_slot(&self, hour: i64) {
+        if !self.is_empty() {
+            let slot = Self::slot(hour);
+            prefetch(&self.words[slot]);
+            prefetch(&self.words[Self::slot(hour + 1)]);
+            prefetch(&self.words[SLOTS + slot / 4]);
         }
     }
 
@@ -315,10 +326,10 @@ pub struct Profile {
 }
 
 impl Profile {
-    /// As [`SeriesModel::touch`](super::SeriesModel::touch).
-    pub fn touch(&self) -> u64 {
-        let first = |words: &[u32]| words.first().map_or(0, |word| u64::from(*word));
-        first(&self.day.words).wrapping_add(first(&self.week.words))
+    /// As [`SeriesModel::prefetch_parts`](super::SeriesModel::prefetch_parts).
+    pub fn prefetch_parts(&self, hour: i64) {
+        prefetch(&*self.day.words);
+        self.week.prefetch_slot(hour);
     }
 
     /// The band of this hour of the day; `None` where nothing was seen yet.

@@ -11,6 +11,7 @@ use super::member::{Deviation, Member};
 use super::multi_bucket::MultiBucket;
 use super::outliers::{LN_LEAST, LN_USUAL, Outliers};
 use super::outlook::Outlook;
+use super::prefetch::prefetch;
 use super::residual::{Residuals, Run, SpreadChange, Tails};
 use super::{Change, Kind, Model, Noticed, Room, Sample, Shape, Verdict, ongoing};
 use crate::config::Side;
@@ -65,14 +66,22 @@ pub struct SeriesModel {
 }
 
 impl SeriesModel {
-    /// Reads a little of each of its parts; what comes of it means nothing.
-    pub fn touch(&self) -> u64 {
-        let member = self.member.as_deref().map_or(0, Member::touch);
-        let outlook = self.outlook.as_deref().map_or(0, Outlook::touch);
-        let own = [self.measurements, self.residuals.weight()].map(f64::to_bits);
-        let parts = [self.forecaster.touch(), self.evidence.touch()];
-        let all = [member, outlook].into_iter().chain(own).chain(parts);
-        all.fold(0, u64::wrapping_add)
+    /// Asks for the parts that stand elsewhere in memory, as far as a bucket at `at` needs them.
+    pub fn prefetch_parts(&self, at: EventTime) {
+        if let Some(member) = self.member.as_deref() {
+            prefetch(member);
+        }
+        if let Some(outlook) = self.outlook.as_deref() {
+            prefetch(outlook);
+        }
+        self.forecaster.prefetch_parts(at);
+        self.finer.prefetch_parts();
+        self.evidence.prefetch_parts();
+    }
+
+    /// Asks for the part that a part has elsewhere: once that one has come.
+    pub fn prefetch_profile(&self, at: EventTime) {
+        self.evidence.prefetch_profile(at);
     }
 
     /// How the series may go on after what was learnt; `None` while that is too little.

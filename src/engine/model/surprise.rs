@@ -162,13 +162,6 @@ impl Surprise {
     }
 }
 
-impl ShortRange {
-    /// As [`SeriesModel::touch`](super::SeriesModel::touch).
-    pub fn touch(&self) -> u64 {
-        u64::from(self.quick.to_bits()).wrapping_add(self.calibration.blocks().to_bits())
-    }
-}
-
 struct Residuals {
     /// fast, slow, mean, season.
     views: [Option<f64>; 4],
@@ -176,11 +169,6 @@ struct Residuals {
 }
 
 impl Views {
-    /// As [`SeriesModel::touch`](super::SeriesModel::touch).
-    pub fn touch(&self) -> u64 {
-        u64::from(self.steps).wrapping_add(self.novelty.touch())
-    }
-
     /// Values seen.
     pub fn steps(&self) -> u32 {
         self.steps
