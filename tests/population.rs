@@ -252,6 +252,20 @@ fn six_hours_in_a_row_that_are_nothing_each_for_itself_are_critical_together_and
 }
 
 #[test]
+fn what_a_member_does_for_days_has_become_normal() {
+    let readers = Readers {
+        visit_hours: None,
+        run: Some((36, 100)),
+        hours: 136,
+        seed: 5,
+    };
+    let scores: Vec<f64> = readers.scores().0.iter().map(|one| one.0).collect();
+    println!("{:.0?}", &scores[36..]);
+    assert!(scores[36..48].iter().any(|&score| score >= 75.0));
+    assert!(scores[84..].iter().all(|&score| score < 25.0));
+}
+
+#[test]
 fn where_nobody_does_more_in_a_row_than_others_do_no_run_is_critical() {
     for visit_hours in [None, Some(3), Some(8)] {
         for seed in 11..=13 {
