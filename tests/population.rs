@@ -12,9 +12,12 @@ use crowds::{
 };
 use random::Random;
 use tidewatch::config::Side;
+use tidewatch::engine::event::{Event, Value};
+use tidewatch::engine::gatherer::Input;
 use tidewatch::engine::model::crowd::{Crowd, Shown};
+use tidewatch::engine::pipeline::{Output, Pipeline};
 use tidewatch::engine::result::Body;
-use tidewatch::time::{BucketSpan, BucketStart};
+use tidewatch::time::{BucketSpan, BucketStart, EventTime};
 
 #[test]
 fn who_is_suspected_by_chance_does_not_wear_the_tail_down() {
@@ -249,6 +252,53 @@ fn six_hours_in_a_row_that_are_nothing_each_for_itself_are_critical_together_and
         );
         assert!(others < 75.0, "{others}");
     }
+}
+
+#[test]
+fn a_run_goes_on_where_a_snapshot_was_taken_in_the_midst_of_it() {
+    let readers = Readers {
+        visit_hours: Some(3),
+        run: Some((12, 6)),
+        hours: 20,
+        seed: 9,
+    };
+    let job = job(
+        r#"[{"function": "high_distinct_count", "field_name": "what", "over_field_name": "who"}]"#,
+    );
+    let told = |restores: bool| {
+        let mut pipeline = Pipeline::new(job.clone());
+        let (mut said, mut hour) = (String::new(), 0);
+        readers.tell(&mut |one| {
+            let now = (one.at_ms - START_MS) / 3_600_000;
+            if restores && now != hour {
+                let snapshot = pipeline.snapshot();
+                pipeline = Pipeline::restore(job.clone(), &snapshot).expect("its own snapshot");
+                assert!(pipeline.snapshot().as_bytes() == snapshot.as_bytes());
+            }
+            hour = now;
+            let value = |field: &String| match field.as_str() {
+                "who" => Value::Text(one.who.as_str().into()),
+                _ => Value::Text(one.what.as_str().into()),
+            };
+            let values: Vec<Value<'_>> = job.fields.iter().map(value).collect();
+            // Each hour of the world is a bucket.
+            let event = Event {
+                time: EventTime(START_MS + (one.at_ms - START_MS) / 4),
+                values: &values,
+                raw_bytes: 0,
+                raw_fields: 2,
+            };
+            for output in pipeline.handle(Input::Event(&event)) {
+                if let Output::Result(document) = output {
+                    said += &format!("{document:?}\n");
+                }
+            }
+        });
+        said
+    };
+    let calm = told(false);
+    assert!(calm.contains("bucket in a row"), "no run was told of");
+    assert!(told(true) == calm, "a restored life is another one");
 }
 
 #[test]

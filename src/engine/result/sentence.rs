@@ -463,6 +463,28 @@ mod tests {
     }
 
     #[test]
+    fn a_run_is_told_by_its_length_and_a_bucket_alone_is_not() {
+        let of_member = |impact: f64, length: u32| {
+            let mut one = record();
+            one.over_field_name = Some("user".to_owned());
+            one.over_field_value = Some("eve".to_owned());
+            one.multi_bucket_impact = impact;
+            one.explanation.anomaly_length = Some(length);
+            of_record(&one)
+        };
+        let begins = |impact, length, with: &str| {
+            let text = of_member(impact, length);
+            let with = format!("user eve is unlike the others{with}: ");
+            assert!(text.starts_with(&with), "{text}");
+        };
+        begins(-1.0, 6, "");
+        begins(0.5, 1, " over the last dozen buckets together");
+        for (length, told) in [(2, "2nd"), (11, "11th"), (21, "21st"), (113, "113th")] {
+            begins(4.0, length, &format!(" for the {told} bucket in a row"));
+        }
+    }
+
+    #[test]
     fn a_usual_value_after_a_dozen_odd_ones_is_told_as_that() {
         let mut one = record();
         assert_eq!(
