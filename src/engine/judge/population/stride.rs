@@ -12,6 +12,7 @@ use crate::engine::model::runs::{Reached, Run, Runs};
 use crate::engine::probability::Charge;
 use crate::time::{BucketSpan, BucketStart};
 use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 use std::f64::consts::LN_2;
 
 /// What a member's last buckets say.
@@ -92,16 +93,18 @@ pub(super) fn learn(
         by_detector.entry(detector).or_default().push(reached);
     }
     for (detector, reached) in by_detector {
-        if !population.runs.contains_key(&detector) {
-            let new = Runs::new(start);
-            if !budget.admits(size, runs_bytes(&new)) {
-                size.refused_growth += 1;
-                continue;
+        let runs = match population.runs.entry(detector) {
+            Entry::Occupied(known) => known.into_mut(),
+            Entry::Vacant(place) => {
+                let new = Runs::new(start);
+                if !budget.admits(size, runs_bytes(&new)) {
+                    size.refused_growth += 1;
+                    continue;
+                }
+                size.model_bytes += runs_bytes(&new);
+                place.insert(new)
             }
-            size.model_bytes += runs_bytes(&new);
-            population.runs.insert(detector, new);
-        }
-        let runs = population.runs.get_mut(&detector).expect("it is there now");
+        };
         let before = runs_bytes(runs);
         runs.forget(start, span);
         size.model_bytes = size.model_bytes - before + runs_bytes(runs);
