@@ -12,9 +12,12 @@ use crowds::{
 };
 use random::Random;
 use tidewatch::config::Side;
+use tidewatch::engine::event::{Event, Value};
+use tidewatch::engine::gatherer::Input;
 use tidewatch::engine::model::crowd::{Crowd, Shown};
+use tidewatch::engine::pipeline::{Output, Pipeline};
 use tidewatch::engine::result::Body;
-use tidewatch::time::{BucketSpan, BucketStart};
+use tidewatch::time::{BucketSpan, BucketStart, EventTime};
 
 #[test]
 fn who_is_suspected_by_chance_does_not_wear_the_tail_down() {
@@ -136,6 +139,196 @@ fn after_a_day_of_hours_a_scanner_of_75_pages_is_a_major_record_and_nobody_is_in
         let [_, others] = scores_of_access_log(48, None, seed);
         println!("{seed}: {others}");
         assert!(others < 50.0, "{others} where all are alike");
+    }
+}
+
+/// A thousand clients of a server over two days of hours, three in ten of whom are there in an hour; in one of a hundred such hours of theirs they look at 30 pages or more.
+struct Readers {
+    /// Hours that a visit lasts at the most, each client as eager throughout; `None`: every hour stands for itself.
+    visit_hours: Option<i64>,
+    /// First hour, and how many, in which `reader` looks at 36 to 75 pages.
+    run: Option<(i64, i64)>,
+    hours: i64,
+    seed: u64,
+}
+
+impl Readers {
+    fn tell(&self, sink: &mut dyn FnMut(Happening)) {
+        const CLIENTS: usize = 1_000;
+        let mut random = Random::new(self.seed);
+        // Pareto's, of which 1 % exceeds 30.
+        let pages = |random: &mut Random| (1.0 - random.unit()).powf(-1.0 / 1.35);
+        let mut visits = vec![(0, 0.0); CLIENTS];
+        let mut page = 0;
+        for hour in 0..self.hours {
+            let mut look = |who: String, count: i64, random: &mut Random| {
+                for _ in 0..count.min(2_000) {
+                    page += 1;
+                    sink(Happening {
+                        at_ms: START_MS + hour * 3_600_000 + random.within(0, 3_600_000),
+                        who: who.clone(),
+                        what: format!("/page/{page}"),
+                    });
+                }
+            };
+            for (client, (left, usual)) in visits.iter_mut().enumerate() {
+                let count = match self.visit_hours {
+                    None if random.unit() < 0.3 => pages(&mut random),
+                    None => 0.0,
+                    Some(longest) => {
+                        if *left == 0 && random.unit() < 0.18 {
+                            (*left, *usual) = (random.within(1, longest + 1), pages(&mut random));
+                        }
+                        let is_there = *left > 0;
+                        *left -= i64::from(is_there);
+                        match is_there {
+                            true => (*usual * (0.3 * normal(&mut random)).exp()).max(1.0),
+                            false => 0.0,
+                        }
+                    }
+                };
+                look(format!("client-{client}"), count as i64, &mut random);
+            }
+            if self
+                .run
+                .is_some_and(|(from, hours)| (from..from + hours).contains(&hour))
+            {
+                let count = random.within(36, 76);
+                look("reader".to_owned(), count, &mut random);
+            }
+        }
+    }
+
+    /// By hour the first scores of records: of the reader with what they say, and the highest of all others.
+    fn scores(&self) -> (Vec<(f64, f64, String)>, f64) {
+        let text = r#"{"job_id": "readers", "data_description": {"time_field": "time"}, "analysis_config": {"bucket_span": "1h",
+            "latency": "15m", "influencers": ["who"], "detectors": [
+            {"function": "high_distinct_count", "field_name": "what", "over_field_name": "who"}]}}"#;
+        let job =
+            std::sync::Arc::new(tidewatch::config::Job::from_text(text, "readers").expect("a job"));
+        let mut reader = vec![(0.0, -5.0, String::new()); self.hours as usize];
+        let mut others = 0.0f64;
+        run(
+            &job,
+            |sink| self.tell(sink),
+            |document| {
+                let hour = (document.time.millis() - START_MS) / 3_600_000;
+                if let Body::Record(record) = document.body {
+                    let score = record.initial_record_score;
+                    match record.over_field_value.as_deref() {
+                        Some("reader") => {
+                            reader[hour as usize] =
+                                (score, record.multi_bucket_impact, record.description);
+                        }
+                        _ => others = others.max(score),
+                    }
+                }
+            },
+        );
+        (reader, others)
+    }
+}
+
+#[test]
+fn six_hours_in_a_row_that_are_nothing_each_for_itself_are_critical_together_and_over_when_they_are_over()
+ {
+    for seed in 1..=3 {
+        let readers = Readers {
+            visit_hours: None,
+            run: Some((36, 6)),
+            hours: 48,
+            seed,
+        };
+        let (reader, others) = readers.scores();
+        let run: Vec<f64> = reader[36..42].iter().map(|one| one.0).collect();
+        println!("{seed}: {run:?}, others {others}; {}", reader[41].2);
+        assert!(run[0] < 25.0 && run[5] >= 75.0, "{run:?}");
+        assert!(reader[42..].iter().all(|one| one.0 == 0.0), "{reader:?}");
+        assert!(reader[41].1 >= 2.0, "it is the run: {}", reader[41].1);
+        assert!(
+            reader[41].2.contains("6th bucket in a row"),
+            "{}",
+            reader[41].2
+        );
+        assert!(others < 75.0, "{others}");
+    }
+}
+
+#[test]
+fn a_run_goes_on_where_a_snapshot_was_taken_in_the_midst_of_it() {
+    let readers = Readers {
+        visit_hours: Some(3),
+        run: Some((12, 6)),
+        hours: 20,
+        seed: 9,
+    };
+    let job = job(
+        r#"[{"function": "high_distinct_count", "field_name": "what", "over_field_name": "who"}]"#,
+    );
+    let told = |restores: bool| {
+        let mut pipeline = Pipeline::new(job.clone());
+        let (mut said, mut hour) = (String::new(), 0);
+        readers.tell(&mut |one| {
+            let now = (one.at_ms - START_MS) / 3_600_000;
+            if restores && now != hour {
+                let snapshot = pipeline.snapshot();
+                pipeline = Pipeline::restore(job.clone(), &snapshot).expect("its own snapshot");
+                assert!(pipeline.snapshot().as_bytes() == snapshot.as_bytes());
+            }
+            hour = now;
+            let value = |field: &String| match field.as_str() {
+                "who" => Value::Text(one.who.as_str().into()),
+                _ => Value::Text(one.what.as_str().into()),
+            };
+            let values: Vec<Value<'_>> = job.fields.iter().map(value).collect();
+            // Each hour of the world is a bucket.
+            let event = Event {
+                time: EventTime(START_MS + (one.at_ms - START_MS) / 4),
+                values: &values,
+                raw_bytes: 0,
+                raw_fields: 2,
+            };
+            for output in pipeline.handle(Input::Event(&event)) {
+                if let Output::Result(document) = output {
+                    said += &format!("{document:?}\n");
+                }
+            }
+        });
+        said
+    };
+    let calm = told(false);
+    assert!(calm.contains("bucket in a row"), "no run was told of");
+    assert!(told(true) == calm, "a restored life is another one");
+}
+
+#[test]
+fn what_a_member_does_for_days_has_become_normal() {
+    let readers = Readers {
+        visit_hours: None,
+        run: Some((36, 100)),
+        hours: 136,
+        seed: 5,
+    };
+    let scores: Vec<f64> = readers.scores().0.iter().map(|one| one.0).collect();
+    println!("{:.0?}", &scores[36..]);
+    assert!(scores[36..48].iter().any(|&score| score >= 75.0));
+    assert!(scores[84..].iter().all(|&score| score < 25.0));
+}
+
+#[test]
+fn where_nobody_does_more_in_a_row_than_others_do_no_run_is_critical() {
+    for visit_hours in [None, Some(3), Some(8)] {
+        for seed in 11..=13 {
+            let readers = Readers {
+                visit_hours,
+                run: None,
+                hours: 72,
+                seed,
+            };
+            let (_, others) = readers.scores();
+            println!("{visit_hours:?} {seed}: {others}");
+            assert!(others < 75.0, "{visit_hours:?} {seed}: {others}");
+        }
     }
 }
 

@@ -64,6 +64,11 @@ impl Bar {
         }
     }
 
+    /// ln of the members in a bucket as a rule.
+    pub(super) fn ln_members(self) -> f64 {
+        self.ln_members
+    }
+
     /// What is held against a member with this chance.
     pub(super) fn charge(self, ln_probability: f64) -> Charge {
         let claim = -ln_probability - self.ln_members - LN_BLOCK;

@@ -12,12 +12,15 @@ use crate::engine::feature::{Analysis, Group, Layout};
 use crate::engine::model::crowd::Crowd;
 use crate::engine::model::presence::Presence;
 use crate::engine::model::profile::HOUR_MS;
+use crate::engine::model::runs::Run;
 use crate::engine::model::{Model, Room, Sample, SeriesModel};
 use crate::engine::wire::SeriesKey;
 use crate::time::EventTime;
 
 /// So many values stand for any larger number: every part of a model has grown to its full size by then.
 const VALUES_MAX: i64 = 1000;
+/// Of so many members of a population one is on a run: about a seventh has a tally by chance (`engine::model::runs`).
+const MEMBERS_A_RUN: u64 = 5;
 /// Measurements a value.
 const MEASUREMENTS: u64 = 10;
 
@@ -27,7 +30,11 @@ pub fn series_bytes(job: &Job, group: &Group, key: &SeriesKey, lived_ms: i64) ->
     let value = map_bytes::<u64, Presence>() as u64;
     match group.analysis {
         Analysis::Individual => {}
-        Analysis::Rare | Analysis::Population => return value,
+        Analysis::Rare => return value,
+        Analysis::Population => {
+            let run = map_bytes::<u64, Run>() as u64;
+            return value + (detectors_of(group) * run).div_ceil(MEMBERS_A_RUN);
+        }
         // The member, what it has, and that it has it.
         Analysis::RareInPopulation => return 3 * value,
         Analysis::Habits => return habits::series_bytes_max(group.features.len()),
@@ -68,14 +75,25 @@ pub fn series_bytes(job: &Job, group: &Group, key: &SeriesKey, lived_ms: i64) ->
     around + models.sum::<u64>() + correlates
 }
 
-/// The most bytes that an attribute of a population takes beside its members: a full histogram a feature.
+/// The most bytes that an attribute of a population takes beside its members: a full histogram a feature, and of the runs of members one a detector (of many attributes,
+/// which have these together, the histograms are never all full).
 pub fn attribute_bytes(group: &Group) -> u64 {
     match group.analysis {
         Analysis::Population => {
-            group.features.len() as u64 * Crowd::bytes_max(map_bytes::<i32, f32>())
+            let runs = match group.by {
+                Some(_) => 0,
+                None => detectors_of(group),
+            };
+            (group.features.len() as u64 + runs) * Crowd::bytes_max(map_bytes::<i32, f32>())
         }
         Analysis::Individual | Analysis::Rare | Analysis::RareInPopulation | Analysis::Habits => 0,
     }
+}
+
+/// How many detectors a group has.
+fn detectors_of(group: &Group) -> u64 {
+    let detectors = group.features.chunk_by(|a, b| a.detector == b.detector);
+    detectors.count() as u64
 }
 
 /// The part of the job's memory limit that a shard has among so many judges, bytes.

@@ -6,9 +6,13 @@
 //! What it takes to stand out among so many is a [`Bar`]. A member is told of when less than one bucket in e shows any so far out. When less than one in
 //! thirty does, it hardly teaches what is usual, unless that has been so in every fourth bucket lately: then it is the crowd that has changed.
 //!
+//! Detector by detector a member's last dozen buckets are held against how far members come in a dozen ([`Runs`]). The lesser of the two chances counts, of the
+//! dozen twice, for that is a second look.
+//!
 //! Holds: an interim bucket teaches nothing; the bytes of crowds and members are within the memory limit.
 
 mod kept;
+mod stride;
 
 use super::bar::{Bar, CAUSES_MAX, LN_CAUSE, LN_TENTH_MORE};
 use super::kept::KeptId;
@@ -21,6 +25,7 @@ use crate::engine::event::symbols::hash_of;
 use crate::engine::influence::{Case, INFLUENCE_MIN};
 use crate::engine::model::Shape;
 use crate::engine::model::crowd::{Crowd, Frame, Shown};
+use crate::engine::model::runs::{Course, Reached};
 use crate::engine::probability::{Aggregate, Charge, ln_extreme};
 use crate::engine::wire::{SeriesBucket, SeriesKey};
 use crate::time::{BucketStart, EventTime};
@@ -69,6 +74,8 @@ struct Member<'b> {
     over: &'b Arc<str>,
     looks: Vec<Look<'b>>,
     suspect: bool,
+    /// What its runs have come to, by detector, as they are to be learnt.
+    strides: Vec<(u16, Reached)>,
 }
 
 impl Judge {
@@ -121,6 +128,7 @@ impl Judge {
                 over: all[0].key.over.as_ref()?,
                 looks: all.iter().flat_map(looks).collect(),
                 suspect: false,
+                strides: Vec::new(),
             })
         };
         present.chunk_by(is_same).filter_map(member).collect()
@@ -189,6 +197,7 @@ impl Judge {
             known.last_seen = start;
             size.model_bytes = size.model_bytes - before + known.bytes(&id);
         }
+        stride::learn(population, members, (start, span), (budget, size));
     }
 }
 
@@ -220,6 +229,7 @@ struct Jury<'j> {
     judge: &'j Judge,
     population: &'j Population,
     frames: BTreeMap<CrowdId, Frame<'j>>,
+    courses: BTreeMap<u16, Course<'j>>,
     start: BucketStart,
     mode: Mode,
     bar: Bar,
@@ -250,10 +260,14 @@ impl<'j> Jury<'j> {
                     .map(|frame| (id, frame)),
             );
         }
+        let runs = population.runs.iter();
         Jury {
             judge,
             population,
             frames,
+            courses: runs
+                .filter_map(|(&detector, runs)| Some((detector, runs.course(start, span)?)))
+                .collect(),
             start,
             mode,
             bar: Bar::of(&population.members, start, span).of_tails(span),
@@ -288,18 +302,29 @@ impl<'j> Jury<'j> {
             {
                 continue;
             }
-            let charge = self.charge(self.looks(member, detector, |look| look.is_told()));
+            let alone = self.charge(self.looks(member, detector, |look| look.is_told()));
             // Who is hidden is suspected all the same: it is no better a teacher for that.
             let shown = match member.looks.iter().all(Look::is_told) {
-                true => charge,
+                true => alone,
                 false => self.charge(self.looks(member, detector, |_| true)),
             };
             member.suspect |= shown.is_some_and(|charge| self.bar.suspects(charge));
-            let Some(charge) = charge else { continue };
+            if matches!(self.mode, Mode::Learn) {
+                member.strides.extend(self.stride(member, detector, shown));
+            }
+            let Some(alone) = alone else { continue };
+            let dozen = self.dozen(member, detector, alone);
+            let charge = dozen.map_or(alone, |dozen| self.both(alone, dozen));
             let most = self.most.entry(detector).or_default();
             *most = most.or(charge);
             if self.bar.tells(charge) {
-                partial.records.push(self.record(member, detector, charge));
+                let record = self.record(member, detector, charge);
+                partial.records.push(RecordDraft {
+                    ln_single: alone.ln_probability,
+                    ln_multi: dozen.map(|dozen| dozen.ln_probability),
+                    anomaly: dozen.map_or((0, 0.0), |dozen| (dozen.in_a_row, 1.0)),
+                    ..record
+                });
             }
         }
     }

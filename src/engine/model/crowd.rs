@@ -71,6 +71,8 @@ enum State {
     /// The first values, bucket by bucket, sorted within.
     First(Vec<Vec<f64>>),
     Known(Histogram),
+    /// Of distances from zero, which does not move.
+    Still(Histogram),
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -130,6 +132,15 @@ impl Crowd {
         }
     }
 
+    /// A crowd of distances from zero, in bins of this width: nobody moves them all, and beyond the outermost they grow rare exponentially.
+    pub fn of_distances(at: BucketStart, width: f64) -> Crowd {
+        let scale = SymLog::even();
+        Crowd {
+            origin: at,
+            state: State::Still(Histogram::new(scale, scale.of_value(width))),
+        }
+    }
+
     /// Bytes on the heap.
     pub fn heap_bytes(&self, bin_bytes: usize) -> usize {
         match &self.state {
@@ -138,7 +149,7 @@ impl Crowd {
                 let places = buckets.len().next_power_of_two().max(4); // as a growing list takes them
                 places * size_of::<Vec<f64>>() + values * size_of::<f64>()
             }
-            State::Known(histogram) => histogram.bins.len() * bin_bytes,
+            State::Known(histogram) | State::Still(histogram) => histogram.bins.len() * bin_bytes,
         }
     }
 
@@ -151,7 +162,9 @@ impl Crowd {
     pub fn count(&self, at: BucketStart, span: BucketSpan) -> f64 {
         match &self.state {
             State::First(buckets) => buckets.iter().map(Vec::len).sum::<usize>() as f64,
-            State::Known(histogram) => histogram.total / self.gain(at, span),
+            State::Known(histogram) | State::Still(histogram) => {
+                histogram.total / self.gain(at, span)
+            }
         }
     }
 
@@ -163,10 +176,33 @@ impl Crowd {
 
     /// The crowd in the bucket at `at`, whose members show `values` (sorted); `None` while too little is known.
     pub fn frame(&self, values: &[f64], at: BucketStart, span: BucketSpan) -> Option<Frame<'_>> {
-        let State::Known(histogram) = &self.state else {
-            return None;
-        };
-        Some(Frame::new(histogram, values, self.gain(at, span)))
+        match &self.state {
+            State::First(_) => None,
+            State::Known(histogram) | State::Still(histogram) => {
+                Some(Frame::new(histogram, values, self.gain(at, span)))
+            }
+        }
+    }
+
+    /// Takes in the distances of a bucket, sorted, and so many that are zero; only of a crowd [of distances](Self::of_distances).
+    pub fn learn_distances(
+        &mut self,
+        zeros: usize,
+        shown: &[Shown],
+        at: BucketStart,
+        span: BucketSpan,
+    ) {
+        self.bring_to_size(at, span);
+        let gain = self.gain(at, span);
+        if let State::Still(histogram) = &mut self.state {
+            let ends = histogram.ends();
+            if zeros > 0 {
+                histogram.add(0, zeros as f64 * gain);
+            }
+            histogram.take(shown, 0.0, ends, gain);
+            histogram.buckets += gain;
+            histogram.widen();
+        }
     }
 
     /// Takes in what the members of the bucket at `at` showed, sorted by value. Never fails; grows by less than [`BINS_MAX`] bins.
@@ -183,7 +219,7 @@ impl Crowd {
                     self.state = State::Known(Histogram::of(first, gain));
                 }
             }
-            State::Known(histogram) => histogram.learn(shown, gain),
+            State::Known(histogram) | State::Still(histogram) => histogram.learn(shown, gain),
         }
     }
 
@@ -192,7 +228,7 @@ impl Crowd {
         if gain < GAIN_MAX {
             return;
         }
-        if let State::Known(histogram) = &mut self.state {
+        if let State::Known(histogram) | State::Still(histogram) = &mut self.state {
             let down = gain.recip();
             for weight in histogram.bins.values_mut() {
                 *weight = (f64::from(*weight) * down) as f32;
@@ -207,6 +243,21 @@ impl Crowd {
 }
 
 impl Histogram {
+    /// An empty one that stands at zero.
+    fn new(scale: SymLog, width: f64) -> Histogram {
+        Histogram {
+            scale,
+            width,
+            bins: BTreeMap::new(),
+            total: 0.0,
+            buckets: 0.0,
+            cut_off: [0.0; 2],
+            place: 0.0,
+            wander: 0.0,
+            within: 0.0,
+        }
+    }
+
     /// The histogram of the first values, bucket by bucket.
     fn of(buckets: &[Vec<f64>], gain: f64) -> Histogram {
         let values = || buckets.iter().flatten().copied();
@@ -229,16 +280,11 @@ impl Histogram {
         let width = widths.into_iter().find(|&width| width > 0.0);
         let within = trimmed_variance(if widths[0] > 0.0 { &apart } else { &all });
         let mut histogram = Histogram {
-            scale,
-            width: width.map_or(WIDTH_MAX, |width| width.min(WIDTH_MAX)),
-            bins: BTreeMap::new(),
-            total: 0.0,
-            buckets: 0.0,
-            cut_off: [0.0; 2],
             place: trimmed_mean(&all),
             // Until it is known, as far as members are apart: the bucket at hand is trusted.
             wander: within,
             within,
+            ..Histogram::new(scale, width.map_or(WIDTH_MAX, |width| width.min(WIDTH_MAX)))
         };
         for bucket in buckets {
             let shown = |&value: &f64| Shown {
@@ -279,20 +325,7 @@ impl Histogram {
             .map(|one| self.scale.of_value(one.value))
             .collect();
         let place = self.place_of(&on_scale);
-        let ends = |bins: &BTreeMap<i32, f32>| {
-            Some((*bins.first_key_value()?.0, *bins.last_key_value()?.0))
-        };
-        let known = ends(&self.bins);
-        for (one, y) in shown.iter().zip(&on_scale) {
-            let mut bin = bin_of(y - place, self.width);
-            if let Some((first, last)) = known.filter(|_| one.suspect) {
-                self.cut_off[0] += if bin < first { gain } else { 0.0 };
-                self.cut_off[1] += if bin > last { gain } else { 0.0 };
-                bin = bin.clamp(first, last);
-            }
-            *self.bins.entry(bin).or_insert(0.0) += gain as f32;
-            self.total += gain;
-        }
+        self.take(shown, place, self.ends(), gain);
         if !on_scale.is_empty() {
             self.buckets += gain;
             let n = on_scale.len() as f64;
@@ -303,6 +336,35 @@ impl Histogram {
             }
             self.place += PLACE_GAIN * moved;
         }
+        self.widen();
+    }
+
+    /// The outermost bins.
+    fn ends(&self) -> Option<(i32, i32)> {
+        let (first, last) = (self.bins.first_key_value()?, self.bins.last_key_value()?);
+        Some((*first.0, *last.0))
+    }
+
+    fn add(&mut self, bin: i32, weight: f64) {
+        *self.bins.entry(bin).or_insert(0.0) += weight as f32;
+        self.total += weight;
+    }
+
+    /// Adds values to the bins around `place`, suspects within those that others have come to.
+    fn take(&mut self, shown: &[Shown], place: f64, known: Option<(i32, i32)>, gain: f64) {
+        for one in shown {
+            let mut bin = bin_of(self.scale.of_value(one.value) - place, self.width);
+            if let Some((first, last)) = known.filter(|_| one.suspect) {
+                self.cut_off[0] += if bin < first { gain } else { 0.0 };
+                self.cut_off[1] += if bin > last { gain } else { 0.0 };
+                bin = bin.clamp(first, last);
+            }
+            self.add(bin, gain);
+        }
+    }
+
+    /// Wider bins, where there are too many.
+    fn widen(&mut self) {
         while self.bins.len() > BINS_MAX {
             let mut wider = BTreeMap::new();
             for (bin, weight) in &self.bins {

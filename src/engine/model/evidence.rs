@@ -66,6 +66,13 @@ impl SymLog {
         }
     }
 
+    /// A scale that is as good as linear, of values that are small beside 2³⁰.
+    pub fn even() -> SymLog {
+        SymLog {
+            unit: f64::from(1 << 30),
+        }
+    }
+
     /// The value on the scale.
     pub fn of_value(self, x: f64) -> f64 {
         let ratio = x.abs() / self.unit;

@@ -36,6 +36,7 @@ pub mod relation;
 pub mod residual;
 pub mod rhythm;
 mod room;
+pub mod runs;
 mod series;
 pub mod spread;
 pub mod surprise;

@@ -286,7 +286,7 @@ impl Presences {
 }
 
 /// The number of a bucket since the epoch.
-fn number_of(at: BucketStart, span: BucketSpan) -> u32 {
+pub(super) fn number_of(at: BucketStart, span: BucketSpan) -> u32 {
     u32::try_from((at.millis() / span.millis()).max(0)).unwrap_or(u32::MAX)
 }
 

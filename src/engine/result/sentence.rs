@@ -49,7 +49,18 @@ fn of_member(record: &Record) -> String {
     const CAUSES_TOLD: usize = 3;
     let over = (&record.over_field_name, &record.over_field_value);
     let mut text = name_and_value(over).unwrap_or_default();
-    let _ = write!(text, "{} is unlike the others: ", entity(record));
+    let _ = write!(text, "{} is unlike the others", entity(record));
+    // Where it is the run that makes it so.
+    let is_run = record.multi_bucket_impact > 0.0;
+    let in_a_row = record.explanation.anomaly_length.unwrap_or(0);
+    match is_run {
+        true if in_a_row > 1 => {
+            let _ = write!(text, " for the {} bucket in a row", ordinal(in_a_row));
+        }
+        true => text.push_str(" over the last dozen buckets together"),
+        false => {}
+    }
+    text.push_str(": ");
     let is_rare = matches!(record.function, "rare" | "freq_rare");
     let what = subject(
         record.function_description,
@@ -135,6 +146,18 @@ fn of_rare(record: &Record) -> String {
     with_whom(record, "with", &mut text);
     text.push('.');
     text
+}
+
+/// "2nd", "13th".
+fn ordinal(number: u32) -> String {
+    let suffix = match (number % 10, number % 100) {
+        (_, 11..=13) => "th",
+        (1, _) => "st",
+        (2, _) => "nd",
+        (3, _) => "rd",
+        _ => "th",
+    };
+    format!("{number}{suffix}")
 }
 
 fn buckets(count: u32) -> String {
@@ -437,6 +460,28 @@ mod tests {
             of_record(&first),
             "The event count for status 404, never seen before, was 4; mostly host evil."
         );
+    }
+
+    #[test]
+    fn a_run_is_told_by_its_length_and_a_bucket_alone_is_not() {
+        let of_member = |impact: f64, length: u32| {
+            let mut one = record();
+            one.over_field_name = Some("user".to_owned());
+            one.over_field_value = Some("eve".to_owned());
+            one.multi_bucket_impact = impact;
+            one.explanation.anomaly_length = Some(length);
+            of_record(&one)
+        };
+        let begins = |impact, length, with: &str| {
+            let text = of_member(impact, length);
+            let with = format!("user eve is unlike the others{with}: ");
+            assert!(text.starts_with(&with), "{text}");
+        };
+        begins(-1.0, 6, "");
+        begins(0.5, 1, " over the last dozen buckets together");
+        for (length, told) in [(2, "2nd"), (11, "11th"), (21, "21st"), (113, "113th")] {
+            begins(4.0, length, &format!(" for the {told} bucket in a row"));
+        }
     }
 
     #[test]

@@ -404,7 +404,7 @@ fn write_record<M: SerializeMap>(map: &mut M, record: &Record) -> Result<(), M::
     map.serialize_entry("probability", &record.probability)?;
     map.serialize_entry("record_score", &record.record_score)?;
     map.serialize_entry("initial_record_score", &record.initial_record_score)?;
-    if !record.is_of_population() {
+    if record.explanation.multi_bucket_impact.is_some() || !record.is_of_population() {
         map.serialize_entry("multi_bucket_impact", &record.multi_bucket_impact)?;
     }
     map.serialize_entry("function", record.function)?;

@@ -6,6 +6,7 @@ use super::super::kept::{Kept, KeptId};
 use super::super::memory::{map_bytes, text_bytes};
 use crate::engine::model::crowd::Crowd;
 use crate::engine::model::presence::{Presence, Presences};
+use crate::engine::model::runs::{Run, Runs};
 use crate::time::{BucketSpan, BucketStart};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -22,6 +23,8 @@ pub(in super::super) struct Population {
     pub(super) crowds: BTreeMap<CrowdId, Known>,
     /// In which buckets members were there.
     pub(super) members: Presences,
+    /// By detector: the last buckets of members together.
+    pub(super) runs: BTreeMap<u16, Runs>,
     /// The share of the last buckets in which somebody was under suspicion.
     pub(super) suspicious: f64,
     pub(super) last_seen: BucketStart,
@@ -38,6 +41,7 @@ impl Population {
         Population {
             crowds: BTreeMap::new(),
             members: Presences::new(at),
+            runs: BTreeMap::new(),
             suspicious: 0.0,
             last_seen: at,
         }
@@ -63,7 +67,9 @@ impl Population {
 impl Kept for Population {
     fn count_bytes(&self, id: &KeptId) -> u64 {
         let crowds = self.crowds.iter().map(|(id, known)| known.bytes(id));
-        bytes_around(id) + self.members() * member_bytes() + crowds.sum::<u64>()
+        let runs = self.runs.values().map(runs_bytes);
+        let members = self.members() * member_bytes();
+        bytes_around(id) + members + crowds.sum::<u64>() + runs.sum::<u64>()
     }
 
     fn last_seen(&self) -> BucketStart {
@@ -92,4 +98,14 @@ pub(super) fn bytes_around(id: &KeptId) -> u64 {
 
 pub(super) fn member_bytes() -> u64 {
     map_bytes::<u64, Presence>() as u64
+}
+
+/// Bytes of the runs that one detector knows.
+pub(super) fn runs_bytes(runs: &Runs) -> u64 {
+    let around = map_bytes::<u16, Runs>();
+    (around + runs.heap_bytes(run_bytes() as usize, map_bytes::<i32, f32>())) as u64
+}
+
+pub(super) fn run_bytes() -> u64 {
+    map_bytes::<u64, Run>() as u64
 }
