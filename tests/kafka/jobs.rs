@@ -30,7 +30,7 @@ fn jobs(deployment: &Deployment, args: &[&str]) -> Output {
         .expect("the binary starts")
 }
 
-fn succeed(deployment: &Deployment, args: &[&str]) -> String {
+pub fn succeed(deployment: &Deployment, args: &[&str]) -> String {
     let output = jobs(deployment, args);
     let told = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
     let (out, err) = (told(&output.stdout), told(&output.stderr));
@@ -43,7 +43,7 @@ fn succeed(deployment: &Deployment, args: &[&str]) -> String {
 }
 
 /// All final results of a job that are visible.
-fn results_of(deployment: &Deployment, job_id: &str) -> Vec<Word> {
+pub fn results_of(deployment: &Deployment, job_id: &str) -> Vec<Word> {
     let its = format!("\"job_id\":\"{job_id}\"");
     let mut words = deployment.results();
     words.retain(|(_, _, value)| value.contains(&its));
