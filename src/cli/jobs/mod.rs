@@ -1,4 +1,4 @@
-//! `tidewatch jobs`: look at a service's jobs, stop and start them, reset them, replay a range, change their number of shards.
+//! `tidewatch jobs`: look at a service's jobs, stop and start them, reset them, revert their models, replay a range, change their number of shards.
 //!
 //! It works on Kafka itself, from the service's own configuration, whether or not the service runs. Stopping is a wish in the control topic that every
 //! instance follows; what needs a job to be out of work stops it that way first, waits until its group is empty, and lets it go on after.
@@ -18,6 +18,7 @@ use crate::runtime::service::group_of;
 use crate::runtime::supervisor::control::{Agreed, Control, Want, Wish};
 use crate::runtime::supervisor::{Patience, Roster, Watch};
 use crate::runtime::task::TopicNames;
+use crate::time::EventTime;
 use anyhow::Context;
 use clap::Subcommand;
 use std::collections::BTreeMap;
@@ -35,6 +36,7 @@ Examples:
   tidewatch jobs start web
   tidewatch jobs reset web                   forget models and results, begin again where the job says it starts
   tidewatch jobs reset web --keep-results    learn anew, and leave what is published
+  tidewatch jobs revert web --to 2026-03-02  models without what a calendar says is not to be learnt since
   tidewatch jobs replay web --from 2026-03-02 --to 2026-03-09 --as web-march
   tidewatch jobs reshard web                 as many shards as its file now says";
 
@@ -89,6 +91,15 @@ enum Action {
         #[arg(long)]
         keep_results: bool,
     },
+    /// Have the models forget what they have learnt since then, as far as a calendar or a rule says that it is not to be learnt. Results stay.
+    Revert {
+        /// The job's id.
+        #[arg(value_name = "JOB")]
+        job: String,
+        /// Buckets from there on are learnt again, by the rules and calendars of today: a day, a moment, or milliseconds since the epoch.
+        #[arg(long, value_name = "TIME", value_parser = replay::time)]
+        to: EventTime,
+    },
     /// Analyse a range of the job's topics again, as a job of another id beside it.
     Replay(replay::Args),
     /// Give a job the number of shards that its file says. It learns anew, and publishes no bucket again.
@@ -123,6 +134,7 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
             }
         }
         Action::Reset { job, keep_results } => office.reset(job, *keep_results)?,
+        Action::Revert { job, to } => office.revert(job, *to)?,
         Action::Reshard { job } => office.reshard(job)?,
         Action::Replay(_) => unreachable!("handled above: it needs no office"),
     }
@@ -259,6 +271,24 @@ impl Office {
             println!(
                 "{id}: reset; {} snapshots deleted, {} results withdrawn",
                 done.snapshots, done.results
+            );
+            Ok(())
+        })
+    }
+
+    fn revert(&mut self, id: &str, to: EventTime) -> anyhow::Result<()> {
+        // What is refused is not stopped before.
+        let footprint = self.footprint(&find(&self.jobs, id)?)?;
+        let mut store = self.store(&footprint)?;
+        jobs::prospect(&mut self.log, &mut *store, &footprint, to)?;
+        self.while_stopped(id, |office, footprint| {
+            let mut store = office.store(footprint)?;
+            let done = jobs::revert(&mut office.log, &mut *store, footprint, to)?;
+            // Who takes the job up is to know the calendar by then.
+            thread::sleep(2 * office.configuration.timing.job_files_interval);
+            println!(
+                "{id}: reverted; {} snapshots deleted, {} messages are read again, and the buckets from {} to {} learnt as its calendars and rules say now",
+                done.snapshots, done.messages, done.from, done.until
             );
             Ok(())
         })
