@@ -11,7 +11,7 @@ use super::run;
 use crate::config::Job;
 use crate::config::service::Service as Configuration;
 use crate::runtime::clock::{Clock, SystemClock};
-use crate::runtime::jobs::{self, Fate, Footprint};
+use crate::runtime::jobs::{self, Fate, Footprint, JobsError, Reverted};
 use crate::runtime::kafka::KafkaTopics;
 use crate::runtime::log::Groups;
 use crate::runtime::service::group_of;
@@ -42,6 +42,9 @@ Examples:
 
 /// Between two looks at a group that is to become empty.
 const LOOK_INTERVAL: Duration = Duration::from_millis(200);
+
+/// For so long at least nobody has worked on a job whose models go back.
+const QUIET_MIN: Duration = Duration::from_secs(2);
 
 /// Arguments of `tidewatch jobs`.
 #[derive(Debug, clap::Args)]
@@ -282,16 +285,33 @@ impl Office {
         let mut store = self.store(&footprint)?;
         jobs::prospect(&mut self.log, &mut *store, &footprint, to)?;
         self.while_stopped(id, |office, footprint| {
-            let mut store = office.store(footprint)?;
-            let done = jobs::revert(&mut office.log, &mut *store, footprint, to)?;
-            // Who takes the job up is to know the calendar by then.
-            thread::sleep(2 * office.configuration.timing.job_files_interval);
+            let done = office.revert_quietly(footprint, to)?;
             println!(
                 "{id}: reverted; {} snapshots deleted, {} messages are read again, and the buckets from {} to {} learnt as its calendars and rules say now",
                 done.snapshots, done.messages, done.from, done.until
             );
             Ok(())
         })
+    }
+
+    /// Reverts until there is nothing left to delete. A worker that a changed file has just ended may come again before it hears of the wish to stop, and leave a snapshot;
+    /// and whoever takes the job up afterwards is to know that file.
+    fn revert_quietly(&mut self, footprint: &Footprint, to: EventTime) -> anyhow::Result<Reverted> {
+        const TRIES: usize = 10;
+        let quiet = (2 * self.configuration.timing.job_files_interval).max(QUIET_MIN);
+        let mut store = self.store(footprint)?;
+        let mut snapshots = 0;
+        for _ in 0..TRIES {
+            self.await_idle(&footprint.plan.job)?;
+            thread::sleep(quiet);
+            match jobs::revert(&mut self.log, &mut *store, footprint, to) {
+                Ok(done) if done.snapshots == 0 => return Ok(Reverted { snapshots, ..done }),
+                Ok(done) => snapshots += done.snapshots,
+                Err(JobsError::AtWork { .. }) => {}
+                Err(error) => return Err(error.into()),
+            }
+        }
+        anyhow::bail!("instances come back to it again and again")
     }
 
     fn reshard(&mut self, id: &str) -> anyhow::Result<()> {
