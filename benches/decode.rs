@@ -12,7 +12,7 @@ use std::hint::black_box;
 use std::io::Cursor;
 use std::ops::ControlFlow;
 use std::time::Instant;
-use tidewatch::config::Job;
+use tidewatch::config::{Input, Job, LineLayout};
 use tidewatch::decode::{Decoder, Item, Options, Reader};
 
 /// Decodes everything once; says how many events there were.
@@ -87,16 +87,29 @@ fn main() {
             "x".repeat(110)
         )
     });
+    let syslog = events(|n, time| {
+        let time = tidewatch::time::EventTime(time);
+        format!(
+            "{time} web-{:03} sshd[{n}]: Accepted publickey for deploy from 10.0.0.{} port {} ssh2: {}",
+            n % 1000,
+            n % 256,
+            n % 60_000,
+            "x".repeat(80)
+        )
+    });
     let csv = "time,host,service,latency_ms\n".to_string()
         + &events(|n, time| format!("{time},web-{:03},checkout,{}.25", n % 1000, n % 400));
     println!(
-        "{EVENTS} events of {} bytes (JSON), {} (ISO times), {} (CSV)",
+        "{EVENTS} events of {} bytes (JSON), {} (ISO times), {} (CSV), {} (syslog)",
         json.len() / EVENTS,
         iso.len() / EVENTS,
-        csv.len() / EVENTS
+        csv.len() / EVENTS,
+        syslog.len() / EVENTS
     );
 
     let (none, three, all) = (job(&[]), job(&["host", "latency_ms"]), job(ALL));
+    let mut lines = job(&["message", "host.name"]);
+    lines.extensions.input = Input::Text(LineLayout::ByLine);
     let mut rows: Vec<(&str, Row<'_>)> = vec![
         (
             "serde_json, time and two fields",
@@ -151,6 +164,14 @@ fn main() {
         (
             "CSV file, time and two fields",
             Box::new(|| file(&three, &csv)),
+        ),
+        (
+            "syslog file, time and two fields",
+            Box::new(|| file(&lines, &syslog)),
+        ),
+        (
+            "messages, syslog, and two fields",
+            Box::new(|| payloads(&lines, &syslog)),
         ),
     ];
     let mut best_ns = vec![f64::INFINITY; rows.len()];

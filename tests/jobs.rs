@@ -16,7 +16,9 @@ use tidewatch::engine::gatherer::Input;
 use tidewatch::engine::pipeline::{Output, Pipeline};
 use tidewatch::engine::result::DocumentKind;
 use tidewatch::runtime::alerts::AlertSettings;
-use tidewatch::runtime::jobs::{Fate, Footprint, JobsError, reset, reshard, shadow, status};
+use tidewatch::runtime::jobs::{
+    Fate, Footprint, JobsError, prospect, reset, reshard, revert, shadow, status,
+};
 use tidewatch::runtime::log::TopicPartition;
 use tidewatch::runtime::log::memory::MemoryLog;
 use tidewatch::runtime::service::Settings;
@@ -385,6 +387,187 @@ fn a_job_is_spread_over_other_shards_once_and_for_all_and_says_no_bucket_twice()
         refused.contains("its one input partition is worked by one task"),
         "{refused}"
     );
+}
+
+/// The job with a calendar that says: of minutes 35 to 40 nothing is to be learnt.
+fn unlearning(categories: bool) -> Arc<Job> {
+    let event = format!(
+        r#"{{"description":"flood","start_time":{},"end_time":{}}}"#,
+        35 * MINUTE_MS,
+        40 * MINUTE_MS
+    );
+    let own = format!(
+        r#"{{"idle_timeout":"1d","calendars":[{{"calendar_id":"c","events":[{event}]}}]}}"#
+    );
+    shown(&job("1m", &own), categories)
+}
+
+/// The same job with plots of its models; perhaps one whose messages are categorised in one place.
+fn shown(job: &Job, categories: bool) -> Arc<Job> {
+    let mut document = job.document.clone();
+    document["model_plot_config"] = serde_json::json!({"enabled": true});
+    if !categories {
+        return Arc::new(Job::from_value(&document).expect("a job"));
+    }
+    document["analysis_config"]["categorization_field_name"] = "host".into();
+    document["analysis_config"]["detectors"] =
+        serde_json::json!([{"function": "count", "by_field_name": "mlcategory"}]);
+    Arc::new(Job::from_value(&document).expect("a job"))
+}
+
+/// The results of buckets from a minute on, as told first; without scores if those are normalised by what else was published.
+fn from_minute(
+    said: Said,
+    minute: i64,
+    with_scores: bool,
+) -> BTreeMap<(DocumentKind, String), String> {
+    let is_after = |text: &str| {
+        let at = text.split("\"timestamp\":").nth(1);
+        let digits = at.and_then(|rest| rest.split([',', '}']).next());
+        digits.is_some_and(|digits| digits.parse::<i64>().unwrap() >= minute * MINUTE_MS)
+    };
+    let kinds = [
+        DocumentKind::Bucket,
+        DocumentKind::Record,
+        DocumentKind::Influencer,
+        DocumentKind::ModelPlot,
+    ];
+    let mut told = BTreeMap::new();
+    for (document, words) in said {
+        let text = words.first().cloned().flatten().unwrap_or_default();
+        if !kinds.contains(&document.0) || !is_after(&text) {
+            continue;
+        }
+        let mut value: serde_json::Value = serde_json::from_str(&text).unwrap();
+        let fields = value.as_object_mut().unwrap();
+        let wanted = [
+            "timestamp",
+            "probability",
+            "actual",
+            "typical",
+            "event_count",
+            "model_lower",
+            "model_median",
+            "model_upper",
+        ];
+        if !with_scores {
+            fields.retain(|name, _| wanted.contains(&name.as_str()));
+        }
+        told.insert(document, value.to_string());
+    }
+    told
+}
+
+#[test]
+fn after_a_revert_the_models_are_those_of_a_job_that_has_never_learnt_what_its_calendar_keeps_out()
+{
+    for (partitions, categories) in [(1, false), (1, true), (3, false)] {
+        for snapshot_every in [None, Some(40)] {
+            let told = format!("{partitions} partitions, {categories}, {snapshot_every:?}");
+            let house = House::new(partitions);
+            let settings = Settings {
+                snapshot_every_messages: snapshot_every,
+                snapshots_kept: 100,
+                ..Settings::default()
+            };
+            let own = shown(&job("1m", r#"{"idle_timeout":"1d"}"#), categories);
+            let mut service = house.start_with(Arc::clone(&own), settings.clone());
+            let send = |from: i64, to: i64| {
+                for minute in from..to {
+                    feed(&house, partitions, minute, minute + 1);
+                    // What is to be forgotten, and what is held against what is known.
+                    let flood = if matches!(minute, 35..40 | 70) { 50 } else { 0 };
+                    (0..flood).for_each(|n| house.send_at(n % partitions, minute, "a", 0));
+                }
+            };
+            for minute in (0..50).step_by(5) {
+                send(minute, minute + 5);
+                house.settle(&mut service);
+            }
+            let (mut log, as_it_was) = footprint(&house, &own);
+            let mut store = house.store.clone();
+            let to = EventTime(35 * MINUTE_MS + 7);
+            let at_work = revert(&mut log, &mut store, &as_it_was, to).unwrap_err();
+            assert!(matches!(at_work, JobsError::AtWork { .. }), "{told}");
+            service.finish().unwrap();
+            let before = said_of(&house, "j");
+
+            // It would learn the same; and there is nothing yet that it could forget.
+            let same = revert(&mut log, &mut store, &as_it_was, to).unwrap_err();
+            assert!(matches!(same, JobsError::SameAgain { .. }), "{told}");
+            let says = same.to_string();
+            assert!(
+                says.contains("\"start_time\": \"1970-01-01T00:35:00Z\""),
+                "{says}"
+            );
+            let changed = unlearning(categories);
+            let (_, trace) = footprint(&house, &changed);
+            let later = EventTime(90 * MINUTE_MS);
+            let nothing = revert(&mut log, &mut store, &trace, later).unwrap_err();
+            assert!(matches!(nothing, JobsError::NothingSince { .. }), "{told}");
+
+            let would = prospect(&mut log, &mut store, &trace, to).unwrap();
+            let done = revert(&mut log, &mut store, &trace, to).unwrap();
+            assert_eq!(would, done, "{told}");
+            assert_eq!(done.from, EventTime(35 * MINUTE_MS), "{told}");
+            assert_eq!(done.until, EventTime(49 * MINUTE_MS), "{told}");
+            assert!(
+                done.snapshots > 0 && done.messages > 100,
+                "{told}: {done:?}"
+            );
+            // Cut off and done again, it does the rest, and no more.
+            let again = revert(&mut log, &mut store, &trace, to).unwrap();
+            assert_eq!(
+                (again.snapshots, again.messages),
+                (0, done.messages),
+                "{told}"
+            );
+
+            let mut service = house.start_with(Arc::clone(&changed), settings.clone());
+            house.settle(&mut service);
+            assert_eq!(said_of(&house, "j"), before, "{told}: said again");
+            send(50, 80);
+            house.settle(&mut service);
+            assert!(
+                !house.diary.has("Gap") && !house.diary.has("Reconfigured"),
+                "{told}"
+            );
+
+            // Those of one that has had the calendar from the beginning, and not those of one that has learnt it all.
+            let is_one = partitions == 1;
+            let found = from_minute(said_of(&house, "j"), 50, is_one);
+            let wanted = from_minute(of_all(&house, &changed), 50, is_one);
+            assert!(wanted.len() >= 50, "{told}: {}", wanted.len());
+            let missing = wanted
+                .iter()
+                .find(|(document, text)| found.get(*document) != Some(*text));
+            let shown = missing.map(|(document, text)| (document, text, found.get(document)));
+            assert!(found == wanted, "{told}: {shown:#?}");
+            let learnt = from_minute(of_all(&house, &own), 50, is_one);
+            assert!(found != learnt, "{told}: nothing was forgotten");
+        }
+    }
+}
+
+/// What the engine says of all events of a house, in the order of their time.
+fn of_all(house: &House, job: &Arc<Job>) -> Said {
+    let (mut decoder, mut pipeline) = (Decoder::new(job), Pipeline::new(Arc::clone(job)));
+    let mut events = house.cluster.committed("events");
+    events.sort_by_key(|message| message.timestamp_ms);
+    let mut said = Said::new();
+    for message in events {
+        let payload = message.payload.as_deref().unwrap_or_default();
+        decoder.payload(payload, None, &mut |decoded| {
+            for output in pipeline.handle(Input::Event(decoded.as_ref().unwrap())) {
+                if let Output::Result(document) = output {
+                    let json = serde_json::to_string(&document).unwrap();
+                    let words = said.entry((document.kind, document.id)).or_default();
+                    words.push(Some(json));
+                }
+            }
+        });
+    }
+    said
 }
 
 /// What the alerts topic holds: the last word on each incident, and how often each was told to have begun.

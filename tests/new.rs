@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
-use tidewatch::config::Job;
+use tidewatch::config::{Input, Job, LineLayout};
 
 fn tidewatch(arguments: &[&str]) -> Output {
     Command::new(env!("CARGO_BIN_EXE_tidewatch"))
@@ -448,4 +448,61 @@ fn a_log_of_text_is_proposed_to_be_looked_at_by_the_kinds_of_its_messages() {
     let loudest = rare.max_by_key(score).expect("a record");
     assert!(loudest.contains("deleted inode referenced"), "{loudest}");
     assert!(score(&loudest) >= 25_000_000, "{loudest}");
+}
+
+/// What is proposed for a topic of which `sample` is what a consumer writes.
+fn of_topic(sample: &str) -> (Job, String) {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("sample");
+    std::fs::write(&path, sample).unwrap();
+    let proposed = tidewatch(&["new", "-q", text(&path), "--topic", "syslog"]);
+    let yaml = String::from_utf8_lossy(&proposed.stdout).into_owned();
+    assert!(proposed.status.success(), "{proposed:?}");
+    let job = Job::from_text(&yaml, "x.yaml").unwrap_or_else(|errors| panic!("{errors}"));
+    (job, yaml)
+}
+
+#[test]
+fn a_topic_of_lines_of_text_is_proposed_to_be_read_as_such() {
+    let looks_at_messages = |job: &Job| {
+        let mut detectors = job.detectors.iter().map(|one| one.description.as_str());
+        detectors.any(|one| one == "rare by mlcategory")
+    };
+    let (job, yaml) = of_topic(&syslog());
+    assert_eq!(
+        job.extensions.input,
+        Input::Text(LineLayout::ByLine),
+        "{yaml}"
+    );
+    assert_eq!(job.time_field, "@timestamp");
+    assert!(looks_at_messages(&job), "{yaml}");
+    assert!(yaml.contains("\ntidewatch:\n"), "{yaml}");
+
+    // Times as syslog does not write them: how the lines are laid out is said.
+    let (job, yaml) = of_topic(&syslog().replace("\nMar  ", "\n2026-03-0"));
+    assert_eq!(
+        job.extensions.input,
+        Input::Text(LineLayout::Syslog),
+        "{yaml}"
+    );
+
+    // Without times, and with what would be columns.
+    let bare = syslog();
+    let bare = bare
+        .lines()
+        .map(|line| format!("{}, at last\n", &line[23..]));
+    let (job, yaml) = of_topic(&bare.collect::<String>());
+    assert_eq!(
+        job.extensions.input,
+        Input::Text(LineLayout::ByLine),
+        "{yaml}"
+    );
+    assert_eq!(job.time_field, "@kafka_timestamp");
+    assert!(looks_at_messages(&job), "{yaml}");
+
+    // A file is looked at, and needs no word; its topic will.
+    let proposed = propose("syslog", &syslog());
+    assert_eq!(proposed.job.extensions.input, Input::Json);
+    let yaml = std::fs::read_to_string(&proposed.file).unwrap();
+    assert!(yaml.contains("\n#   input: text\n"), "{yaml}");
 }

@@ -31,7 +31,8 @@ Examples:
   tidewatch snapshots list web --json          an object a snapshot
   tidewatch snapshots delete web/web-logs/0 36203
 
-A task resumes from the newest that its configuration fits, which is deleted with --force only; `tidewatch jobs reset JOB` deletes all of a job's.";
+A task resumes from the newest that its configuration fits, which is deleted with --force only; `tidewatch jobs reset JOB` deletes all of a job's,
+`tidewatch jobs revert JOB --to TIME` those that have learnt what a calendar says is not to be learnt.";
 
 /// Arguments of `tidewatch snapshots`.
 #[derive(Debug, clap::Args)]

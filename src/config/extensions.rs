@@ -27,6 +27,8 @@ pub struct Extensions {
     pub late_revision_ms: i64,
     /// `start`: where reading begins in an input partition that the job has no position in.
     pub start: Start,
+    /// `input` and `input_layout`: what the messages of the job's topics are. Files are looked at instead.
+    pub input: Input,
 }
 
 impl Extensions {
@@ -47,6 +49,43 @@ impl Default for Extensions {
             time_zone: Zone::UTC,
             late_revision_ms: 0,
             start: Start::Earliest,
+            input: Input::Json,
+        }
+    }
+}
+
+/// What the messages of a job's topics are.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Input {
+    /// JSON objects.
+    #[default]
+    Json,
+    /// Lines of text, one a message, laid out so; and JSON, where a message is one object.
+    Text(LineLayout),
+}
+
+/// How a line of text is laid out behind its time, if it has one.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum LineLayout {
+    /// As each can hardly be meant otherwise: as syslog's if its time is written as syslog writes it, as a web server's if all of it is, else plain.
+    #[default]
+    ByLine,
+    /// A message.
+    Plain,
+    /// A host, a process and a message, by RFC 3164 or RFC 5424, however the time is written.
+    Syslog,
+    /// A request, in the common or the combined format.
+    WebServer,
+}
+
+impl LineLayout {
+    /// As `input_layout` says it; `None`: by not saying it.
+    pub fn name(self) -> Option<&'static str> {
+        match self {
+            LineLayout::ByLine => None,
+            LineLayout::Plain => Some("plain"),
+            LineLayout::Syslog => Some("syslog"),
+            LineLayout::WebServer => Some("web_server"),
         }
     }
 }

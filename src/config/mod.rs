@@ -26,7 +26,7 @@ pub use categorization::{
 };
 pub use datafeed::{Computed, Counter, Counters, Datafeed, Feed, Intervals, Part};
 pub use error::{ConfigErrors, Mistake, MistakeKind};
-pub use extensions::{Extensions, Start};
+pub use extensions::{Extensions, Input, LineLayout, Start};
 pub use function::{Family, Function, Side};
 pub use job::{Detector, FieldId, Job, ModelPlot, TimeFormat};
 pub(crate) use raw::MULTI_FIELDS;

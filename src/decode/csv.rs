@@ -236,6 +236,12 @@ impl Header {
         }
     }
 
+    /// The same without the value of a column; what it shows stays.
+    pub(super) fn without(mut self, column: usize) -> Header {
+        self.wanted.retain(|(wanted, _)| *wanted != column);
+        self
+    }
+
     pub(super) fn has(&self, slot: usize) -> bool {
         self.wanted.iter().any(|(_, wanted)| *wanted == slot)
     }
@@ -246,14 +252,24 @@ impl Header {
 
     /// The wanted cells as values.
     pub(super) fn fill<'c>(&self, cells: &Cells<'c>, values: &mut [Value<'c>]) {
+        self.fill_with(|column| Cow::Borrowed(cells.get(column)), values);
+    }
+
+    /// What `cell` says of the wanted columns, as values.
+    pub(super) fn fill_with<'c>(
+        &self,
+        cell: impl Fn(usize) -> Cow<'c, str>,
+        values: &mut [Value<'c>],
+    ) {
         for (column, slot) in &self.wanted {
-            values[*slot] = match cells.get(*column) {
-                "" => Value::Missing,
-                text => Value::Text(Cow::Borrowed(text)),
+            let text = cell(*column);
+            values[*slot] = match text.is_empty() {
+                true => Value::Missing,
+                false => Value::Text(text),
             };
         }
         for (column, slot) in &self.shows {
-            if !cells.get(*column).is_empty() {
+            if !cell(*column).is_empty() {
                 values[*slot] = Value::Bool(true);
             }
         }

@@ -10,6 +10,7 @@ mod frame;
 mod guard;
 mod input;
 mod json;
+mod lines;
 mod orders;
 mod paths;
 mod scan;
@@ -33,6 +34,7 @@ use crate::time::civil::RANGE;
 use csv::{Cells, Header};
 use frame::{Frame, Framer};
 use json::Extracted;
+use lines::Lines;
 use orders::Orders;
 use paths::Paths;
 use scan::{Flaw, Scanner};
@@ -98,6 +100,8 @@ pub struct Decoder {
     time: TimeReader,
     future_skew_ms_max: i64,
     bytes_max: usize,
+    /// How a message that is no object is read as a line of text; `None`: it is refused.
+    lines: Option<Lines>,
     /// One a slot; all missing between events, kept for its memory.
     values: Vec<Value<'static>>,
 }
@@ -140,6 +144,7 @@ impl Decoder {
         let paths = Paths::new(&paths, &presences);
         Decoder {
             orders: Orders::new(&paths),
+            lines: Lines::of(job, &paths, time_slot < field_count),
             paths,
             field_count,
             time_slot,
@@ -157,9 +162,9 @@ impl Decoder {
         Decoder { bytes_max, ..self }
     }
 
-    /// Decodes a message's payload (one JSON object, several one after another, or an array of them) and hands each event or
+    /// Decodes a message's payload (one JSON object, several one after another, or an array of them; a line of text, if the job says so) and hands each event or
     /// rejection to `sink`, in order. `message_time` (the Kafka message's timestamp) is the event time of jobs whose time field is
-    /// [`KAFKA_TIMESTAMP`], and what [`Reason::FarFuture`] is measured from.
+    /// [`KAFKA_TIMESTAMP`] and of lines without a time, and what [`Reason::FarFuture`] is measured from.
     pub fn payload(
         &mut self,
         payload: &[u8],
@@ -171,11 +176,12 @@ impl Decoder {
         }
         let mut rest = payload.strip_prefix(BOM).unwrap_or(payload);
         if rest.iter().all(u8::is_ascii_whitespace) {
-            return sink(Err(rejection(
-                Reason::Malformed,
-                "nothing but blanks; expected a JSON object".into(),
-                payload.len(),
-            )));
+            return sink(Err(self.blank(payload.len())));
+        }
+        if let Some(lines) = self.lines.take_if(|_| !lines::is_object(rest)) {
+            self.line_of_text(&lines, rest, message_time, sink);
+            self.lines = Some(lines);
+            return;
         }
         // Nearly always that is all: one object. It needs no frame, and may be laid out as it likes.
         if let Ok(length) = self.object(rest, message_time, 0, &mut |decoded| sink(decoded.outcome))
@@ -183,7 +189,11 @@ impl Decoder {
             rest = rest[length..].trim_ascii_start();
         }
         let mut framer = Framer::new(self.bytes_max);
-        let sink = &mut |decoded: Decoded<'_>| sink(decoded.outcome);
+        let message = rest.trim_ascii_start();
+        let sink = &mut |decoded: Decoded<'_>| {
+            let advised = |rejection| lines::advised(rejection, message);
+            sink(decoded.outcome.map_err(advised));
+        };
         while let Step::Took(length) = self.step(&mut framer, rest, true, message_time, sink) {
             rest = &rest[length..];
         }
@@ -427,6 +437,15 @@ impl Decoder {
                 .unwrap_or_default()
         );
         (Reason::BadTime, detail)
+    }
+
+    #[cold]
+    fn blank(&self, length: usize) -> Rejection {
+        let detail = match self.lines {
+            Some(_) => "nothing but blanks; expected a line of text",
+            None => "nothing but blanks; expected a JSON object",
+        };
+        rejection(Reason::Malformed, detail.into(), length)
     }
 
     #[cold]

@@ -5,11 +5,11 @@
 
 use super::csv::{Cells, Row, Rows};
 use super::frame::{Frame, Framer};
-use super::text::Text;
+use super::text::{Line, Text};
 use super::time_format::TimeReader;
 use super::window::opens_array;
 use super::{BOM, BYTES_MAX, Format, Options};
-use crate::config::TimeFormat;
+use crate::config::{LineLayout, TimeFormat};
 use crate::engine::event::Value;
 use crate::time::EventTime;
 use serde_json::Value as Json;
@@ -30,6 +30,10 @@ pub struct Surveyed {
     pub unreadable: u64,
     /// The bytes held CSV.
     pub is_csv: bool,
+    /// The bytes held lines of text; how a topic of such is to be said to be laid out.
+    pub text: Option<LineLayout>,
+    /// No line of text had a time.
+    pub is_timeless: bool,
 }
 
 /// Tells every event of `bytes`, which may end in the middle of one (that one is left out).
@@ -183,9 +187,12 @@ fn csv(mut bytes: &[u8], delimiter: u8, sink: &mut dyn FnMut(Fields)) -> Surveye
 }
 
 fn text(mut bytes: &[u8], options: Options, sink: &mut dyn FnMut(Fields)) -> Surveyed {
-    let mut surveyed = Surveyed::default();
     let Some(mut text) = Text::of(bytes, options.now_ms, BYTES_MAX) else {
-        return surveyed;
+        return timeless(bytes, sink);
+    };
+    let mut surveyed = Surveyed {
+        text: Some(text.layout_of_topic(bytes, options.now_ms)),
+        ..Surveyed::default()
     };
     let names = Text::columns(TEXT_TIME);
     loop {
@@ -207,6 +214,29 @@ fn text(mut bytes: &[u8], options: Options, sink: &mut dyn FnMut(Fields)) -> Sur
         }
         bytes = &bytes[length..];
     }
+}
+
+/// Lines of which none has a time: each is taken for a message of a topic.
+fn timeless(bytes: &[u8], sink: &mut dyn FnMut(Fields)) -> Surveyed {
+    let mut surveyed = Surveyed {
+        text: Some(LineLayout::ByLine),
+        is_timeless: true,
+        ..Surveyed::default()
+    };
+    let names = Text::columns(TEXT_TIME);
+    let lines = bytes.split(|byte| *byte == b'\n');
+    for message in lines.filter(|line| !line.trim_ascii().is_empty()) {
+        let line = Line::of(message, None, LineLayout::ByLine);
+        let cells = names.iter().enumerate().skip(1).filter_map(|(at, name)| {
+            let cell = line.cell(at);
+            let is_there = !cell.is_empty();
+            let value = Value::Text(Cow::Owned(cell.into_owned()));
+            is_there.then(|| ((*name).to_owned(), value))
+        });
+        surveyed.events += 1;
+        sink(cells.collect());
+    }
+    surveyed
 }
 
 /// The cells that are not empty, with the names of their columns.

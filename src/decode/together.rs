@@ -5,18 +5,19 @@
 //! ```
 //!
 //! Holds: a job is handed what [`Decoder::payload`] would have handed it, to the byte of a rejection's detail. What is taken from the union is a
-//! payload that is one object, read whole; of all else (broken, several documents, a number out of range in anybody's field) every job
-//! decodes the payload itself, because reasons are a job's own. So does a job that the union cannot serve: one with another time field, or
-//! with a multi-field (`a.keyword`) that goes by a name that only another job gives to a field. Times are read once where formats
-//! are the same; how far ahead of its message an event may be is each job's own.
+//! payload that is one object, read whole, and for jobs that read lines of text such a line; of all else (broken, several documents, a number out of range in anybody's field)
+//! every job decodes the payload itself, because reasons are a job's own. So does a job that the union cannot serve: one with another time field, or
+//! with a multi-field (`a.keyword`) that goes by a name that only another job gives to a field; and of lines, one that says they are laid out
+//! otherwise. Times are read once where formats are the same; how far ahead of its message an event may be is each job's own.
 //! Checked by: the tests below (every job against its own decoder), tests/simulation.rs.
 
 use super::json::{self, Extracted};
+use super::lines::{self, Lines};
 use super::orders::Orders;
 use super::paths::{Paths, slot_of};
 use super::time_format::TimeReader;
-use super::{BYTES_MAX, Decoder, rejection};
-use crate::config::{Job, MULTI_FIELDS};
+use super::{BOM, BYTES_MAX, Decoder, rejection};
+use crate::config::{Input, Job, MULTI_FIELDS};
 use crate::engine::event::{Event, Rejection, Value};
 use crate::time::EventTime;
 use std::borrow::Cow;
@@ -31,6 +32,8 @@ pub struct Together {
     slots: usize,
     time_slot: usize,
     time: TimeReader,
+    /// For those of the jobs that read lines of text, as the first of them does.
+    lines: Option<Lines>,
     /// By the job's key.
     tables: BTreeMap<u64, Table>,
 }
@@ -44,6 +47,8 @@ pub struct Table {
     as_is: bool,
     /// The job writes its times as the union reads them.
     same_time: bool,
+    /// The job reads lines as the union does.
+    same_lines: bool,
 }
 
 /// What a batch of payloads held.
@@ -55,11 +60,12 @@ pub struct Decoded<'b> {
     values: Vec<Value<'b>>,
 }
 
-/// A payload that is one object.
+/// A payload that is one object, or a line.
 #[derive(Debug)]
 struct Whole {
     /// Which one of the whole ones.
     number: usize,
+    is_line: bool,
     extracted: Extracted,
     /// As the union reads it; `None` where that is not possible.
     time: Option<EventTime>,
@@ -89,6 +95,10 @@ impl Together {
             .min_by_key(|(_, job)| Reverse(others_like(job)))?;
         let mut union = Union::default();
         let mut tables = BTreeMap::new();
+        let reads_lines = |job: &&Arc<Job>| {
+            job.time_field == first.time_field && matches!(job.extensions.input, Input::Text(_))
+        };
+        let reader = jobs.clone().map(|(_, job)| job).find(reads_lines);
         for (key, job) in jobs.clone() {
             if job.time_field != first.time_field {
                 continue;
@@ -101,9 +111,12 @@ impl Together {
                 as_is: slots.iter().copied().eq(0..slots.len()),
                 slots,
                 same_time: job.time_format == first.time_format,
+                same_lines: reader
+                    .is_some_and(|reader| reader.extensions.input == job.extensions.input),
             };
             tables.insert(key, table);
         }
+        let reads_time = union.fields.contains_key(&first.time_field);
         let time_slot = union.field(&first.time_field);
         for (key, job) in jobs {
             if !union.serves(job) {
@@ -116,8 +129,10 @@ impl Together {
                 .collect()
         };
         let (fields, presences) = (pairs(&union.fields), pairs(&union.presences));
+        let paths = Paths::new(&borrowed(&fields), &borrowed(&presences));
         Some(Together {
-            paths: Paths::new(&borrowed(&fields), &borrowed(&presences)),
+            lines: reader.and_then(|job| Lines::of(job, &paths, reads_time)),
+            paths,
             slots: union.slots,
             time_slot,
             time: TimeReader::new(&first.time_format),
@@ -130,15 +145,21 @@ impl Together {
         self.tables.get(&key)
     }
 
-    /// Decodes a batch.
-    pub fn decode<'b>(&self, payloads: impl ExactSizeIterator<Item = &'b [u8]>) -> Decoded<'b> {
+    /// Decodes a batch of payloads, each with its message's timestamp.
+    pub fn decode<'b>(
+        &self,
+        payloads: impl ExactSizeIterator<Item = (&'b [u8], Option<EventTime>)>,
+    ) -> Decoded<'b> {
         let mut decoded = Decoded {
             items: Vec::with_capacity(payloads.len()),
             values: Vec::with_capacity(payloads.len() * self.slots),
         };
         let (mut number, mut orders) = (0, Orders::new(&self.paths));
-        for payload in payloads {
-            let whole = self.whole(payload, number, &mut orders, &mut decoded.values);
+        for (payload, message_time) in payloads {
+            let values = &mut decoded.values;
+            let whole = self
+                .whole(payload, number, &mut orders, values)
+                .or_else(|| self.line(payload, message_time, number, values));
             number += usize::from(whole.is_some());
             decoded.items.push(whole);
         }
@@ -171,6 +192,7 @@ impl Together {
                 };
                 Some(Whole {
                     number,
+                    is_line: false,
                     extracted,
                     time,
                 })
@@ -182,6 +204,41 @@ impl Together {
         }
     }
 
+    /// Appends the values of a payload that is a line of text, if somebody reads such; of another one, none.
+    fn line<'b>(
+        &self,
+        payload: &'b [u8],
+        message_time: Option<EventTime>,
+        number: usize,
+        values: &mut Vec<Value<'b>>,
+    ) -> Option<Whole> {
+        let reader = self.lines.as_ref()?;
+        let line = payload
+            .strip_prefix(BOM)
+            .unwrap_or(payload)
+            .trim_ascii_end();
+        let is_line = payload.len() <= BYTES_MAX
+            && !line.is_empty()
+            && lines::flaw(line).is_none()
+            && !lines::is_object(line);
+        if !is_line {
+            return None;
+        }
+        let before = values.len();
+        values.resize(before + self.slots, Value::Missing);
+        let time = reader.read(line, message_time, &mut values[before..]);
+        Some(Whole {
+            number,
+            is_line: true,
+            extracted: Extracted {
+                end: line.len(),
+                fields: 0,
+                time_is_object: false,
+            },
+            time,
+        })
+    }
+
     /// The `n`th payload of a batch that this has decoded, for the job of `table`.
     #[inline]
     pub fn given<'d>(
@@ -191,6 +248,9 @@ impl Together {
         table: &'d Table,
     ) -> Option<Given<'d>> {
         let whole = decoded.items.get(n)?.as_ref()?;
+        if whole.is_line && !table.same_lines {
+            return None;
+        }
         let first = whole.number * self.slots;
         Some(Given {
             whole,
@@ -270,6 +330,9 @@ impl Decoder {
         sink: &mut dyn FnMut(Result<&Event<'_>, Rejection>),
     ) {
         let Given { whole, table, .. } = given;
+        if whole.is_line {
+            return self.given_line(given, message_time, sink);
+        }
         let time_value = &given.values[given.time_slot];
         let time = match whole.time {
             Some(time) if table.same_time => self.believed(time, message_time),
@@ -290,12 +353,34 @@ impl Decoder {
         if table.as_is {
             return sink(Ok(&event(&given.values[..table.slots.len()])));
         }
-        let mut values: Vec<Value<'_>> = std::mem::take(&mut self.values);
-        for (value, slot) in values.iter_mut().zip(&table.slots) {
-            *value = lent(&given.values[*slot]);
-        }
+        let values = self.lend(given);
         sink(Ok(&event(&values[..table.slots.len()])));
         self.values = super::recycled(values);
+    }
+
+    fn given_line(
+        &mut self,
+        given: &Given<'_>,
+        message_time: Option<EventTime>,
+        sink: &mut dyn FnMut(Result<&Event<'_>, Rejection>),
+    ) {
+        let (time, length) = (given.whole.time, given.whole.extracted.end);
+        let count = given.table.slots.len();
+        if given.table.as_is {
+            return self.line_event(time, &given.values[..count], length, message_time, sink);
+        }
+        let values = self.lend(given);
+        self.line_event(time, &values[..count], length, message_time, sink);
+        self.values = super::recycled(values);
+    }
+
+    /// A job's values, in its own order.
+    fn lend<'v>(&mut self, given: &Given<'v>) -> Vec<Value<'v>> {
+        let mut values: Vec<Value<'v>> = std::mem::take(&mut self.values);
+        for (value, slot) in values.iter_mut().zip(&given.table.slots) {
+            *value = lent(&given.values[*slot]);
+        }
+        values
     }
 }
 
@@ -326,6 +411,15 @@ mod tests {
             );
             Arc::new(Job::from_text(&text, "together.json").unwrap())
         };
+        // Those read lines of text, too.
+        let lines = |n: usize, value: &str, by: &str, data: &str, own: &str| {
+            let text = format!(
+                r#"{{"job_id": "j{n}", "analysis_config": {{"bucket_span": "1m", "detectors": [{{"function": "mean", "field_name": "{value}", "by_field_name": "{by}"}}]}},
+                    "data_description": {{{data}}}, "tidewatch": {{"input": "text"{own}}},
+                    "datafeed_config": {{"indices": ["x"], "query": {{"exists": {{"field": "process"}}}}}}}}"#
+            );
+            Arc::new(Job::from_text(&text, "together.json").unwrap())
+        };
         let all = r#"{"match_all": {}}"#;
         let exists = |field: &str| format!(r#"{{"exists": {{"field": "{field}"}}}}"#);
         let time = r#""time_field": "t""#;
@@ -351,6 +445,23 @@ mod tests {
             ),
             job(7, "c.a", "a.b.c", time, &exists("b")),
             job(8, "a", "t.keyword", r#""time_field": "a.b""#, &exists("t")),
+            lines(9, "message", "process.name", time, ""),
+            lines(10, "a", "host.name", time, ""),
+            lines(
+                11,
+                "process.pid",
+                "message",
+                time,
+                r#", "input_layout": "syslog""#,
+            ),
+            lines(
+                12,
+                "b",
+                "log.level",
+                r#""time_field": "@kafka_timestamp""#,
+                "",
+            ),
+            lines(13, "a", "message.keyword", time, ""),
         ]
     }
 
@@ -371,7 +482,7 @@ mod tests {
     /// Of `jobs`, what each is given of the payloads; how many it did not have to decode itself.
     fn check(jobs: &[Arc<Job>], payloads: &[&[u8]], time: Option<EventTime>) -> usize {
         let together = Together::of((0..).zip(jobs)).unwrap();
-        let decoded = together.decode(payloads.iter().copied());
+        let decoded = together.decode(payloads.iter().map(|payload| (*payload, time)));
         let mut given = 0;
         for (key, job) in (0..).zip(jobs) {
             let mut decoder = Decoder::new(job);
@@ -416,6 +527,22 @@ mod tests {
     }
 
     #[test]
+    fn a_line_is_read_once_for_all_who_read_lines_alike_and_refused_by_the_others() {
+        let jobs = jobs();
+        let line: &[u8] = b"Nov 30 00:04:24 web-1 sshd[42]: Failed password\n";
+        let time = Some(EventTime(1_796_000_000_000));
+        let pair = [Arc::clone(&jobs[9]), Arc::clone(&jobs[10])];
+        assert_eq!(check(&pair, &[line], time), 2);
+        // Of three kinds of readers; who says how lines are laid out is on his own.
+        let all = [0, 9, 10, 11].map(|n: usize| Arc::clone(&jobs[n]));
+        assert_eq!(check(&all, &[line], time), 2);
+        let object: &[u8] = br#" {"t": 1700000000000, "message": "x"} "#;
+        assert_eq!(check(&all, &[object], time), 4);
+        let none: [&[u8]; 5] = [b"", b"\n\r ", b"a\0b", b"\xef\xbb\xbf", b"{\"t\": 1e999}"];
+        assert_eq!(check(&pair, &none, time), 0);
+    }
+
+    #[test]
     fn a_name_that_only_another_job_gives_to_a_field_is_not_taken_for_it() {
         let jobs = jobs();
         // Alone, `a.keyword` goes by `a`; beside a job that names `a`, the union cannot serve it.
@@ -430,12 +557,13 @@ mod tests {
             texts in prop::collection::vec(
                 r#"\{("(a|b|c|t|u|a\.b|a\.b\.c|b\.c|c\.a|a\.keyword|c\.keyword|t\.keyword)":(1700000000(000)?|"2024-01-01T00:00:00Z"|"x\\n"|null|true|-1\.5|1e999|\[\]|\[1,"y"\]|\{\}|\{"(a|b|c|keyword)":(7|"z"|null|\{"c":[0-9]\}|\[null\])\}),?){0,5}("t":170000000000[0-9])?\}?"#,
                 1..6),
-            chosen in prop::collection::vec(0..9_usize, 1..5),
+            lines in prop::collection::vec("(\u{feff})?(<3[0-9]>1? ?)?((Nov 30|Jan  1|2026-11-30T|[0-9]{2}/[0-9]{2}/2026) ?[0-9]{2}:[0-9]{2}:[0-9]{2}(Z|\\+01:00)? )?(\\{\\})?([a-z]{1,4} )?[a-z]{1,4}(\\[[0-9]\\])?: (ERROR)?.{0,9}[\n\0]?", 0..4),
+            chosen in prop::collection::vec(0..14_usize, 1..5),
             time in proptest::option::of(1_699_000_000_000_i64..1_700_100_000_000),
         ) {
             let pool = jobs();
             let chosen: Vec<Arc<Job>> = chosen.iter().map(|n| Arc::clone(&pool[*n])).collect();
-            let payloads: Vec<&[u8]> = texts.iter().map(|text| text.as_bytes()).collect();
+            let payloads: Vec<&[u8]> = texts.iter().chain(&lines).map(|text| text.as_bytes()).collect();
             check(&chosen, &payloads, time.map(EventTime));
         }
     }

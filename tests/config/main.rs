@@ -316,6 +316,7 @@ fn the_fingerprint_tells_what_changes_results_from_what_does_not() {
         json!({"datafeed_config": {"indices": ["logs"]}}),
         json!({"tidewatch": {"interim_interval": "1m", "idle_timeout": "1m"}}),
         json!({"tidewatch": {"late_revision_window": "0s"}}),
+        json!({"tidewatch": {"input": "json"}}),
         json!({"analysis_limits": {"model_memory_limit": "64mb"}}),
         json!({"tidewatch": {"shards": 8, "start": "latest"}}),
     ] {
@@ -336,6 +337,8 @@ fn the_fingerprint_tells_what_changes_results_from_what_does_not() {
         json!({"renormalization_window_days": 0}),
         json!({"tidewatch": {"max_future_skew": "0s"}}),
         json!({"tidewatch": {"late_revision_window": "1h"}}),
+        json!({"tidewatch": {"input": "text"}}),
+        json!({"tidewatch": {"input": "text", "input_layout": "plain"}}),
     ] {
         assert_ne!(print(other.clone()), own, "{other}");
     }

@@ -44,6 +44,7 @@ fn choices() -> Vec<(&'static str, Vec<Value>)> {
         ("tidewatch.filters", vec![json!([]), json!({"filter_id": "b", "items": ["x", "*y", "x"]}), json!([{"filter_id": "b", "description": "x"}, {"filter_id": "a", "items": []}])]),
         ("tidewatch.idle_timeout", vec![json!("500ms")]),
         ("tidewatch.max_future_skew", vec![json!("0"), json!("36h")]),
+        ("tidewatch.input", vec![json!("json"), json!("text")]),
     ]
 }
 

@@ -115,15 +115,27 @@ pub fn produce_on<P: AsRef<[u8]>>(
     topic: &str,
     messages: impl IntoIterator<Item = (i32, P)>,
 ) {
+    let messages = messages.into_iter();
+    let now = messages.map(|(partition, payload)| (partition, payload, None));
+    produce_at(broker, topic, now);
+}
+
+/// The same with messages' own timestamps, milliseconds since the epoch.
+pub fn produce_at<P: AsRef<[u8]>>(
+    broker: &Broker,
+    topic: &str,
+    messages: impl IntoIterator<Item = (i32, P, Option<i64>)>,
+) {
     let producer: BaseProducer = config(broker)
         .set("linger.ms", "5")
         .set("enable.idempotence", "true")
         .create()
         .expect("a producer");
-    for (partition, payload) in messages {
+    for (partition, payload, timestamp_ms) in messages {
         let mut record = BaseRecord::<(), [u8]>::to(topic)
             .partition(partition)
             .payload(payload.as_ref());
+        record.timestamp = timestamp_ms;
         while let Err((error, back)) = producer.send(record) {
             assert!(
                 matches!(

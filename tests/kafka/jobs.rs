@@ -30,7 +30,7 @@ fn jobs(deployment: &Deployment, args: &[&str]) -> Output {
         .expect("the binary starts")
 }
 
-fn succeed(deployment: &Deployment, args: &[&str]) -> String {
+pub fn succeed(deployment: &Deployment, args: &[&str]) -> String {
     let output = jobs(deployment, args);
     let told = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
     let (out, err) = (told(&output.stdout), told(&output.stderr));
@@ -43,7 +43,7 @@ fn succeed(deployment: &Deployment, args: &[&str]) -> String {
 }
 
 /// All final results of a job that are visible.
-fn results_of(deployment: &Deployment, job_id: &str) -> Vec<Word> {
+pub fn results_of(deployment: &Deployment, job_id: &str) -> Vec<Word> {
     let its = format!("\"job_id\":\"{job_id}\"");
     let mut words = deployment.results();
     words.retain(|(_, _, value)| value.contains(&its));
@@ -241,6 +241,58 @@ fn a_job_is_stopped_started_reset_and_replayed_from_the_command_line() {
             .map(|one| one.text.clone())
             .collect::<Vec<_>>(),
     );
+    assert_eq!(instance.stop(), Some(0));
+}
+
+#[test]
+fn a_job_forgets_what_its_calendar_says_is_not_to_be_learnt_and_says_nothing_twice() {
+    let input = topic("revert", 1);
+    let all = events(23, BUCKETS);
+    let (before, after) = all.split_at(all.len() * 4 / 5);
+    publish(&input, 1, Spread::ByHost, before);
+    let learnt = job(Kind::Whole, &input, "");
+    let deployment = Deployment::new(std::slice::from_ref(&learnt), QUICK);
+    let instance = deployment.start("a");
+    let texts = |messages: &[crate::world::Message]| -> Vec<String> {
+        messages.iter().map(|one| one.text.clone()).collect()
+    };
+    let published = expected(&learnt, texts(before));
+    await_results_of(&deployment, "whole", &published);
+
+    let (from, to) = (START_MS + 20 * SPAN_MS, START_MS + 31 * SPAN_MS);
+    let since = from.to_string();
+    let refused = jobs(&deployment, &["revert", "whole", "--to", &since]);
+    let error = String::from_utf8_lossy(&refused.stderr).into_owned();
+    assert!(
+        !refused.status.success() && error.contains("teach job whole the same again"),
+        "{error}"
+    );
+    let list = succeed(&deployment, &["list"]);
+    assert!(list.contains("at work"), "refused, and stopped: {list}");
+
+    let calendars = format!(
+        r#", "calendars": [{{"calendar_id": "c", "events": [{{"description": "incident", "start_time": {from}, "end_time": {to}}}]}}]"#
+    );
+    let forgetting = job(Kind::Whole, &input, &calendars);
+    fs::write(deployment.path("jobs/0.json"), &forgetting).unwrap();
+    let told = succeed(&deployment, &["revert", "whole", "--to", &since]);
+    assert!(told.contains("whole: reverted; "), "{told}");
+    publish(&input, 1, Spread::ByHost, after);
+    close(&input, 1, BUCKETS);
+    // What was published stays; what comes is what is said by one that has had the calendar all along.
+    let whole = || texts(&all).into_iter().chain([sentinel(BUCKETS)]);
+    let is_of_before =
+        |(kind, id, _): &Word| published.iter().any(|one| (&one.0, &one.1) == (kind, id));
+    let mut wanted: Vec<Word> = expected(&forgetting, whole());
+    wanted.retain(|word| !is_of_before(word));
+    let other = expected(&learnt, whole());
+    assert!(
+        wanted.iter().any(|word| !other.contains(word)),
+        "nothing was forgotten"
+    );
+    wanted.extend(published.iter().cloned());
+    wanted.sort();
+    await_results_of(&deployment, "whole", &wanted);
     assert_eq!(instance.stop(), Some(0));
 }
 

@@ -26,4 +26,5 @@ mod service;
 mod shared;
 mod shipper;
 mod terminal;
+mod text;
 mod world;

@@ -28,6 +28,7 @@ impl Rsyslog {
             .arg(directory.join("rsyslogd.pid"))
             .env("RSYSLOG_WORK_DIRECTORY", directory)
             .env("ACCESS_LOG", log)
+            .env("LOG_FILE", log)
             .env("KAFKA_BROKER", &broker().address)
             .env("KAFKA_TOPIC", topic)
             .stdin(Stdio::null())
@@ -44,6 +45,25 @@ impl Drop for Rsyslog {
     fn drop(&mut self) {
         let _ = self.0.kill();
         let _ = self.0.wait();
+    }
+}
+
+/// The messages of a topic, as soon as there are so many.
+fn await_shipped(topic: &str, count: usize, directory: &Path) -> Vec<String> {
+    let deadline = Instant::now() + PATIENCE;
+    loop {
+        let seen = read_committed(topic).into_iter();
+        let shipped: Vec<String> = seen.filter_map(|seen| seen.value).collect();
+        if shipped.len() >= count {
+            return shipped;
+        }
+        assert!(
+            Instant::now() < deadline,
+            "{} of {count} messages: {}",
+            shipped.len(),
+            fs::read_to_string(directory.join("rsyslogd.log")).unwrap_or_default()
+        );
+        std::thread::sleep(Duration::from_millis(100));
     }
 }
 
@@ -92,24 +112,7 @@ fn rsyslog_ships_an_access_log_and_the_slow_host_is_found() {
         .open(&log)
         .expect("the log");
     writeln!(file, "{}", after.join("\n")).expect("written");
-    let deadline = Instant::now() + PATIENCE;
-    let shipped = loop {
-        let shipped: Vec<String> = read_committed(&input)
-            .into_iter()
-            .filter_map(|seen| seen.value)
-            .collect();
-        if shipped.len() >= lines.len() {
-            break shipped;
-        }
-        assert!(
-            Instant::now() < deadline,
-            "{} of {} lines: {}",
-            shipped.len(),
-            lines.len(),
-            fs::read_to_string(directory.path().join("rsyslogd.log")).unwrap_or_default()
-        );
-        std::thread::sleep(Duration::from_millis(100));
-    };
+    let shipped = await_shipped(&input, lines.len(), directory.path());
     println!("{}", shipped[0]);
     assert_eq!(shipped.len(), lines.len(), "each line once");
     assert!(
@@ -133,11 +136,88 @@ fn rsyslog_ships_an_access_log_and_the_slow_host_is_found() {
     );
 }
 
+/// A machine's syslog, times with a zone, in which something is said that was never said before: a stack trace.
+fn syslog() -> (String, usize) {
+    let mut random = Random::new(37);
+    let (mut text, mut count) = (String::new(), 0);
+    let mut say = |second: i64, said: &str| {
+        let (hour, minute) = (second / 3600, second % 3600 / 60);
+        let second = second % 60;
+        let time = format!("2025-06-02T{hour:02}:{minute:02}:{second:02}+00:00");
+        text += &format!("{time} web-1 {said}\n");
+        count += 1;
+    };
+    for second in (0..BUCKETS * 900).step_by(47) {
+        let n = random.within(1, 9_000);
+        match n % 3 {
+            0 => say(
+                second,
+                &format!("sshd[{n}]: Accepted publickey for deploy port {n}"),
+            ),
+            1 => say(
+                second,
+                &format!("CRON[{n}]: (root) CMD run-parts --report {n}"),
+            ),
+            _ => say(
+                second,
+                &format!("systemd[1]: Started session {n} of user deploy."),
+            ),
+        }
+        if second / 47 == SLOW_BUCKET * 19 {
+            say(
+                second,
+                "shop[77]: java.lang.IllegalStateException: no cart\n\tat shop.Cart.of(Cart.java:7)\n\tat shop.Main.main(Main.java:3)",
+            );
+        }
+    }
+    say(
+        (BUCKETS + 2) * 900,
+        "systemd[1]: Started session 1 of user deploy.",
+    );
+    (text, count)
+}
+
+#[test]
+fn rsyslog_ships_lines_as_they_stand_and_a_stack_trace_is_found_as_one_event() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let job = fs::read_to_string(root.join("config/feeds/syslog-messages.yaml")).expect("the job");
+    let input = topic("syslog-text", 1);
+    let job = job.replace("[syslog]", &format!("[{input}]"));
+    let directory = TempDir::new().expect("a directory");
+    let log = directory.path().join("syslog");
+    let (lines, count) = syslog();
+    fs::write(&log, lines).expect("a log");
+    let configuration = root.join("config/feeds/rsyslog-text.conf");
+    let _rsyslog = Rsyslog::start(&configuration, directory.path(), &log, &input);
+    let deployment = Deployment::new(std::slice::from_ref(&job), "");
+    let instance = deployment.start("a");
+    let shipped = await_shipped(&input, count, directory.path());
+    assert_eq!(shipped.len(), count, "each message once");
+    let wanted = expected(&job, shipped);
+    deployment.await_results(&wanted);
+    assert_eq!(instance.stop(), Some(0));
+    deployment.assert_results(&wanted, "lines shipped by rsyslog");
+    let is_new = |(kind, _, text): &crate::world::Word| {
+        kind == "record" && text.contains("\"function\":\"rare\"") && text.contains("\"shop\"")
+    };
+    assert!(wanted.iter().any(is_new), "what is new has a record");
+    let is_whole = |(kind, _, text): &crate::world::Word| {
+        kind == "category_definition" && text.contains("Main.java")
+    };
+    assert!(wanted.iter().any(is_whole), "a stack trace is one message");
+    assert_eq!(deployment.seen("dead-letters"), []);
+}
+
 #[test]
 fn the_page_of_feeds_shows_the_files_that_are_tested() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let page = fs::read_to_string(root.join("docs/feeds.md")).expect("the page");
-    for file in ["config/feeds/rsyslog.conf", "config/feeds/web-access.yaml"] {
+    for file in [
+        "config/feeds/rsyslog.conf",
+        "config/feeds/web-access.yaml",
+        "config/feeds/rsyslog-text.conf",
+        "config/feeds/syslog-messages.yaml",
+    ] {
         let text = fs::read_to_string(root.join(file)).expect("a file");
         assert!(
             page.contains(text.trim()),

@@ -1,4 +1,4 @@
-//! `tidewatch jobs`: look at a service's jobs, stop and start them, reset them, replay a range, change their number of shards.
+//! `tidewatch jobs`: look at a service's jobs, stop and start them, reset them, revert their models, replay a range, change their number of shards.
 //!
 //! It works on Kafka itself, from the service's own configuration, whether or not the service runs. Stopping is a wish in the control topic that every
 //! instance follows; what needs a job to be out of work stops it that way first, waits until its group is empty, and lets it go on after.
@@ -11,13 +11,14 @@ use super::run;
 use crate::config::Job;
 use crate::config::service::Service as Configuration;
 use crate::runtime::clock::{Clock, SystemClock};
-use crate::runtime::jobs::{self, Fate, Footprint};
+use crate::runtime::jobs::{self, Fate, Footprint, JobsError, Reverted};
 use crate::runtime::kafka::KafkaTopics;
 use crate::runtime::log::Groups;
 use crate::runtime::service::group_of;
 use crate::runtime::supervisor::control::{Agreed, Control, Want, Wish};
 use crate::runtime::supervisor::{Patience, Roster, Watch};
 use crate::runtime::task::TopicNames;
+use crate::time::EventTime;
 use anyhow::Context;
 use clap::Subcommand;
 use std::collections::BTreeMap;
@@ -35,11 +36,15 @@ Examples:
   tidewatch jobs start web
   tidewatch jobs reset web                   forget models and results, begin again where the job says it starts
   tidewatch jobs reset web --keep-results    learn anew, and leave what is published
+  tidewatch jobs revert web --to 2026-03-02  models without what a calendar says is not to be learnt since
   tidewatch jobs replay web --from 2026-03-02 --to 2026-03-09 --as web-march
   tidewatch jobs reshard web                 as many shards as its file now says";
 
 /// Between two looks at a group that is to become empty.
 const LOOK_INTERVAL: Duration = Duration::from_millis(200);
+
+/// For so long at least nobody has worked on a job whose models go back.
+const QUIET_MIN: Duration = Duration::from_secs(2);
 
 /// Arguments of `tidewatch jobs`.
 #[derive(Debug, clap::Args)]
@@ -89,6 +94,15 @@ enum Action {
         #[arg(long)]
         keep_results: bool,
     },
+    /// Have the models forget what they have learnt since then, as far as a calendar or a rule says that it is not to be learnt. Results stay.
+    Revert {
+        /// The job's id.
+        #[arg(value_name = "JOB")]
+        job: String,
+        /// Buckets from there on are learnt again, by the rules and calendars of today: a day, a moment, or milliseconds since the epoch.
+        #[arg(long, value_name = "TIME", value_parser = replay::time)]
+        to: EventTime,
+    },
     /// Analyse a range of the job's topics again, as a job of another id beside it.
     Replay(replay::Args),
     /// Give a job the number of shards that its file says. It learns anew, and publishes no bucket again.
@@ -123,6 +137,7 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
             }
         }
         Action::Reset { job, keep_results } => office.reset(job, *keep_results)?,
+        Action::Revert { job, to } => office.revert(job, *to)?,
         Action::Reshard { job } => office.reshard(job)?,
         Action::Replay(_) => unreachable!("handled above: it needs no office"),
     }
@@ -262,6 +277,41 @@ impl Office {
             );
             Ok(())
         })
+    }
+
+    fn revert(&mut self, id: &str, to: EventTime) -> anyhow::Result<()> {
+        // What is refused is not stopped before.
+        let footprint = self.footprint(&find(&self.jobs, id)?)?;
+        let mut store = self.store(&footprint)?;
+        jobs::prospect(&mut self.log, &mut *store, &footprint, to)?;
+        self.while_stopped(id, |office, footprint| {
+            let done = office.revert_quietly(footprint, to)?;
+            println!(
+                "{id}: reverted; {} snapshots deleted, {} messages are read again, and the buckets from {} to {} learnt as its calendars and rules say now",
+                done.snapshots, done.messages, done.from, done.until
+            );
+            Ok(())
+        })
+    }
+
+    /// Reverts until there is nothing left to delete. A worker that a changed file has just ended may come again before it hears of the wish to stop, and leave a snapshot;
+    /// and whoever takes the job up afterwards is to know that file.
+    fn revert_quietly(&mut self, footprint: &Footprint, to: EventTime) -> anyhow::Result<Reverted> {
+        const TRIES: usize = 10;
+        let quiet = (2 * self.configuration.timing.job_files_interval).max(QUIET_MIN);
+        let mut store = self.store(footprint)?;
+        let mut snapshots = 0;
+        for _ in 0..TRIES {
+            self.await_idle(&footprint.plan.job)?;
+            thread::sleep(quiet);
+            match jobs::revert(&mut self.log, &mut *store, footprint, to) {
+                Ok(done) if done.snapshots == 0 => return Ok(Reverted { snapshots, ..done }),
+                Ok(done) => snapshots += done.snapshots,
+                Err(JobsError::AtWork { .. }) => {}
+                Err(error) => return Err(error.into()),
+            }
+        }
+        anyhow::bail!("instances come back to it again and again")
     }
 
     fn reshard(&mut self, id: &str) -> anyhow::Result<()> {

@@ -42,7 +42,7 @@ pub(super) struct Args {
     shadow: String,
 }
 
-fn time(text: &str) -> Result<EventTime, String> {
+pub(super) fn time(text: &str) -> Result<EventTime, String> {
     instant(text).ok_or_else(|| {
         "neither a day such as 2026-03-02 nor a moment such as 2026-03-02T00:00:00Z".to_owned()
     })

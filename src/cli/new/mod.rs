@@ -17,7 +17,7 @@ mod yaml;
 use super::feed::{self, InputKind, delimiter};
 use super::output;
 use crate::config::Job;
-use crate::decode::{self, Options, Reader};
+use crate::decode::{self, Format, Options, Reader};
 use anyhow::Context;
 use propose::Role;
 use stats::Sample;
@@ -35,13 +35,13 @@ Examples:
     tidewatch new access.ndjson.gz -o web.yaml && tidewatch detect web.yaml access.ndjson.gz
   From CSV with semicolons:
     tidewatch new --delimiter ';' sensors.csv
-  From a topic, through any consumer:
+  From a topic, of JSON or of lines of text, through any consumer:
     kcat -C -b localhost -t web-logs -c 100000 -e | tidewatch new - --topic web-logs -o web.yaml";
 
 /// What the command takes.
 #[derive(Debug, clap::Args)]
 pub struct Args {
-    /// A sample of the events: NDJSON, JSON or CSV, plain, gzip or zstd; `-` is stdin.
+    /// A sample of the events: NDJSON, JSON, CSV, or a log as text; plain, gzip or zstd; `-` is stdin.
     #[arg(default_value = "-", value_name = "FILE")]
     files: Vec<PathBuf>,
     /// The topic that the job is to read.
@@ -87,11 +87,19 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
 }
 
 impl Args {
-    /// How a file is read that was last written to then.
-    fn options(&self, written_ms: Option<i64>) -> Options {
+    /// How a file is read that begins so. What comes out of a topic and is no JSON is lines of text: it holds no CSV.
+    fn options(&self, file: &Beginning) -> Options {
         let options = feed::options(self.input, self.delimiter);
+        let begins_json = file.bytes.trim_ascii_start().starts_with(b"{")
+            || file.bytes.trim_ascii_start().starts_with(b"[");
+        let is_text = options.format.is_none() && self.topic.is_some() && !begins_json;
         Options {
-            now_ms: written_ms.or(options.now_ms),
+            now_ms: file.written_ms.or(options.now_ms),
+            format: if is_text {
+                Some(Format::Text)
+            } else {
+                options.format
+            },
             ..options
         }
     }
@@ -116,10 +124,13 @@ impl Args {
     fn propose(&self, beginnings: Vec<Beginning>) -> anyhow::Result<String> {
         let mut sample = Sample::default();
         let mut unreadable = 0;
+        let (mut text, mut is_timeless) = (None, false);
         for beginning in &beginnings {
             let take = &mut |fields| sample.take(fields);
-            let options = self.options(beginning.written_ms);
-            unreadable += decode::survey(&beginning.bytes, options, take).unreadable;
+            let surveyed = decode::survey(&beginning.bytes, self.options(beginning), take);
+            unreadable += surveyed.unreadable;
+            text = text.or(surveyed.text);
+            is_timeless |= surveyed.is_timeless;
         }
         anyhow::ensure!(
             !sample.events.is_empty(),
@@ -154,13 +165,16 @@ impl Args {
             time: time.as_ref(),
             rhythm: &rhythm,
             proposal: &proposal,
+            text,
             memory_mb: None,
         };
         if !self.quiet {
             eprint!("{}", draft.table(output::width()));
         }
         let job = Job::from_text(&draft.render(), "the proposal")?;
-        draft.memory_mb = self.memory_mb(job, beginnings)?;
+        if !is_timeless {
+            draft.memory_mb = self.memory_mb(job, beginnings)?;
+        }
         let text = draft.render();
         Job::from_text(&text, "the proposal")?;
         Ok(text)
@@ -171,7 +185,7 @@ impl Args {
         const LEAST_MB: u64 = 16;
         let job = Arc::new(job);
         let readers = beginnings.into_iter().map(|beginning| {
-            let options = self.options(beginning.written_ms);
+            let options = self.options(&beginning);
             let bytes = Cursor::new(beginning.bytes);
             Reader::from_bytes(&job, &beginning.name, bytes, options)
         });

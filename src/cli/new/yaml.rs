@@ -7,6 +7,7 @@ use super::time::Time;
 use crate::cli::feed::counted;
 use crate::cli::output::grouped;
 use crate::cli::table::{cut, length};
+use crate::config::LineLayout;
 use crate::time::EventTime;
 use std::fmt::Write;
 
@@ -21,6 +22,8 @@ pub(super) struct Draft<'a> {
     pub(super) time: Option<&'a Time>,
     pub(super) rhythm: &'a Rhythm,
     pub(super) proposal: &'a Proposal,
+    /// The sample is lines of text; how a topic of such is to be said to be laid out.
+    pub(super) text: Option<LineLayout>,
     /// `model_memory_limit`, MB, if it is known.
     pub(super) memory_mb: Option<u64>,
 }
@@ -157,6 +160,24 @@ impl Draft<'_> {
             None => text.push_str(
                 "# For the service: which topics, and which of their events (docs/queries.md).\n# datafeed_config:\n#   indices: [my-topic]\n#   query: {match_all: {}}\n",
             ),
+        }
+        if let Some(layout) = self.text {
+            self.input(layout, text);
+        }
+    }
+
+    /// That messages are lines of text; where no topic is known, for when there is one.
+    fn input(&self, layout: LineLayout, text: &mut String) {
+        let mark = if self.topic.is_some() { "" } else { "# " };
+        let about = match self.topic {
+            Some(_) => {
+                "  # The messages are lines of text, not JSON; one without a time of its own has its message's."
+            }
+            None => "#   If the topic's messages are such lines, not JSON.",
+        };
+        let _ = writeln!(text, "{mark}tidewatch:\n{about}\n{mark}  input: text");
+        if let Some(layout) = layout.name() {
+            let _ = writeln!(text, "{mark}  input_layout: {layout}");
         }
     }
 

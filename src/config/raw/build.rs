@@ -7,6 +7,7 @@
 use super::{RawJob, analyzer, calendars, document, feed};
 use crate::config::categorization::{Categorization, MLCATEGORY, PerPartition};
 use crate::config::datafeed::{Datafeed, Feed};
+use crate::config::extensions::Input;
 use crate::config::function::Family;
 use crate::config::job::{Detector, FieldId, Job, ModelPlot, POSITION_HALVES, TimeFormat};
 use crate::time::{BucketSpan, Lateness, Zone};
@@ -334,6 +335,9 @@ fn fingerprint(job: &Job) -> u64 {
     }
     if let (late @ 1.., Some(all)) = (job.extensions.late_revision_ms, canonical.as_array_mut()) {
         all.push(json!(["late revision", late]));
+    }
+    if let (Input::Text(layout), Some(all)) = (job.extensions.input, canonical.as_array_mut()) {
+        all.push(json!(["lines of text", layout.name()]));
     }
     xxh3_64(canonical.to_string().as_bytes())
 }

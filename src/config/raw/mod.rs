@@ -24,6 +24,7 @@ mod document;
 mod feed;
 mod filters;
 mod ics;
+mod input;
 mod late;
 mod object;
 mod package;

@@ -318,6 +318,8 @@ const HOMES: &[(&str, &str)] = &[
     ("idle_timeout", "tidewatch"),
     ("interim_interval", "tidewatch"),
     ("late_revision_window", "tidewatch"),
+    ("input", "tidewatch"),
+    ("input_layout", "tidewatch"),
     ("alerts", "tidewatch"),
     ("filters", "tidewatch"),
     ("calendars", "tidewatch"),

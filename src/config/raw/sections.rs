@@ -7,6 +7,7 @@ use super::analysis::{Analysis, TIME_MS_MAX};
 use super::calendars::{self, Place, RawCalendar};
 use super::detector::RawDetector;
 use super::filters::{self, RawFilter};
+use super::input;
 use super::late;
 use super::object::{Grain, Object, kind_of, shown};
 use super::start;
@@ -243,6 +244,10 @@ pub(super) fn read_extensions(object: Object<'_>, analysis: Option<&Analysis>) -
     {
         values.start = start;
         document["start"] = written;
+    }
+    if let Some(input) = input::read(&object) {
+        values.input = input;
+        input::render(input, &mut document);
     }
     let written = object.elements("filters").unwrap_or_default();
     filters::read_all(written, object.report(), &mut filters);

@@ -1,9 +1,11 @@
 //! What else a log's line says: who wrote it, how grave it is, what was asked of a web server.
 //!
-//! Names are ECS. A log has one layout, found out from its first lines; a line that is laid out differently is a message as it stands.
+//! Names are ECS. A file has one layout, found out from its first lines; a line that is laid out differently is a message as it stands. A line of a topic stands by
+//! itself: it is laid out as the job says, or as it can hardly be meant otherwise.
 
 use super::time::Found;
 use regex::bytes::{Captures, Regex, RegexBuilder};
+use std::ops::Range;
 use std::sync::LazyLock;
 
 /// The fields that a line may have beside its time; [`Layout::fill`] gives them in this order.
@@ -46,15 +48,29 @@ static SYSLOG: LazyLock<Regex> = LazyLock::new(|| {
 static SYSLOG_2009: LazyLock<Regex> = LazyLock::new(|| {
     compiled(r"^ (?<host>\S+) (?<process>\S+) (?<pid>\S+) \S+ (?:-|(?:\[[^\]]*\])+) ?")
 });
+/// How a line by RFC 5424 begins, up to its time: a priority and a version.
+static VERSION: LazyLock<Regex> = LazyLock::new(|| compiled(r"^<\d{1,3}>\d{1,2} "));
+/// A line up to its time as syslog writes it: RFC 3164, or RFC 3339 with a zone as rsyslog and journalctl do; perhaps with a priority before it.
+static SYSLOG_TIME: LazyLock<Regex> = LazyLock::new(|| {
+    compiled(
+        r"^(?:<\d{1,3}>)?(?:[A-Z][a-z]{2} [ \d]\d \d\d:\d\d:\d\d|\d{4}-\d\d-\d\dT[\d:.,]+(?:Z|[+-]\d\d:?\d\d))$",
+    )
+});
 /// The common and the combined format of Apache and nginx: the whole line.
 static ACCESS: LazyLock<Regex> = LazyLock::new(|| {
     compiled(
-        r#"^(?<source>\S+) \S+ (?<user>.*?) \[[^\]]*\] "(?<method>[A-Z]+) (?<url>\S+)[^"]*" (?<status>\d{3}) (?<bytes>\d+|-)(?: "[^"]*" "(?<agent>[^"]*)")?"#,
+        r#"^(?<source>\S+) \S+ (?<user>.*?) \[(?<time>[^\]]*)\] "(?<method>[A-Z]+) (?<url>\S+)[^"]*" (?<status>\d{3}) (?<bytes>\d+|-)(?: "[^"]*" "(?<agent>[^"]*)")?"#,
     )
 });
 static LEVELS: LazyLock<Regex> = LazyLock::new(|| {
     compiled(
         r"\b(TRACE|DEBUG|INFO|NOTICE|WARN|WARNING|ERROR|SEVERE|CRITICAL|FATAL|EMERGENCY|ALERT)\b|\[(?:\w+:)?(trace\d?|debug|info|notice|warn|warning|error|crit|alert|emerg)\]",
+    )
+});
+/// A word that is no host.
+static LEVEL_ALONE: LazyLock<Regex> = LazyLock::new(|| {
+    compiled(
+        r"(?i)^(?:trace|debug|info|notice|warn|warning|error|severe|crit|critical|fatal|emerg|emergency|alert)$",
     )
 });
 /// What stands between a time and what is said.
@@ -77,7 +93,8 @@ impl Layout {
     /// That of most of these lines, each with its time.
     pub(super) fn of(lines: &[(&[u8], Found)]) -> Layout {
         let count = |layout: Layout| {
-            let fits = |(line, found): &&(&[u8], Found)| layout.captures(line, found).is_some();
+            let fits =
+                |(line, found): &&(&[u8], Found)| layout.captures(line, Some(found)).is_some();
             2 * lines.iter().filter(fits).count() > lines.len()
         };
         let layouts = [Layout::Access, Layout::Syslog2009, Layout::Syslog];
@@ -87,24 +104,54 @@ impl Layout {
             .unwrap_or(Layout::Plain)
     }
 
-    fn captures<'l>(self, line: &'l [u8], found: &Found) -> Option<Captures<'l>> {
-        let rest = &line[found.at.end..];
-        match self {
-            Layout::Plain => None,
-            Layout::Access => ACCESS.captures(line),
-            Layout::Syslog2009 => SYSLOG_2009.captures(rest),
-            Layout::Syslog => SYSLOG
-                .captures(rest)
-                .filter(|captures| !LEVELS.is_match(&captures["host"])),
+    /// That of a line by itself, whose time is where `found` says: syslog's if its time is written as syslog writes it, and a host and a process follow.
+    pub(super) fn of_line(line: &[u8], found: Option<&Found>) -> Layout {
+        let Some(found) = found else {
+            return match ACCESS.is_match(line) {
+                true => Layout::Access,
+                false => Layout::Plain,
+            };
+        };
+        let begin = &line[..found.at.end];
+        match begin {
+            _ if found.at.start > 0 && VERSION.is_match(begin) => Layout::Syslog2009,
+            _ if SYSLOG_TIME.is_match(begin) => Layout::Syslog,
+            _ => Layout::Plain,
         }
     }
 
-    /// The fields of a record, whose first line ends at `first` and has its time where `found` says; what it has not is left as it is.
+    /// That of a line by itself, of those that syslog has.
+    pub(super) fn of_syslog(line: &[u8], found: Option<&Found>) -> Layout {
+        let rest = found.map(|found| &line[found.at.end..]);
+        match rest.is_some_and(|rest| !SYSLOG.is_match(rest) && SYSLOG_2009.is_match(rest)) {
+            true => Layout::Syslog2009,
+            false => Layout::Syslog,
+        }
+    }
+
+    /// Where a web server's line has its time.
+    pub(super) fn access_time(line: &[u8]) -> Option<Range<usize>> {
+        Some(ACCESS.captures(line)?.name("time")?.range())
+    }
+
+    fn captures<'l>(self, line: &'l [u8], found: Option<&Found>) -> Option<Captures<'l>> {
+        let rest = found.map(|found| &line[found.at.end..]);
+        match self {
+            Layout::Plain => None,
+            Layout::Access => ACCESS.captures(line),
+            Layout::Syslog2009 => SYSLOG_2009.captures(rest?),
+            Layout::Syslog => SYSLOG
+                .captures(rest?)
+                .filter(|captures| !LEVEL_ALONE.is_match(&captures["host"])),
+        }
+    }
+
+    /// The fields of a record, whose first line ends at `first` and has its time where `found` says, if it has one; what it has not is left as it is.
     pub(super) fn fill<'l>(
         self,
         record: &'l [u8],
         first: usize,
-        found: &Found,
+        found: Option<&Found>,
         fields: &mut [Option<&'l [u8]>; NAMES.len()],
     ) {
         let line = &record[..first];
@@ -114,11 +161,11 @@ impl Layout {
             (captured != b"-").then_some(captured)
         };
         // A time at the beginning is no part of what is said; one further in has something before it that is.
-        let after = match (&captures, self) {
-            (Some(captures), Layout::Syslog | Layout::Syslog2009) => {
+        let after = match (&captures, self, found) {
+            (Some(captures), Layout::Syslog | Layout::Syslog2009, Some(found)) => {
                 found.at.end + captures.get(0).expect("the match").end()
             }
-            _ if found.at.start <= super::time::OFFSET_USUAL => found.at.end,
+            (_, _, Some(found)) if found.at.start <= super::time::OFFSET_USUAL => found.at.end,
             _ => 0,
         };
         match self {

@@ -4,9 +4,13 @@
 //! is one event. What is not UTF-8 is replaced. Total on any input; memory: one message. docs/events.md is the user's side of this.
 
 mod fields;
+mod line;
 mod time;
 
+pub(super) use line::Line;
+
 use super::csv::{Cells, Row};
+use crate::config::LineLayout;
 use crate::time::EventTime;
 use fields::{LEVEL, Layout, NAMES};
 use memchr::memchr;
@@ -56,6 +60,27 @@ impl Text {
             text: String::new(),
             ends: Vec::new(),
         })
+    }
+
+    /// How a topic of such lines is to be said to be laid out, if each by itself would not be read as they are here.
+    pub(super) fn layout_of_topic(&self, sample: &[u8], now_ms: Option<i64>) -> LineLayout {
+        let mut clock = self.clock.clone();
+        let lines = sample.split(|byte| *byte == b'\n').take(SAMPLE_LINES);
+        let (mut count, mut alike) = (0, 0);
+        for line in lines.map(<[u8]>::trim_ascii_end) {
+            if clock.find(line).is_some() {
+                count += 1;
+                alike += usize::from(
+                    Layout::of_line(line, time::head(line, now_ms).as_ref()) == self.layout,
+                );
+            }
+        }
+        match self.layout {
+            _ if 2 * alike > count => LineLayout::ByLine,
+            Layout::Plain => LineLayout::Plain,
+            Layout::Syslog | Layout::Syslog2009 => LineLayout::Syslog,
+            Layout::Access => LineLayout::WebServer,
+        }
     }
 
     /// Whether a line has a time as logs have it.
@@ -144,7 +169,7 @@ impl Text {
     pub(super) fn cells(&mut self, message: &[u8]) -> Option<Cells<'_>> {
         let (first, found) = (self.first.0, self.first.1.as_ref()?);
         let mut fields = [None; NAMES.len()];
-        self.layout.fill(message, first, found, &mut fields);
+        self.layout.fill(message, first, Some(found), &mut fields);
         self.text.clear();
         self.ends.clear();
         write!(self.text, "{}", EventTime(found.ms)).expect("text takes text");

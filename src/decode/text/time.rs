@@ -5,7 +5,7 @@
 //! `%t`, the defaults of log4j, logback, java.util.logging, Python, glog, squid, and what else the corpora of Loghub show.
 
 use crate::time::civil::Civil;
-use regex::bytes::{Captures, Regex, RegexBuilder};
+use regex::bytes::{Captures, Regex, RegexBuilder, RegexSet, RegexSetBuilder};
 use std::ops::Range;
 use std::sync::LazyLock;
 
@@ -29,8 +29,8 @@ const ZONE: &str = r"(?: ?(?<z>Z|UTC|GMT|[+-]\d{2}:?\d{2})\b)?";
 const NAME: &str = r"(?<b>[A-Z][a-z]{2})";
 
 /// Those with a year come first: of two forms that fit as many lines the first is taken.
-static FORMS: LazyLock<Vec<Regex>> = LazyLock::new(|| {
-    let forms = [
+fn forms() -> [String; 15] {
+    [
         // 2024-01-31T12:30:59.123+01:00, 2024/01/31 12:30:59
         format!(r"\b(?<y>\d{{4}})[-/.](?<m>\d{{2}})[-/.](?<d>\d{{2}})(?:T| +){CLOCK}{ZONE}"),
         // 31/Jan/2024:12:30:59 +0100
@@ -60,12 +60,20 @@ static FORMS: LazyLock<Vec<Regex>> = LazyLock::new(|| {
         r"^(?<Y>\d{2})(?<m>\d{2})(?<d>\d{2}) (?<H>\d{2})(?<M>\d{2})(?<S>\d{2})\b".to_owned(),
         // 1706704259.123, 1706704259123
         r"^\[? *(?<e>1\d{9})(?:\.(?<f>\d{1,9})|(?<g>\d{3})(?:\d{3}){0,2})?\b".to_owned(),
-    ];
-    let compiled = forms.map(|form| {
+    ]
+}
+
+static FORMS: LazyLock<Vec<Regex>> = LazyLock::new(|| {
+    let compiled = forms().map(|form| {
         let form = RegexBuilder::new(&form).unicode(false).build();
         form.expect("a form")
     });
     compiled.into()
+});
+/// Which of them a line has.
+static ANY_FORM: LazyLock<RegexSet> = LazyLock::new(|| {
+    let set = RegexSetBuilder::new(forms()).unicode(false).build();
+    set.expect("forms")
 });
 
 /// A time in a line.
@@ -75,6 +83,43 @@ pub(super) struct Found {
     pub(super) at: Range<usize>,
     /// Milliseconds since the epoch.
     pub(super) ms: i64,
+}
+
+/// The time that a line begins with, by itself: nothing is known of the lines around it. It is in the form that begins first, and of those in the one with a year.
+/// `about_ms`, when the line was handed on, says of which year a time without one is (of the twelve months before), and of two readings of a date the likelier.
+pub(super) fn head(line: &[u8], about_ms: Option<i64>) -> Option<Found> {
+    let begin = &line[..line.len().min(OFFSET_USUAL + TIME_BYTES_MAX)];
+    let mut best: Option<Found> = None;
+    for form in ANY_FORM.matches(begin) {
+        let mut clock = Clock {
+            form,
+            offset_max: OFFSET_USUAL,
+            years: Years::before(about_ms),
+        };
+        let Some(found) = clock.find(line) else {
+            continue;
+        };
+        let is_better = best.as_ref().is_none_or(|best| {
+            // The month first, or the day.
+            let is_rival = found.at == best.at;
+            let is_nearer =
+                about_ms.is_some_and(|about| found.ms.abs_diff(about) < best.ms.abs_diff(about));
+            found.at.start < best.at.start || is_rival && is_nearer
+        });
+        if is_better {
+            best = Some(found);
+        }
+    }
+    best
+}
+
+/// The time of a web server's line, which stands in brackets.
+pub(super) fn bracketed(line: &[u8], at: Range<usize>) -> Option<Found> {
+    let found = head(&line[at.clone()], None)?;
+    Some(Found {
+        at: at.start + found.at.start..at.start + found.at.end,
+        ..found
+    })
 }
 
 /// How a log writes its times.
@@ -230,7 +275,9 @@ impl Years {
             .rev()
             .filter_map(|year| Civil { year, ..civil }.millis().ok());
         let ms = match self.last_ms {
-            None => years.into_iter().find(|ms| *ms <= about + AHEAD_MS),
+            None => years
+                .into_iter()
+                .find(|ms| *ms <= about.saturating_add(AHEAD_MS)),
             Some(last) => years.into_iter().min_by_key(|ms| (ms - last).abs()),
         }?;
         self.last_ms = Some(ms);

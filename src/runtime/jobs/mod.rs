@@ -1,4 +1,4 @@
-//! What operators do to jobs that are not at work: look at them, reset them, spread them over another number of shards.
+//! What operators do to jobs that are not at work: look at them, reset them, have them forget what is not to be learnt, spread them over another number of shards.
 //!
 //! A job's whole past is on the log and in the snapshot store: the positions of its group, its snapshots, what its stages have told each
 //! other, its results. A [`Footprint`] says where. Everything here begins with the question whether the group has members and is refused if so; the
@@ -7,11 +7,13 @@
 
 mod forecast;
 mod reset;
+mod revert;
 mod shadow;
 mod status;
 
 pub use forecast::{Doors, publish_forecast};
 pub use reset::{Fate, Reset, reset, reshard};
+pub use revert::{Reverted, prospect, revert};
 pub use shadow::{ShadowError, shadow};
 pub use status::{PartitionStatus, Status, status};
 
@@ -20,6 +22,7 @@ use super::service::group_of;
 use super::store::StoreError;
 use super::task::{Placement, Plan, PlanError, TopicNames};
 use crate::config::Job;
+use crate::time::EventTime;
 use std::sync::Arc;
 
 /// Why a job was not operated on.
@@ -46,6 +49,43 @@ pub enum JobsError {
         placement: Placement,
         /// Why that is so.
         why: &'static str,
+    },
+    /// There is nothing to go back from.
+    #[error("job {job} has published no bucket from {to} on under its present configuration{}", match .published {
+        Some(last) => format!("; its last one is that of {last}"),
+        None => String::new(),
+    })]
+    NothingSince {
+        /// The job.
+        job: String,
+        /// The bucket that was asked for.
+        to: EventTime,
+        /// The last one there is.
+        published: Option<EventTime>,
+    },
+    /// The models would be afterwards what they are.
+    #[error(
+        "the same events would teach job {job} the same again: no rule and no calendar of it says what is not to be learnt between {from} and {until}. Put that into a calendar, such as {{\"description\": \"not to be learnt\", \"start_time\": \"{from}\", \"end_time\": \"{until}\"}}, and do it again (docs/jobs.md)"
+    )]
+    SameAgain {
+        /// The job.
+        job: String,
+        /// The first bucket that was asked for.
+        from: EventTime,
+        /// The end of the last one published.
+        until: EventTime,
+    },
+    /// What would have to be read again is gone.
+    #[error(
+        "{at} would have to be read again from offset {wanted} on, and begins at {first}: no older snapshot is kept. `tidewatch jobs reset` learns anew from what there is; for the next time, raise snapshots.keep or the topic's retention"
+    )]
+    BeyondLog {
+        /// Where.
+        at: TopicPartition,
+        /// From where on.
+        wanted: i64,
+        /// What there is.
+        first: i64,
     },
     /// It cannot be laid out.
     #[error(transparent)]

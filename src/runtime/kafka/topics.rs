@@ -368,9 +368,11 @@ impl Topics for KafkaTopics {
     }
 
     fn offset_of(&mut self, at: &TopicPartition, place: Place) -> Result<i64, LogError> {
-        let (_, end) = watermarks(&self.reader, at)?;
-        let Place::Time(since_ms) = place else {
-            return Ok(end);
+        let (start, end) = watermarks(&self.reader, at)?;
+        let since_ms = match place {
+            Place::Start => return Ok(start),
+            Place::End => return Ok(end),
+            Place::Time(since_ms) => since_ms,
         };
         let unavailable = |error: KafkaError| LogError::Unavailable(format!("{at}: {error}"));
         // Kafka answers a time with an offset in the same field.

@@ -182,6 +182,8 @@ pub enum LogError {
 /// A place in a partition that only the log can put a number to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Place {
+    /// At the oldest message that the log still holds.
+    Start,
     /// After the newest message.
     End,
     /// The first message whose timestamp is not before this, milliseconds since the epoch; the end when all are older.

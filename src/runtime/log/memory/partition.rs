@@ -97,8 +97,10 @@ impl Partition {
 
     /// The offset of a place. Markers of transactions have no timestamp and are never the answer.
     pub(super) fn offset_of(&self, place: Place) -> i64 {
-        let Place::Time(since_ms) = place else {
-            return self.next;
+        let since_ms = match place {
+            Place::Start => return self.start,
+            Place::End => return self.next,
+            Place::Time(since_ms) => since_ms,
         };
         let found = self
             .entries

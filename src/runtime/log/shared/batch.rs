@@ -4,6 +4,7 @@
 
 use super::super::Message;
 use crate::decode::together::{Decoded, Given, Together};
+use crate::time::EventTime;
 use self_cell::self_cell;
 use std::ops::Range;
 use std::sync::Arc;
@@ -68,9 +69,13 @@ impl Copied {
         self.places.last().map(|place| place.offset + 1)
     }
 
-    fn payloads(&self) -> impl ExactSizeIterator<Item = &[u8]> {
+    /// Each with its message's timestamp.
+    fn payloads(&self) -> impl ExactSizeIterator<Item = (&[u8], Option<EventTime>)> {
         let places = self.places.iter();
-        places.map(|place| self.part(&place.payload).unwrap_or_default())
+        places.map(|place| {
+            let payload = self.part(&place.payload).unwrap_or_default();
+            (payload, place.timestamp_ms.map(EventTime))
+        })
     }
 
     fn part(&self, range: &Option<Range<usize>>) -> Option<&[u8]> {
