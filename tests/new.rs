@@ -175,15 +175,7 @@ fn measurements_at_even_intervals_are_measured_and_not_counted() {
         folder.path().join("sensors.csv"),
     );
     std::fs::write(&path, csv).unwrap();
-    let proposed = tidewatch(&[
-        "new",
-        text(&path),
-        "--delimiter",
-        ";",
-        "-q",
-        "-o",
-        text(&file),
-    ]);
+    let proposed = tidewatch(&["new", text(&path), "-q", "-o", text(&file)]);
     assert!(
         proposed.status.success() && proposed.stderr.is_empty(),
         "{proposed:?}"
@@ -233,6 +225,12 @@ fn times_are_known_however_they_are_written() {
         ("20240131120000", "20240131120100", Some("yyyyMMddHHmmss")),
         ("1706702400", "1706702460", Some("epoch")),
         ("1706702400000", "1706702460000", Some("epoch_ms")),
+        ("1706702400000000", "1706702460000000", Some("epoch_us")),
+        (
+            "1706702400000000000",
+            "1706702460000000000",
+            Some("epoch_ns"),
+        ),
         (
             "Wed Jan 31 12:00:00 2024",
             "Wed Jan 31 12:01:00 2024",

@@ -4,6 +4,8 @@
 //! in no hurry. Nested objects are told by their dotted paths, of arrays the plain elements; nulls and empty cells are no fields.
 
 use super::csv::{Cells, Row, Rows};
+use super::delimiter::of_rows;
+use super::directives::Directives;
 use super::frame::{Frame, Framer};
 use super::text::Text;
 use super::time_format::TimeReader;
@@ -15,7 +17,7 @@ use crate::time::EventTime;
 use serde_json::Value as Json;
 use std::borrow::Cow;
 
-/// What the time of a log's line is called where no job names it.
+/// What the time of a log's line, or one put together of two columns, is called where no job names it.
 const TEXT_TIME: &str = "@timestamp";
 
 /// One event: its fields by path, in the order of the document.
@@ -39,13 +41,18 @@ pub fn survey(bytes: &[u8], options: Options, sink: &mut dyn FnMut(Fields)) -> S
     let format = options.format.unwrap_or(match start {
         [b'{', ..] => Format::Json,
         [b'[', ..] if opens_array(start).unwrap_or(true) => Format::Json,
-        _ if Text::is_likely(start, options.delimiter) => Format::Text,
+        _ if Directives::is_begun(start) => Format::Csv,
+        _ if Text::is_likely(start, options.delimiter.unwrap_or(b',')) => Format::Text,
         [b'[', ..] => Format::Json,
         _ => Format::Csv,
     });
     match format {
         Format::Json => json(bytes, sink),
-        Format::Csv => csv(bytes, options.delimiter, sink),
+        Format::Csv if Directives::is_begun(start) => table(start, sink),
+        Format::Csv => {
+            let delimiter = options.delimiter.unwrap_or_else(|| of_rows(start));
+            csv(bytes, delimiter, sink)
+        }
         Format::Text => text(start, options, sink),
     }
 }
@@ -205,6 +212,40 @@ fn text(mut bytes: &[u8], options: Options, sink: &mut dyn FnMut(Fields)) -> Sur
             }
             _ => surveyed.unreadable += 1,
         }
+        bytes = &bytes[length..];
+    }
+}
+
+fn table(mut bytes: &[u8], sink: &mut dyn FnMut(Fields)) -> Surveyed {
+    let mut table = Directives::new(BYTES_MAX);
+    let mut surveyed = Surveyed {
+        is_csv: true,
+        ..Surveyed::default()
+    };
+    loop {
+        let length = match table.next(bytes, false) {
+            Row::Whole(length) => {
+                let names: Vec<String> = table
+                    .columns(TEXT_TIME)
+                    .into_iter()
+                    .map(str::to_owned)
+                    .collect();
+                match table.cells(&bytes[..length]) {
+                    Ok(cells) => {
+                        surveyed.events += 1;
+                        sink(named(names.iter().map(String::as_str), &cells));
+                    }
+                    Err(_) => surveyed.unreadable += 1,
+                }
+                length
+            }
+            Row::Broken(length) | Row::TooLong(length) => {
+                surveyed.unreadable += 1;
+                length
+            }
+            Row::Skip(length) => length,
+            Row::More | Row::End => return surveyed,
+        };
         bytes = &bytes[length..];
     }
 }

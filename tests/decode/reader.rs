@@ -266,20 +266,16 @@ fn several_files_are_read_in_order_each_with_its_own_format() {
     assert_eq!(words(&collect(reader).unwrap().0), ["1", "2"]);
     assert_eq!(counter.load(std::sync::atomic::Ordering::Relaxed), 26);
 
-    let options = Options {
-        delimiter: b';',
+    let by = |delimiter| Options {
+        delimiter,
         ..Options::default()
     };
-    assert_eq!(
-        words(
-            &collect(Reader::open(&plain_job(), &paths[3..], options).unwrap())
-                .unwrap()
-                .0
-        ),
-        ["3"]
-    );
-    let error =
-        collect(Reader::open(&plain_job(), &paths[3..], Options::default()).unwrap()).unwrap_err();
+    for delimiter in [None, Some(b';')] {
+        let reader = Reader::open(&plain_job(), &paths[3..], by(delimiter)).unwrap();
+        assert_eq!(words(&collect(reader).unwrap().0), ["3"]);
+    }
+    let reader = Reader::open(&plain_job(), &paths[3..], by(Some(b','))).unwrap();
+    let error = collect(reader).unwrap_err();
     assert!(
         error
             .to_string()

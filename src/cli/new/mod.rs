@@ -33,8 +33,8 @@ pub const EXAMPLES: &str = "\
 Examples:
   From yesterday's log, the longer the sample the better:
     tidewatch new access.ndjson.gz -o web.yaml && tidewatch detect web.yaml access.ndjson.gz
-  From CSV with semicolons:
-    tidewatch new --delimiter ';' sensors.csv
+  From CSV, whatever stands between its columns:
+    tidewatch new sensors.csv -o sensors.yaml
   From a topic, through any consumer:
     kcat -C -b localhost -t web-logs -c 100000 -e | tidewatch new - --topic web-logs -o web.yaml";
 
@@ -59,9 +59,9 @@ pub struct Args {
     /// What the events are [default: found out from their first byte].
     #[arg(long, value_enum)]
     input: Option<InputKind>,
-    /// What stands between the columns of CSV; `\t` is a tab.
-    #[arg(long, default_value = ",", value_name = "CHAR", value_parser = delimiter)]
-    delimiter: u8,
+    /// What stands between the columns of CSV; `\t` is a tab [default: found out from the header].
+    #[arg(long, value_name = "CHAR", value_parser = delimiter)]
+    delimiter: Option<u8>,
     /// Leave out the table of what was seen.
     #[arg(long, short)]
     quiet: bool,

@@ -80,10 +80,13 @@ fn read_memory_mb(object: &Object<'_>) -> Option<u64> {
     None
 }
 
+/// Counts since 1970 that a `time_format` may name: of seconds and milliseconds, as Elastic has them, and of what journald, OpenTelemetry and tracers write.
+const EPOCHS: [&str; 4] = ["epoch", "epoch_ms", "epoch_us", "epoch_ns"];
+
 /// `data_description`.
 pub(super) struct DataDescription {
     pub(super) time_field: String,
-    /// As written: `epoch`, `epoch_ms` or a pattern.
+    /// As written: one of [`EPOCHS`] or a pattern.
     pub(super) time_format: Option<String>,
 }
 
@@ -95,7 +98,7 @@ pub(super) fn read_data_description(object: Object<'_>) -> DataDescription {
     }
     let time_format = object.text("time_format");
     if let Some(format) = time_format
-        && !["epoch", "epoch_ms"].contains(&format)
+        && !EPOCHS.contains(&format)
         && let Err(error) = time_pattern::check(format)
     {
         object.wrong("time_format", format!("{} {error}", shown(format)));
