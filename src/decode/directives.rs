@@ -102,6 +102,12 @@ impl Directives {
         names.chain(whole).collect()
     }
 
+    /// Whether a column is one of the parts that the time is put together of.
+    pub(super) fn is_part(&self, column: usize) -> bool {
+        self.parts
+            .is_some_and(|(date, time)| column == date || column == time)
+    }
+
     /// Whether the time is put together of its parts, as ISO 8601.
     pub(super) fn joins_time(&self) -> bool {
         self.parts.is_some()

@@ -233,10 +233,6 @@ impl Reader {
             None => self.format_of(&mut window, first)?,
         };
         match format {
-            Format::Csv | Format::Text if matches!(first, 0xFE | 0xFF) => Err(io::Error::new(
-                ErrorKind::InvalidData,
-                "looks like UTF-16, which is not read here (iconv -f UTF-16 -t UTF-8 makes UTF-8 of it)",
-            )),
             Format::Csv if Directives::is_begun(window.lines(1)?) => {
                 self.table(file, &mut window, sink)
             }
@@ -257,10 +253,12 @@ impl Reader {
             return Ok(Format::Json);
         }
         let line = window.lines(1)?;
-        let delimiter = self.delimiter(line);
+        let guessed = self.delimiter(line);
         let names_time = line
-            .split(|byte| *byte == delimiter)
+            .split(|byte| *byte == guessed)
             .any(|cell| cell.trim_ascii() == self.decoder.time_field.as_bytes());
+        // What a header would tell is not asked of a log's words.
+        let delimiter = self.options.delimiter.unwrap_or(b',');
         let is_table = names_time || Directives::is_begun(line);
         let may_be_text = !is_table && Text::has_time(line);
         Ok(
@@ -406,7 +404,7 @@ impl Reader {
             let (guard, too_long) = (&mut self.guard, &mut self.too_long);
             let view = &*window;
             match &header {
-                None => header = Some(self.decoder.header(&rows, row)?),
+                None => header = Some(self.decoder.header(&rows, row)?.between(delimiter)),
                 Some(header) => self.decoder.row(
                     &rows,
                     row,

@@ -3,7 +3,7 @@
 //! Frames are found as in [`Reader`](super::Reader) (JSON in any layout, CSV below a header, logs), values read by serde_json: a survey is of a sample and
 //! in no hurry. Nested objects are told by their dotted paths, of arrays the plain elements; nulls and empty cells are no fields.
 
-use super::csv::{Cells, Row, Rows};
+use super::csv::{Cells, Row, Rows, with_point};
 use super::delimiter::of_rows;
 use super::directives::Directives;
 use super::frame::{Frame, Framer};
@@ -172,7 +172,13 @@ fn csv(mut bytes: &[u8], delimiter: u8, sink: &mut dyn FnMut(Fields)) -> Surveye
                     }
                     (Some(cells), Some(names)) if cells.len() == names.len() => {
                         surveyed.events += 1;
-                        sink(named(names.iter().map(String::as_str), &cells));
+                        let mut fields = named(names.iter().map(String::as_str), &cells);
+                        if delimiter == b';' {
+                            fields
+                                .iter_mut()
+                                .for_each(|(_, value)| with_decimal_point(value));
+                        }
+                        sink(fields);
                     }
                     _ => surveyed.unreadable += 1,
                 }
@@ -186,6 +192,14 @@ fn csv(mut bytes: &[u8], delimiter: u8, sink: &mut dyn FnMut(Fields)) -> Surveye
             Row::More | Row::End => return surveyed,
         };
         bytes = &bytes[length..];
+    }
+}
+
+fn with_decimal_point(value: &mut Value<'static>) {
+    if let Value::Text(text) = value
+        && let Some(number) = with_point(text)
+    {
+        *text = Cow::Owned(number);
     }
 }
 
@@ -225,10 +239,13 @@ fn table(mut bytes: &[u8], sink: &mut dyn FnMut(Fields)) -> Surveyed {
     loop {
         let length = match table.next(bytes, false) {
             Row::Whole(length) => {
-                let names: Vec<String> = table
-                    .columns(TEXT_TIME)
-                    .into_iter()
-                    .map(str::to_owned)
+                // The time as a whole is told, and not its parts beside it.
+                let names = table.columns(TEXT_TIME).into_iter().enumerate();
+                let names: Vec<String> = names
+                    .map(|(column, name)| match table.is_part(column) {
+                        true => String::new(),
+                        false => name.to_owned(),
+                    })
                     .collect();
                 match table.cells(&bytes[..length]) {
                     Ok(cells) => {

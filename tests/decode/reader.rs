@@ -497,3 +497,15 @@ fn a_sink_that_breaks_hears_no_more() {
     });
     assert!(flow.unwrap().is_break() && heard == 1);
 }
+
+#[test]
+fn between_semicolons_a_comma_is_a_decimal_one() {
+    let read = |text: &str| {
+        let whole = read_pieces(&plain_job(), text.as_bytes(), 1 << 20, Options::default());
+        let (found, _) = whole.unwrap();
+        found[0].as_ref().unwrap().1[1].clone()
+    };
+    assert_eq!(read("host;value;time\nx;1.012,5;7\n"), "1012.5");
+    assert_eq!(read("host;value;time\nx;12.5;7\n"), "12.5");
+    assert_eq!(read("host,value,time\nx,\"12,5\",7\n"), "12,5");
+}

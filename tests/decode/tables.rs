@@ -76,6 +76,6 @@ fn a_date_and_a_time_of_day_are_one_time_and_columns_may_change() {
     assert_eq!(values(&found[0])[0], json!("FRA 50"));
     assert_eq!(
         surveyed(cloudfront),
-        ["date time x-edge-location sc-bytes @timestamp"]
+        ["x-edge-location sc-bytes @timestamp"]
     );
 }
