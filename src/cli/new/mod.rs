@@ -7,11 +7,15 @@
 //! What is written is a job as it stands; what it rests on is told in its comments, and in a table on stderr. Docs: docs/queries.md.
 //! Checked: tests/new.rs, on samples of its own.
 
+mod long;
+mod names;
+mod order;
 mod propose;
 mod rhythm;
 mod stats;
 mod time;
 mod visitors;
+mod within;
 mod yaml;
 
 use super::feed::{self, InputKind, delimiter};
@@ -19,6 +23,7 @@ use super::output;
 use crate::config::Job;
 use crate::decode::{self, Options, Reader};
 use anyhow::Context;
+use order::Order;
 use propose::Role;
 use stats::Sample;
 use std::io::{Cursor, Read};
@@ -121,28 +126,44 @@ impl Args {
             let options = self.options(beginning.written_ms);
             unreadable += decode::survey(&beginning.bytes, options, take).unreadable;
         }
+        let within = || {
+            let advice = beginnings.iter().find_map(|one| within::advice(&one.bytes));
+            advice.map_or(String::new(), |advice| format!("; {advice}"))
+        };
         anyhow::ensure!(
             !sample.events.is_empty(),
-            "the sample holds no event ({unreadable} lines are none); expected JSON objects, CSV below a header, or a log's lines"
+            "the sample holds no event ({}); expected JSON objects, CSV below a header, or a log's lines{}",
+            match unreadable {
+                0 if beginnings.iter().all(|one| one.bytes.is_empty()) => "it is empty".to_owned(),
+                0 => "nothing is below its first line".to_owned(),
+                1 => "what is in it is none, or too long for one".to_owned(),
+                many => format!("{many} lines are none"),
+            },
+            within()
         );
         let time = time::find(&sample);
         anyhow::ensure!(
             time.is_some() || self.topic.is_some(),
-            "no field reads as a time in 99 of 100 events; the fields are: {} (--topic takes the message's own time)",
+            "no field reads as a time in 99 of 100 events; the fields are: {} (--topic takes the message's own time){}",
             sample
                 .fields
                 .iter()
                 .map(|field| &*field.path)
                 .collect::<Vec<_>>()
-                .join(", ")
+                .join(", "),
+            within()
         );
         let no_times = vec![None; sample.events.len()];
         let instants = time.as_ref().map_or(&no_times, |time| &time.instants);
         let time_field = time.as_ref().map_or(usize::MAX, |time| time.field);
         let roles = propose::roles(&sample, time_field, instants);
         let entities = propose::of_role(&roles, &[Role::Split, Role::Entity]);
-        let rhythm = rhythm::of(&sample, instants, &entities);
+        let names = propose::measures(&sample, &roles)
+            .into_iter()
+            .find_map(|measure| long::names_of(&sample, &roles, measure));
+        let rhythm = rhythm::of(&sample, instants, &entities, names);
         let proposal = propose::propose(&sample, &roles, instants, &rhythm);
+        let order = order::of(instants, rhythm.span_ms);
         let id = self.id();
         let names: Vec<String> = beginnings.iter().map(|one| one.name.clone()).collect();
         let mut draft = Draft {
@@ -153,6 +174,7 @@ impl Args {
             roles: &roles,
             time: time.as_ref(),
             rhythm: &rhythm,
+            order,
             proposal: &proposal,
             memory_mb: None,
         };
@@ -160,7 +182,9 @@ impl Args {
             eprint!("{}", draft.table(output::width()));
         }
         let job = Job::from_text(&draft.render(), "the proposal")?;
-        draft.memory_mb = self.memory_mb(job, beginnings)?;
+        if order != Order::None {
+            draft.memory_mb = self.memory_mb(job, beginnings)?;
+        }
         let text = draft.render();
         Job::from_text(&text, "the proposal")?;
         Ok(text)

@@ -79,7 +79,7 @@ mod tests {
         let Order::Late { latency_ms, late } = of(&minutes(late.collect()), span) else {
             panic!("late");
         };
-        assert_eq!((latency_ms / MINUTE_MS, late), (30, 99));
+        assert_eq!((latency_ms / MINUTE_MS, late), (30, 100));
         assert_eq!(of(&minutes((0..5000).rev().collect()), span), Order::None);
         assert_eq!(of(&[], span), Order::Forward);
     }

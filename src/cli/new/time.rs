@@ -59,7 +59,7 @@ const NAMES: [&str; 12] = [
 ];
 
 /// 2001 and 2100, seconds since 1970: a number between them may be a time.
-const SECONDS: std::ops::Range<f64> = 978_307_200.0..4_102_444_800.0;
+pub(super) const SECONDS: std::ops::Range<f64> = 978_307_200.0..4_102_444_800.0;
 const READABLE_MIN: f64 = 0.99;
 
 /// The time of a sample's events, if a field says it.

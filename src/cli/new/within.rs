@@ -46,7 +46,8 @@ fn first_list(value: &Value, depth: usize) -> Option<Steps> {
     let within = object.iter().filter_map(|(key, value)| {
         let list = value.as_array();
         let first = list.and_then(|list| list.first());
-        let is_of_pairs = matches!(first, Some(Value::Array(pair)) if pair.len() == 2 && is_time(&pair[0]));
+        let is_of_pairs =
+            matches!(first, Some(Value::Array(pair)) if pair.len() == 2 && is_time(&pair[0]));
         let has_time = |object: &serde_json::Map<String, Value>| object.values().any(is_time);
         let step = match list {
             Some(_) => format!(".{}[]", name(key)),
@@ -79,7 +80,9 @@ fn is_time(value: &Value) -> bool {
         _ => None,
     };
     match (number, value) {
-        (Some(number), _) => [1.0, 1e3, 1e6, 1e9].into_iter().any(|unit| SECONDS.contains(&(number / unit))),
+        (Some(number), _) => [1.0, 1e3, 1e6, 1e9]
+            .into_iter()
+            .any(|unit| SECONDS.contains(&(number / unit))),
         (None, Value::String(text)) => {
             instant_in(&TimeFormat::Auto, &event::Value::Text(text.as_str().into())).is_some()
         }
