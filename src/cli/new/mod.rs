@@ -46,7 +46,7 @@ Examples:
 /// What the command takes.
 #[derive(Debug, clap::Args)]
 pub struct Args {
-    /// A sample of the events: NDJSON, JSON or CSV, plain, gzip or zstd; `-` is stdin.
+    /// A sample of the events: NDJSON, JSON, CSV, a table with directives (Zeek, IIS) or a log as text; plain, gzip or zstd; `-` is stdin.
     #[arg(default_value = "-", value_name = "FILE")]
     files: Vec<PathBuf>,
     /// The topic that the job is to read.
