@@ -352,7 +352,8 @@ fn what_cannot_be_is_refused_before_anything_is_read() {
     let user = file("other_field.csv", "start,end,city\n1,2,Rome\n");
     let empty = file("empty.csv", "");
     let backwards = file("backwards.csv", "start,end\n2026-03-02,2026-03-01\n");
-    let binary = file("binary.csv", b"\xff\xfe\x00");
+    let binary = file("binary.csv", b"\xff\x00\x00");
+    let wide = file("wide.csv", b"\xff\xfes\0");
     let broken = file(
         "broken.ndjson",
         "{\"result_type\": \"bucket\"}\n{\"result_type\": \"rec",
@@ -369,6 +370,11 @@ fn what_cannot_be_is_refused_before_anything_is_read() {
             &["-l", &backwards],
             1,
             "line 2: it ends (2026-03-01T00:00:00Z) before it starts",
+        ),
+        (
+            &["-l", &wide],
+            1,
+            "labels wide.csv: cannot be read: looks like UTF-16",
         ),
         (
             &["-l", &binary],

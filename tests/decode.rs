@@ -8,6 +8,8 @@ mod properties;
 mod reader;
 #[path = "decode/support.rs"]
 mod support;
+#[path = "decode/tables.rs"]
+mod tables;
 #[path = "decode/text.rs"]
 mod text;
 #[path = "decode/threads.rs"]

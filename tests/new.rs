@@ -175,15 +175,7 @@ fn measurements_at_even_intervals_are_measured_and_not_counted() {
         folder.path().join("sensors.csv"),
     );
     std::fs::write(&path, csv).unwrap();
-    let proposed = tidewatch(&[
-        "new",
-        text(&path),
-        "--delimiter",
-        ";",
-        "-q",
-        "-o",
-        text(&file),
-    ]);
+    let proposed = tidewatch(&["new", text(&path), "-q", "-o", text(&file)]);
     assert!(
         proposed.status.success() && proposed.stderr.is_empty(),
         "{proposed:?}"
@@ -233,6 +225,12 @@ fn times_are_known_however_they_are_written() {
         ("20240131120000", "20240131120100", Some("yyyyMMddHHmmss")),
         ("1706702400", "1706702460", Some("epoch")),
         ("1706702400000", "1706702460000", Some("epoch_ms")),
+        ("1706702400000000", "1706702460000000", Some("epoch_us")),
+        (
+            "1706702400000000000",
+            "1706702460000000000",
+            Some("epoch_ns"),
+        ),
         (
             "Wed Jan 31 12:00:00 2024",
             "Wed Jan 31 12:01:00 2024",
@@ -250,7 +248,11 @@ fn times_are_known_however_they_are_written() {
 #[test]
 fn what_is_no_sample_is_refused_with_its_reason() {
     for (sample, reason) in [
-        ("", "the sample holds no event"),
+        ("", "the sample holds no event (it is empty)"),
+        (
+            "time,value\n",
+            "the sample holds no event (nothing is below its first line)",
+        ),
         ("\u{0}\u{1}\u{2}", "the sample holds no event"),
         (
             "{\"a\": 1}\n{\"a\": 2}\n",
@@ -505,4 +507,121 @@ fn a_topic_of_lines_of_text_is_proposed_to_be_read_as_such() {
     assert_eq!(proposed.job.extensions.input, Input::Json);
     let yaml = std::fs::read_to_string(&proposed.file).unwrap();
     assert!(yaml.contains("\n#   input: text\n"), "{yaml}");
+}
+
+#[test]
+fn numbers_of_many_kinds_in_one_field_are_measured_kind_by_kind() {
+    let mut lines = String::new();
+    for minute in 0..1500u64 {
+        for host in ["web-1", "web-2", "db-1"] {
+            for (metric, unit) in [("cpu.user", 30.0), ("mem.used", 4e9), ("load.1", 1.5)] {
+                let draw = mix(minute * 31 + metric.len() as u64 + host.len() as u64 * 7) % 100;
+                let event = json!({
+                    "metric": metric, "timestamp": 1_706_702_400 + minute * 60, "host": host,
+                    "value": unit * (1.0 + draw as f64 / 200.0), "tags": ["env:prod"],
+                });
+                lines.push_str(&format!("{event}\n"));
+            }
+        }
+    }
+    let proposed = propose("metrics.ndjson", &lines);
+    assert_eq!(
+        proposed.detectors(),
+        ["mean(value) by metric partitionfield=host"]
+    );
+    assert_eq!(proposed.influencers(), ["host", "metric"]);
+}
+
+#[test]
+fn what_comes_late_is_waited_for_and_what_is_upside_down_is_told() {
+    let event = |at: u64, n: u64| {
+        let time = tidewatch::time::EventTime(1_706_702_400_000 + at as i64 * 5000);
+        let service = ["a", "b", "c"][(mix(n) % 3) as usize];
+        format!(
+            "{}\n",
+            json!({"time": time.to_string(), "service": service})
+        )
+    };
+    // Each tenth comes ten minutes after those around it.
+    let late: String = (0..12_000u64)
+        .map(|n| event(if n % 10 == 9 && n > 150 { n - 120 } else { n }, n))
+        .collect();
+    let proposed = propose("late.ndjson", &late);
+    assert_eq!(proposed.job.lateness.millis(), 10 * 60_000);
+    assert!(
+        proposed
+            .table
+            .contains("of 1,000 events come after their bucket is over"),
+        "{}",
+        proposed.table
+    );
+    let newest_first: String = (0..12_000u64).rev().map(|n| event(n, n)).collect();
+    let proposed = propose("upside-down.ndjson", &newest_first);
+    assert_eq!(proposed.job.lateness.millis(), 0);
+    assert!(
+        proposed.table.contains("newest first"),
+        "{}",
+        proposed.table
+    );
+    let file = std::fs::read_to_string(&proposed.file).unwrap();
+    assert!(
+        !file.contains("model_memory_limit"),
+        "of events that are refused no memory is reckoned"
+    );
+}
+
+#[test]
+fn who_acted_may_be_to_blame_and_a_program_is_no_split() {
+    let mut lines = String::new();
+    for n in 0..12_000u64 {
+        let draw = |salt: u64| mix(n * 131 + salt);
+        let user = draw(1) % 9;
+        let namespace = ["shop", "pay", "search"][(draw(2) % 3) as usize];
+        let event = json!({
+            "time": tidewatch::time::EventTime(1_706_702_400_000 + n as i64 * 5000).to_string(),
+            "userIdentity": {"principalId": format!("AIDA{user}"), "userName": format!("user-{user}")},
+            "namespace": namespace,
+            "objectRef": {"name": format!("x-{}", draw(3) % 40)},
+            "http_user_agent": format!("Mozilla/5.0 (X11) {}", draw(4) % 20),
+            "sourceIPAddress": format!("10.0.0.{}", draw(5) % 60),
+            "date": &tidewatch::time::EventTime(1_706_702_400_000 + n as i64 * 5000).to_string()[..10],
+            "end": 1_706_702_400.5 + n as f64 * 5.0,
+            "srcport": 1024 + draw(8) % 60_000,
+            "upstream_time": if draw(6) % 10 == 0 { "-".to_owned() } else { format!("0.{:03}", draw(7) % 900) },
+        });
+        lines.push_str(&format!("{event}\n"));
+    }
+    let proposed = propose("audit.ndjson", &lines);
+    let influencers = proposed.influencers();
+    assert!(!influencers.contains(&"date"), "{influencers:?}");
+    for who in ["userIdentity.userName", "sourceIPAddress"] {
+        assert!(influencers.contains(&who), "{influencers:?}");
+    }
+    let detectors = proposed.detectors();
+    assert!(
+        detectors.iter().all(|one| !one.contains("http_user_agent")
+            && !one.contains("srcport")
+            && !one.contains("(end)")
+            && !one.contains("date")),
+        "{detectors:?}"
+    );
+    assert!(
+        detectors.contains(&"mean(upstream_time) partitionfield=namespace"),
+        "what is not there is no text: {detectors:?}"
+    );
+}
+
+#[test]
+fn events_inside_others_are_told_with_how_to_take_them_out() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("otlp.json");
+    let batch = json!({"resourceLogs": [{"scopeLogs": [{"logRecords": [{"timeUnixNano": "1706702400000000000"}]}]}]});
+    std::fs::write(&path, format!("{batch}\n{batch}\n")).unwrap();
+    let refused = tidewatch(&["new", text(&path)]);
+    let said = String::from_utf8_lossy(&refused.stderr);
+    assert!(!refused.status.success());
+    assert!(
+        said.contains("jq -c '.resourceLogs[].scopeLogs[].logRecords[]' FILE"),
+        "{said}"
+    );
 }

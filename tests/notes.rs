@@ -168,6 +168,8 @@ fn errors_name_their_place_and_command_no_terminal() {
         [&b"\xff\xfe"[..], &utf16].concat(),
     )
     .unwrap();
+    fs::write(dir.path().join("in.zip"), b"PK\x03\x04\x14").unwrap();
+    fs::write(dir.path().join("in.xz"), b"\xfd7zXZ\0").unwrap();
     for (args, expected) in [
         (
             &["detect", "in.ndjson", "job.yaml"][..],
@@ -178,6 +180,15 @@ fn errors_name_their_place_and_command_no_terminal() {
             "it has: ?[31mred, value",
         ),
         (&["detect", "job.yaml", "wide.csv"], "looks like UTF-16"),
+        (&["new", "wide.csv"], "looks like UTF-16"),
+        (
+            &["new", "in.zip"],
+            "is a zip archive, which is not read here (unzip -p FILE | tidewatch",
+        ),
+        (
+            &["detect", "job.yaml", "in.xz"],
+            "in.xz: is compressed by xz",
+        ),
         (
             &["detect", "job.yaml", "in.ndjson", "--out", "/dev/full"],
             "/dev/full: cannot be written: No space left",

@@ -27,9 +27,9 @@ pub(super) struct Source {
     /// What the events are [default: found out from their beginning].
     #[arg(long, value_enum, display_order = 100)]
     input: Option<InputKind>,
-    /// What stands between the columns of CSV; `\t` is a tab.
-    #[arg(long, default_value = ",", value_name = "CHAR", value_parser = delimiter, display_order = 100)]
-    delimiter: u8,
+    /// What stands between the columns of CSV; `\t` is a tab [default: found out from the header].
+    #[arg(long, value_name = "CHAR", value_parser = delimiter, display_order = 100)]
+    delimiter: Option<u8>,
     /// How many threads are at work: one judges, the others decode JSON ahead of it. Results are the same for any number [default: one
     /// a processor, 8 at most].
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=256), display_order = 100)]
@@ -62,7 +62,7 @@ impl InputKind {
 }
 
 /// How input is read.
-pub(super) fn options(input: Option<InputKind>, delimiter: u8) -> Options {
+pub(super) fn options(input: Option<InputKind>, delimiter: Option<u8>) -> Options {
     Options {
         format: input.map(InputKind::format),
         delimiter,
@@ -113,10 +113,11 @@ impl Source {
 
     /// The options as another build of this program takes them.
     pub(super) fn as_arguments(&self) -> Vec<String> {
-        let mut arguments = vec![match self.delimiter {
+        let delimiter = self.delimiter.map(|byte| match byte {
             b'\t' => "--delimiter=\\t".to_owned(),
             byte => format!("--delimiter={}", char::from(byte)),
-        }];
+        });
+        let mut arguments: Vec<String> = delimiter.into_iter().collect();
         let input = self.input.and_then(|input| input.to_possible_value());
         arguments.extend(input.map(|input| format!("--input={}", input.get_name())));
         arguments

@@ -6,6 +6,7 @@
 //! or above the least score asked for, some 400 bytes each. Scores 0 to 100; times are milliseconds.
 
 use crate::config::MLCATEGORY;
+use crate::engine::result::sentence::as_told;
 use crate::simulate::Alarm;
 use crate::time::EventTime;
 use serde_json::Value;
@@ -59,7 +60,10 @@ impl Why {
     fn from_record(document: &Value) -> Why {
         let told = &document["anomaly_score_explanation"];
         // What is 0 is left out of documents: one bound alone means that the other is 0.
-        let bound = |key: &str| told[key].as_f64();
+        let statistic = document["function_description"]
+            .as_str()
+            .unwrap_or_default();
+        let bound = |key: &str| Some(as_told(statistic, told[key].as_f64()?));
         let bounds = match (
             bound("lower_confidence_bound"),
             bound("upper_confidence_bound"),
@@ -132,6 +136,7 @@ impl Finding {
             }
         }
         let function = text("function").unwrap_or_default();
+        let statistic = text("function_description").unwrap_or_default();
         let score = document["record_score"].as_f64()?;
         // Of times, places and what is rare the sentence tells; the figures say nothing.
         let is_number = ![
@@ -155,9 +160,11 @@ impl Finding {
             series: Arc::new(series),
             influencers: Arc::new(influencers),
             actual: first("actual").filter(|_| is_number),
-            typical: first("typical").filter(|_| is_number),
+            typical: first("typical")
+                .filter(|_| is_number)
+                .map(|typical| as_told(&statistic, typical)),
             sentence: text("description").unwrap_or_default().into(),
-            statistic: text("function_description").unwrap_or_default().into(),
+            statistic: statistic.into(),
             why: match Why::from_record(document) {
                 why if is_number => why,
                 why => Why {

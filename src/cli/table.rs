@@ -42,7 +42,7 @@ pub(super) fn render(findings: &Findings, style: Style, nothing: &str) -> String
         let shown: Vec<(String, &Influencer)> = influencers
             .iter()
             .take(shown)
-            .map(|one| (format!("{}={}", one.field, one.value), one))
+            .map(|one| (field_is(&one.field, &one.value), one))
             .collect();
         let longest = shown.iter().map(|(name, _)| name.chars().count()).max();
         let width = longest.unwrap_or(0).min(style.width.max(60) - 33);
@@ -117,9 +117,17 @@ pub(super) fn anomaly(group: &Group, style: Style) -> String {
 pub(super) fn named(fields: &[(String, String)]) -> String {
     let pairs: Vec<String> = fields
         .iter()
-        .map(|(field, value)| format!("{field}={value}"))
+        .map(|(field, value)| field_is(field, value))
         .collect();
     pairs.join(" ")
+}
+
+/// `host.name=web-03`; `host.name=(none)` of the events without one.
+fn field_is(field: &str, value: &str) -> String {
+    match value.is_empty() {
+        true => format!("{field}=(none)"),
+        false => format!("{field}={value}"),
+    }
 }
 
 /// ` 93 critical   host.name=web-03  12 buckets`, the name in so many columns.
@@ -328,6 +336,17 @@ mod tests {
         assert!(text(70).starts_with(
             "2026-03-09 15:00   45m   93 critical   high_mean(latency_ms)  host.na…\n"
         ));
+    }
+
+    #[test]
+    fn events_without_a_value_are_told_as_that() {
+        let group = group("count", "", 80.0, 400.0);
+        let style = Style {
+            width: 104,
+            color: false,
+            top: 5,
+        };
+        assert!(anomaly(&group, style).contains("count  host.name=(none)"));
     }
 
     #[test]

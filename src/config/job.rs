@@ -114,6 +114,10 @@ pub enum TimeFormat {
     Epoch,
     /// Milliseconds since the epoch.
     EpochMillis,
+    /// Microseconds since the epoch.
+    EpochMicros,
+    /// Nanoseconds since the epoch.
+    EpochNanos,
     /// A java-time pattern such as `yyyy-MM-dd HH:mm:ss`; UTC when it holds no zone.
     Pattern(String),
 }

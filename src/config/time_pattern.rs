@@ -14,7 +14,9 @@ use thiserror::Error;
 /// Why a pattern is not one.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 pub(crate) enum TimePatternError {
-    #[error("is empty; write \"epoch\", \"epoch_ms\" or a pattern such as \"yyyy-MM-dd HH:mm:ss\"")]
+    #[error(
+        "is empty; write \"epoch\", \"epoch_ms\", \"epoch_us\", \"epoch_ns\" or a pattern such as \"yyyy-MM-dd HH:mm:ss\""
+    )]
     Empty,
     #[error(
         "has the letter {0:?}, which means nothing in a pattern; put literal text between single quotes"

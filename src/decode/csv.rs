@@ -1,7 +1,7 @@
 //! CSV by RFC 4180: rows → values of the fields that the job names.
 //!
 //! The first row names the columns. Cells are text (a number's text is a number to the analysis), an empty cell is missing, and
-//! of two columns of one name the last counts. A row must have as many cells as the header. A row that spans lines and breaks the
+//! of two columns of one name the last counts. Between semicolons a number's comma is a decimal one. A row must have as many cells as the header. A row that spans lines and breaks the
 //! rules (a quote that is never closed, or closed where no cell ends) costs its first line only; reading goes on with the second.
 //! Memory: one row; nothing is allocated for a row once the buffers have grown.
 
@@ -206,6 +206,22 @@ impl<'c> Cells<'c> {
     }
 }
 
+/// A number with a decimal comma as others write it: `-1.234,5` is `-1234.5`. Where a semicolon stands between cells a comma cannot be one of thousands: that is
+/// how spreadsheets write where the decimal sign is a comma.
+pub(super) fn with_point(cell: &str) -> Option<String> {
+    let (whole, fraction) = cell.split_once(',')?;
+    let is_number = |text: &str| !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit());
+    let unsigned = whole.strip_prefix(['-', '+']).unwrap_or(whole);
+    let mut groups = unsigned.split('.');
+    let is_whole = match groups.next().filter(|first| is_number(first)) {
+        Some(first) if unsigned.contains('.') => {
+            first.len() <= 3 && groups.all(|group| group.len() == 3 && is_number(group))
+        }
+        first => first.is_some(),
+    };
+    (is_whole && is_number(fraction)).then(|| format!("{}.{fraction}", whole.replace('.', "")))
+}
+
 /// The columns that are wanted.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Header {
@@ -214,6 +230,8 @@ pub(super) struct Header {
     /// Column and the slot of a presence that it shows.
     shows: Vec<(usize, usize)>,
     width: usize,
+    /// Numbers have a decimal comma, where they have one.
+    decimal_comma: bool,
 }
 
 impl Header {
@@ -233,6 +251,15 @@ impl Header {
             wanted: wanted.collect(),
             shows: shows.collect(),
             width: names.len(),
+            decimal_comma: false,
+        }
+    }
+
+    /// Of rows with this between their cells.
+    pub(super) fn between(self, delimiter: u8) -> Header {
+        Header {
+            decimal_comma: delimiter == b';',
+            ..self
         }
     }
 
@@ -263,9 +290,11 @@ impl Header {
     ) {
         for (column, slot) in &self.wanted {
             let text = cell(*column);
-            values[*slot] = match text.is_empty() {
-                true => Value::Missing,
-                false => Value::Text(text),
+            let number = self.decimal_comma.then(|| with_point(&text)).flatten();
+            values[*slot] = match (text.is_empty(), number) {
+                (true, _) => Value::Missing,
+                (false, Some(number)) => Value::Text(Cow::Owned(number)),
+                (false, None) => Value::Text(text),
             };
         }
         for (column, slot) in &self.shows {
@@ -302,6 +331,25 @@ mod tests {
                 Row::More => end = text.len().min(end + piece),
                 Row::End => return found,
             }
+        }
+    }
+
+    #[test]
+    fn a_decimal_comma_is_told_from_words_and_lists() {
+        for (cell, number) in [
+            ("12,5", Some("12.5")),
+            ("-1.234,50", Some("-1234.50")),
+            ("1234567,8", Some("1234567.8")),
+            ("+0,5", Some("+0.5")),
+            ("1.23,5", None),
+            ("1,2,3", None),
+            (",5", None),
+            ("5,", None),
+            ("a,5", None),
+            ("12.5", None),
+            ("12:00:00,5", None),
+        ] {
+            assert_eq!(with_point(cell).as_deref(), number, "{cell}");
         }
     }
 

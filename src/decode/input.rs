@@ -5,8 +5,11 @@
 //! waits for a full buffer, but a log for its first lines, and a message for the beginning of the next one. With more than one thread, JSON is decoded ahead of its turn, and what is handed over stays the same. Between files the times go on (the guard against wrong clocks is one for all), formats and headers do not.
 
 mod messages;
+mod tables;
 
 use super::csv::{Header, Row, Rows};
+use super::delimiter;
+use super::directives::Directives;
 use super::frame::Framer;
 use super::guard::{Guard, Sink};
 use super::source::{self, Bytes};
@@ -42,8 +45,8 @@ pub struct Options {
     /// What they hold; `None`: JSON if the first byte that is not blank is `{`, or a `[` with nothing but JSON behind it; text if the first line has a time
     /// as logs have it; else CSV.
     pub format: Option<Format>,
-    /// What separates CSV's cells.
-    pub delimiter: u8,
+    /// What separates CSV's cells; `None`: what the header of each file tells.
+    pub delimiter: Option<u8>,
     /// The longest event that is decoded, bytes.
     pub bytes_max: usize,
     /// What the clock says, milliseconds since the epoch: times without a year are of the twelve months before. Files know better, when they were last
@@ -57,7 +60,7 @@ impl Default for Options {
     fn default() -> Options {
         Options {
             format: None,
-            delimiter: b',',
+            delimiter: None,
             bytes_max: super::BYTES_MAX,
             now_ms: None,
             threads: 1,
@@ -230,10 +233,9 @@ impl Reader {
             None => self.format_of(&mut window, first)?,
         };
         match format {
-            Format::Csv | Format::Text if matches!(first, 0xFE | 0xFF) => Err(io::Error::new(
-                ErrorKind::InvalidData,
-                "looks like UTF-16, which is not read here (iconv -f UTF-16 -t UTF-8 makes UTF-8 of it)",
-            )),
+            Format::Csv if Directives::is_begun(window.lines(1)?) => {
+                self.table(file, &mut window, sink)
+            }
             Format::Csv => self.csv(file, &mut window, sink),
             Format::Text => self.text(file, &mut window, written_ms, sink),
             Format::Json => {
@@ -250,12 +252,15 @@ impl Reader {
         if first == b'{' || (first == b'[' && window.is_array()?) {
             return Ok(Format::Json);
         }
-        let delimiter = self.options.delimiter;
         let line = window.lines(1)?;
+        let guessed = self.delimiter(line);
         let names_time = line
-            .split(|byte| *byte == delimiter)
+            .split(|byte| *byte == guessed)
             .any(|cell| cell.trim_ascii() == self.decoder.time_field.as_bytes());
-        let may_be_text = !names_time && Text::has_time(line);
+        // What a header would tell is not asked of a log's words.
+        let delimiter = self.options.delimiter.unwrap_or(b',');
+        let is_table = names_time || Directives::is_begun(line);
+        let may_be_text = !is_table && Text::has_time(line);
         Ok(
             match may_be_text && Text::is_likely(window.lines(SAMPLE_LINES)?, delimiter) {
                 true => Format::Text,
@@ -263,6 +268,12 @@ impl Reader {
                 false => Format::Csv,
             },
         )
+    }
+
+    /// What separates the columns of CSV that begins with this line.
+    fn delimiter(&self, line: &[u8]) -> u8 {
+        let told = || delimiter::of_header(line, &self.decoder.time_field);
+        self.options.delimiter.unwrap_or_else(told)
     }
 
     fn json(
@@ -367,7 +378,8 @@ impl Reader {
         window: &mut Window,
         sink: &mut Sink<'_>,
     ) -> io::Result<ControlFlow<()>> {
-        let mut rows = Rows::new(self.options.delimiter, self.options.bytes_max);
+        let delimiter = self.delimiter(window.lines(1)?);
+        let mut rows = Rows::new(delimiter, self.options.bytes_max);
         let mut header = None;
         loop {
             let row = rows.next(window.unread(), window.at_end);
@@ -392,7 +404,7 @@ impl Reader {
             let (guard, too_long) = (&mut self.guard, &mut self.too_long);
             let view = &*window;
             match &header {
-                None => header = Some(self.decoder.header(&rows, row)?),
+                None => header = Some(self.decoder.header(&rows, row)?.between(delimiter)),
                 Some(header) => self.decoder.row(
                     &rows,
                     row,

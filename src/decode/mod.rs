@@ -6,6 +6,8 @@
 
 mod ahead;
 mod csv;
+mod delimiter;
+mod directives;
 mod frame;
 mod guard;
 mod input;
@@ -468,11 +470,11 @@ fn unit_hint(value: &Value<'_>) -> Option<&'static str> {
         ),
         (
             1e6,
-            " (it looks like microseconds, which no time_format reads; milliseconds are a thousandth of it)",
+            " (it looks like microseconds, which time_format \"epoch_us\" reads)",
         ),
         (
             1e9,
-            " (it looks like nanoseconds, which no time_format reads; milliseconds are a millionth of it)",
+            " (it looks like nanoseconds, which time_format \"epoch_ns\" reads)",
         ),
     ];
     let meant = |(unit, _): &(f64, _)| PRESENT_SECONDS.contains(&(number / unit));

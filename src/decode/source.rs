@@ -12,6 +12,39 @@ use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 const GZIP: &[u8] = &[0x1f, 0x8b];
 const ZSTD: &[u8] = &[0x28, 0xb5, 0x2f, 0xfd];
 
+/// What others begin with, which is not read here, what it is, and what makes something of it that is.
+const OTHERS: [(&[u8], &str); 8] = [
+    (
+        b"PK\x03\x04",
+        "is a zip archive, which is not read here (unzip -p FILE | tidewatch ... -)",
+    ),
+    (
+        b"BZh91",
+        "is compressed by bzip2, which is not read here (bzip2 -dc FILE | tidewatch ... -)",
+    ),
+    (
+        b"\xfd7zXZ",
+        "is compressed by xz, which is not read here (xz -dc FILE | tidewatch ... -)",
+    ),
+    (
+        b"\x04\x22\x4d\x18",
+        "is compressed by lz4, which is not read here (lz4 -dc FILE | tidewatch ... -)",
+    ),
+    (
+        b"PAR1\x15",
+        "is Parquet, which is not read here (duckdb -json -c \"FROM 'FILE'\" makes JSON of it)",
+    ),
+    (
+        b"Obj\x01",
+        "is Avro, which is not read here (avro-tools tojson FILE makes JSON of it)",
+    ),
+    (UTF_16[0], LIKE_UTF_16),
+    (UTF_16[1], LIKE_UTF_16),
+];
+const UTF_16: [&[u8]; 2] = [b"\xff\xfe", b"\xfe\xff"];
+const LIKE_UTF_16: &str =
+    "looks like UTF-16, which is not read here (iconv -f UTF-16 -t UTF-8 makes UTF-8 of it)";
+
 /// Bytes that come when they come.
 pub(super) type Bytes = Box<dyn Read + Send>;
 
@@ -29,9 +62,10 @@ pub(super) fn open(path: &Path, read: &Arc<AtomicU64>) -> io::Result<Bytes> {
 
 /// The bytes themselves, or what they are a compressed form of.
 pub(super) fn plain(mut inner: Bytes) -> io::Result<Bytes> {
-    let mut head = [0; 4];
+    let mut head = [0; 5];
     let mut length = 0;
-    let could_be = |head: &[u8]| [GZIP, ZSTD].iter().any(|magic| magic.starts_with(head));
+    let known = || [GZIP, ZSTD].into_iter().chain(OTHERS.map(|other| other.0));
+    let could_be = |head: &[u8]| known().any(|magic| magic.starts_with(head));
     while length < head.len() && could_be(&head[..length]) {
         match inner.read(&mut head[length..]) {
             Ok(0) => break,
@@ -41,10 +75,16 @@ pub(super) fn plain(mut inner: Bytes) -> io::Result<Bytes> {
         }
     }
     let head = &head[..length];
+    let other = OTHERS
+        .into_iter()
+        .find(|(magic, _)| head.starts_with(magic));
+    if let Some((_, what)) = other {
+        return Err(io::Error::new(io::ErrorKind::InvalidData, what));
+    }
     let whole = Cursor::new(head.to_vec()).chain(inner);
     Ok(if head.starts_with(GZIP) {
         Box::new(Gzip::new(whole))
-    } else if head == ZSTD {
+    } else if head.starts_with(ZSTD) {
         Box::new(zstd::stream::read::Decoder::new(whole)?)
     } else {
         Box::new(whole)

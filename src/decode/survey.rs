@@ -3,7 +3,9 @@
 //! Frames are found as in [`Reader`](super::Reader) (JSON in any layout, CSV below a header, logs), values read by serde_json: a survey is of a sample and
 //! in no hurry. Nested objects are told by their dotted paths, of arrays the plain elements; nulls and empty cells are no fields.
 
-use super::csv::{Cells, Row, Rows};
+use super::csv::{Cells, Row, Rows, with_point};
+use super::delimiter::of_rows;
+use super::directives::Directives;
 use super::frame::{Frame, Framer};
 use super::text::{Line, Text};
 use super::time_format::TimeReader;
@@ -15,7 +17,7 @@ use crate::time::EventTime;
 use serde_json::Value as Json;
 use std::borrow::Cow;
 
-/// What the time of a log's line is called where no job names it.
+/// What the time of a log's line, or one put together of two columns, is called where no job names it.
 const TEXT_TIME: &str = "@timestamp";
 
 /// One event: its fields by path, in the order of the document.
@@ -43,13 +45,18 @@ pub fn survey(bytes: &[u8], options: Options, sink: &mut dyn FnMut(Fields)) -> S
     let format = options.format.unwrap_or(match start {
         [b'{', ..] => Format::Json,
         [b'[', ..] if opens_array(start).unwrap_or(true) => Format::Json,
-        _ if Text::is_likely(start, options.delimiter) => Format::Text,
+        _ if Directives::is_begun(start) => Format::Csv,
+        _ if Text::is_likely(start, options.delimiter.unwrap_or(b',')) => Format::Text,
         [b'[', ..] => Format::Json,
         _ => Format::Csv,
     });
     match format {
         Format::Json => json(bytes, sink),
-        Format::Csv => csv(bytes, options.delimiter, sink),
+        Format::Csv if Directives::is_begun(start) => table(start, sink),
+        Format::Csv => {
+            let delimiter = options.delimiter.unwrap_or_else(|| of_rows(start));
+            csv(bytes, delimiter, sink)
+        }
         Format::Text => text(start, options, sink),
     }
 }
@@ -169,7 +176,13 @@ fn csv(mut bytes: &[u8], delimiter: u8, sink: &mut dyn FnMut(Fields)) -> Surveye
                     }
                     (Some(cells), Some(names)) if cells.len() == names.len() => {
                         surveyed.events += 1;
-                        sink(named(names.iter().map(String::as_str), &cells));
+                        let mut fields = named(names.iter().map(String::as_str), &cells);
+                        if delimiter == b';' {
+                            fields
+                                .iter_mut()
+                                .for_each(|(_, value)| with_decimal_point(value));
+                        }
+                        sink(fields);
                     }
                     _ => surveyed.unreadable += 1,
                 }
@@ -183,6 +196,14 @@ fn csv(mut bytes: &[u8], delimiter: u8, sink: &mut dyn FnMut(Fields)) -> Surveye
             Row::More | Row::End => return surveyed,
         };
         bytes = &bytes[length..];
+    }
+}
+
+fn with_decimal_point(value: &mut Value<'static>) {
+    if let Value::Text(text) = value
+        && let Some(number) = with_point(text)
+    {
+        *text = Cow::Owned(number);
     }
 }
 
@@ -237,6 +258,43 @@ fn timeless(bytes: &[u8], sink: &mut dyn FnMut(Fields)) -> Surveyed {
         sink(cells.collect());
     }
     surveyed
+}
+
+fn table(mut bytes: &[u8], sink: &mut dyn FnMut(Fields)) -> Surveyed {
+    let mut table = Directives::new(BYTES_MAX);
+    let mut surveyed = Surveyed {
+        is_csv: true,
+        ..Surveyed::default()
+    };
+    loop {
+        let length = match table.next(bytes, false) {
+            Row::Whole(length) => {
+                // The time as a whole is told, and not its parts beside it.
+                let names = table.columns(TEXT_TIME).into_iter().enumerate();
+                let names: Vec<String> = names
+                    .map(|(column, name)| match table.is_part(column) {
+                        true => String::new(),
+                        false => name.to_owned(),
+                    })
+                    .collect();
+                match table.cells(&bytes[..length]) {
+                    Ok(cells) => {
+                        surveyed.events += 1;
+                        sink(named(names.iter().map(String::as_str), &cells));
+                    }
+                    Err(_) => surveyed.unreadable += 1,
+                }
+                length
+            }
+            Row::Broken(length) | Row::TooLong(length) => {
+                surveyed.unreadable += 1;
+                length
+            }
+            Row::Skip(length) => length,
+            Row::More | Row::End => return surveyed,
+        };
+        bytes = &bytes[length..];
+    }
 }
 
 /// The cells that are not empty, with the names of their columns.

@@ -15,6 +15,8 @@ pub(super) enum TimeReader {
     Auto,
     Epoch,
     EpochMillis,
+    EpochMicros,
+    EpochNanos,
     Pattern(Pattern),
     /// Nothing reads as this; a validated job has none.
     Invalid(PatternError),
@@ -26,6 +28,8 @@ impl TimeReader {
             TimeFormat::Auto => TimeReader::Auto,
             TimeFormat::Epoch => TimeReader::Epoch,
             TimeFormat::EpochMillis => TimeReader::EpochMillis,
+            TimeFormat::EpochMicros => TimeReader::EpochMicros,
+            TimeFormat::EpochNanos => TimeReader::EpochNanos,
             TimeFormat::Pattern(pattern) => match Pattern::new(pattern) {
                 Ok(pattern) => TimeReader::Pattern(pattern),
                 Err(error) => TimeReader::Invalid(error),
@@ -42,18 +46,26 @@ impl TimeReader {
             return in_range(ms);
         }
         let expected = match self {
-            TimeReader::Auto => match (value, epoch(value, 1)) {
+            TimeReader::Auto => match (value, epoch::<1, 1>(value)) {
                 (_, Some(ms)) => return in_range(ms),
                 (Value::Text(text), None) => return in_range(iso(text.trim_ascii())?),
                 _ => "is neither epoch milliseconds nor ISO 8601",
             },
-            TimeReader::Epoch => match epoch(value, 1000) {
+            TimeReader::Epoch => match epoch::<1000, 1>(value) {
                 Some(ms) => return in_range(ms),
                 None => "is not a number of seconds since 1970; time_format is \"epoch\"",
             },
-            TimeReader::EpochMillis => match epoch(value, 1) {
+            TimeReader::EpochMillis => match epoch::<1, 1>(value) {
                 Some(ms) => return in_range(ms),
                 None => "is not a number of milliseconds since 1970; time_format is \"epoch_ms\"",
+            },
+            TimeReader::EpochMicros => match epoch::<1, 1000>(value) {
+                Some(ms) => return in_range(ms),
+                None => "is not a number of microseconds since 1970; time_format is \"epoch_us\"",
+            },
+            TimeReader::EpochNanos => match epoch::<1, 1_000_000>(value) {
+                Some(ms) => return in_range(ms),
+                None => "is not a number of nanoseconds since 1970; time_format is \"epoch_ns\"",
             },
             TimeReader::Pattern(pattern) => {
                 let mut scratch = String::new();
@@ -75,13 +87,13 @@ fn in_range(ms: i64) -> Result<EventTime, Why> {
     Ok(time)
 }
 
-/// Milliseconds of a count of units since the epoch, `None` if it is no number. Beyond 64 bits the nearest end of them, which is out
-/// of range all the same.
+/// Milliseconds of a count of units since the epoch, of which each has `MS` milliseconds, or `PER_MS` make one; `None` if it is no number. Beyond 64 bits
+/// the nearest end of them, which is out of range all the same.
 #[inline]
-fn epoch(value: &Value<'_>, unit_ms: i64) -> Option<i64> {
-    let whole = |units: i64| units.saturating_mul(unit_ms);
+fn epoch<const MS: i64, const PER_MS: i64>(value: &Value<'_>) -> Option<i64> {
+    let whole = |units: i64| units.saturating_mul(MS).div_euclid(PER_MS);
     // In the year 9999 a binary fraction lies up to 0.016 ms off its decimal; without the grace .123 might read as .122.
-    let binary = |units: f64| (units * unit_ms as f64 + 0.02).floor() as i64;
+    let binary = |units: f64| (units * MS as f64 / PER_MS as f64 + 0.02).floor() as i64;
     match value {
         Value::Int(units) => Some(whole(*units)),
         Value::Float(units) => Some(binary(*units)),
@@ -104,6 +116,26 @@ fn epoch(value: &Value<'_>, unit_ms: i64) -> Option<i64> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn epochs_read_as_milliseconds_whatever_their_unit() {
+        use TimeFormat::{Epoch, EpochMicros, EpochMillis, EpochNanos};
+        for (format, text, ms) in [
+            (Epoch, "1700000000.123", 1_700_000_000_123),
+            (EpochMillis, "1700000000123", 1_700_000_000_123),
+            (EpochMicros, "1700000000123456", 1_700_000_000_123),
+            (EpochNanos, "1700000000123456789", 1_700_000_000_123),
+            (EpochNanos, "1700000000123999999", 1_700_000_000_123),
+            (EpochMicros, "-1", -1),
+            (EpochNanos, "-1000000", -1),
+        ] {
+            assert_eq!(read(format.clone(), Value::Text(text.into())), Ok(ms));
+            if let Ok(units) = text.parse() {
+                assert_eq!(read(format, Value::Int(units)), Ok(ms));
+            }
+        }
+        assert!(read(EpochMicros, Value::Text("now".into())).is_err());
+    }
 
     fn read(format: TimeFormat, value: Value<'_>) -> Result<i64, Why> {
         TimeReader::new(&format).read(&value).map(EventTime::millis)

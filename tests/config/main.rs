@@ -235,6 +235,25 @@ fn a_span_that_does_not_divide_a_day_is_accepted_with_a_warning() {
 }
 
 #[test]
+fn a_format_by_the_name_that_others_give_it_is_told_by_its_own() {
+    for (format, meant) in [
+        ("epoch_millis", "did you mean \"epoch_ms\"?"),
+        ("epoch_second", "did you mean \"epoch\"?"),
+        ("UNIX_MS", "did you mean \"epoch_ms\"?"),
+        ("unix", "did you mean \"epoch\"?"),
+        ("epoch_nanos", "did you mean \"epoch_ns\"?"),
+        ("ISO8601", "leave it out"),
+        ("strict_date_optional_time", "leave it out"),
+        ("%Y-%m-%d %H:%M:%S", "\"yyyy-MM-dd HH:mm:ss\""),
+        ("epoch:", "which means nothing in a pattern"),
+    ] {
+        let patch = json!({"data_description": {"time_format": format}});
+        let mistakes = Job::from_value(&web_with(patch)).unwrap_err().to_string();
+        assert!(mistakes.contains(meant), "{format}: {mistakes}");
+    }
+}
+
+#[test]
 fn beside_a_datafeed_epoch_ms_also_reads_iso_8601() {
     let feed = json!({"indices": ["logs"]});
     for (format, datafeed, expected) in [
@@ -242,6 +261,8 @@ fn beside_a_datafeed_epoch_ms_also_reads_iso_8601() {
         (json!("epoch_ms"), Value::Null, TimeFormat::EpochMillis),
         (json!("epoch_ms"), feed.clone(), TimeFormat::Auto),
         (json!("epoch"), feed.clone(), TimeFormat::Epoch),
+        (json!("epoch_us"), feed.clone(), TimeFormat::EpochMicros),
+        (json!("epoch_ns"), Value::Null, TimeFormat::EpochNanos),
         (
             json!("dd/MM/yyyy"),
             feed,

@@ -266,20 +266,16 @@ fn several_files_are_read_in_order_each_with_its_own_format() {
     assert_eq!(words(&collect(reader).unwrap().0), ["1", "2"]);
     assert_eq!(counter.load(std::sync::atomic::Ordering::Relaxed), 26);
 
-    let options = Options {
-        delimiter: b';',
+    let by = |delimiter| Options {
+        delimiter,
         ..Options::default()
     };
-    assert_eq!(
-        words(
-            &collect(Reader::open(&plain_job(), &paths[3..], options).unwrap())
-                .unwrap()
-                .0
-        ),
-        ["3"]
-    );
-    let error =
-        collect(Reader::open(&plain_job(), &paths[3..], Options::default()).unwrap()).unwrap_err();
+    for delimiter in [None, Some(b';')] {
+        let reader = Reader::open(&plain_job(), &paths[3..], by(delimiter)).unwrap();
+        assert_eq!(words(&collect(reader).unwrap().0), ["3"]);
+    }
+    let reader = Reader::open(&plain_job(), &paths[3..], by(Some(b','))).unwrap();
+    let error = collect(reader).unwrap_err();
     assert!(
         error
             .to_string()
@@ -500,4 +496,16 @@ fn a_sink_that_breaks_hears_no_more() {
         ControlFlow::Break(())
     });
     assert!(flow.unwrap().is_break() && heard == 1);
+}
+
+#[test]
+fn between_semicolons_a_comma_is_a_decimal_one() {
+    let read = |text: &str| {
+        let whole = read_pieces(&plain_job(), text.as_bytes(), 1 << 20, Options::default());
+        let (found, _) = whole.unwrap();
+        found[0].as_ref().unwrap().1[1].clone()
+    };
+    assert_eq!(read("host;value;time\nx;1.012,5;7\n"), "1012.5");
+    assert_eq!(read("host;value;time\nx;12.5;7\n"), "12.5");
+    assert_eq!(read("host,value,time\nx,\"12,5\",7\n"), "12,5");
 }

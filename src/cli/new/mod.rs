@@ -7,11 +7,15 @@
 //! What is written is a job as it stands; what it rests on is told in its comments, and in a table on stderr. Docs: docs/queries.md.
 //! Checked: tests/new.rs, on samples of its own.
 
+mod long;
+mod names;
+mod order;
 mod propose;
 mod rhythm;
 mod stats;
 mod time;
 mod visitors;
+mod within;
 mod yaml;
 
 use super::feed::{self, InputKind, delimiter};
@@ -19,6 +23,7 @@ use super::output;
 use crate::config::Job;
 use crate::decode::{self, Format, Options, Reader};
 use anyhow::Context;
+use order::Order;
 use propose::Role;
 use stats::Sample;
 use std::io::{Cursor, Read};
@@ -33,15 +38,15 @@ pub const EXAMPLES: &str = "\
 Examples:
   From yesterday's log, the longer the sample the better:
     tidewatch new access.ndjson.gz -o web.yaml && tidewatch detect web.yaml access.ndjson.gz
-  From CSV with semicolons:
-    tidewatch new --delimiter ';' sensors.csv
+  From CSV, whatever stands between its columns:
+    tidewatch new sensors.csv -o sensors.yaml
   From a topic, of JSON or of lines of text, through any consumer:
     kcat -C -b localhost -t web-logs -c 100000 -e | tidewatch new - --topic web-logs -o web.yaml";
 
 /// What the command takes.
 #[derive(Debug, clap::Args)]
 pub struct Args {
-    /// A sample of the events: NDJSON, JSON, CSV, or a log as text; plain, gzip or zstd; `-` is stdin.
+    /// A sample of the events: NDJSON, JSON, CSV, a table with directives (Zeek, IIS) or a log as text; plain, gzip or zstd; `-` is stdin.
     #[arg(default_value = "-", value_name = "FILE")]
     files: Vec<PathBuf>,
     /// The topic that the job is to read.
@@ -59,9 +64,9 @@ pub struct Args {
     /// What the events are [default: found out from their first byte].
     #[arg(long, value_enum)]
     input: Option<InputKind>,
-    /// What stands between the columns of CSV; `\t` is a tab.
-    #[arg(long, default_value = ",", value_name = "CHAR", value_parser = delimiter)]
-    delimiter: u8,
+    /// What stands between the columns of CSV; `\t` is a tab [default: found out from the header].
+    #[arg(long, value_name = "CHAR", value_parser = delimiter)]
+    delimiter: Option<u8>,
     /// Leave out the table of what was seen.
     #[arg(long, short)]
     quiet: bool,
@@ -132,28 +137,44 @@ impl Args {
             text = text.or(surveyed.text);
             is_timeless |= surveyed.is_timeless;
         }
+        let within = || {
+            let advice = beginnings.iter().find_map(|one| within::advice(&one.bytes));
+            advice.map_or(String::new(), |advice| format!("; {advice}"))
+        };
         anyhow::ensure!(
             !sample.events.is_empty(),
-            "the sample holds no event ({unreadable} lines are none); expected JSON objects, CSV below a header, or a log's lines"
+            "the sample holds no event ({}); expected JSON objects, CSV below a header, or a log's lines{}",
+            match unreadable {
+                0 if beginnings.iter().all(|one| one.bytes.is_empty()) => "it is empty".to_owned(),
+                0 => "nothing is below its first line".to_owned(),
+                1 => "what is in it is none, or too long for one".to_owned(),
+                many => format!("{many} lines are none"),
+            },
+            within()
         );
         let time = time::find(&sample);
         anyhow::ensure!(
             time.is_some() || self.topic.is_some(),
-            "no field reads as a time in 99 of 100 events; the fields are: {} (--topic takes the message's own time)",
+            "no field reads as a time in 99 of 100 events; the fields are: {} (--topic takes the message's own time){}",
             sample
                 .fields
                 .iter()
                 .map(|field| &*field.path)
                 .collect::<Vec<_>>()
-                .join(", ")
+                .join(", "),
+            within()
         );
         let no_times = vec![None; sample.events.len()];
         let instants = time.as_ref().map_or(&no_times, |time| &time.instants);
         let time_field = time.as_ref().map_or(usize::MAX, |time| time.field);
         let roles = propose::roles(&sample, time_field, instants);
         let entities = propose::of_role(&roles, &[Role::Split, Role::Entity]);
-        let rhythm = rhythm::of(&sample, instants, &entities);
+        let names = propose::measures(&sample, &roles)
+            .into_iter()
+            .find_map(|measure| long::names_of(&sample, &roles, measure));
+        let rhythm = rhythm::of(&sample, instants, &entities, names);
         let proposal = propose::propose(&sample, &roles, instants, &rhythm);
+        let order = order::of(instants, rhythm.span_ms);
         let id = self.id();
         let names: Vec<String> = beginnings.iter().map(|one| one.name.clone()).collect();
         let mut draft = Draft {
@@ -164,6 +185,7 @@ impl Args {
             roles: &roles,
             time: time.as_ref(),
             rhythm: &rhythm,
+            order,
             proposal: &proposal,
             text,
             memory_mb: None,
@@ -172,7 +194,7 @@ impl Args {
             eprint!("{}", draft.table(output::width()));
         }
         let job = Job::from_text(&draft.render(), "the proposal")?;
-        if !is_timeless {
+        if order != Order::None && !is_timeless {
             draft.memory_mb = self.memory_mb(job, beginnings)?;
         }
         let text = draft.render();

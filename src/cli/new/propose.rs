@@ -1,12 +1,16 @@
 //! From what a sample shows to a job: which fields split, which are measured, who may be to blame.
 //!
 //! Rules of thumb, each told as a reason in the proposal. A field splits if few values share its events out; an entity has more of them; a measure is a
-//! number with many values that is no code, no id and no counter. Names only break ties: a field is what its values are.
+//! number with many values that is no code, no id and no counter. A field is what its values are; names break ties, and say who may be to blame.
 
 use super::rhythm::Rhythm;
-use super::stats::{Sample, hash_of};
+use super::stats::{Field, Sample, hash_of};
 use super::visitors;
+use super::{long, names};
 use crate::cli::table::length;
+use crate::config::TimeFormat;
+use crate::decode::instant_in;
+use crate::engine::event::Value;
 
 /// At most so many of each are proposed.
 const DETECTORS_MAX: usize = 4;
@@ -71,20 +75,27 @@ pub(super) struct Proposal {
 
 /// What each field is good for.
 pub(super) fn roles(sample: &Sample, time: usize, instants: &[Option<i64>]) -> Vec<Role> {
-    let mut roles: Vec<Role> = Vec::new();
-    for at in 0..sample.fields.len() {
-        let role = match at == time {
-            true => Role::Time,
-            false => role(sample, at),
-        };
-        let is_category = |role: Role| matches!(role, Role::Split | Role::Entity);
-        let doubles = is_category(role)
-            && (0..at).any(|other| is_category(roles[other]) && sample.says_the_same(other, at));
-        roles.push(if doubles { Role::Double } else { role });
+    let role = |at: usize| match at == time {
+        true => Role::Time,
+        false => role(sample, at),
+    };
+    let mut roles: Vec<Role> = (0..sample.fields.len()).map(role).collect();
+    // Of those that say the same the clearest is kept, and of equals the first.
+    let mut categories = of_role(&roles, &[Role::Split, Role::Entity]);
+    categories.sort_by_key(|at| names::obscurity(&sample.fields[*at].path));
+    for (rank, at) in categories.iter().enumerate() {
+        let before = categories[..rank].iter();
+        let mut kept = before.filter(|other| roles[**other] != Role::Double);
+        if kept.any(|other| sample.says_the_same(*other, *at)) {
+            roles[*at] = Role::Double;
+        }
     }
     let splits: Vec<usize> = of_role(&roles, &[Role::Split, Role::Entity]);
     for (at, role) in roles.iter_mut().enumerate() {
-        if *role == Role::Measure && is_counter(sample, at, instants, &splits) {
+        let may_be_time = matches!(role, Role::Measure | Role::Split | Role::Entity);
+        if may_be_time && is_time_too(sample, at, instants) {
+            *role = Role::Time;
+        } else if *role == Role::Measure && is_counter(sample, at, instants, &splits) {
             *role = Role::Counter;
         }
     }
@@ -117,10 +128,34 @@ fn names_a_code(path: &str) -> bool {
         .to_ascii_lowercase();
     let parts = last.split(['_', '-']).map(str::to_owned);
     let codes = [
-        "id", "pid", "ppid", "port", "code", "status", "version", "zip", "year", "line", "uid",
-        "gid",
+        "id", "pid", "ppid", "p", "code", "status", "version", "zip", "year", "line", "uid", "gid",
     ];
-    parts.into_iter().any(|part| codes.contains(&part.as_str()))
+    parts
+        .into_iter()
+        .any(|part| codes.contains(&part.as_str()) || part.ends_with("port"))
+}
+
+/// Whether a number, or a text that says a date, is a time beside the event's: within a day of it, in some unit since 1970.
+fn is_time_too(sample: &Sample, at: usize, instants: &[Option<i64>]) -> bool {
+    const DAY_MS: f64 = 86_400_000.0;
+    const UNITS_MS: [f64; 4] = [1e3, 1.0, 1e-3, 1e-6];
+    let pairs = || {
+        let pairs = sample.column(at).zip(instants);
+        pairs.filter_map(|(value, time)| Some((value?, (*time)? as f64)))
+    };
+    let all = pairs().count();
+    let instant = |value: &Value<'static>, unit_ms: f64| match value.number() {
+        Some(number) => Some(number * unit_ms),
+        None => instant_in(&TimeFormat::Auto, value).map(|time| time.0 as f64),
+    };
+    UNITS_MS.into_iter().any(|unit_ms| {
+        let is_beside = |(value, ms): &(&Value<'static>, f64)| {
+            instant(value, unit_ms).is_some_and(|instant| (instant - ms).abs() <= DAY_MS)
+        };
+        // Most fields are told by their first value.
+        let begins = pairs().next().is_some_and(|first| is_beside(&first));
+        begins && pairs().filter(is_beside).count() * 100 >= all * 99
+    })
 }
 
 /// Whether a number of each entity only grows, but for a restart now and then.
@@ -167,8 +202,10 @@ pub(super) fn of_role(roles: &[Role], wanted: &[Role]) -> Vec<usize> {
         .collect()
 }
 
-/// How well a field shares events out: evenly over some ten values, and named like what people split by.
-fn splitting(sample: &Sample, at: usize) -> f64 {
+/// How well a field shares events out: evenly over some ten values, of which the typical one has `EACH_MIN` of a bucket's `median` events, and named like
+/// what people split by.
+fn splitting(sample: &Sample, at: usize, median: usize) -> f64 {
+    const EACH_MIN: f64 = 2.0;
     const NAMES: [&str; 16] = [
         "service",
         "host",
@@ -188,10 +225,19 @@ fn splitting(sample: &Sample, at: usize) -> f64 {
         "component",
     ];
     let field = &sample.fields[at];
-    let path = field.path.to_ascii_lowercase();
+    let path_as_written = &field.path;
+    let path = path_as_written.to_ascii_lowercase();
     let named = NAMES.iter().any(|name| path.contains(name));
-    let evenness = field.effective().min(30.0).ln().max(0.0);
-    sample.presence(at) * (evenness + if named { 2.0 } else { 0.0 })
+    let thinness = (EACH_MIN * field.effective() / median.max(1) as f64)
+        .ln()
+        .max(0.0);
+    let evenness = field.effective().min(30.0).ln().max(0.0) - 2.0 * thinness;
+    let name = match (named, names::is_software(path_as_written)) {
+        (_, true) => -2.0,
+        (true, false) => 2.0,
+        (false, false) => 0.0,
+    };
+    sample.presence(at) * (evenness + name)
 }
 
 /// How much a number looks like something that is measured.
@@ -226,10 +272,26 @@ fn measuring(sample: &Sample, at: usize) -> f64 {
     sample.presence(at) * (1.0 + name + (sample.fields[at].effective().ln() / 20.0))
 }
 
-fn best(sample: &Sample, mut fields: Vec<usize>, score: fn(&Sample, usize) -> f64) -> Vec<usize> {
+fn best(mut fields: Vec<usize>, score: impl Fn(usize) -> f64) -> Vec<usize> {
     // Sorting is stable: of equals the first one met stays first.
-    fields.sort_by(|a, b| score(sample, *b).total_cmp(&score(sample, *a)));
+    fields.sort_by(|a, b| score(*b).total_cmp(&score(*a)));
     fields
+}
+
+/// What is measured, the likeliest first; of those that are the same but for a factor the first.
+pub(super) fn measures(sample: &Sample, roles: &[Role]) -> Vec<usize> {
+    let measures = best(of_role(roles, &[Role::Measure]), |at| measuring(sample, at));
+    let mut chosen: Vec<usize> = Vec::new();
+    for measure in measures {
+        let is_known = chosen.len() >= DETECTORS_MAX
+            || chosen
+                .iter()
+                .any(|other| long::go_together(sample, *other, measure));
+        if !is_known {
+            chosen.push(measure);
+        }
+    }
+    chosen
 }
 
 /// The job that a sample asks for.
@@ -239,8 +301,11 @@ pub(super) fn propose(
     instants: &[Option<i64>],
     rhythm: &Rhythm,
 ) -> Proposal {
-    let splits = best(sample, of_role(roles, &[Role::Split]), splitting);
-    let entities = best(sample, of_role(roles, &[Role::Entity]), splitting);
+    let score = |at| splitting(sample, at, rhythm.median);
+    let splits = best(of_role(roles, &[Role::Split]), score);
+    let entities = best(of_role(roles, &[Role::Entity]), |at| {
+        splitting(sample, at, usize::MAX)
+    });
     let categories = apart(sample, splits.iter().chain(&entities).copied());
     let useful = |at: &usize| {
         categories.contains(at)
@@ -252,7 +317,7 @@ pub(super) fn propose(
         .into_iter()
         .filter(|at| categories.contains(at))
         .collect();
-    let measures = best(sample, of_role(roles, &[Role::Measure]), measuring);
+    let measures = measures(sample, roles);
     let (split, second) = (splits.first().copied(), splits.get(1).copied());
     let path = |at: usize| &sample.fields[at].path;
     let mut detectors = Vec::new();
@@ -285,13 +350,9 @@ pub(super) fn propose(
     } else {
         2
     };
-    for &measure in measures.iter().take(most) {
-        let one_sided = sample.fields[measure].low >= 0.0 && rhythm.interval_ms.is_none();
-        let function = if one_sided { "high_mean" } else { "mean" };
-        let of = split.map_or(String::new(), |split| format!(" of each {}", path(split)));
-        let reason = format!("{}{of}, by its mean", path(measure));
-        detectors.push(alone(function, Some(measure), None, split, reason));
-    }
+    let taken = measures.iter().take(most);
+    detectors
+        .extend(taken.map(|measure| measured(sample, roles, rhythm, (*measure, [split, second]))));
     if rhythm.interval_ms.is_none() {
         if let Some(second) = second {
             let reason = format!(
@@ -318,18 +379,89 @@ pub(super) fn propose(
     }
     detectors.truncate(DETECTORS_MAX);
     let over = detectors.iter().find_map(|one| one.over);
-    let rest = splits
-        .iter()
-        .take(2)
-        .chain(entities.iter().take(2))
-        .chain(splits.iter().skip(2))
-        .filter(|at| Some(**at) != over);
-    let named = over.iter().chain(rest);
+    let influencers = influencers(sample, over, &splits, &entities, &categories);
     Proposal {
-        influencers: named.copied().take(INFLUENCERS_MAX).collect(),
+        influencers,
         messages: messages(sample, roles).filter(|_| detectors.len() + 2 <= DETECTORS_MAX),
         detectors,
     }
+}
+
+/// A measure by its mean: of each value of the best split, and kind by kind where another field says what it is of.
+fn measured(
+    sample: &Sample,
+    roles: &[Role],
+    rhythm: &Rhythm,
+    (measure, [split, second]): (usize, [Option<usize>; 2]),
+) -> Proposed {
+    let path = |at: usize| &sample.fields[at].path;
+    let one_sided = sample.fields[measure].low >= 0.0 && rhythm.interval_ms.is_none();
+    let by = long::names_of(sample, roles, measure);
+    // What is measured is named by it: then whose it is, is the next one.
+    let partition = if by.is_some() && by == split {
+        second
+    } else {
+        split
+    };
+    let of = partition.map_or(String::new(), |split| format!(" of each {}", path(split)));
+    let kinds = by.map_or(String::new(), |kind| {
+        format!(
+            ", for each {} apart: they are numbers of different things",
+            path(kind)
+        )
+    });
+    Proposed {
+        function: if one_sided { "high_mean" } else { "mean" },
+        field: Some(measure),
+        by,
+        over: None,
+        partition,
+        reason: format!("{}{of}, by its mean{kinds}", path(measure)),
+    }
+}
+
+/// Whose values may be to blame: what the detectors are about, who acted and from where, and others.
+fn influencers(
+    sample: &Sample,
+    over: Option<usize>,
+    splits: &[usize],
+    entities: &[usize],
+    categories: &[usize],
+) -> Vec<usize> {
+    let culprits = culprits(sample, categories);
+    let rest = splits
+        .iter()
+        .take(2)
+        .chain(&culprits)
+        .chain(entities.iter().take(2))
+        .chain(splits.iter().skip(2));
+    let mut influencers: Vec<usize> = Vec::new();
+    for at in over.iter().chain(rest) {
+        if !influencers.contains(at) {
+            influencers.push(*at);
+        }
+    }
+    influencers.truncate(INFLUENCERS_MAX);
+    influencers
+}
+
+/// Who acted, and from where, as far as fields say so: they are asked for first when something has happened.
+fn culprits(sample: &Sample, categories: &[usize]) -> Vec<usize> {
+    const PRESENCE_MIN: f64 = 0.2;
+    let most = |is_one: fn(&Field) -> bool| {
+        let known = categories
+            .iter()
+            .copied()
+            .filter(|at| is_one(&sample.fields[*at]) && sample.presence(*at) >= PRESENCE_MIN);
+        known.max_by(|a, b| {
+            let spread = |at: usize| sample.presence(at) * sample.fields[at].effective();
+            spread(*a).total_cmp(&spread(*b)).then(b.cmp(a))
+        })
+    };
+    [most(names::is_actor), most(names::is_origin)]
+        .into_iter()
+        .flatten()
+        .collect()
 }
 
 /// The field that a log says what it has to say in.

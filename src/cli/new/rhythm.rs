@@ -20,6 +20,8 @@ const DAY_MS: i64 = 86_400_000;
 /// What the times show.
 pub(super) struct Rhythm {
     pub(super) span_ms: i64,
+    /// Events in the median bucket.
+    pub(super) median: usize,
     /// Why, the end of a sentence.
     pub(super) reason: String,
     /// Between two events of an entity, if that is always about the same.
@@ -30,8 +32,13 @@ pub(super) struct Rhythm {
     pub(super) last_ms: i64,
 }
 
-/// Looks at the times of a sample; `entity` is a field that may tell at even intervals.
-pub(super) fn of(sample: &Sample, instants: &[Option<i64>], entities: &[usize]) -> Rhythm {
+/// Looks at the times of a sample; an entity of `entities` may tell at even intervals, one number at a time where a field `names` what is told.
+pub(super) fn of(
+    sample: &Sample,
+    instants: &[Option<i64>],
+    entities: &[usize],
+    names: Option<usize>,
+) -> Rhythm {
     let mut times: Vec<i64> = instants.iter().flatten().copied().collect();
     times.sort_unstable();
     let (first_ms, last_ms) = (
@@ -39,10 +46,13 @@ pub(super) fn of(sample: &Sample, instants: &[Option<i64>], entities: &[usize]) 
         times.last().copied().unwrap_or(0),
     );
     let length_ms = last_ms - first_ms;
-    let candidates = std::iter::once(None).chain(entities.iter().copied().map(Some));
-    let interval_ms = candidates
-        .filter_map(|entity| even_interval(sample, instants, entity))
-        .next();
+    let single = entities.iter().map(|entity| vec![*entity]);
+    let named = names.into_iter().flat_map(|names| {
+        let others = entities.iter().filter(move |entity| **entity != names);
+        others.map(move |entity| vec![names, *entity])
+    });
+    let mut candidates = std::iter::once(Vec::new()).chain(single).chain(named);
+    let interval_ms = candidates.find_map(|entities| even_interval(sample, instants, &entities));
     let least_min = if length_ms < 5 * MINUTE_MS * BUCKETS_MIN {
         1
     } else {
@@ -72,6 +82,7 @@ pub(super) fn of(sample: &Sample, instants: &[Option<i64>], entities: &[usize]) 
     };
     Rhythm {
         span_ms,
+        median: median_count(&times, span_ms),
         reason,
         interval_ms,
         daily: daily(&times, first_ms, length_ms),
@@ -80,17 +91,19 @@ pub(super) fn of(sample: &Sample, instants: &[Option<i64>], entities: &[usize]) 
     }
 }
 
-/// The gap between events of an entity, if four of five are within a tenth of it.
-fn even_interval(sample: &Sample, instants: &[Option<i64>], entity: Option<usize>) -> Option<i64> {
+/// The gap between events of an entity, one of the values of these fields together, if four of five are within a tenth of it.
+fn even_interval(sample: &Sample, instants: &[Option<i64>], entities: &[usize]) -> Option<i64> {
+    let mut keys: Vec<Option<u64>> = vec![Some(0); sample.events.len()];
+    for entity in entities {
+        for (key, value) in keys.iter_mut().zip(sample.column(*entity)) {
+            let both = |key: u64| Some(key.rotate_left(7) ^ hash_of(value?));
+            *key = key.and_then(both);
+        }
+    }
     let mut by_entity: BTreeMap<u64, Vec<i64>> = BTreeMap::new();
-    match entity {
-        None => drop(by_entity.insert(0, instants.iter().flatten().copied().collect())),
-        Some(entity) => {
-            for (value, time) in sample.column(entity).zip(instants) {
-                if let (Some(value), Some(time)) = (value, time) {
-                    by_entity.entry(hash_of(value)).or_default().push(*time);
-                }
-            }
+    for (key, time) in keys.iter().zip(instants) {
+        if let (Some(key), Some(time)) = (key, time) {
+            by_entity.entry(*key).or_default().push(*time);
         }
     }
     let mut gaps: Vec<i64> = Vec::new();

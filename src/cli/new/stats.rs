@@ -44,6 +44,10 @@ impl Sample {
     pub(super) fn take(&mut self, fields: Fields) {
         let mut event = Vec::with_capacity(fields.len());
         for (path, value) in fields {
+            // How servers write that there is nothing: no value among others, and no reason to take a number for a text.
+            if matches!(&value, Value::Text(text) if text == "-") {
+                continue;
+            }
             let next = self.fields.len();
             let at = match self.numbers.get(&path) {
                 Some(at) => *at,

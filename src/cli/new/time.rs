@@ -59,7 +59,7 @@ const NAMES: [&str; 12] = [
 ];
 
 /// 2001 and 2100, seconds since 1970: a number between them may be a time.
-const SECONDS: std::ops::Range<f64> = 978_307_200.0..4_102_444_800.0;
+pub(super) const SECONDS: std::ops::Range<f64> = 978_307_200.0..4_102_444_800.0;
 const READABLE_MIN: f64 = 0.99;
 
 /// The time of a sample's events, if a field says it.
@@ -104,7 +104,9 @@ fn formats(sample: &Sample, field: usize) -> Vec<TimeFormat> {
         };
         return match () {
             () if within(1.0) => vec![TimeFormat::Epoch],
-            () if within(1000.0) => vec![TimeFormat::EpochMillis],
+            () if within(1e3) => vec![TimeFormat::EpochMillis],
+            () if within(1e6) => vec![TimeFormat::EpochMicros],
+            () if within(1e9) => vec![TimeFormat::EpochNanos],
             // Fourteen digits are a calendar time written together.
             () if (1e13..1e14).contains(&known.low) => {
                 vec![TimeFormat::Pattern("yyyyMMddHHmmss".into())]
@@ -155,6 +157,8 @@ fn read(sample: &Sample, field: usize, format: &TimeFormat) -> Time {
             TimeFormat::Auto => None,
             TimeFormat::Epoch => Some("epoch".to_owned()),
             TimeFormat::EpochMillis => Some("epoch_ms".to_owned()),
+            TimeFormat::EpochMicros => Some("epoch_us".to_owned()),
+            TimeFormat::EpochNanos => Some("epoch_ns".to_owned()),
             TimeFormat::Pattern(pattern) => Some(pattern.clone()),
         },
         instants,

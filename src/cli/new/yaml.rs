@@ -1,5 +1,6 @@
 //! The proposal as a job file: YAML with the reasons as comments, and as a table of what was seen.
 
+use super::order::Order;
 use super::propose::{Proposal, Proposed, Role, of_role};
 use super::rhythm::Rhythm;
 use super::stats::Sample;
@@ -21,6 +22,7 @@ pub(super) struct Draft<'a> {
     /// `None`: the timestamp of the Kafka message.
     pub(super) time: Option<&'a Time>,
     pub(super) rhythm: &'a Rhythm,
+    pub(super) order: Order,
     pub(super) proposal: &'a Proposal,
     /// The sample is lines of text; how a topic of such is to be said to be laid out.
     pub(super) text: Option<LineLayout>,
@@ -67,6 +69,12 @@ impl Draft<'_> {
             );
         }
         let _ = writeln!(text, "  bucket_span: {}m", rhythm.span_ms / 60_000);
+        if let Some(reason) = self.order.reason() {
+            let _ = writeln!(text, "  # {reason}.");
+        }
+        if let Order::Late { latency_ms, .. } = self.order {
+            let _ = writeln!(text, "  latency: {}m", latency_ms / 60_000);
+        }
         if let Some(messages) = self.proposal.messages {
             let _ = writeln!(
                 text,
@@ -225,6 +233,9 @@ impl Draft<'_> {
             let line = cells.collect::<Vec<_>>().join("  ");
             text.push_str(cut(line.trim_end(), width).trim_end());
             text.push('\n');
+        }
+        if let Some(reason) = self.order.reason() {
+            let _ = writeln!(text, "{reason}.");
         }
         text
     }

@@ -67,9 +67,9 @@ pub struct Args {
     /// What the events are [default: found out from their first byte].
     #[arg(long, value_enum)]
     input: Option<InputKind>,
-    /// What stands between the columns of CSV; `\t` is a tab.
-    #[arg(long, default_value = ",", value_name = "CHAR", value_parser = delimiter)]
-    delimiter: u8,
+    /// What stands between the columns of CSV; `\t` is a tab [default: found out from the header].
+    #[arg(long, value_name = "CHAR", value_parser = delimiter)]
+    delimiter: Option<u8>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]

@@ -71,11 +71,12 @@ pub(super) fn iso(ms: i64) -> String {
     EventTime(ms).to_string()
 }
 
-/// A probability in words and figures: `1 in 2,300`, `2.3e-21`.
+/// A probability as odds: `1 in 2,300`, and of what no past can have shown `less than 1 in a billion`; the exact figure is in the documents.
 pub(super) fn probability(p: f64) -> String {
     match 1.0 / p {
         odds if odds < 1e6 => format!("1 in {}", number(odds.round().max(1.0))),
-        _ => format!("{p:.1e}"),
+        odds if odds < 1e9 => format!("1 in {} million", number((odds / 1e6).round())),
+        _ => "less than 1 in a billion".to_owned(),
     }
 }
 
@@ -110,10 +111,16 @@ mod tests {
 
     #[test]
     fn probabilities_read_as_odds_until_nobody_can_count_them() {
-        let told = [1.0, 0.5, 0.0004, 2.34e-21, f64::MIN_POSITIVE].map(probability);
-        assert_eq!(
-            told,
-            ["1 in 1", "1 in 2", "1 in 2,500", "2.3e-21", "2.2e-308"]
-        );
+        let least = "less than 1 in a billion";
+        for (p, told) in [
+            (1.0, "1 in 1"),
+            (0.5, "1 in 2"),
+            (0.0004, "1 in 2,500"),
+            (2.5e-8, "1 in 40 million"),
+            (2.34e-21, least),
+            (f64::MIN_POSITIVE, least),
+        ] {
+            assert_eq!(probability(p), told);
+        }
     }
 }

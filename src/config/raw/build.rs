@@ -212,6 +212,8 @@ fn time_format(raw: &RawJob) -> TimeFormat {
         Some("epoch_ms") if raw.datafeed.is_some() => TimeFormat::Auto,
         Some("epoch_ms") => TimeFormat::EpochMillis,
         Some("epoch") => TimeFormat::Epoch,
+        Some("epoch_us") => TimeFormat::EpochMicros,
+        Some("epoch_ns") => TimeFormat::EpochNanos,
         Some(pattern) => TimeFormat::Pattern(pattern.to_owned()),
     }
 }
@@ -283,6 +285,8 @@ fn fingerprint(job: &Job) -> u64 {
         TimeFormat::Auto => json!(["auto"]),
         TimeFormat::Epoch => json!(["epoch"]),
         TimeFormat::EpochMillis => json!(["epoch_ms"]),
+        TimeFormat::EpochMicros => json!(["epoch_us"]),
+        TimeFormat::EpochNanos => json!(["epoch_ns"]),
         TimeFormat::Pattern(pattern) => json!(["pattern", pattern]),
     };
     let categorization = job.categorization.as_ref().map(|one| {

@@ -81,10 +81,42 @@ fn read_memory_mb(object: &Object<'_>) -> Option<u64> {
     None
 }
 
+/// Counts since 1970 that a `time_format` may name: of seconds and milliseconds, as Elastic has them, and of what journald, OpenTelemetry and tracers write.
+const EPOCHS: [&str; 4] = ["epoch", "epoch_ms", "epoch_us", "epoch_ns"];
+
+/// What others call a format, as this one takes it: mappings and ingest pipelines of Elasticsearch, Logstash, Fluent Bit, Python.
+fn meant_by(format: &str) -> Option<String> {
+    let plain = format.to_ascii_lowercase().replace(['-', ' '], "_");
+    let plain = plain.trim_start_matches("strict_");
+    let unit = ["epoch_", "unix_", "unixtime_"]
+        .into_iter()
+        .find_map(|prefix| plain.strip_prefix(prefix));
+    let epoch = match (plain, unit) {
+        ("unix" | "unixtime", _) => "epoch",
+        (_, Some(unit)) if unit.starts_with("milli") || unit == "ms" => "epoch_ms",
+        (_, Some(unit)) if unit.starts_with("micro") || unit == "us" => "epoch_us",
+        (_, Some(unit)) if unit.starts_with("nano") || unit == "ns" => "epoch_ns",
+        (_, Some(unit)) if unit.starts_with("sec") || unit == "s" => "epoch",
+        _ if plain.contains("iso8601")
+            || plain.contains("rfc3339")
+            || plain.starts_with("date_") =>
+        {
+            return Some("ISO 8601 is read without a time_format: leave it out".to_owned());
+        }
+        _ if format.contains('%') => {
+            return Some(
+                "patterns are java.time's: %Y-%m-%d %H:%M:%S is \"yyyy-MM-dd HH:mm:ss\"".to_owned(),
+            );
+        }
+        _ => return None,
+    };
+    Some(format!("did you mean \"{epoch}\"?"))
+}
+
 /// `data_description`.
 pub(super) struct DataDescription {
     pub(super) time_field: String,
-    /// As written: `epoch`, `epoch_ms` or a pattern.
+    /// As written: one of [`EPOCHS`] or a pattern.
     pub(super) time_format: Option<String>,
 }
 
@@ -96,10 +128,15 @@ pub(super) fn read_data_description(object: Object<'_>) -> DataDescription {
     }
     let time_format = object.text("time_format");
     if let Some(format) = time_format
-        && !["epoch", "epoch_ms"].contains(&format)
+        && !EPOCHS.contains(&format)
         && let Err(error) = time_pattern::check(format)
     {
-        object.wrong("time_format", format!("{} {error}", shown(format)));
+        let meant =
+            meant_by(format).map(|meant| format!("{} is no format here; {meant}", shown(format)));
+        object.wrong(
+            "time_format",
+            meant.unwrap_or_else(|| format!("{} {error}", shown(format))),
+        );
     }
     if let Some(format) = object.text("format")
         && !["xcontent", "delimited"].contains(&format.to_ascii_lowercase().as_str())

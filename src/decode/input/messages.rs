@@ -1,6 +1,6 @@
 //! A log's messages as events, in the order of its lines.
 
-use super::super::csv::{Cells, Header, Row};
+use super::super::csv::{Header, Row};
 use super::super::guard::Sink;
 use super::super::text::{SAMPLE_LINES, Text};
 use super::super::time_format::TimeReader;
@@ -81,14 +81,7 @@ impl Reader {
 impl Decoder {
     /// The columns of a log's messages.
     fn columns(&self) -> Header {
-        let names = Text::columns(&self.time_field);
-        let mut ends = Vec::new();
-        let text = names.iter().fold(String::new(), |mut text, name| {
-            text.push_str(name);
-            ends.push(text.len());
-            text
-        });
-        Header::new(&Cells::new(&text, &ends), &self.paths)
+        self.header_of(&Text::columns(&self.time_field))
     }
 
     /// Decodes one message of a log.

@@ -30,6 +30,11 @@ impl Foresight {
         predictors::least_count(self.best)
     }
 
+    /// The same of the level of the last few values, where it speaks in place of that one.
+    pub fn least_of_level() -> f64 {
+        predictors::least_count(predictors::QUICK)
+    }
+
     /// What was expected by a predictor that follows nothing quickly: not a mode that lasts for a while either.
     pub fn calm(&self) -> f64 {
         self.calm

@@ -22,8 +22,9 @@ pub(super) const SEASONAL: usize = 3;
 /// The mean of all, and the slowest level.
 pub(super) const MEAN: usize = 3;
 const SLOWEST: usize = 4;
-/// The level with a slope.
-const HOLT: usize = COUNT - 2;
+/// The level with a slope, and the quickest one.
+const HOLT: usize = COUNT - 3;
+pub(super) const QUICK: usize = COUNT - 2;
 /// The last value.
 pub(super) const LAST: usize = COUNT - 1;
 
@@ -66,6 +67,7 @@ pub(super) fn least_count(predictor: usize) -> f64 {
     let gain = match predictor {
         LAST => 1.0,
         HOLT => HOLT_LEVEL_GAIN,
+        QUICK => LEVEL_GAINS[LEVEL_GAINS.len() - 1],
         level if level > SLOWEST => LEVEL_GAINS[level - SLOWEST],
         _ => return 0.0,
     };

@@ -174,16 +174,21 @@ impl SeriesModel {
         let (mut value, foresight) = self.forecaster.forecast(at, kind.span, calmer)?;
         let never_below = kind.counting || self.residuals.nonnegative();
         let is_beyond = value < 0.0 && never_below;
+        let mut least_count = foresight.least_count();
         if is_beyond || value <= 0.0 && self.residuals.positive() {
             // A slope or a season carried on to where the series has never been, and families of positive values (or of counts) cannot be.
             value = match foresight.undated(value) {
                 // What a date takes away of a larger day is more than there is of this one.
                 usual if usual > 0.0 => usual * usual / (2.0 * usual - value),
-                _ => self.forecaster.level(),
+                _ => {
+                    // A run of zeros takes it down by a quarter each, and shows no rate of nothing for that.
+                    least_count = Foresight::least_of_level();
+                    self.forecaster.level()
+                }
             };
         }
         let value = match kind.counting {
-            true => value.max(foresight.least_count()),
+            true => value.max(least_count),
             false if never_below => value.max(0.0),
             false => value,
         };

@@ -169,6 +169,7 @@ fn buckets(count: u32) -> String {
 
 /// The value, the usual one, and how far they are apart.
 fn against_the_usual(record: &Record, actual: f64, typical: f64, text: &mut String) {
+    let typical = as_told(record.function_description, typical);
     let _ = write!(text, " was {}", number(actual));
     match ratio(actual, typical) {
         _ if actual == typical => text.push_str(", as expected"),
@@ -192,8 +193,25 @@ fn against_the_usual(record: &Record, actual: f64, typical: f64, text: &mut Stri
     let why = &record.explanation;
     if why.single_bucket_impact.is_none() && why.multi_bucket_impact.is_some() {
         text.push_str(", but the last dozen buckets together are unusual");
-    } else if actual == typical {
+    } else if actual == typical || is_usual_alone(record, actual) {
         text.push_str(", but in an unusual pattern");
+    }
+}
+
+/// Whether the value would be nothing by itself: it is what its series does with others, or has done before, that is told of.
+fn is_usual_alone(record: &Record, actual: f64) -> bool {
+    let why = &record.explanation;
+    let bounds = why.lower_confidence_bound.zip(why.upper_confidence_bound);
+    why.single_bucket_impact.is_none()
+        && why.series_together.is_none()
+        && bounds.is_some_and(|(low, high)| (low..=high).contains(&actual))
+}
+
+/// An expected value as people are told it: events and distinct values come in ones, and hundredths of them are exact enough.
+pub fn as_told(function_description: &str, x: f64) -> f64 {
+    match matches!(function_description, "count" | "distinct_count") {
+        true if x.abs() < 1e12 => (100.0 * x).round() / 100.0,
+        _ => x,
     }
 }
 
@@ -203,7 +221,8 @@ fn with_bounds(record: &Record, text: &mut String) {
         record.explanation.lower_confidence_bound,
         record.explanation.upper_confidence_bound,
     ) {
-        let _ = write!(text, " (95 %: {} to {})", number(low), number(high));
+        let [low, high] = [low, high].map(|x| number(as_told(record.function_description, x)));
+        let _ = write!(text, " (95 %: {low} to {high})");
     }
 }
 
@@ -491,18 +510,21 @@ mod tests {
             of_record(&one),
             "The event count for status 404 was 4, 3 % above the usual 3.9 (95 %: 0 to 8)."
         );
-        one.typical = vec![4.001];
+        one.typical = vec![4.01];
         assert_eq!(
             of_record(&one),
-            "The event count for status 404 was 4, about the usual 4.001 (95 %: 0 to 8)."
+            "The event count for status 404 was 4, about the usual 4.01 (95 %: 0 to 8)."
         );
         one.typical = vec![4.0];
         assert!(
             of_record(&one)
                 .ends_with("was 4, as expected (95 %: 0 to 8), but in an unusual pattern.")
         );
-        one.typical = vec![0.0003];
-        assert!(of_record(&one).contains("was 4, far above the usual 0.0003 (95 %"));
+        // Hundredths of an event are enough.
+        one.typical = vec![2.676e-5];
+        assert!(of_record(&one).contains("was 4, above the usual 0 (95 %"));
+        one.typical = vec![0.5379];
+        assert!(of_record(&one).contains("was 4, 7.4 times above the usual 0.54 (95 %"));
         one.typical = vec![3.9];
         one.explanation.single_bucket_impact = None;
         one.explanation.multi_bucket_impact = Some(3);
@@ -512,6 +534,18 @@ mod tests {
             "The event count for status 404 was 4, 3 % above the usual 3.9 (95 %: 0 to 8), \
              but the last dozen buckets together are unusual; only 1 bucket of history."
         );
+    }
+
+    #[test]
+    fn a_value_within_its_bounds_is_not_told_as_if_it_were_odd_by_itself() {
+        let mut one = record();
+        one.explanation.single_bucket_impact = None;
+        assert_eq!(
+            of_record(&one),
+            "The event count for status 404 was 4, 3 % above the usual 3.9 (95 %: 0 to 8), but in an unusual pattern."
+        );
+        one.explanation.series_together = Some(3);
+        assert!(of_record(&one).ends_with("(95 %: 0 to 8); 3 series are unusual together."));
     }
 
     #[test]
