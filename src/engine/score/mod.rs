@@ -7,6 +7,7 @@ use super::model::Room;
 use super::model::calibration::Calibration;
 use super::model::evidence::BLOCK_BUCKETS;
 use serde::{Deserialize, Serialize};
+use std::f64::consts::LN_2;
 
 /// Evidence at which a score is 75, nats.
 const CRITICAL_NATS: f64 = 3.0;
@@ -26,17 +27,30 @@ pub struct Level {
 }
 
 impl Level {
-    /// The evidence that counts here: what is claimed, or less where this job shows as much more often than the claim says.
+    /// The evidence that counts here: what is claimed, or less where this job clearly shows as much more often than the claim says.
     pub fn normalise(&self, nats: f64) -> f64 {
-        nats.min(self.history.graded_evidence(nats) + HISTORY_SLACK_NATS)
+        let graded = self.history.graded_evidence(nats);
+        nats.min(graded + self.doubt(graded))
     }
 
-    /// How rare it is here that anything of this kind shows as much, nats; 0 until enough has been shown to say.
+    /// By how much a grade may be too low, nats: so many blocks have shown as much, and of a number of chances `m` one standard error is `√m`. At most 1.
+    fn doubt(&self, graded: f64) -> f64 {
+        let shown = self.history.blocks() * (-graded).exp();
+        let least = 1.0 - shown.sqrt().recip();
+        if least > (-DOUBT_MAX_NATS).exp() {
+            -least.ln()
+        } else {
+            DOUBT_MAX_NATS
+        }
+    }
+
+    /// How rare it is here that anything of this kind shows as much, nats; 0 until enough has been shown to say. It stands beside what all that was looked at
+    /// shows together, and the more of the two counts: so it is charged for the second look, ln 2.
     pub fn rank(&self, nats: f64) -> f64 {
         if self.history.blocks() < RANKS_AFTER_BLOCKS {
             return 0.0;
         }
-        nats.min(self.history.graded_evidence(nats))
+        (nats.min(self.history.graded_evidence(nats)) - LN_2).max(0.0)
     }
 
     /// Takes in the highest evidence of a closed bucket; true when the highest ever has grown by more than a tenth.
@@ -51,8 +65,8 @@ impl Level {
 
 /// Blocks of buckets after which a job's history says how rare something is among all that the job looks at, better than their number does.
 const RANKS_AFTER_BLOCKS: f64 = 12.0;
-/// A single series is calibrated by its own past already; history only takes away what exceeds its claim clearly.
-const HISTORY_SLACK_NATS: f64 = 1.0;
+/// A single series is calibrated by its own past already: what a job has seldom shown takes no more away than beyond this.
+const DOUBT_MAX_NATS: f64 = 1.0;
 
 /// Whether a renormalised score differs enough to be written again (results.md 3.12).
 pub fn is_big_change(old: f64, new: f64) -> bool {
@@ -84,5 +98,34 @@ mod tests {
             level.learn(6.0);
         });
         assert!(of_evidence(level.normalise(6.0)) < 50.0);
+    }
+
+    /// A level after so many blocks of buckets, of which each `every`th shows 4 nats.
+    fn after(blocks: u32, every: u32) -> Level {
+        let mut level = Level::default();
+        for block in 0..blocks {
+            let shows = if block % every == every - 1 { 4.0 } else { 0.1 };
+            (0..24).for_each(|at| {
+                level.learn(if at == 12 { shows } else { 0.0 });
+            });
+        }
+        level
+    }
+
+    #[test]
+    fn the_longer_a_job_has_lived_the_surer_is_its_history() {
+        let usual = 10f64.ln();
+        let [young, old] = [after(20, 10), after(2000, 10)].map(|level| level.normalise(4.0));
+        assert!(young > usual + 0.5, "{young}: two incidents may be chance");
+        assert!(
+            (usual..usual + 0.25).contains(&old),
+            "{old}: one block in ten, and claimed is one in fifty"
+        );
+        let seldom = after(2000, 100);
+        assert!(
+            seldom.normalise(4.0) > 3.99,
+            "it claims no more than it shows"
+        );
+        assert!(seldom.rank(4.0) <= 4.0 - LN_2);
     }
 }
