@@ -33,10 +33,10 @@ impl Level {
         nats.min(graded + self.doubt(graded))
     }
 
-    /// By how much a grade may be too low, nats: so many blocks have shown as much, and of a number of chances `m` one standard error is `√m`. At most 1.
+    /// By how much a grade may be too low, nats: so many blocks have shown as much, and of a number `m` of chances two standard errors are `2 √m`. At most 1.
     fn doubt(&self, graded: f64) -> f64 {
         let shown = self.history.blocks() * (-graded).exp();
-        let least = 1.0 - shown.sqrt().recip();
+        let least = 1.0 - 2.0 / shown.sqrt();
         if least > (-DOUBT_MAX_NATS).exp() {
             -least.ln()
         } else {
@@ -100,11 +100,12 @@ mod tests {
         assert!(of_evidence(level.normalise(6.0)) < 50.0);
     }
 
-    /// A level after so many blocks of buckets, of which each `every`th shows 4 nats.
+    /// A level after so many blocks of buckets, of which each `every`th shows some 6.5 nats.
     fn after(blocks: u32, every: u32) -> Level {
         let mut level = Level::default();
         for block in 0..blocks {
-            let shows = if block % every == every - 1 { 4.0 } else { 0.1 };
+            let more = f64::from(block * 7 % 100) / 100.0;
+            let shows = more + if block % every == every - 1 { 6.0 } else { 0.1 };
             (0..24).for_each(|at| {
                 level.learn(if at == 12 { shows } else { 0.0 });
             });
@@ -114,18 +115,18 @@ mod tests {
 
     #[test]
     fn the_longer_a_job_has_lived_the_surer_is_its_history() {
-        let usual = 10f64.ln();
-        let [young, old] = [after(20, 10), after(2000, 10)].map(|level| level.normalise(4.0));
+        let usual = 40f64.ln();
+        let [young, old] = [after(80, 40), after(2000, 40)].map(|level| level.normalise(6.0));
         assert!(young > usual + 0.5, "{young}: two incidents may be chance");
         assert!(
-            (usual..usual + 0.25).contains(&old),
-            "{old}: one block in ten, and claimed is one in fifty"
+            (usual..usual + 0.9).contains(&old),
+            "{old}: one block in forty, and claimed is one in four hundred"
         );
-        let seldom = after(2000, 100);
+        let seldom = after(2000, 400);
         assert!(
-            seldom.normalise(4.0) > 3.99,
+            seldom.normalise(6.0) > 5.9,
             "it claims no more than it shows"
         );
-        assert!(seldom.rank(4.0) <= 4.0 - LN_2);
+        assert!(seldom.rank(6.0) <= 6.0 - LN_2);
     }
 }
