@@ -197,8 +197,8 @@ fn a_tunnel_through_the_name_server_is_found_in_its_first_bucket_and_no_client_e
             first.is_some_and(|(_, record)| record.initial_record_score >= 50.0)
         });
         assert_eq!(found.count(), planted.len(), "{detectors}");
-        // 360 client-days.
-        assert!(false_alarms.len() <= 1, "{detectors}: {false_alarms:#?}");
+        // By chance one block of 24 buckets in twenty has somebody of 75: 1.2 in six days.
+        assert!(false_alarms.len() <= 2, "{detectors}: {false_alarms:#?}");
     }
 }
 
