@@ -255,6 +255,16 @@ impl Header {
         }
     }
 
+    /// What is wanted of columns of these names.
+    pub(super) fn of_names(names: &[&str], paths: &Paths) -> Header {
+        let ends = names.iter().scan(0, |end, name| {
+            *end += name.len();
+            Some(*end)
+        });
+        let ends: Vec<usize> = ends.collect();
+        Header::new(&Cells::new(&names.concat(), &ends), paths)
+    }
+
     /// Of rows with this between their cells.
     pub(super) fn between(self, delimiter: u8) -> Header {
         Header {

@@ -4,7 +4,7 @@
 //! any other. What is read depends on the message and its timestamp, on nothing before them.
 //! Checked by: the tests of this module, of `text::line` and of `together`, tests/kafka/text.rs.
 
-use super::csv::{Cells, Header};
+use super::csv::Header;
 use super::paths::Paths;
 use super::text::{Line, Text};
 use super::{Decoder, KAFKA_TIMESTAMP, check, recycled, rejection};
@@ -68,14 +68,7 @@ impl Lines {
         let Input::Text(layout) = job.extensions.input else {
             return None;
         };
-        let names = Text::columns(&job.time_field);
-        let mut ends = Vec::new();
-        let text = names.iter().fold(String::new(), |mut text, name| {
-            text.push_str(name);
-            ends.push(text.len());
-            text
-        });
-        let header = Header::new(&Cells::new(&text, &ends), paths);
+        let header = Header::of_names(&Text::columns(&job.time_field), paths);
         Some(Lines {
             layout,
             header: if reads_time {

@@ -81,7 +81,7 @@ impl Reader {
 impl Decoder {
     /// The columns of a log's messages.
     fn columns(&self) -> Header {
-        self.header_of(&Text::columns(&self.time_field))
+        Header::of_names(&Text::columns(&self.time_field), &self.paths)
     }
 
     /// Decodes one message of a log.

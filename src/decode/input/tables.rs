@@ -1,6 +1,6 @@
 //! The rows of a table with directives as events, in the order of its lines.
 
-use super::super::csv::{Cells, Header, Row};
+use super::super::csv::{Header, Row};
 use super::super::directives::Directives;
 use super::super::guard::Sink;
 use super::super::time_format::TimeReader;
@@ -23,7 +23,7 @@ impl Reader {
         let mut table = Directives::new(self.options.bytes_max);
         // A time that is put together is ISO 8601, however the job's own are written.
         let mut joined = TimeReader::new(&TimeFormat::Auto);
-        let mut header = None;
+        let mut named = (table.headers(), self.decoder.columns_of(&table));
         loop {
             let row = table.next(window.unread(), window.at_end);
             let length = match row {
@@ -42,15 +42,9 @@ impl Reader {
                 }
                 Row::End => return Ok(self.tell_too_long(file, sink)),
             };
-            if header
-                .as_ref()
-                .is_none_or(|(known, _)| *known != table.headers())
-            {
-                header = Some((table.headers(), self.decoder.columns_of(&table)));
+            if named.0 != table.headers() {
+                named = (table.headers(), self.decoder.columns_of(&table));
             }
-            let Some((_, columns)) = &header else {
-                continue;
-            };
             let mut flow = ControlFlow::Continue(());
             let (guard, too_long) = (&mut self.guard, &mut self.too_long);
             let view = &*window;
@@ -60,7 +54,7 @@ impl Reader {
                 std::mem::swap(&mut self.decoder.time, &mut joined);
             }
             self.decoder
-                .line_of_table(&mut table, row, columns, line, &mut |decoded| {
+                .line_of_table(&mut table, row, &named.1, line, &mut |decoded| {
                     flow = deliver(guard, too_long, decoded, file, view, sink);
                 });
             if joins_time {
@@ -80,18 +74,7 @@ impl Reader {
 impl Decoder {
     /// What the job wants of the columns that are named by now.
     fn columns_of(&self, table: &Directives) -> Header {
-        self.header_of(&table.columns(&self.time_field))
-    }
-
-    /// The wanted ones of columns of these names.
-    pub(super) fn header_of(&self, names: &[&str]) -> Header {
-        let mut ends = Vec::new();
-        let text = names.iter().fold(String::new(), |mut text, name| {
-            text.push_str(name);
-            ends.push(text.len());
-            text
-        });
-        Header::new(&Cells::new(&text, &ends), &self.paths)
+        Header::of_names(&table.columns(&self.time_field), &self.paths)
     }
 
     /// Decodes one line of a table.
