@@ -6,7 +6,7 @@
 //! What it takes to stand out among so many is a [`Bar`]. A member is told of when less than one bucket in e shows any so far out. When less than one in
 //! thirty does, it hardly teaches what is usual, unless that has been so in every fourth bucket lately: then it is the crowd that has changed.
 //!
-//! Detector by detector a member's last dozen buckets are held against how far members come in a dozen ([`Runs`]). The lesser of the two chances counts, of the
+//! Detector by detector a member's last dozen buckets are held against how far members come in a dozen ([`crate::engine::model::runs`]). The lesser of the two chances counts, of the
 //! dozen twice, for that is a second look.
 //!
 //! Holds: an interim bucket teaches nothing; the bytes of crowds and members are within the memory limit.
