@@ -4,7 +4,7 @@
 //! Holds:
 //! * A closed bucket is a function of the *set* of its events: their order does not show, not even in a snapshot of mid-bucket.
 //! * Buckets leave in time order, each once, only those with events; then one [`Output::Watermark`], however far time jumped.
-//! * An event for a closed bucket is [`Reason::Late`], said and counted; nothing else is ever refused but a time outside the calendar. With a
+//! * An event for a closed bucket is [`Reason::Late`](super::event::Reason::Late), said and counted; nothing else is ever refused but a time outside the calendar. With a
 //!   `late_revision_window`, one for a bucket within it is gathered apart ([`late`]) and said with the next closed buckets.
 //! * Interim buckets are copies: saying them changes nothing.
 //! * An event of known entities allocates nothing, unless a sketch grows.
@@ -13,10 +13,6 @@
 //! travels with the next one closed; at the end of the input, if no bucket is left to carry it, an empty one does
 //! ([`ClosedBucket::is_counts_only`]). Interim buckets carry none. So the counts of all closed buckets, added up, are exact.
 //!
-//! Weights (`summary_count_field_name`, functions.md 2.3.1): a number is rounded to a whole one. 0: the event is as if it had not been,
-//! but for being counted as processed. Missing, null or empty: likewise, and it missed a field, but time goes on. Anything
-//! else (text, negative, above 2^53): as 0, and it missed a field.
-//!
 //! A feed comes first: its query passes events over. Those are no part of the analysis and none of the counts, but they came from the same
 //! stream, so their time moves the watermark: a query that selects one event of a thousand does not hold its buckets open.
 //!
@@ -24,23 +20,25 @@
 //! Checked: tests/gatherer.rs, tests/allocation.rs.
 
 mod categories;
+mod kept;
 mod late;
+mod weight;
 
 use super::bucket::{Frontier, OpenBuckets};
-use super::categorize::{CategorizersState, CategoryNews, Word};
-use super::event::{Event, Reason, Rejection, Value};
+use super::categorize::{CategoryNews, Word};
+use super::event::{Event, Rejection, Value};
 use super::feature::{Cells, Entities, Layout, Reader, Source};
-use super::feed::{self, Computer, Differences, Selector};
+use super::feed::{Computer, Differences, Selector};
 use super::result::DataCounts;
-use super::snapshot::{self, Door, Frozen, RestoreError, Snapshot};
 use super::wire::{ClosedBucket, SeriesBucket};
-use crate::config::{FieldId, Job};
+use crate::config::Job;
 use crate::time::{BucketStart, EventTime, Finality};
 use categories::{Categories, Category};
 use late::Late;
-use serde::{Deserialize, Serialize};
 use std::mem;
 use std::sync::Arc;
+use weight::count;
+pub(super) use weight::{Weight, refusal, weight_of};
 
 /// Everything a gatherer can be told.
 pub enum Input<'a> {
@@ -107,20 +105,6 @@ struct Contents {
     groups: Vec<Cells>,
 }
 
-/// How much an event counts.
-pub(super) enum Weight {
-    /// As so many events, at least one.
-    Events(u64),
-    /// Not at all, but its time does.
-    Null,
-    /// Not at all.
-    Zero,
-    /// Not at all: what stands in the summary count field is no count.
-    Unreadable,
-}
-
-/// Beyond this a summary count is no count: whole numbers above it have no exact `f64`.
-const SUMMARY_COUNT_MAX: f64 = 9_007_199_254_740_992.0; // 2^53
 /// How many epochs an entity is remembered that no open bucket holds.
 const EPOCHS_REMEMBERED: u64 = 2;
 /// Fewer entities than this are not worth a sweep.
@@ -483,112 +467,6 @@ impl Gatherer {
         let left = known(&self.reader, &self.entities);
         self.entities_to_sweep = ENTITIES_TO_SWEEP_MIN.max(2 * left);
     }
-
-    /// The state, also in mid-bucket; to be written while the gatherer goes on.
-    pub fn freeze(&self) -> Frozen {
-        let state = State {
-            watermark: self.frontier.watermark(),
-            unplaced: self.unplaced.clone(),
-            open: self.copies(Finality::Interim).collect(),
-            categories: self.categories.as_ref().map(Categories::state),
-        };
-        match &self.differences {
-            None if self.late.is_some() => {
-                let state = (state, self.late_copies());
-                Frozen::new(Door::Gatherer, self.job.fingerprint, state)
-            }
-            None => Frozen::new(Door::Gatherer, self.job.fingerprint, state),
-            Some(differences) => {
-                let state = (state, differences.state());
-                Frozen::new(Door::Gatherer, self.job.fingerprint, state)
-            }
-        }
-    }
-
-    /// The state as bytes.
-    pub fn snapshot(&self) -> Snapshot {
-        self.freeze().seal()
-    }
-
-    /// A gatherer that goes on exactly where the snapshot was taken.
-    pub fn restore(job: Arc<Job>, snapshot: &Snapshot) -> Result<Gatherer, RestoreError> {
-        Gatherer::restore_from(job, snapshot.as_bytes())
-    }
-
-    pub(super) fn restore_from(job: Arc<Job>, bytes: &[u8]) -> Result<Gatherer, RestoreError> {
-        let fingerprint = job.fingerprint;
-        let mut gatherer = Gatherer::new(job);
-        let mut late: Vec<ClosedBucket> = Vec::new();
-        let state = match &mut gatherer.differences {
-            None if gatherer.late.is_some() => {
-                let state: State;
-                (state, late) = snapshot::open(bytes, Door::Gatherer, fingerprint)?;
-                state
-            }
-            None => snapshot::open(bytes, Door::Gatherer, fingerprint)?,
-            Some(differences) => {
-                let (state, counters): (State, feed::State) =
-                    snapshot::open(bytes, Door::Gatherer, fingerprint)?;
-                if !differences.resume(counters) {
-                    return Err(RestoreError::Damaged("counters do not fit the job"));
-                }
-                state
-            }
-        };
-        let state: State = state;
-        if let (Some(categories), Some(state)) = (&mut gatherer.categories, state.categories) {
-            categories.resume(state);
-        }
-        gatherer.unplaced = state.unplaced;
-        gatherer.frontier = gatherer.frontier.resume(state.watermark);
-        for bucket in state.open {
-            gatherer
-                .put(bucket)
-                .ok_or(RestoreError::Damaged("an open bucket does not fit the job"))?;
-        }
-        for bucket in late {
-            gatherer
-                .put_late(bucket)
-                .ok_or(RestoreError::Damaged("a late bucket does not fit the job"))?;
-        }
-        Ok(gatherer)
-    }
-
-    /// Opens a bucket with what a snapshot says of it; `None` when that cannot have been this job's.
-    fn put(&mut self, bucket: ClosedBucket) -> Option<()> {
-        let time = bucket.start.time();
-        if !self.is_whole(&bucket) || self.frontier.is_late(time) {
-            return None;
-        }
-        let (epoch, groups, spare) = (self.epoch, self.layout.groups.len(), &mut self.spare);
-        let mut contents = Contents::open(epoch, groups, spare);
-        self.fill(&mut contents, bucket)?;
-        self.open.at(time, || contents);
-        Some(())
-    }
-
-    /// Whether a bucket from outside can be this job's.
-    fn is_whole(&self, bucket: &ClosedBucket) -> bool {
-        let time = bucket.start.time();
-        let calendar = self.job.bucket_span.bucket_of(EventTime::MIN).time()..=EventTime::MAX;
-        let aligned =
-            calendar.contains(&time) && self.job.bucket_span.bucket_of(time) == bucket.start;
-        let mut series = bucket.series.iter();
-        aligned && bucket.is_sorted() && series.all(|series| self.layout.fits(series))
-    }
-
-    fn fill(&mut self, contents: &mut Contents, bucket: ClosedBucket) -> Option<()> {
-        let epoch = self.epoch;
-        contents.event_count = bucket.event_count;
-        contents.counts = bucket.counts;
-        for series in bucket.series {
-            let index = usize::from(series.group);
-            let group = &self.layout.groups[index];
-            let slot = self.entities[index].slot_of(&series.key, &mut self.reader, epoch)?;
-            contents.groups[index].put((&self.job, group), slot, series, &mut self.reader, epoch);
-        }
-        Some(())
-    }
 }
 
 impl Contents {
@@ -622,108 +500,6 @@ impl Contents {
             groups,
         }
     }
-}
-
-/// How much an event counts.
-#[inline]
-pub(super) fn weight_of(job: &Job, event: &Event<'_>) -> Weight {
-    let Some(field) = job.summary_count_field else {
-        return Weight::Events(1);
-    };
-    let value = event.value(field);
-    let is_null = match value {
-        Value::Missing => true,
-        Value::Text(text) => text.trim().is_empty(),
-        _ => false,
-    };
-    match value.number().map(f64::round) {
-        _ if is_null => Weight::Null,
-        Some(0.0) => Weight::Zero,
-        Some(weight) if (1.0..=SUMMARY_COUNT_MAX).contains(&weight) => {
-            Weight::Events(weight as u64)
-        }
-        _ => Weight::Unreadable,
-    }
-}
-
-/// Why an event is out of time, and what that adds to the counts.
-pub(super) fn refusal(
-    job: &Job,
-    frontier: &Frontier,
-    event: &Event<'_>,
-    in_calendar: bool,
-) -> (Rejection, DataCounts) {
-    let time = event.time;
-    let (reason, detail) = match frontier.closed_until().zip(frontier.watermark()) {
-        Some((until, watermark)) if in_calendar => {
-            let span = job.bucket_span;
-            let behind_ms = watermark.0 - span.end_of(span.bucket_of(time)).0;
-            let enough_s = (job.lateness.millis() + behind_ms) / 1000 + 1;
-            let detail = format!(
-                "event time {time}, but all before {until} is closed; a latency of {enough_s}s keeps such an event"
-            );
-            (Reason::Late, detail)
-        }
-        _ => {
-            let (first, last) = (EventTime::MIN, EventTime::MAX);
-            let detail = format!("event time {time} is not between {first} and {last}");
-            (Reason::BadTime, detail)
-        }
-    };
-    let mut counts = DataCounts {
-        input_bytes: u64::from(event.raw_bytes),
-        input_field_count: u64::from(event.raw_fields),
-        ..DataCounts::default()
-    };
-    counts.rejected[reason as usize] += 1;
-    let rejection = Rejection {
-        reason,
-        detail,
-        raw_bytes: event.raw_bytes,
-    };
-    (rejection, counts)
-}
-
-/// Counts an accepted event, which missed so many fields more than it lacks. `made_up` is a field that no event has to have.
-#[inline]
-fn count(
-    counts: &mut DataCounts,
-    job: &Job,
-    event: &Event<'_>,
-    made_up: Option<FieldId>,
-    missed: u64,
-    time: Option<EventTime>,
-) {
-    // What only the feed reads is no part of the analysis.
-    let own = job.feed.own_fields + job.feed.presences.len();
-    let analysed = &event.values[..event.values.len().saturating_sub(own)];
-    let missing = analysed
-        .iter()
-        .filter(|value| matches!(value, Value::Missing));
-    let mut missing = missing.count() as u64 + missed;
-    let mut fields = analysed.len() as u64;
-    if let Some(field) = made_up {
-        fields -= 1;
-        missing -= u64::from(matches!(event.value(field), Value::Missing));
-    }
-    counts.processed_record_count += 1;
-    counts.processed_field_count += fields.saturating_sub(missing);
-    counts.missing_field_count += missing;
-    counts.input_bytes += u64::from(event.raw_bytes);
-    counts.input_field_count += u64::from(event.raw_fields);
-    if let Some(time) = time {
-        counts.earliest_record = Some(counts.earliest_record.map_or(time, |first| first.min(time)));
-        counts.latest_record = counts.latest_record.max(Some(time));
-    }
-}
-
-/// What a snapshot holds. The open buckets are sorted and their series too, so equal states have equal bytes.
-#[derive(Serialize, Deserialize)]
-struct State {
-    watermark: Option<EventTime>,
-    unplaced: DataCounts,
-    open: Vec<ClosedBucket>,
-    categories: Option<CategorizersState>,
 }
 
 #[cfg(test)]
