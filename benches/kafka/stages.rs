@@ -1,7 +1,7 @@
 //! One job in stages against the same job fused, and on one, two and four instances.
 //!
 //! *staged*: all events are in one partition, but the topic has a second one without any, so that gatherers, judge and rollup speak to each
-//! other through topics. The bytes are those of the payloads on these topics. *instances*: members of one group in one process, each with
+//! other through topics. That one is waited for a second and not the usual thirty, whose idle polls are no cost of stages. The bytes are those of the payloads on these topics. *instances*: members of one group in one process, each with
 //! clients of its own, on a topic of eight partitions; processor time until the last of them has seen the last bucket that closes.
 
 use crate::TOPIC;
@@ -41,7 +41,10 @@ pub(crate) fn print(events: usize, rounds: usize) {
         for round in 0..rounds {
             let job = |what: &str, topic: &str| {
                 let id = format!("{what}-{number}-{round}");
-                job_with(&id, detectors, influencers, topic)
+                let mut job = job_with(&id, detectors, influencers, topic);
+                let made = Arc::get_mut(&mut job).expect("not shared yet");
+                made.extensions.idle_timeout_ms = 1_000;
+                job
             };
             let outcome = serve(&job("fused", TOPIC), 1, None);
             fused.push(outcome.0);
