@@ -20,7 +20,7 @@ const BUCKETS: i64 = 40;
 const QUICK: &str = "timing:\n  job_files_interval: 150ms";
 
 /// Runs `tidewatch jobs ...` with the configuration of instance `a`.
-fn jobs(deployment: &Deployment, args: &[&str]) -> Output {
+pub fn jobs(deployment: &Deployment, args: &[&str]) -> Output {
     Command::new(env!("CARGO_BIN_EXE_tidewatch"))
         .arg("jobs")
         .args(args)
@@ -51,7 +51,7 @@ pub fn results_of(deployment: &Deployment, job_id: &str) -> Vec<Word> {
 }
 
 /// Waits until a job's results are as many as expected, and compares them.
-fn await_results_of(deployment: &Deployment, job_id: &str, wanted: &[Word]) {
+pub fn await_results_of(deployment: &Deployment, job_id: &str, wanted: &[Word]) {
     let deadline = Instant::now() + PATIENCE;
     loop {
         let found = match deployment.is_laid_out() {
