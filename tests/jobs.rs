@@ -106,6 +106,7 @@ fn footprint(house: &House, job: &Arc<Job>) -> (MemoryLog, Footprint) {
 fn minutes(from: i64, to: i64) -> Range {
     let time = |minute| EventTime(minute * MINUTE_MS);
     Range {
+        warm_up_from: time(from),
         from: time(from),
         to: time(to),
     }
@@ -185,6 +186,86 @@ fn a_replay_whose_range_ends_where_the_topic_does_closes_its_last_bucket_all_the
         }
         assert!(replay.is_done(), "{}", replay.describe());
         assert_eq!(said_of(&house, "s"), calm(&shadow, 30, 40));
+    }
+}
+
+#[test]
+fn a_replay_after_a_warm_up_says_of_its_range_what_a_job_says_that_ran_over_both() {
+    for (partitions, categories) in [(1, false), (3, false), (1, true)] {
+        for crash_after in [None, Some(4), Some(17)] {
+            let told =
+                format!("{partitions} partitions, {categories}, crash after {crash_after:?}");
+            let house = House::new(partitions);
+            feed(&house, partitions, 0, 60);
+            let own = shown(&job("1m", "{}"), categories);
+            let shadow = shadow(&own, "s").unwrap();
+            let range = minutes(30, 41).warmed_up(25 * MINUTE_MS + 59_999, own.bucket_span);
+            let settings = Settings {
+                range: Some(range),
+                snapshot_every_messages: Some(7),
+                ..Settings::default()
+            };
+            let mut replay = house.start_with(Arc::clone(&shadow), settings.clone());
+            replay.log_mut().set_batch_max(5);
+            if let Some(breaths) = crash_after {
+                for _ in 0..breaths {
+                    house.clock.advance(300);
+                    replay.breathe(Duration::ZERO).unwrap();
+                }
+                house.cluster.evict(&replay.into_log());
+                replay = house.start_with(Arc::clone(&shadow), settings);
+            }
+            for _ in 0..2_000 {
+                if replay.is_done() {
+                    break;
+                }
+                house.clock.advance(1_000);
+                replay.breathe(Duration::ZERO).unwrap();
+            }
+            assert!(replay.is_done(), "{told}: {}", replay.describe());
+            replay.finish().unwrap();
+            let whole = Settings {
+                range: Some(minutes(5, 41)),
+                ..Settings::default()
+            };
+            let long = tidewatch::runtime::jobs::shadow(&own, "l").unwrap();
+            let mut reference = house.start_with(Arc::clone(&long), whole);
+            while !reference.is_done() {
+                house.clock.advance(1_000);
+                reference.breathe(Duration::ZERO).unwrap();
+            }
+            reference.finish().unwrap();
+            let mut wanted: Said = said_of(&house, "l")
+                .into_iter()
+                .map(|((kind, id), words)| {
+                    let as_other =
+                        |text: String| text.replace("\"job_id\":\"l\"", "\"job_id\":\"s\"");
+                    let words = words.into_iter().map(|word| word.map(as_other)).collect();
+                    ((kind, id.replacen("l_", "s_", 1)), words)
+                })
+                .collect();
+            let is_in_range = |(kind, _): &(DocumentKind, String), words: &Vec<Option<String>>| {
+                let first = words.first().cloned().flatten().unwrap_or_default();
+                *kind == DocumentKind::CategoryDefinition || minute_of(&first) >= Some(30)
+            };
+            let all = wanted.len();
+            wanted.retain(|document, words| is_in_range(document, words));
+            assert!(wanted.len() < all, "{told}");
+            let found = said_of(&house, "s");
+            let odd = wanted
+                .iter()
+                .find(|(key, words)| found.get(*key) != Some(*words));
+            assert!(
+                found == wanted,
+                "{told}: {} of {}, {odd:#?}",
+                found.len(),
+                wanted.len()
+            );
+            if !categories {
+                let cold = calm(&shadow, 30, 41);
+                assert!(found != cold, "{told}: nothing was learnt before");
+            }
+        }
     }
 }
 

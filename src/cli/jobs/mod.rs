@@ -37,7 +37,7 @@ Examples:
   tidewatch jobs reset web                   forget models and results, begin again where the job says it starts
   tidewatch jobs reset web --keep-results    learn anew, and leave what is published
   tidewatch jobs revert web --to 2026-03-02  models without what a calendar says is not to be learnt since
-  tidewatch jobs replay web --from 2026-03-02 --to 2026-03-09 --as web-march
+  tidewatch jobs replay web --from 2026-03-02 --to 2026-03-09 --as web-march --warm-up 14d
   tidewatch jobs reshard web                 as many shards as its file now says";
 
 /// For so long at least nobody has been at work on a job before anything is done to it: an instance looks at the wishes every second.
