@@ -558,10 +558,11 @@ fn what_is_done_to_a_job_waits_for_who_comes_back_and_is_done_again_where_somebo
         let mut store = Disturbed(house.store.clone(), &mut disturb);
         let mut operation = |log: &mut MemoryLog| {
             calls += 1;
-            Ok(Some(match is_reshard {
+            match is_reshard {
                 true => drop(reshard(log, &mut store, &trace)?),
                 false => drop(reset(log, &mut store, &trace, Fate::Kept)?),
-            }))
+            }
+            Ok(Some(()))
         };
         let done = quiet.attempt(&mut log, &trace, &mut wait, &mut operation);
         done.unwrap();
