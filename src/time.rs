@@ -30,6 +30,12 @@ impl EventTime {
 impl fmt::Display for EventTime {
     /// ISO 8601 in UTC, milliseconds shown only when they are not zero.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if *self >= EventTime::MIN && *self <= EventTime::MAX {
+            let text = civil::text(self.0);
+            let length = if self.0 % 1000 == 0 { 19 } else { 23 };
+            f.write_str(std::str::from_utf8(&text[..length]).unwrap_or_default())?;
+            return f.write_str("Z");
+        }
         match chrono::DateTime::from_timestamp_millis(self.0) {
             Some(t) if self.0 % 1000 == 0 => write!(f, "{}", t.format("%Y-%m-%dT%H:%M:%SZ")),
             Some(t) => write!(f, "{}", t.format("%Y-%m-%dT%H:%M:%S%.3fZ")),

@@ -5,6 +5,8 @@
 
 #[path = "support/house.rs"]
 mod house;
+#[path = "jobs/revert.rs"]
+mod revert;
 
 use house::{GROUP, House, MINUTE_MS, event, job};
 use std::collections::BTreeMap;
@@ -17,11 +19,12 @@ use tidewatch::engine::pipeline::{Output, Pipeline};
 use tidewatch::engine::result::DocumentKind;
 use tidewatch::runtime::alerts::AlertSettings;
 use tidewatch::runtime::jobs::{
-    Fate, Footprint, JobsError, prospect, reset, reshard, revert, shadow, status,
+    Fate, Footprint, JobsError, Quiet, prospect, reset, reshard, revert, shadow, status,
 };
 use tidewatch::runtime::log::TopicPartition;
 use tidewatch::runtime::log::memory::MemoryLog;
 use tidewatch::runtime::service::Settings;
+use tidewatch::runtime::store::{Content, MemoryStore, SnapshotKey, SnapshotStore, StoreError};
 use tidewatch::runtime::task::{Range, TopicNames};
 use tidewatch::time::EventTime;
 
@@ -103,6 +106,7 @@ fn footprint(house: &House, job: &Arc<Job>) -> (MemoryLog, Footprint) {
 fn minutes(from: i64, to: i64) -> Range {
     let time = |minute| EventTime(minute * MINUTE_MS);
     Range {
+        warm_up_from: time(from),
         from: time(from),
         to: time(to),
     }
@@ -182,6 +186,86 @@ fn a_replay_whose_range_ends_where_the_topic_does_closes_its_last_bucket_all_the
         }
         assert!(replay.is_done(), "{}", replay.describe());
         assert_eq!(said_of(&house, "s"), calm(&shadow, 30, 40));
+    }
+}
+
+#[test]
+fn a_replay_after_a_warm_up_says_of_its_range_what_a_job_says_that_ran_over_both() {
+    for (partitions, categories) in [(1, false), (3, false), (1, true)] {
+        for crash_after in [None, Some(4), Some(17)] {
+            let told =
+                format!("{partitions} partitions, {categories}, crash after {crash_after:?}");
+            let house = House::new(partitions);
+            feed(&house, partitions, 0, 60);
+            let own = shown(&job("1m", "{}"), categories);
+            let shadow = shadow(&own, "s").unwrap();
+            let range = minutes(30, 41).warmed_up(25 * MINUTE_MS + 59_999, own.bucket_span);
+            let settings = Settings {
+                range: Some(range),
+                snapshot_every_messages: Some(7),
+                ..Settings::default()
+            };
+            let mut replay = house.start_with(Arc::clone(&shadow), settings.clone());
+            replay.log_mut().set_batch_max(5);
+            if let Some(breaths) = crash_after {
+                for _ in 0..breaths {
+                    house.clock.advance(300);
+                    replay.breathe(Duration::ZERO).unwrap();
+                }
+                house.cluster.evict(&replay.into_log());
+                replay = house.start_with(Arc::clone(&shadow), settings);
+            }
+            for _ in 0..2_000 {
+                if replay.is_done() {
+                    break;
+                }
+                house.clock.advance(1_000);
+                replay.breathe(Duration::ZERO).unwrap();
+            }
+            assert!(replay.is_done(), "{told}: {}", replay.describe());
+            replay.finish().unwrap();
+            let whole = Settings {
+                range: Some(minutes(5, 41)),
+                ..Settings::default()
+            };
+            let long = tidewatch::runtime::jobs::shadow(&own, "l").unwrap();
+            let mut reference = house.start_with(Arc::clone(&long), whole);
+            while !reference.is_done() {
+                house.clock.advance(1_000);
+                reference.breathe(Duration::ZERO).unwrap();
+            }
+            reference.finish().unwrap();
+            let mut wanted: Said = said_of(&house, "l")
+                .into_iter()
+                .map(|((kind, id), words)| {
+                    let as_other =
+                        |text: String| text.replace("\"job_id\":\"l\"", "\"job_id\":\"s\"");
+                    let words = words.into_iter().map(|word| word.map(as_other)).collect();
+                    ((kind, id.replacen("l_", "s_", 1)), words)
+                })
+                .collect();
+            let is_in_range = |(kind, _): &(DocumentKind, String), words: &Vec<Option<String>>| {
+                let first = words.first().cloned().flatten().unwrap_or_default();
+                *kind == DocumentKind::CategoryDefinition || minute_of(&first) >= Some(30)
+            };
+            let all = wanted.len();
+            wanted.retain(|document, words| is_in_range(document, words));
+            assert!(wanted.len() < all, "{told}");
+            let found = said_of(&house, "s");
+            let odd = wanted
+                .iter()
+                .find(|(key, words)| found.get(*key) != Some(*words));
+            assert!(
+                found == wanted,
+                "{told}: {} of {}, {odd:#?}",
+                found.len(),
+                wanted.len()
+            );
+            if !categories {
+                let cold = calm(&shadow, 30, 41);
+                assert!(found != cold, "{told}: nothing was learnt before");
+            }
+        }
     }
 }
 
@@ -389,19 +473,6 @@ fn a_job_is_spread_over_other_shards_once_and_for_all_and_says_no_bucket_twice()
     );
 }
 
-/// The job with a calendar that says: of minutes 35 to 40 nothing is to be learnt.
-fn unlearning(categories: bool) -> Arc<Job> {
-    let event = format!(
-        r#"{{"description":"flood","start_time":{},"end_time":{}}}"#,
-        35 * MINUTE_MS,
-        40 * MINUTE_MS
-    );
-    let own = format!(
-        r#"{{"idle_timeout":"1d","calendars":[{{"calendar_id":"c","events":[{event}]}}]}}"#
-    );
-    shown(&job("1m", &own), categories)
-}
-
 /// The same job with plots of its models; perhaps one whose messages are categorised in one place.
 fn shown(job: &Job, categories: bool) -> Arc<Job> {
     let mut document = job.document.clone();
@@ -415,159 +486,127 @@ fn shown(job: &Job, categories: bool) -> Arc<Job> {
     Arc::new(Job::from_value(&document).expect("a job"))
 }
 
-/// The results of buckets from a minute on, as told first; without scores if those are normalised by what else was published.
-fn from_minute(
-    said: Said,
-    minute: i64,
-    with_scores: bool,
-) -> BTreeMap<(DocumentKind, String), String> {
-    let is_after = |text: &str| {
-        let at = text.split("\"timestamp\":").nth(1);
-        let digits = at.and_then(|rest| rest.split([',', '}']).next());
-        digits.is_some_and(|digits| digits.parse::<i64>().unwrap() >= minute * MINUTE_MS)
-    };
-    let kinds = [
-        DocumentKind::Bucket,
-        DocumentKind::Record,
-        DocumentKind::Influencer,
-        DocumentKind::ModelPlot,
-    ];
-    let mut told = BTreeMap::new();
-    for (document, words) in said {
-        let text = words.first().cloned().flatten().unwrap_or_default();
-        if !kinds.contains(&document.0) || !is_after(&text) {
-            continue;
-        }
-        let mut value: serde_json::Value = serde_json::from_str(&text).unwrap();
-        let fields = value.as_object_mut().unwrap();
-        let wanted = [
-            "timestamp",
-            "probability",
-            "actual",
-            "typical",
-            "event_count",
-            "model_lower",
-            "model_median",
-            "model_upper",
-        ];
-        if !with_scores {
-            fields.retain(|name, _| wanted.contains(&name.as_str()));
-        }
-        told.insert(document, value.to_string());
+/// Which bucket a document is of.
+fn minute_of(text: &str) -> Option<i64> {
+    let at = text.split("\"timestamp\":").nth(1)?;
+    let digits = at.split([',', '}']).next()?;
+    Some(digits.parse::<i64>().unwrap() / MINUTE_MS)
+}
+
+/// A store in which somebody begins to work on the job as soon as anything is deleted.
+struct Disturbed<'a>(MemoryStore, &'a mut dyn FnMut());
+
+impl SnapshotStore for Disturbed<'_> {
+    fn put(&mut self, key: &SnapshotKey, content: &dyn Content) -> Result<u64, StoreError> {
+        self.0.put(key, content)
     }
-    told
+    fn list(&mut self, task: &str) -> Result<Vec<SnapshotKey>, StoreError> {
+        self.0.list(task)
+    }
+    fn get(&mut self, key: &SnapshotKey) -> Result<Option<Vec<u8>>, StoreError> {
+        self.0.get(key)
+    }
+    fn delete(&mut self, key: &SnapshotKey) -> Result<(), StoreError> {
+        (self.1)();
+        self.0.delete(key)
+    }
 }
 
 #[test]
-fn after_a_revert_the_models_are_those_of_a_job_that_has_never_learnt_what_its_calendar_keeps_out()
-{
-    for (partitions, categories) in [(1, false), (1, true), (3, false)] {
-        for snapshot_every in [None, Some(40)] {
-            let told = format!("{partitions} partitions, {categories}, {snapshot_every:?}");
-            let house = House::new(partitions);
-            let settings = Settings {
-                snapshot_every_messages: snapshot_every,
-                snapshots_kept: 100,
-                ..Settings::default()
-            };
-            let own = shown(&job("1m", r#"{"idle_timeout":"1d"}"#), categories);
-            let mut service = house.start_with(Arc::clone(&own), settings.clone());
-            let send = |from: i64, to: i64| {
-                for minute in from..to {
-                    feed(&house, partitions, minute, minute + 1);
-                    // What is to be forgotten, and what is held against what is known.
-                    let flood = if matches!(minute, 35..40 | 70) { 50 } else { 0 };
-                    (0..flood).for_each(|n| house.send_at(n % partitions, minute, "a", 0));
-                }
-            };
-            for minute in (0..50).step_by(5) {
-                send(minute, minute + 5);
-                house.settle(&mut service);
+fn what_is_done_to_a_job_waits_for_who_comes_back_and_is_done_again_where_somebody_has_come_meanwhile()
+ {
+    for is_reshard in [false, true] {
+        let house = House::new(3);
+        let (four, two) = (job("1m", r#"{"shards":4}"#), job("1m", r#"{"shards":2}"#));
+        feed(&house, 3, 0, 30);
+        let mut service = house.start(Arc::clone(&four));
+        house.settle(&mut service);
+        service.finish().unwrap();
+        let (mut log, trace) = footprint(&house, &two);
+        let member = std::cell::RefCell::new(None);
+        let come = || {
+            let mut service = house.start(Arc::clone(&four));
+            service.breathe(Duration::ZERO).unwrap();
+            *member.borrow_mut() = Some(service);
+        };
+        let go = || {
+            if let Some(mut service) = member.borrow_mut().take() {
+                service.finish().unwrap();
             }
-            let (mut log, as_it_was) = footprint(&house, &own);
-            let mut store = house.store.clone();
-            let to = EventTime(35 * MINUTE_MS + 7);
-            let at_work = revert(&mut log, &mut store, &as_it_was, to).unwrap_err();
-            assert!(matches!(at_work, JobsError::AtWork { .. }), "{told}");
-            service.finish().unwrap();
-            let before = said_of(&house, "j");
-
-            // It would learn the same; and there is nothing yet that it could forget.
-            let same = revert(&mut log, &mut store, &as_it_was, to).unwrap_err();
-            assert!(matches!(same, JobsError::SameAgain { .. }), "{told}");
-            let says = same.to_string();
-            assert!(
-                says.contains("\"start_time\": \"1970-01-01T00:35:00Z\""),
-                "{says}"
-            );
-            let changed = unlearning(categories);
-            let (_, trace) = footprint(&house, &changed);
-            let later = EventTime(90 * MINUTE_MS);
-            let nothing = revert(&mut log, &mut store, &trace, later).unwrap_err();
-            assert!(matches!(nothing, JobsError::NothingSince { .. }), "{told}");
-
-            let would = prospect(&mut log, &mut store, &trace, to).unwrap();
-            let done = revert(&mut log, &mut store, &trace, to).unwrap();
-            assert_eq!(would, done, "{told}");
-            assert_eq!(done.from, EventTime(35 * MINUTE_MS), "{told}");
-            assert_eq!(done.until, EventTime(49 * MINUTE_MS), "{told}");
-            assert!(
-                done.snapshots > 0 && done.messages > 100,
-                "{told}: {done:?}"
-            );
-            // Cut off and done again, it does the rest, and no more.
-            let again = revert(&mut log, &mut store, &trace, to).unwrap();
-            assert_eq!(
-                (again.snapshots, again.messages),
-                (0, done.messages),
-                "{told}"
-            );
-
-            let mut service = house.start_with(Arc::clone(&changed), settings.clone());
-            house.settle(&mut service);
-            assert_eq!(said_of(&house, "j"), before, "{told}: said again");
-            send(50, 80);
-            house.settle(&mut service);
-            assert!(
-                !house.diary.has("Gap") && !house.diary.has("Reconfigured"),
-                "{told}"
-            );
-
-            // Those of one that has had the calendar from the beginning, and not those of one that has learnt it all.
-            let is_one = partitions == 1;
-            let found = from_minute(said_of(&house, "j"), 50, is_one);
-            let wanted = from_minute(of_all(&house, &changed), 50, is_one);
-            assert!(wanted.len() >= 50, "{told}: {}", wanted.len());
-            let missing = wanted
-                .iter()
-                .find(|(document, text)| found.get(*document) != Some(*text));
-            let shown = missing.map(|(document, text)| (document, text, found.get(document)));
-            assert!(found == wanted, "{told}: {shown:#?}");
-            let learnt = from_minute(of_all(&house, &own), 50, is_one);
-            assert!(found != learnt, "{told}: nothing was forgotten");
-        }
+        };
+        come();
+        // Ends after a while; comes back when nobody has been seen for a moment; ends; and comes once more when it has begun.
+        let (mut waits, mut calls) = (0, 0);
+        let mut wait = |_| {
+            waits += 1;
+            match waits {
+                3 | 8 | 20 => go(),
+                5 => come(),
+                _ => {}
+            }
+        };
+        let quiet = Quiet {
+            timeout: Duration::from_secs(60),
+            quiet: Duration::from_secs(2),
+        };
+        let mut is_quiet = true;
+        let mut disturb = || {
+            if std::mem::take(&mut is_quiet) {
+                come();
+            }
+        };
+        let mut store = Disturbed(house.store.clone(), &mut disturb);
+        let mut operation = |log: &mut MemoryLog| {
+            calls += 1;
+            match is_reshard {
+                true => drop(reshard(log, &mut store, &trace)?),
+                false => drop(reset(log, &mut store, &trace, Fate::Kept)?),
+            }
+            Ok(Some(()))
+        };
+        let done = quiet.attempt(&mut log, &trace, &mut wait, &mut operation);
+        done.unwrap();
+        // Three looks until it ends, one and a half until it is back, three again, then two seconds and what was begun in vain.
+        assert_eq!(calls, 2, "{is_reshard}");
+        assert!(waits >= 28, "{waits}");
+        let mut service = house.start(if is_reshard { two } else { four });
+        assert_eq!(service.plan().shards, if is_reshard { 2 } else { 4 });
+        feed(&house, 3, 30, 40);
+        house.settle(&mut service);
+        assert_eq!(house.bucket_times(), (0..39).collect::<Vec<_>>());
     }
 }
 
-/// What the engine says of all events of a house, in the order of their time.
-fn of_all(house: &House, job: &Arc<Job>) -> Said {
-    let (mut decoder, mut pipeline) = (Decoder::new(job), Pipeline::new(Arc::clone(job)));
-    let mut events = house.cluster.committed("events");
-    events.sort_by_key(|message| message.timestamp_ms);
-    let mut said = Said::new();
-    for message in events {
-        let payload = message.payload.as_deref().unwrap_or_default();
-        decoder.payload(payload, None, &mut |decoded| {
-            for output in pipeline.handle(Input::Event(decoded.as_ref().unwrap())) {
-                if let Output::Result(document) = output {
-                    let json = serde_json::to_string(&document).unwrap();
-                    let words = said.entry((document.kind, document.id)).or_default();
-                    words.push(Some(json));
-                }
-            }
-        });
-    }
-    said
+#[test]
+fn nothing_is_done_to_a_job_that_somebody_goes_on_working_on() {
+    let house = House::new(1);
+    let own = job("1m", "{}");
+    feed(&house, 1, 0, 5);
+    let mut service = house.start(Arc::clone(&own));
+    house.settle(&mut service);
+    let (mut log, trace) = footprint(&house, &own);
+    let quiet = Quiet {
+        timeout: Duration::from_secs(1),
+        quiet: Duration::from_secs(2),
+    };
+    let mut never = |_: &mut MemoryLog| -> Result<Option<()>, JobsError> { unreachable!() };
+    let mut waited = Duration::ZERO;
+    let mut wait = |step| waited += step;
+    let error = quiet.attempt(&mut log, &trace, &mut wait, &mut never);
+    let says = error.unwrap_err().to_string();
+    assert!(
+        says.contains("j: 1 instances still work on it after 1 s"),
+        "{says}"
+    );
+    assert_eq!(waited, quiet.timeout);
+    service.finish().unwrap();
+    let mut again = |_: &mut MemoryLog| -> Result<Option<()>, JobsError> { Ok(None) };
+    let error = quiet.attempt(&mut log, &trace, &mut |_| (), &mut again);
+    let says = error.unwrap_err().to_string();
+    assert!(
+        says.contains("instances come back to job j again and again"),
+        "{says}"
+    );
 }
 
 /// What the alerts topic holds: the last word on each incident, and how often each was told to have begun.

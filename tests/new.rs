@@ -611,6 +611,102 @@ fn who_acted_may_be_to_blame_and_a_program_is_no_split() {
     );
 }
 
+/// What a proxy logs: users and their addresses, what they send and receive, through which of three nodes.
+fn proxy(users: u64) -> String {
+    let mut lines = String::new();
+    for n in 0..20_000u64 {
+        let draw = |salt: u64| mix(n * 137 + salt);
+        let user = draw(1) % users;
+        let event = json!({
+            "@timestamp": tidewatch::time::EventTime(1_706_702_400_000 + (n * 5000 + draw(6) % 5000) as i64).to_string(),
+            "user": {"name": format!("user-{user}")},
+            "client": {"ip": format!("10.0.{}.{}", user / 200, user % 200)},
+            "node": format!("proxy-{}", draw(2) % 3),
+            "bytes_received": 500 + draw(3) % 90_000,
+            "bytes_sent": 100 + draw(4) % 5_000,
+            "duration_ms": draw(5) % 900,
+        });
+        lines.push_str(&format!("{event}\n"));
+    }
+    lines
+}
+
+#[test]
+fn what_each_of_those_who_act_sends_is_added_up() {
+    for (users, wanted) in [
+        (12, "high_sum(bytes_sent) by user.name"),
+        (300, "high_sum(bytes_sent) over user.name"),
+    ] {
+        let proposed = propose("proxy.ndjson", &proxy(users));
+        let detectors = proposed.detectors();
+        let plain: Vec<String> = detectors.iter().map(|one| one.replace('"', "")).collect();
+        assert!(plain.iter().any(|one| one == wanted), "{detectors:?}");
+        assert!(
+            plain.iter().any(|one| one.contains("mean(")),
+            "{detectors:?}"
+        );
+        assert!(proposed.influencers().contains(&"user.name"));
+        let yaml = std::fs::read_to_string(&proposed.file).expect("the proposal");
+        assert!(yaml.contains("data carried off"), "{yaml}");
+    }
+    // Nobody acts, or nothing is an amount.
+    for other in [
+        proxy(12)
+            .replace("user", "colour")
+            .replace("client", "shade"),
+        proxy(12).replace("bytes_", "seconds_"),
+    ] {
+        let proposed = propose("other.ndjson", &other);
+        let detectors = proposed.detectors();
+        assert!(
+            detectors.iter().all(|one| !one.contains("sum")),
+            "{detectors:?}"
+        );
+    }
+}
+
+#[test]
+fn a_table_of_series_named_with_quotation_marks_is_measured_column_by_column() {
+    // As Grafana exports a panel's series, and as Windows exports its counters.
+    let mut csv = String::from(
+        "\"Time\",\"cpu usage {host=\"\"a\"\"}\",\"cpu usage {host=\"\"b\"\"}\",\"\\\\HOST\\Memory\\Pages/sec\"\n",
+    );
+    for n in 0..2000u64 {
+        let time = tidewatch::time::EventTime(1_706_702_400_000 + n as i64 * 60_000).to_string();
+        let time = time.replace('T', " ").replace('Z', "");
+        let value = |salt: u64| (mix(n * 3 + salt) % 1000) as f64 / 10.0;
+        csv.push_str(&format!(
+            "\"{time}\",{},{},{}\n",
+            value(0),
+            value(1),
+            value(2)
+        ));
+    }
+    let proposed = propose("panel.csv", &csv);
+    let mut fields: Vec<&str> = proposed
+        .job
+        .detectors
+        .iter()
+        .map(|one| {
+            assert_eq!(one.function.name(), "mean");
+            proposed.job.field_name(one.field.expect("a field"))
+        })
+        .collect();
+    fields.sort_unstable();
+    assert_eq!(
+        fields,
+        [
+            "//HOST/Memory/Pages/sec",
+            "cpu usage {host='a'}",
+            "cpu usage {host='b'}"
+        ]
+    );
+    let (file, sample) = (text(&proposed.file), text(&proposed.sample));
+    let detected = tidewatch(&["detect", file, sample, "--threshold", "0"]);
+    let said = String::from_utf8_lossy(&detected.stderr);
+    assert!(!said.contains("no event has"), "{said}");
+}
+
 #[test]
 fn events_inside_others_are_told_with_how_to_take_them_out() {
     let folder = tempfile::tempdir().unwrap();

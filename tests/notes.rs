@@ -170,6 +170,13 @@ fn errors_name_their_place_and_command_no_terminal() {
     .unwrap();
     fs::write(dir.path().join("in.zip"), b"PK\x03\x04\x14").unwrap();
     fs::write(dir.path().join("in.xz"), b"\xfd7zXZ\0").unwrap();
+    for level in b'1'..=b'9' {
+        let begin = [&b"BZh"[..], &[level], b"1AY&SY"].concat();
+        fs::write(dir.path().join("in.bz2"), begin).unwrap();
+        let error = run(dir.path(), &["new", "in.bz2"]).stderr;
+        let error = String::from_utf8(error).unwrap();
+        assert!(error.contains("is compressed by bzip2"), "{error}");
+    }
     for (args, expected) in [
         (
             &["detect", "in.ndjson", "job.yaml"][..],

@@ -1,6 +1,6 @@
 //! CSV by RFC 4180: rows → values of the fields that the job names.
 //!
-//! The first row names the columns. Cells are text (a number's text is a number to the analysis), an empty cell is missing, and
+//! The first row names the columns; what no field's name may have in it is read as [`column_name`] says. Cells are text (a number's text is a number to the analysis), an empty cell is missing, and
 //! of two columns of one name the last counts. Between semicolons a number's comma is a decimal one. A row must have as many cells as the header. A row that spans lines and breaks the
 //! rules (a quote that is never closed, or closed where no cell ends) costs its first line only; reading goes on with the second.
 //! Memory: one row; nothing is allocated for a row once the buffers have grown.
@@ -206,6 +206,16 @@ impl<'c> Cells<'c> {
     }
 }
 
+/// What a column is called by whoever names it: a field's name has neither quotation marks nor backslashes (Elastic), so a series of Grafana's such as `up{host="a"}` is `up{host='a'}`, and one of
+/// Windows' counters has slashes.
+pub(super) fn column_name(header: &str) -> Cow<'_, str> {
+    let name = header.trim();
+    match name.contains(['"', '\\']) {
+        true => Cow::Owned(name.replace('"', "'").replace('\\', "/")),
+        false => Cow::Borrowed(name),
+    }
+}
+
 /// A number with a decimal comma as others write it: `-1.234,5` is `-1234.5`. Where a semicolon stands between cells a comma cannot be one of thousands: that is
 /// how spreadsheets write where the decimal sign is a comma.
 pub(super) fn with_point(cell: &str) -> Option<String> {
@@ -237,7 +247,8 @@ pub(super) struct Header {
 impl Header {
     /// The columns of `names` that are a path of `paths`, or show a presence.
     pub(super) fn new(names: &Cells<'_>, paths: &Paths) -> Header {
-        let named = || names.iter().map(str::trim).enumerate();
+        let names_of_columns: Vec<Cow<'_, str>> = names.iter().map(column_name).collect();
+        let named = || names_of_columns.iter().map(|name| &**name).enumerate();
         let node = |name| paths.step(Paths::ROOT, name);
         let wanted = named().filter_map(|(column, name)| Some((column, paths.slot(node(name)?)?)));
         let shows = named().flat_map(|(column, name)| {

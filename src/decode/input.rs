@@ -7,7 +7,7 @@
 mod messages;
 mod tables;
 
-use super::csv::{Header, Row, Rows};
+use super::csv::{Header, Row, Rows, column_name};
 use super::delimiter;
 use super::directives::Directives;
 use super::frame::Framer;
@@ -493,7 +493,7 @@ impl Decoder {
         if header.has(self.time_slot) {
             return Ok(header);
         }
-        let names = cells.iter().collect::<Vec<_>>().join(", ");
+        let names = cells.iter().map(column_name).collect::<Vec<_>>().join(", ");
         let other = [';', '\t', '|'].into_iter().find(|c| names.contains(*c));
         let hint = match other.filter(|_| cells.len() == 1) {
             Some('\t') => "--delimiter '\\t' reads tabs".to_owned(),

@@ -13,14 +13,10 @@ const GZIP: &[u8] = &[0x1f, 0x8b];
 const ZSTD: &[u8] = &[0x28, 0xb5, 0x2f, 0xfd];
 
 /// What others begin with, which is not read here, what it is, and what makes something of it that is.
-const OTHERS: [(&[u8], &str); 8] = [
+const OTHERS: [(&[u8], &str); 7] = [
     (
         b"PK\x03\x04",
         "is a zip archive, which is not read here (unzip -p FILE | tidewatch ... -)",
-    ),
-    (
-        b"BZh91",
-        "is compressed by bzip2, which is not read here (bzip2 -dc FILE | tidewatch ... -)",
     ),
     (
         b"\xfd7zXZ",
@@ -41,6 +37,10 @@ const OTHERS: [(&[u8], &str); 8] = [
     (UTF_16[0], LIKE_UTF_16),
     (UTF_16[1], LIKE_UTF_16),
 ];
+/// bzip2, which says in its fourth byte how large its blocks are, 1 to 9, and in its fifth that one follows, or that there is none.
+const BZIP2: &[u8] = b"BZh";
+const LIKE_BZIP2: &str =
+    "is compressed by bzip2, which is not read here (bzip2 -dc FILE | tidewatch ... -)";
 const UTF_16: [&[u8]; 2] = [b"\xff\xfe", b"\xfe\xff"];
 const LIKE_UTF_16: &str =
     "looks like UTF-16, which is not read here (iconv -f UTF-16 -t UTF-8 makes UTF-8 of it)";
@@ -65,7 +65,8 @@ pub(super) fn plain(mut inner: Bytes) -> io::Result<Bytes> {
     let mut head = [0; 5];
     let mut length = 0;
     let known = || [GZIP, ZSTD].into_iter().chain(OTHERS.map(|other| other.0));
-    let could_be = |head: &[u8]| known().any(|magic| magic.starts_with(head));
+    let could_be =
+        |head: &[u8]| could_be_bzip2(head) || known().any(|magic| magic.starts_with(head));
     while length < head.len() && could_be(&head[..length]) {
         match inner.read(&mut head[length..]) {
             Ok(0) => break,
@@ -77,8 +78,9 @@ pub(super) fn plain(mut inner: Bytes) -> io::Result<Bytes> {
     let head = &head[..length];
     let other = OTHERS
         .into_iter()
-        .find(|(magic, _)| head.starts_with(magic));
-    if let Some((_, what)) = other {
+        .find_map(|(magic, what)| head.starts_with(magic).then_some(what));
+    let bzip2 = (head.len() == 5 && could_be_bzip2(head)).then_some(LIKE_BZIP2);
+    if let Some(what) = other.or(bzip2) {
         return Err(io::Error::new(io::ErrorKind::InvalidData, what));
     }
     let whole = Cursor::new(head.to_vec()).chain(inner);
@@ -89,6 +91,17 @@ pub(super) fn plain(mut inner: Bytes) -> io::Result<Bytes> {
     } else {
         Box::new(whole)
     })
+}
+
+/// Whether these are the first bytes of bzip2, as far as they go.
+fn could_be_bzip2(head: &[u8]) -> bool {
+    let fits = |(at, byte): (usize, &u8)| match at {
+        0..3 => BZIP2[at] == *byte,
+        3 => (b'1'..=b'9').contains(byte),
+        4 => [b'1', 0x17].contains(byte),
+        _ => true,
+    };
+    head.iter().enumerate().all(fits)
 }
 
 /// The members of a gzip file, one after another; zeros between and after them, with which tapes and block devices fill up, are

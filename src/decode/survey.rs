@@ -3,7 +3,7 @@
 //! Frames are found as in [`Reader`](super::Reader) (JSON in any layout, CSV below a header, logs), values read by serde_json: a survey is of a sample and
 //! in no hurry. Nested objects are told by their dotted paths, of arrays the plain elements; nulls and empty cells are no fields.
 
-use super::csv::{Cells, Row, Rows, with_point};
+use super::csv::{Cells, Row, Rows, column_name, with_point};
 use super::delimiter::of_rows;
 use super::directives::Directives;
 use super::frame::{Frame, Framer};
@@ -172,7 +172,12 @@ fn csv(mut bytes: &[u8], delimiter: u8, sink: &mut dyn FnMut(Fields)) -> Surveye
                 let cells = rows.cells();
                 match (cells, &header) {
                     (Some(cells), None) => {
-                        header = Some(cells.iter().map(|name| name.trim().to_owned()).collect());
+                        header = Some(
+                            cells
+                                .iter()
+                                .map(|name| column_name(name).into_owned())
+                                .collect(),
+                        );
                     }
                     (Some(cells), Some(names)) if cells.len() == names.len() => {
                         surveyed.events += 1;

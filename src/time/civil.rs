@@ -257,9 +257,50 @@ pub(crate) fn civil_from_days(days: i64) -> (i64, i64, i64) {
     (year_of_era + era * 400 + i64::from(month <= 2), month, day)
 }
 
+/// Milliseconds since the epoch as `2024-01-31T12:30:59.123`; of the years 1 to 9999.
+pub(crate) fn text(ms: i64) -> [u8; 23] {
+    let (days, of_day) = (ms.div_euclid(86_400_000), ms.rem_euclid(86_400_000));
+    let (year, month, day) = civil_from_days(days);
+    let mut text = *b"0000-00-00T00:00:00.000";
+    let mut put = |at: std::ops::Range<usize>, number: i64| {
+        let mut left = number;
+        for digit in text[at].iter_mut().rev() {
+            *digit = b'0' + (left % 10) as u8;
+            left /= 10;
+        }
+    };
+    put(0..4, year);
+    put(5..7, month);
+    put(8..10, day);
+    put(11..13, of_day / 3_600_000);
+    put(14..16, of_day / 60_000 % 60);
+    put(17..19, of_day / 1000 % 60);
+    put(20..23, of_day % 1000);
+    text
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn times_are_written_as_they_are_read() {
+        let ends = [
+            -62_135_596_800_000,
+            -1,
+            0,
+            999,
+            951_782_400_000,
+            253_402_300_799_999,
+        ];
+        let many = (0..20_000).map(|n: i64| -62_135_596_800_000 + n * 15_776_896_123);
+        for ms in ends.into_iter().chain(many) {
+            let text = text(ms);
+            let time = chrono::DateTime::from_timestamp_millis(ms).expect("a time");
+            let wanted = time.format("%Y-%m-%dT%H:%M:%S%.3f").to_string();
+            assert_eq!(std::str::from_utf8(&text), Ok(&*wanted));
+        }
+    }
 
     #[test]
     fn the_usual_form_reads_as_any_other_does() {

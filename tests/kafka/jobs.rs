@@ -20,7 +20,7 @@ const BUCKETS: i64 = 40;
 const QUICK: &str = "timing:\n  job_files_interval: 150ms";
 
 /// Runs `tidewatch jobs ...` with the configuration of instance `a`.
-fn jobs(deployment: &Deployment, args: &[&str]) -> Output {
+pub fn jobs(deployment: &Deployment, args: &[&str]) -> Output {
     Command::new(env!("CARGO_BIN_EXE_tidewatch"))
         .arg("jobs")
         .args(args)
@@ -51,7 +51,7 @@ pub fn results_of(deployment: &Deployment, job_id: &str) -> Vec<Word> {
 }
 
 /// Waits until a job's results are as many as expected, and compares them.
-fn await_results_of(deployment: &Deployment, job_id: &str, wanted: &[Word]) {
+pub fn await_results_of(deployment: &Deployment, job_id: &str, wanted: &[Word]) {
     let deadline = Instant::now() + PATIENCE;
     loop {
         let found = match deployment.is_laid_out() {
@@ -337,6 +337,48 @@ fn replay(deployment: &Deployment, job_text: &str, texts: &[String]) {
             wanted.len()
         );
     }
+    // The second half of it, after the first half as a warm-up: the models know what they knew.
+    let middle = first + 10 * SPAN_MS;
+    let half = middle.to_string();
+    let told = succeed(
+        deployment,
+        &[
+            "replay",
+            "whole",
+            "--from",
+            &half,
+            "--to",
+            &to,
+            "--as",
+            "warm",
+            "--warm-up",
+            "50m",
+        ],
+    );
+    assert!(told.contains("warm: done; 10 buckets"), "{told}");
+    let found = results_of(deployment, "warm");
+    let as_echo = |(kind, id, text): Word| {
+        let text = text.replace("\"job_id\":\"warm\"", "\"job_id\":\"echo\"");
+        (kind, id.replacen("warm", "echo", 1), text)
+    };
+    let mut found: Vec<Word> = found.into_iter().map(as_echo).collect();
+    found.retain(|(kind, ..)| kind != "data_counts"); // of no bucket: they count the warm-up, too
+    found.sort();
+    let is_in_half = |(_, _, text): &Word| {
+        let value: serde_json::Value = serde_json::from_str(text).unwrap();
+        value["timestamp"]
+            .as_i64()
+            .is_some_and(|time| time >= middle)
+    };
+    let wanted: Vec<Word> = wanted.into_iter().filter(is_in_half).collect();
+    let odd = wanted.iter().find(|word| !found.contains(word));
+    let odd = odd.or_else(|| found.iter().find(|word| !wanted.contains(word)));
+    assert!(
+        found == wanted,
+        "{} of {}: {odd:?}",
+        found.len(),
+        wanted.len()
+    );
     for (args, says) in [
         (
             [

@@ -27,4 +27,5 @@ mod shared;
 mod shipper;
 mod terminal;
 mod text;
+mod undone;
 mod world;

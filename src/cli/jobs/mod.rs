@@ -11,10 +11,10 @@ use super::run;
 use crate::config::Job;
 use crate::config::service::Service as Configuration;
 use crate::runtime::clock::{Clock, SystemClock};
-use crate::runtime::jobs::{self, Fate, Footprint, JobsError, Reverted};
+use crate::runtime::jobs::{self, Fate, Footprint, JobsError, Quiet};
 use crate::runtime::kafka::KafkaTopics;
-use crate::runtime::log::Groups;
 use crate::runtime::service::group_of;
+use crate::runtime::store::SnapshotStore;
 use crate::runtime::supervisor::control::{Agreed, Control, Want, Wish};
 use crate::runtime::supervisor::{Patience, Roster, Watch};
 use crate::runtime::task::TopicNames;
@@ -37,13 +37,10 @@ Examples:
   tidewatch jobs reset web                   forget models and results, begin again where the job says it starts
   tidewatch jobs reset web --keep-results    learn anew, and leave what is published
   tidewatch jobs revert web --to 2026-03-02  models without what a calendar says is not to be learnt since
-  tidewatch jobs replay web --from 2026-03-02 --to 2026-03-09 --as web-march
+  tidewatch jobs replay web --from 2026-03-02 --to 2026-03-09 --as web-march --warm-up 14d
   tidewatch jobs reshard web                 as many shards as its file now says";
 
-/// Between two looks at a group that is to become empty.
-const LOOK_INTERVAL: Duration = Duration::from_millis(200);
-
-/// For so long at least nobody has worked on a job whose models go back.
+/// For so long at least nobody has been at work on a job before anything is done to it: an instance looks at the wishes every second.
 const QUIET_MIN: Duration = Duration::from_secs(2);
 
 /// Arguments of `tidewatch jobs`.
@@ -165,6 +162,10 @@ pub(super) fn find(jobs: &BTreeMap<String, Arc<Job>>, id: &str) -> anyhow::Resul
     })
 }
 
+/// What is done to a job that is out of work, and how it is told; `None`: to be done again.
+type Operation<'a> = dyn FnMut(&mut KafkaTopics, &mut dyn SnapshotStore, &Footprint) -> Result<Option<String>, JobsError>
+    + 'a;
+
 /// Where jobs are administered from.
 pub(super) struct Office {
     configuration: Configuration,
@@ -221,41 +222,39 @@ impl Office {
         Ok(self.control.wish(&job.id, None)?)
     }
 
-    /// Waits until nobody works on a job.
-    fn await_idle(&mut self, job: &Job) -> anyhow::Result<()> {
-        let group = group_of(&self.configuration.kafka.group_id, &job.id);
-        let mut left = self.timeout;
-        loop {
-            let members = self.log.members(&group)?;
-            if members == 0 {
-                return Ok(());
-            }
-            anyhow::ensure!(
-                !left.is_zero(),
-                "{}: {members} instances still work on it after {} s; the wish to stop it stands",
-                job.id,
-                self.timeout.as_secs()
-            );
-            let step = left.min(LOOK_INTERVAL);
-            thread::sleep(step);
-            left -= step;
+    /// How to wait until nobody works on a job: also until everybody knows the wish, and the files, of now.
+    fn quiet(&self) -> Quiet {
+        Quiet {
+            timeout: self.timeout,
+            quiet: (2 * self.configuration.timing.job_files_interval).max(QUIET_MIN),
         }
     }
 
-    /// Has the job out of work for the time of `operation`; where it fails the job stays stopped, so that it can be looked at and done again.
-    fn while_stopped(
-        &mut self,
-        id: &str,
-        operation: impl FnOnce(&mut Office, &Footprint) -> anyhow::Result<()>,
-    ) -> anyhow::Result<()> {
+    /// Waits until nobody works on a job.
+    fn await_idle(&mut self, job: &Job) -> anyhow::Result<()> {
+        let group = group_of(&self.configuration.kafka.group_id, &job.id);
+        let whose = (job.id.as_str(), group.as_str());
+        Ok(self
+            .quiet()
+            .await_idle(&mut self.log, whose, &mut thread::sleep)?)
+    }
+
+    /// Has the job out of work for the time of `operation`, which is done again where somebody was at work meanwhile, and prints what it says; where it fails the job stays stopped, so that it can be looked at and
+    /// done again.
+    fn while_stopped(&mut self, id: &str, operation: &mut Operation<'_>) -> anyhow::Result<()> {
         let job = find(&self.jobs, id)?;
         let was_stopped = self.agreed()?.wishes.contains_key(id);
         self.stop(&job)?;
         self.await_idle(&job)?;
         let footprint = self.footprint(&job)?;
-        operation(self, &footprint).with_context(|| {
+        let mut store = self.store(&footprint)?;
+        let mut attempt = |log: &mut KafkaTopics| operation(log, &mut *store, &footprint);
+        let (quiet, wait) = (self.quiet(), &mut thread::sleep);
+        let done = quiet.attempt(&mut self.log, &footprint, wait, &mut attempt);
+        let told = done.with_context(|| {
             format!("{id} stays stopped; do it again, or `tidewatch jobs start {id}`")
         })?;
+        println!("{id}: {told}");
         match was_stopped {
             true => println!("{id}: stays stopped, as it was"),
             false => self.start(&job)?,
@@ -268,14 +267,12 @@ impl Office {
             true => Fate::Kept,
             false => Fate::Withdrawn,
         };
-        self.while_stopped(id, |office, footprint| {
-            let mut store = office.store(footprint)?;
-            let done = jobs::reset(&mut office.log, &mut *store, footprint, fate)?;
-            println!(
-                "{id}: reset; {} snapshots deleted, {} results withdrawn",
+        self.while_stopped(id, &mut |log, store, footprint| {
+            let done = jobs::reset(log, store, footprint, fate)?;
+            Ok(Some(format!(
+                "reset; {} snapshots deleted, {} results withdrawn",
                 done.snapshots, done.results
-            );
-            Ok(())
+            )))
         })
     }
 
@@ -284,52 +281,29 @@ impl Office {
         let footprint = self.footprint(&find(&self.jobs, id)?)?;
         let mut store = self.store(&footprint)?;
         jobs::prospect(&mut self.log, &mut *store, &footprint, to)?;
-        self.while_stopped(id, |office, footprint| {
-            let done = office.revert_quietly(footprint, to)?;
-            println!(
-                "{id}: reverted; {} snapshots deleted, {} messages are read again, and the buckets from {} to {} learnt as its calendars and rules say now",
-                done.snapshots, done.messages, done.from, done.until
-            );
-            Ok(())
-        })
-    }
-
-    /// Reverts until there is nothing left to delete. A worker that a changed file has just ended may come again before it hears of the wish to stop, and leave a snapshot;
-    /// and whoever takes the job up afterwards is to know that file.
-    fn revert_quietly(&mut self, footprint: &Footprint, to: EventTime) -> anyhow::Result<Reverted> {
-        const TRIES: usize = 10;
-        let quiet = (2 * self.configuration.timing.job_files_interval).max(QUIET_MIN);
-        let mut store = self.store(footprint)?;
         let mut snapshots = 0;
-        for _ in 0..TRIES {
-            self.await_idle(&footprint.plan.job)?;
-            thread::sleep(quiet);
-            match jobs::revert(&mut self.log, &mut *store, footprint, to) {
-                Ok(done) if done.snapshots == 0 => return Ok(Reverted { snapshots, ..done }),
-                Ok(done) => snapshots += done.snapshots,
-                Err(JobsError::AtWork { .. }) => {}
-                Err(error) => return Err(error.into()),
-            }
-        }
-        anyhow::bail!("instances come back to it again and again")
+        // A worker that has come back may have left a snapshot: until there is nothing left to delete.
+        self.while_stopped(id, &mut |log, store, footprint| {
+            let done = jobs::revert(log, store, footprint, to)?;
+            snapshots += done.snapshots;
+            Ok((done.snapshots == 0).then(|| format!(
+                "reverted; {snapshots} snapshots deleted, {} messages are read again, and the buckets from {} to {} learnt as its calendars and rules say now",
+                done.messages, done.from, done.until
+            )))
+        })
     }
 
     fn reshard(&mut self, id: &str) -> anyhow::Result<()> {
-        self.while_stopped(id, |office, footprint| {
-            let mut store = office.store(footprint)?;
+        self.while_stopped(id, &mut |log, store, footprint| {
             let wanted = footprint.plan.job.extensions.shards;
-            match jobs::reshard(&mut office.log, &mut *store, footprint)? {
-                had if had == wanted => println!("{id}: has {had} shards already"),
-                had => println!("{id}: {had} shards before, {wanted} now"),
-            }
-            Ok(())
+            Ok(Some(match jobs::reshard(log, store, footprint)? {
+                had if had == wanted => format!("has {had} shards already"),
+                had => format!("{had} shards before, {wanted} now"),
+            }))
         })
     }
 
-    fn store(
-        &self,
-        footprint: &Footprint,
-    ) -> anyhow::Result<Box<dyn crate::runtime::store::SnapshotStore + Send>> {
+    fn store(&self, footprint: &Footprint) -> anyhow::Result<Box<dyn SnapshotStore + Send>> {
         let kafka = run::kafka_of(&self.configuration, &footprint.plan.job.id);
         run::open_store(&self.configuration, &kafka).map_err(anyhow::Error::from_boxed)
     }

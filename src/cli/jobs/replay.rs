@@ -15,6 +15,7 @@ use crate::runtime::observer::{Fact, Observer};
 use crate::runtime::service::{Service, Settings};
 use crate::runtime::shutdown::Shutdown;
 use crate::runtime::task::{Range, TopicNames};
+use crate::simulate::parse_duration;
 use crate::time::{EventTime, Finality};
 use anyhow::Context;
 use signal_hook::consts::{SIGINT, SIGTERM};
@@ -37,6 +38,9 @@ pub(super) struct Args {
     /// Where it ends, exclusive; not in the future.
     #[arg(long, value_name = "TIME", value_parser = time)]
     to: EventTime,
+    /// Events of so long before the range are learnt, and no results of them written: its first results do not come from models that know nothing. Whole buckets of it count.
+    #[arg(long, value_name = "DURATION", value_parser = duration, default_value = "0s")]
+    warm_up: i64,
     /// The id of the shadow job, under which the results are published.
     #[arg(long = "as", value_name = "ID")]
     shadow: String,
@@ -46,6 +50,10 @@ pub(super) fn time(text: &str) -> Result<EventTime, String> {
     instant(text).ok_or_else(|| {
         "neither a day such as 2026-03-02 nor a moment such as 2026-03-02T00:00:00Z".to_owned()
     })
+}
+
+fn duration(text: &str) -> Result<i64, String> {
+    parse_duration(text).map_err(|error| error.to_string())
 }
 
 pub(super) fn run(args: &Args, configuration: &Configuration) -> anyhow::Result<ExitCode> {
@@ -62,7 +70,8 @@ pub(super) fn run(args: &Args, configuration: &Configuration) -> anyhow::Result<
         args.to
     );
     let range = Range::of_whole_buckets(args.from, args.to, job.bucket_span)
-        .with_context(|| format!("no whole bucket lies between {} and {}", args.from, args.to))?;
+        .with_context(|| format!("no whole bucket lies between {} and {}", args.from, args.to))?
+        .warmed_up(args.warm_up, job.bucket_span);
     let shadow = shadow(&job, &args.shadow)?;
     ensure_unused(configuration, &shadow, range)?;
     let shutdown = Shutdown::new();
@@ -71,11 +80,15 @@ pub(super) fn run(args: &Args, configuration: &Configuration) -> anyhow::Result<
             .and_then(|_| flag::register(signal, shutdown.flag()))
             .context("cannot listen for signals")?;
     }
+    let learns = match range.warm_up_from < range.from {
+        true => format!(", after learning from {} on", range.warm_up_from),
+        false => String::new(),
+    };
     eprintln!(
-        "{}: {} to {} as {}",
+        "{}: {} to {} as {}{learns}",
         job.id, range.from, range.to, shadow.id
     );
-    let tally = Arc::new(Tally::default());
+    let tally = Arc::new(Tally::of(range));
     match work(configuration, &shadow, range, &tally, &shutdown)? {
         true => println!("{}: done; {}", shadow.id, tally.told()),
         false => {
@@ -134,15 +147,18 @@ fn ensure_unused(
         .find(|one| one.next_offset.is_some() && !one.is_current);
     anyhow::ensure!(
         foreign.is_none(),
-        "--as {}: has served for another range or another configuration; take an id that nothing was published under",
+        "--as {}: has served for another range, warm-up or configuration; take an id that nothing was published under",
         shadow.id
     );
     Ok(())
 }
 
 /// Counts what is published, and tells what goes wrong.
-#[derive(Default)]
-struct Tally(Mutex<Counts>);
+struct Tally {
+    counts: Mutex<Counts>,
+    /// Buckets before are not published.
+    from: EventTime,
+}
 
 #[derive(Clone, Copy, Default)]
 struct Counts {
@@ -153,8 +169,15 @@ struct Counts {
 }
 
 impl Tally {
+    fn of(range: Range) -> Tally {
+        Tally {
+            counts: Mutex::default(),
+            from: range.from,
+        }
+    }
+
     fn told(&self) -> String {
-        let counts = *self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let counts = *self.counts.lock().unwrap_or_else(PoisonError::into_inner);
         format!(
             "{} buckets, {} records ({} critical), {} events refused",
             counts.buckets, counts.records, counts.critical, counts.refused
@@ -163,7 +186,7 @@ impl Tally {
 
     fn bucket(&self, summary: &BucketSummary) {
         let critical = |record: &&(u16, Severity)| record.1 == Severity::Critical;
-        let mut counts = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut counts = self.counts.lock().unwrap_or_else(PoisonError::into_inner);
         counts.buckets += 1;
         counts.records += summary.records.len() as u64;
         counts.critical += summary.records.iter().filter(critical).count() as u64;
@@ -173,9 +196,13 @@ impl Tally {
 impl Observer for Tally {
     fn observe(&self, job_id: &str, fact: &Fact<'_>) {
         match fact {
-            Fact::Bucket { summary } if summary.finality == Finality::Final => self.bucket(summary),
+            Fact::Bucket { summary }
+                if summary.finality == Finality::Final && summary.start.time() >= self.from =>
+            {
+                self.bucket(summary);
+            }
             Fact::Rejected { .. } => {
-                self.0
+                self.counts
                     .lock()
                     .unwrap_or_else(PoisonError::into_inner)
                     .refused += 1;

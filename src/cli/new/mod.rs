@@ -7,6 +7,7 @@
 //! What is written is a job as it stands; what it rests on is told in its comments, and in a table on stderr. Docs: docs/queries.md.
 //! Checked: tests/new.rs, on samples of its own.
 
+mod amounts;
 mod long;
 mod names;
 mod order;

@@ -33,6 +33,33 @@ const SOFTWARE: [&str; 7] = [
     "os",
 ];
 
+/// What may be added up, as the end of a word.
+const AMOUNTS: [&str; 3] = ["bytes", "octets", "amount"];
+/// A number of these is no amount of one event.
+const NO_AMOUNTS: [&str; 16] = [
+    "total",
+    "avg",
+    "mean",
+    "max",
+    "min",
+    "rate",
+    "per",
+    "limit",
+    "free",
+    "used",
+    "available",
+    "pct",
+    "percent",
+    "memory",
+    "mem",
+    "heap",
+];
+/// What goes out.
+const SENT: [&str; 10] = [
+    "sent", "out", "egress", "upload", "uploaded", "orig", "source", "src", "tx", "cs",
+];
+const MACHINES: [&str; 5] = ["host", "hostname", "computer", "workstation", "device"];
+
 /// The words of a name, small.
 fn words(path: &str) -> Vec<String> {
     let mut words: Vec<String> = vec![String::new()];
@@ -59,6 +86,24 @@ fn any_of(words: &[String], known: &[&str]) -> bool {
 pub(super) fn is_actor(field: &Field) -> bool {
     let words = words(&field.path);
     any_of(&words, &ACTORS) && !any_of(&words, &BESIDES)
+}
+
+/// Whether a number is an amount that may be added up: bytes, not bytes a second.
+pub(super) fn is_amount(path: &str) -> bool {
+    let words = words(path);
+    let is_one = |word: &String| AMOUNTS.iter().any(|amount| word.ends_with(amount));
+    words.iter().any(is_one) && !any_of(&words, &NO_AMOUNTS)
+}
+
+/// Whether an amount is of what somebody sends, rather than receives.
+pub(super) fn is_sent(path: &str) -> bool {
+    any_of(&words(path), &SENT)
+}
+
+/// Whether a field says on which machine something happened.
+pub(super) fn is_machine(field: &Field) -> bool {
+    let words = words(&field.path);
+    any_of(&words, &MACHINES) && !any_of(&words, &BESIDES)
 }
 
 /// Whether a field says from which address something came.
@@ -97,6 +142,10 @@ mod tests {
         assert_eq!(words("sourceIPAddress"), ["source", "ipaddress"]);
         assert!(is_software("http_user_agent") && is_software("userAgent"));
         assert!(!is_software("user.name"));
+        assert!(is_amount("http.response.body.bytes") && is_amount("sentBytes"));
+        assert!(is_amount("OUT_BYTES") && is_amount("amount") && !is_amount("bytes_per_second"));
+        assert!(!is_amount("memory_bytes") && !is_amount("sent_bytes_total") && !is_amount("size"));
+        assert!(is_sent("source.bytes") && is_sent("bytesOut") && !is_sent("resp_bytes"));
         assert!(obscurity("userIdentity.userName") < obscurity("userIdentity.principalId"));
         assert!(obscurity("host.name") < obscurity("agent.name"));
         assert!(obscurity("host.name") < obscurity("host.id"));

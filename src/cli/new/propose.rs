@@ -5,18 +5,19 @@
 
 use super::rhythm::Rhythm;
 use super::stats::{Field, Sample, hash_of};
-use super::visitors;
-use super::{long, names};
+use super::{amounts, long, names, visitors};
 use crate::cli::table::length;
 use crate::config::TimeFormat;
 use crate::decode::instant_in;
 use crate::engine::event::Value;
 
-/// At most so many of each are proposed.
+/// At most so many of each are proposed; a sum by source is one more.
 const DETECTORS_MAX: usize = 4;
+/// Of what is measured at even intervals so many: a table may have a column for each.
+const MEASUREMENTS_MAX: usize = 10;
 const INFLUENCERS_MAX: usize = 4;
 /// A split has at most so many values, an entity so many.
-const SPLIT_MAX: usize = 50;
+pub(super) const SPLIT_MAX: usize = 50;
 const ENTITY_MAX: usize = 20_000;
 /// A number of fewer values than this is a code.
 const MEASURE_VALUES_MIN: usize = 20;
@@ -283,7 +284,7 @@ pub(super) fn measures(sample: &Sample, roles: &[Role]) -> Vec<usize> {
     let measures = best(of_role(roles, &[Role::Measure]), |at| measuring(sample, at));
     let mut chosen: Vec<usize> = Vec::new();
     for measure in measures {
-        let is_known = chosen.len() >= DETECTORS_MAX
+        let is_known = chosen.len() >= MEASUREMENTS_MAX
             || chosen
                 .iter()
                 .any(|other| long::go_together(sample, *other, measure));
@@ -345,10 +346,9 @@ pub(super) fn propose(
     };
     let has_population = !population.is_empty();
     detectors.extend(population);
-    let most = if rhythm.interval_ms.is_some() {
-        DETECTORS_MAX
-    } else {
-        2
+    let (most, detectors_max) = match rhythm.interval_ms {
+        Some(_) => (MEASUREMENTS_MAX, MEASUREMENTS_MAX),
+        None => (2, DETECTORS_MAX),
     };
     let taken = measures.iter().take(most);
     detectors
@@ -377,7 +377,12 @@ pub(super) fn propose(
         let reason = "how many events of each; nothing else in the sample is measured".to_owned();
         detectors.push(alone("count", None, None, split, reason));
     }
-    detectors.truncate(DETECTORS_MAX);
+    detectors.truncate(detectors_max);
+    if rhythm.interval_ms.is_none() {
+        let visitors = detectors.iter().find_map(|one| one.over);
+        let numbers = best(of_role(roles, &[Role::Measure]), |at| measuring(sample, at));
+        detectors.extend(amounts::summed(sample, &numbers, &categories, visitors));
+    }
     let over = detectors.iter().find_map(|one| one.over);
     let influencers = influencers(sample, over, &splits, &entities, &categories);
     Proposal {

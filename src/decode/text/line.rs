@@ -54,11 +54,19 @@ impl<'l> Line<'l> {
     pub(in crate::decode) fn cell(&self, column: usize) -> Cow<'l, str> {
         let at = column.saturating_sub(1);
         let bytes = self.fields.get(at).copied().flatten().unwrap_or_default();
-        let text = String::from_utf8_lossy(bytes);
+        let text = text(bytes);
         match at == LEVEL && text.bytes().any(|byte| byte.is_ascii_uppercase()) {
             true => Cow::Owned(text.to_ascii_lowercase()),
             false => text,
         }
+    }
+}
+
+/// Bytes as text; what is not UTF-8 is replaced. It is, as a rule, and that is soon said.
+pub(super) fn text(bytes: &[u8]) -> Cow<'_, str> {
+    match std::str::from_utf8(bytes) {
+        Ok(text) => Cow::Borrowed(text),
+        Err(_) => String::from_utf8_lossy(bytes),
     }
 }
 

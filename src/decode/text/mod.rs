@@ -4,8 +4,10 @@
 //! is one event. What is not UTF-8 is replaced. Total on any input; memory: one message. docs/events.md is the user's side of this.
 
 mod fields;
+mod forms;
 mod line;
 mod time;
+mod words;
 
 pub(super) use line::Line;
 
@@ -175,7 +177,7 @@ impl Text {
         write!(self.text, "{}", EventTime(found.ms)).expect("text takes text");
         self.ends.push(self.text.len());
         for (at, field) in fields.into_iter().enumerate() {
-            let field = String::from_utf8_lossy(field.unwrap_or_default());
+            let field = line::text(field.unwrap_or_default());
             match at {
                 LEVEL => self.text.push_str(&field.to_ascii_lowercase()),
                 _ => self.text.push_str(&field),

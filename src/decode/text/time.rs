@@ -4,10 +4,9 @@
 //! months before the log was last written to, and goes on from there through New Year's nights. Sources: RFC 3164 and RFC 5424 (syslog), Apache's
 //! `%t`, the defaults of log4j, logback, java.util.logging, Python, glog, squid, and what else the corpora of Loghub show.
 
+use super::forms::{self, Parts};
 use crate::time::civil::Civil;
-use regex::bytes::{Captures, Regex, RegexBuilder, RegexSet, RegexSetBuilder};
 use std::ops::Range;
-use std::sync::LazyLock;
 
 /// How far from a line's beginning its time may begin, bytes: behind a bracket or a syslog priority, if most lines have it there...
 pub(super) const OFFSET_USUAL: usize = 8;
@@ -18,63 +17,9 @@ const TIME_BYTES_MAX: usize = 48;
 /// A log may be ahead of the machine that reads it by so much, milliseconds.
 const AHEAD_MS: i64 = 86_400_000;
 
-const MONTHS: [&[u8]; 12] = [
+const MONTHS: [&[u8; 3]; 12] = [
     b"jan", b"feb", b"mar", b"apr", b"may", b"jun", b"jul", b"aug", b"sep", b"oct", b"nov", b"dec",
 ];
-
-/// Hours to a fraction of a second, and perhaps the half of the day.
-const CLOCK: &str =
-    r"(?<H>\d{1,2}):(?<M>\d{1,2}):(?<S>\d{2})(?:[.,:](?<f>\d{1,9}))?(?: (?<p>[AaPp][Mm])\b)?";
-const ZONE: &str = r"(?: ?(?<z>Z|UTC|GMT|[+-]\d{2}:?\d{2})\b)?";
-const NAME: &str = r"(?<b>[A-Z][a-z]{2})";
-
-/// Those with a year come first: of two forms that fit as many lines the first is taken.
-fn forms() -> [String; 15] {
-    [
-        // 2024-01-31T12:30:59.123+01:00, 2024/01/31 12:30:59
-        format!(r"\b(?<y>\d{{4}})[-/.](?<m>\d{{2}})[-/.](?<d>\d{{2}})(?:T| +){CLOCK}{ZONE}"),
-        // 31/Jan/2024:12:30:59 +0100
-        format!(r"\b(?<d>\d{{1,2}})/{NAME}/(?<y>\d{{4}}):{CLOCK}{ZONE}"),
-        // 31 Jan 2024 12:30:59,123; 31-Jan-2024 12:30:59
-        format!(r"\b(?<d>\d{{1,2}})[ -]{NAME}[ -](?<y>\d{{4}}) {CLOCK}{ZONE}"),
-        // Jan 31 12:30:59 2024; Jan 31 12:30:59.123 UTC 2024
-        format!(r"\b{NAME} +(?<d>\d{{1,2}}) {CLOCK}(?: UTC)? (?<y>\d{{4}})\b"),
-        // Jan 31, 2024 8:30:59 PM
-        format!(r"\b{NAME} (?<d>\d{{1,2}}), (?<y>\d{{4}}),? {CLOCK}{ZONE}"),
-        // 31.01.2024 12:30:59
-        format!(r"\b(?<d>\d{{2}})\.(?<m>\d{{2}})\.(?<y>\d{{4}}),? {CLOCK}{ZONE}"),
-        // 01/31/2024 12:30:59, and the other way round where that fits more lines
-        format!(r"\b(?<m>\d{{2}})/(?<d>\d{{2}})/(?<y>\d{{4}}),? {CLOCK}{ZONE}"),
-        format!(r"\b(?<d>\d{{2}})/(?<m>\d{{2}})/(?<y>\d{{4}}),? {CLOCK}{ZONE}"),
-        // 24/01/31 12:30:59
-        format!(r"\b(?<Y>\d{{2}})/(?<m>\d{{2}})/(?<d>\d{{2}}) {CLOCK}{ZONE}"),
-        // 20240131-12:30:59:123
-        format!(r"\b(?<y>\d{{4}})(?<m>\d{{2}})(?<d>\d{{2}})[-T ]{CLOCK}{ZONE}"),
-        // Jan 31 12:30:59
-        format!(r"\b{NAME} +(?<d>\d{{1,2}}) {CLOCK}"),
-        // 01-31 12:30:59.123
-        format!(r"\b(?<m>\d{{2}})-(?<d>\d{{2}}) {CLOCK}"),
-        // I0131 12:30:59.123456
-        format!(r"^[DIWEF](?<m>\d{{2}})(?<d>\d{{2}}) {CLOCK}"),
-        // 240131 123059
-        r"^(?<Y>\d{2})(?<m>\d{2})(?<d>\d{2}) (?<H>\d{2})(?<M>\d{2})(?<S>\d{2})\b".to_owned(),
-        // 1706704259.123, 1706704259123
-        r"^\[? *(?<e>1\d{9})(?:\.(?<f>\d{1,9})|(?<g>\d{3})(?:\d{3}){0,2})?\b".to_owned(),
-    ]
-}
-
-static FORMS: LazyLock<Vec<Regex>> = LazyLock::new(|| {
-    let compiled = forms().map(|form| {
-        let form = RegexBuilder::new(&form).unicode(false).build();
-        form.expect("a form")
-    });
-    compiled.into()
-});
-/// Which of them a line has.
-static ANY_FORM: LazyLock<RegexSet> = LazyLock::new(|| {
-    let set = RegexSetBuilder::new(forms()).unicode(false).build();
-    set.expect("forms")
-});
 
 /// A time in a line.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -85,32 +30,47 @@ pub(super) struct Found {
     pub(super) ms: i64,
 }
 
+/// What is indented goes on with what was said before.
+fn goes_on(line: &[u8]) -> bool {
+    line.starts_with(b"\t") || line.starts_with(b"  ")
+}
+
 /// The time that a line begins with, by itself: nothing is known of the lines around it. It is in the form that begins first, and of those in the one with a year.
 /// `about_ms`, when the line was handed on, says of which year a time without one is (of the twelve months before), and of two readings of a date the likelier.
 pub(super) fn head(line: &[u8], about_ms: Option<i64>) -> Option<Found> {
+    if goes_on(line) {
+        return None;
+    }
     let begin = &line[..line.len().min(OFFSET_USUAL + TIME_BYTES_MAX)];
-    let mut best: Option<Found> = None;
-    for form in ANY_FORM.matches(begin) {
-        let mut clock = Clock {
-            form,
-            offset_max: OFFSET_USUAL,
-            years: Years::before(about_ms),
-        };
-        let Some(found) = clock.find(line) else {
-            continue;
-        };
-        let is_better = best.as_ref().is_none_or(|best| {
+    // A form is read where it stands first, or not at all.
+    let mut unread = u16::MAX;
+    for at in 0..begin.len().min(OFFSET_USUAL + 1) {
+        let mut possible = forms::possible(begin, at) & unread;
+        let mut best: Option<Found> = None;
+        while possible != 0 {
+            let form = possible.trailing_zeros() as usize;
+            possible &= possible - 1;
+            let Some((at, parts)) = forms::read(form, begin, at) else {
+                continue;
+            };
+            unread &= !(1 << form);
+            let Some(ms) = instant(&parts, &mut Years::before(about_ms)) else {
+                continue;
+            };
             // The month first, or the day.
-            let is_rival = found.at == best.at;
-            let is_nearer =
-                about_ms.is_some_and(|about| found.ms.abs_diff(about) < best.ms.abs_diff(about));
-            found.at.start < best.at.start || is_rival && is_nearer
-        });
-        if is_better {
-            best = Some(found);
+            let is_nearer = |best: &Found| {
+                let nearer = |about: i64| ms.abs_diff(about) < best.ms.abs_diff(about);
+                best.at == at && about_ms.is_some_and(nearer)
+            };
+            if best.as_ref().is_none_or(is_nearer) {
+                best = Some(Found { at, ms });
+            }
+        }
+        if best.is_some() {
+            return best;
         }
     }
-    best
+    None
 }
 
 /// The time of a web server's line, which stands in brackets.
@@ -140,7 +100,7 @@ impl Clock {
     ) -> Option<Clock> {
         let years = Years::before(written_ms);
         let mut best: Option<(usize, Clock)> = None;
-        for form in 0..FORMS.len() {
+        for form in 0..forms::COUNT {
             let clock = Clock {
                 form,
                 offset_max: OFFSET_MAX,
@@ -169,85 +129,53 @@ impl Clock {
 
     /// The time that a line begins with; times are to be asked for in the order of the lines.
     pub(super) fn find(&mut self, line: &[u8]) -> Option<Found> {
-        // What is indented goes on with what was said before.
-        if line.starts_with(b"\t") || line.starts_with(b"  ") {
+        if goes_on(line) {
             return None;
         }
         let head = &line[..line.len().min(self.offset_max + TIME_BYTES_MAX)];
-        let captures = FORMS[self.form].captures(head)?;
-        let whole = captures.get(0).expect("the match").range();
-        if whole.start > self.offset_max {
-            return None;
-        }
-        let ms = self.instant(&captures)?;
-        Some(Found { at: whole, ms })
-    }
-
-    fn instant(&mut self, captures: &Captures<'_>) -> Option<i64> {
-        let number = |name: &str| {
-            let digits = std::str::from_utf8(captures.name(name)?.as_bytes()).ok()?;
-            digits.parse::<i64>().ok()
-        };
-        let milli = captures
-            .name("f")
-            .map_or(0, |digits| millis(digits.as_bytes()));
-        if let Some(seconds) = number("e") {
-            return Some(seconds * 1000 + number("g").unwrap_or(milli));
-        }
-        let month = match captures.name("b") {
-            Some(name) => {
-                let name = name.as_bytes().to_ascii_lowercase();
-                1 + MONTHS.iter().position(|month| *month == name)? as i64
-            }
-            None => number("m")?,
-        };
-        let hour = match (number("H")?, captures.name("p")) {
-            (hour, None) => hour,
-            (hour @ 1..=12, Some(half)) => {
-                let afternoon = half.as_bytes().eq_ignore_ascii_case(b"pm");
-                hour % 12 + 12 * i64::from(afternoon)
-            }
-            _ => return None,
-        };
-        let civil = Civil {
-            year: 2000,
-            month,
-            day: number("d")?,
-            hour,
-            minute: number("M")?,
-            second: number("S")?,
-            milli,
-            offset_seconds: captures.name("z").map_or(0, |zone| offset(zone.as_bytes())),
-        };
-        let year = match (number("y"), number("Y")) {
-            (Some(year), _) => year,
-            (None, Some(short)) => 2000 + short,
-            (None, None) => return self.years.place(civil),
-        };
-        Civil { year, ..civil }.millis().ok()
+        let places = 0..head.len().min(self.offset_max + 1);
+        let (at, parts) = places
+            .filter(|at| forms::possible(head, *at) & 1 << self.form != 0)
+            .find_map(|at| forms::read(self.form, head, at))?;
+        let ms = instant(&parts, &mut self.years)?;
+        Some(Found { at, ms })
     }
 }
 
-/// Thousandths from the digits of a fraction.
-fn millis(digits: &[u8]) -> i64 {
-    let digit = |at: usize| i64::from(digits.get(at).map_or(0, |byte| byte - b'0'));
-    digit(0) * 100 + digit(1) * 10 + digit(2)
-}
-
-/// Seconds ahead of UTC.
-fn offset(zone: &[u8]) -> i64 {
-    let digits: Vec<i64> = zone
-        .iter()
-        .filter(|byte| byte.is_ascii_digit())
-        .map(|byte| i64::from(byte - b'0'))
-        .collect();
-    match (zone[0], &digits[..]) {
-        (sign, [a, b, c, d]) => {
-            let seconds = (a * 10 + b) * 3600 + (c * 10 + d) * 60;
-            if sign == b'-' { -seconds } else { seconds }
-        }
-        _ => 0,
+/// The instant that a time means, if there is such a one.
+fn instant(parts: &Parts, years: &mut Years) -> Option<i64> {
+    let milli = parts.milli.unwrap_or(0);
+    if let Some(seconds) = parts.epoch {
+        return Some(seconds * 1000 + parts.epoch_milli.unwrap_or(milli));
     }
+    let month = match parts.name {
+        Some(name) => {
+            let name = name.map(|letter| letter.to_ascii_lowercase());
+            1 + MONTHS.iter().position(|month| **month == name)? as i64
+        }
+        None => parts.month?,
+    };
+    let hour = match (parts.hour?, parts.afternoon) {
+        (hour, None) => hour,
+        (hour @ 1..=12, Some(afternoon)) => hour % 12 + 12 * i64::from(afternoon),
+        _ => return None,
+    };
+    let civil = Civil {
+        year: 2000,
+        month,
+        day: parts.day?,
+        hour,
+        minute: parts.minute?,
+        second: parts.second?,
+        milli,
+        offset_seconds: parts.offset_seconds.unwrap_or(0),
+    };
+    let year = match (parts.year, parts.year_of_century) {
+        (Some(year), _) => year,
+        (None, Some(short)) => 2000 + short,
+        (None, None) => return years.place(civil),
+    };
+    Civil { year, ..civil }.millis().ok()
 }
 
 /// Years for times that have none.
@@ -270,8 +198,10 @@ impl Years {
         let about = self.last_ms.or(self.written_ms)?;
         let year = chrono::DateTime::from_timestamp_millis(about)
             .map_or(1970, |time| i64::from(chrono::Datelike::year(&time)));
-        // A leap day may be eight years back.
-        let years = (year - 8..=year + 1)
+        // A leap day may be eight years back; any other day was there a year ago, and no year before that is nearer.
+        let is_leap_day = (civil.month, civil.day) == (2, 29);
+        let least = year - if is_leap_day { 8 } else { 1 };
+        let years = (least..=year + 1)
             .rev()
             .filter_map(|year| Civil { year, ..civil }.millis().ok());
         let ms = match self.last_ms {
@@ -289,6 +219,7 @@ impl Years {
 mod tests {
     use super::*;
     use crate::time::EventTime;
+    use proptest::prelude::*;
 
     fn read(lines: &[&str], written: &str) -> Vec<String> {
         let written = crate::decode::instant(written).unwrap().0;
@@ -357,6 +288,43 @@ mod tests {
             ("1286536309002 x", "2010-10-08T11:11:49.002Z"),
         ] {
             assert_eq!(read(&[line], "2026-11-30"), [expected], "{line}");
+        }
+    }
+
+    /// What [`head`] finds, form by form.
+    fn head_by_forms(line: &[u8], about_ms: Option<i64>) -> Option<Found> {
+        let mut best: Option<Found> = None;
+        for form in 0..forms::COUNT {
+            let mut clock = Clock {
+                form,
+                offset_max: OFFSET_USUAL,
+                years: Years::before(about_ms),
+            };
+            let Some(found) = clock.find(line) else {
+                continue;
+            };
+            let is_better = best.as_ref().is_none_or(|best| {
+                let is_nearer = about_ms
+                    .is_some_and(|about| found.ms.abs_diff(about) < best.ms.abs_diff(about));
+                found.at.start < best.at.start || found.at == best.at && is_nearer
+            });
+            if is_better {
+                best = Some(found);
+            }
+        }
+        best
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(2_000))]
+
+        #[test]
+        fn a_lines_time_is_in_the_form_that_begins_first(
+            line in "[<\\[ a1-]{0,4}(0[0-9]|1[0-9]|20[0-9]{2}|Mar|Foo|I|17)[-/. ]?(0[1-9]|[0-9]{2}|Mar)[-/. ]?(0[1-9]|[0-9]{2}|20[0-9]{2})[ T:,]{1,2}[0-9]{1,2}:?[0-5][0-9]:?[0-5][0-9]( ?Z| 2024|[.]5)?( 2024-01-31 12:30:59)?.{0,6}",
+            about in proptest::option::of(1_600_000_000_000..1_800_000_000_000i64),
+        ) {
+            let found = head(line.as_bytes(), about);
+            prop_assert_eq!(found, head_by_forms(line.as_bytes(), about), "{}", line);
         }
     }
 

@@ -6,12 +6,14 @@
 //! Checked by: tests/jobs.rs, in memory, and tests/kafka.
 
 mod forecast;
+mod quiet;
 mod reset;
 mod revert;
 mod shadow;
 mod status;
 
 pub use forecast::{Doors, publish_forecast};
+pub use quiet::Quiet;
 pub use reset::{Fate, Reset, reset, reshard};
 pub use revert::{Reverted, prospect, revert};
 pub use shadow::{ShadowError, shadow};
@@ -40,6 +42,23 @@ pub enum JobsError {
         /// How many.
         members: usize,
     },
+    /// Nobody has ended in time.
+    #[error(
+        "{job}: {members} instances still work on it after {seconds} s; the wish to stop it stands"
+    )]
+    StillAtWork {
+        /// The job.
+        job: String,
+        /// How many.
+        members: usize,
+        /// How long was waited.
+        seconds: u64,
+    },
+    /// Nobody has heard of the wish to stop it.
+    #[error(
+        "instances come back to job {0} again and again: does everyone of them follow the control topic?"
+    )]
+    ComesBack(String),
     /// Only staged jobs have shards.
     #[error("job {job} is {placement:?}, which has no shards: {why}")]
     NoShards {
@@ -154,11 +173,15 @@ impl Footprint {
     pub fn ensure_idle(&self, log: &mut impl Groups) -> Result<(), JobsError> {
         match log.members(&self.group)? {
             0 => Ok(()),
-            members => Err(JobsError::AtWork {
-                job: self.plan.job.id.clone(),
-                group: self.group.clone(),
-                members,
-            }),
+            members => Err(self.at_work(members)),
+        }
+    }
+
+    fn at_work(&self, members: usize) -> JobsError {
+        JobsError::AtWork {
+            job: self.plan.job.id.clone(),
+            group: self.group.clone(),
+            members,
         }
     }
 }

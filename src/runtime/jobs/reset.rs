@@ -64,7 +64,10 @@ pub fn reset<L: Topics + Groups>(
         }
         Fate::Kept => epitaphs(log.committed(&footprint.group, &all)?),
     };
-    log.forget_group(&footprint.group)?;
+    if !log.forget_group(&footprint.group)? {
+        footprint.ensure_idle(log)?;
+        return Err(footprint.at_work(1)); // who has gone again
+    }
     log.set_positions(&footprint.group, &kept)?;
     Ok(done)
 }
@@ -104,6 +107,8 @@ pub fn reshard<L: Topics + Groups>(
         partitions: Some(i32::from(wanted)),
         cleanup: Cleanup::Delete,
     }])?;
+    // No broker refuses this while somebody works.
+    footprint.ensure_idle(log)?;
     Ok(plan.shards)
 }
 

@@ -80,13 +80,14 @@ impl Groups for KafkaTopics {
         Ok(held.collect())
     }
 
-    fn forget_group(&mut self, group: &str) -> Result<(), LogError> {
+    fn forget_group(&mut self, group: &str) -> Result<bool, LogError> {
         let answer = block_on(self.admin.delete_groups(&[group], &self.options()));
         let results =
             answer.map_err(|error| self.unavailable(format!("group {group}: {error}")))?;
         for result in results {
             match result {
                 Ok(_) | Err((_, RDKafkaErrorCode::GroupIdNotFound)) => {}
+                Err((_, RDKafkaErrorCode::NonEmptyGroup)) => return Ok(false),
                 Err((_, code)) => {
                     let why = Resource::group_deleted(group).why(code);
                     return Err(LogError::Fatal(format!(
@@ -95,7 +96,7 @@ impl Groups for KafkaTopics {
                 }
             }
         }
-        Ok(())
+        Ok(true)
     }
 
     fn set_positions(

@@ -18,8 +18,8 @@ pub trait Groups {
         partitions: &[TopicPartition],
     ) -> Result<BTreeMap<TopicPartition, Position>, LogError>;
 
-    /// Forgets a group with all its positions. Refused ([`LogError::Fatal`]) while it has members; one that does not exist is forgotten already.
-    fn forget_group(&mut self, group: &str) -> Result<(), LogError>;
+    /// Forgets a group with all its positions, unless it has members. Whether it is forgotten; one that does not exist is so already.
+    fn forget_group(&mut self, group: &str) -> Result<bool, LogError>;
 
     /// Commits positions for a group without members.
     fn set_positions(

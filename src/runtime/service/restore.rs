@@ -10,7 +10,7 @@
 //!
 //! A snapshot or position that a later build has written is not begun over: the service ends with a sentence, and nothing is deleted.
 //! A snapshot of a format given up is passed over: the replay is longer, its end the same.
-//! An internal topic is always begun at its start: of another lineage's messages nothing is heard. A replay begins at its range.
+//! An internal topic is always begun at its start: of another lineage's messages nothing is heard. A replay begins at its range, or at the warm-up before it.
 //! If the log no longer reaches back that far, the task begins at its start and says so.
 //! If the topic is not the one that was read (another id than stands beside the position or, where that has vanished, in the newest snapshot; or it ends
 //! before the position), the newest state goes on at its start; if it is the same topic that has lost its newest messages, at its end. Then all snapshots of old offsets are replaced by one of the new, because offsets are what
@@ -404,7 +404,7 @@ impl<L: Log> Service<L> {
             return Ok(log_start);
         }
         if let Some(range) = self.plan.range {
-            let from = Place::Time(range.from.millis());
+            let from = Place::Time(range.warm_up_from.millis());
             return Ok(self.log.offset_of(at, from)?.max(log_start));
         }
         if let Some(foreign) = past.foreign {
@@ -469,6 +469,7 @@ impl<L: Log> Service<L> {
             None => (wanted, live_from.unwrap_or(wanted)),
             Some(renewal) => (renewal.from, renewal.from),
         };
+        let published = past.foreign.and_then(|foreign| foreign.published);
         Beginning {
             from: wanted.max(past.log_start),
             live_from: live_from.max(past.log_start),
@@ -476,7 +477,7 @@ impl<L: Log> Service<L> {
                 None => past.mark.clone(),
                 Some(renewal) => past.mark.clone().map(|mark| renewed(mark, renewal)),
             },
-            silent_until_ms: past.foreign.and_then(|foreign| foreign.published),
+            silent_until_ms: published.max(self.warm_up_until(past.kind)),
             committed: past.committed.clone(),
             topic: self.topics.get(&past.at.topic).copied(),
             loss: loss(past, wanted),
@@ -485,6 +486,13 @@ impl<L: Log> Service<L> {
             snapshot_interval_ms: self.settings.snapshot_interval_ms,
             remembers: self.settings.remembers,
         }
+    }
+
+    /// The last bucket of a replay's warm-up, for whom it concerns: who writes results.
+    fn warm_up_until(&self, kind: StageKind) -> Option<i64> {
+        let range = self.plan.range.filter(|_| kind.writes_results())?;
+        let last = range.silent_until(self.plan.job.bucket_span)?;
+        Some(last.millis())
     }
 
     fn tell_gap(&self, past: &Past, wanted: i64) {

@@ -29,7 +29,7 @@ pub struct Mark {
     pub ended: bool,
     /// The last bucket whose final results were published, milliseconds since the epoch. Survives a change of lineage.
     pub final_until_ms: Option<i64>,
-    /// Buckets up to this one were published by an earlier lineage, and are not published again; milliseconds since the epoch.
+    /// Buckets up to this one were published by an earlier lineage, and are not published again, or are a replay's warm-up; milliseconds since the epoch.
     pub silent_until_ms: Option<i64>,
     /// The version of the state of alerts that belongs to this position; 0: none.
     pub alerts: u64,

@@ -75,7 +75,7 @@ pub(crate) struct Beginning {
     pub(crate) live_from: i64,
     /// The mark of the committed position that the task goes on from, if it is of this lineage.
     pub(crate) mark: Option<Mark>,
-    /// Buckets that another lineage, whose positions these are, has published.
+    /// Up to which bucket another lineage, whose positions these are, has published; or a replay only learns.
     pub(crate) silent_until_ms: Option<i64>,
     /// The committed position, if there is one.
     pub(crate) committed: Option<Position>,

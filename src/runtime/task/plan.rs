@@ -281,8 +281,9 @@ impl Plan {
     /// The same for the events of `range` alone: another lineage, of course.
     pub fn within(self, range: Range) -> Plan {
         let place = format!(
-            "{:016x}/{}/{}",
+            "{:016x}/{}/{}/{}",
             self.lineage,
+            range.warm_up_from.millis(),
             range.from.millis(),
             range.to.millis()
         );

@@ -77,7 +77,7 @@ pub(super) struct Voice {
     key: Vec<u8>,
     /// Whether everything is being said for the second time.
     pub(super) muted: bool,
-    /// Final results up to this bucket were published by an earlier lineage, and are not published again.
+    /// Final results up to this bucket were published by an earlier lineage, and are not published again; or they are of a replay's warm-up.
     pub(super) silent_until_ms: Option<i64>,
     /// The last bucket said to be final, milliseconds since the epoch.
     pub(super) final_until_ms: Option<i64>,
@@ -280,7 +280,10 @@ impl Voice {
 
     pub(super) fn result(&mut self, document: &Document) {
         let is_old = |until: i64| document.time.millis() <= until;
-        if self.muted || self.silent_until_ms.is_some_and(is_old) {
+        // Results of a range speak of categories that its warm-up has found.
+        let is_spoken_of =
+            self.plan.range.is_some() && document.kind == DocumentKind::CategoryDefinition;
+        if self.muted || (self.silent_until_ms.is_some_and(is_old) && !is_spoken_of) {
             return;
         }
         if let Some(desk) = &mut self.desk {

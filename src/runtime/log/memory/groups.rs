@@ -22,17 +22,13 @@ impl Groups for MemoryLog {
         Ok(held.collect())
     }
 
-    fn forget_group(&mut self, group: &str) -> Result<(), LogError> {
+    fn forget_group(&mut self, group: &str) -> Result<bool, LogError> {
         let mut state = self.cluster.lock();
-        match state.group(group).members() {
-            0 => state.group(group).committed.clear(),
-            members => {
-                return Err(LogError::Fatal(format!(
-                    "group {group} has {members} members"
-                )));
-            }
+        let is_empty = state.group(group).members() == 0;
+        if is_empty {
+            state.group(group).committed.clear();
         }
-        Ok(())
+        Ok(is_empty)
     }
 
     fn set_positions(
