@@ -197,8 +197,8 @@ fn a_tunnel_through_the_name_server_is_found_in_its_first_bucket_and_no_client_e
             first.is_some_and(|(_, record)| record.initial_record_score >= 50.0)
         });
         assert_eq!(found.count(), planted.len(), "{detectors}");
-        // By chance one block of 24 buckets in twenty has somebody of 75: 1.2 in six days.
-        assert!(false_alarms.len() <= 2, "{detectors}: {false_alarms:#?}");
+        // 360 client-days.
+        assert!(false_alarms.len() <= 1, "{detectors}: {false_alarms:#?}");
     }
 }
 
@@ -427,11 +427,11 @@ fn a_login_at_night_and_one_from_another_continent_are_told_and_hardly_any_other
         );
         let first = found.first().map(|(_, one)| one.description.as_str());
         println!("  {}", first.unwrap_or_default());
-        // By chance one block of six hours in twenty has somebody of 75: 5.6 in 28 days. Who goes to another office for the first time goes as far as the
+        // By chance one bucket in 5,000 has somebody of 75: half of one in 28 days. Who goes to another office for the first time goes as far as the
         // intruders do, and a hundred people did: what that leaves against one is half of an alarm.
         if found.len() != planted.len()
-            || least < 35.0
-            || loud > 8
+            || least < 30.0
+            || loud > 2
             || !first.is_some_and(|text| text.contains(word))
         {
             wrong.push(detector);

@@ -5,6 +5,7 @@
 
 use super::crowds::{BUCKET_MS, BUCKETS_A_DAY, START_MS, normal, poisson};
 use super::random::Random;
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use tidewatch::config::{Family, Function, Job, Side};
 use tidewatch::engine::event::{Event, Value};
@@ -238,8 +239,30 @@ impl Case {
 
     /// A job over such a world, in which something is planted in the last quarter; what it has said.
     pub fn heard(&self, size: &Size) -> Heard {
+        // A record is said again when history makes its score another.
+        let mut alarms = BTreeSet::new();
+        let (mut heard, mut highest) = (Heard::default(), 0.0f64);
+        heard.judged = self.listen(size, |bucket, record, is_planted| {
+            let score = record.initial_record_score;
+            if is_planted {
+                heard.score = Some(heard.score.unwrap_or(0.0).max(score));
+            } else {
+                highest = highest.max(score);
+                if score >= 75.0
+                    && alarms.insert((bucket, record.by_field_value.clone(), named(record)))
+                {
+                    heard.alarms += 1;
+                }
+            }
+        });
+        heard.is_highest = heard.score.is_some_and(|score| score >= highest);
+        heard
+    }
+
+    /// The same record by record: the bucket, what is said, and whether it is of what was planted. How many series (or members) in buckets were judged.
+    pub fn listen(&self, size: &Size, mut hear: impl FnMut(i64, &Record, bool)) -> usize {
         let buckets = size.days * BUCKETS_A_DAY;
-        let planted = buckets * 4 / 5 / BUCKETS_A_DAY * BUCKETS_A_DAY + 14; // half past three in the night
+        let planted = buckets * 4 / 5 / BUCKETS_A_DAY * BUCKETS_A_DAY + self.planted_at();
         let lasts = match self.is_low() && !self.over {
             true => LACK_BUCKETS,
             false => 1,
@@ -247,10 +270,7 @@ impl Case {
         let whose = 1;
         let mut random = Random::new(size.seed ^ 0xf0);
         let mut pipeline = Pipeline::new(self.job());
-        // A record is said again when history makes its score another.
-        let mut alarms = std::collections::BTreeSet::new();
-        let (mut heard, mut highest) = (Heard::default(), 0.0f64);
-        let mut hear = |outputs: Vec<Output>, heard: &mut Heard| {
+        let mut hear = |outputs: Vec<Output>| {
             for output in outputs {
                 let Output::Result(document) = output else {
                     continue;
@@ -261,18 +281,11 @@ impl Case {
                 };
                 let is_planted = (planted..planted + lasts + 2).contains(&bucket)
                     && named(&record) == format!("who-{whose}");
-                let score = record.initial_record_score;
-                if is_planted {
-                    heard.score = Some(heard.score.unwrap_or(0.0).max(score));
-                } else {
-                    highest = highest.max(score);
-                    if score >= 75.0 && alarms.insert(document.id) {
-                        heard.alarms += 1;
-                    }
-                }
+                hear(bucket, &record, is_planted);
             }
         };
         let fields = pipeline_fields(&self.job());
+        let mut judged = 0;
         for bucket in 0..buckets {
             let mut events = self.usual(bucket, size, &mut random);
             if (planted..planted + lasts).contains(&bucket) {
@@ -282,17 +295,16 @@ impl Case {
             let mut there: Vec<usize> = events.iter().map(|one| one.who).collect();
             there.sort_unstable();
             there.dedup();
-            heard.judged += if self.over { there.len() } else { size.series };
+            judged += if self.over { there.len() } else { size.series };
             for one in events {
                 let at = EventTime(START_MS + bucket * BUCKET_MS + one.offset_ms);
                 let outputs =
                     one.with_event(at, &fields, |event| pipeline.handle(Input::Event(event)));
-                hear(outputs, &mut heard);
+                hear(outputs);
             }
         }
-        hear(pipeline.handle(Input::Flush(Finality::Final)), &mut heard);
-        heard.is_highest = heard.score.is_some_and(|score| score >= highest);
-        heard
+        hear(pipeline.handle(Input::Flush(Finality::Final)));
+        judged
     }
 
     fn job(&self) -> Arc<Job> {
@@ -317,6 +329,21 @@ impl Case {
             self.function.name()
         );
         Arc::new(Job::from_text(&text, "one").unwrap_or_else(|mistakes| panic!("{mistakes}")))
+    }
+
+    /// In which bucket of its day something is planted: at half past three in the night. Who comes around eleven, give or take two hours, does so by chance, at that time or as far
+    /// from their own, in every sixth world of four such; at eleven in the night, twelve hours off, in none.
+    fn planted_at(&self) -> i64 {
+        if self.family().is_habit() { 92 } else { 14 }
+    }
+
+    /// Events of a series, or of a member that is there, in a bucket. A dozen names are one and the same, of a member of forty, every other day by chance: where that is what is planted,
+    /// there are more.
+    fn rate(&self) -> f64 {
+        match self.over && self.is_low() && self.family() == Family::DistinctCount {
+            true => 3.0 * RATE,
+            false => RATE,
+        }
     }
 
     /// What happens in a bucket as a rule.
@@ -352,7 +379,7 @@ impl Case {
             if self.over && random.unit() < 0.5 {
                 continue;
             }
-            for _ in 0..poisson(random, RATE * (1.0 + 0.4 * wave(bucket))) {
+            for _ in 0..poisson(random, self.rate() * (1.0 + 0.4 * wave(bucket))) {
                 events.push(Happening::usual(who, random));
             }
         }
@@ -361,7 +388,7 @@ impl Case {
 
     /// What is planted: as far off as a person would see it, on the side that counts.
     fn plant(&self, whose: usize, events: &mut Vec<Happening>, random: &mut Random) {
-        let (low, is_many) = (self.is_low(), (RATE * TIMES) as usize);
+        let (low, is_many) = (self.is_low(), (self.rate() * TIMES) as usize);
         let more = |events: &mut Vec<Happening>, count: usize, random: &mut Random| {
             events.extend((0..count).map(|_| Happening::usual(whose, random)));
         };
@@ -376,7 +403,7 @@ impl Case {
             }
             Family::DistinctCount | Family::InfoContent if low => {
                 events.retain(|one| one.who != whose);
-                more(events, RATE as usize, random);
+                more(events, self.rate() as usize, random);
                 let own = events.iter_mut().filter(|one| one.who == whose);
                 own.for_each(|one| one.what = "same".to_owned());
             }
@@ -394,13 +421,13 @@ impl Case {
                     sign
                 };
                 events.retain(|one| one.who != whose);
-                more(events, RATE as usize, random);
+                more(events, self.rate() as usize, random);
                 let own = events.iter_mut().filter(|one| one.who == whose);
                 own.for_each(|one| one.value += sign * OFF);
             }
             Family::Varp => {
                 events.retain(|one| one.who != whose);
-                more(events, RATE as usize, random);
+                more(events, self.rate() as usize, random);
                 let times = if low { 0.0 } else { TIMES };
                 let own = events.iter_mut().filter(|one| one.who == whose);
                 own.for_each(|one| one.value = LEVEL + times * (one.value - LEVEL));
@@ -477,7 +504,7 @@ fn law_of(family: Family) -> Law {
     }
 }
 
-fn named(record: &Record) -> String {
+pub fn named(record: &Record) -> String {
     let over = record.over_field_value.as_ref();
     let other = over.or(record.partition_field_value.as_ref());
     let other = other.or(record.by_field_value.as_ref());

@@ -6,7 +6,7 @@
 
 use super::rarity::LN_BLOCK;
 use super::series::LN_RECORD;
-use crate::engine::model::evidence::BLOCK_BUCKETS;
+use crate::engine::model::evidence::{BLOCK_BUCKETS, of_one_look};
 use crate::engine::model::presence::Presences;
 use crate::engine::probability::Charge;
 use crate::time::{BucketSpan, BucketStart};
@@ -35,6 +35,8 @@ pub(super) struct Bar {
     nats_max: f64,
     /// Excesses that speak for a tail fitted to the values of many members, which knows how many witness it (`engine::model::crowd`); 0 where there is none.
     excesses: f64,
+    /// Whether chances are what they say, and so one look.
+    is_one_look: bool,
     /// Buckets that the population is known for.
     pub(super) history: u32,
 }
@@ -50,7 +52,18 @@ impl Bar {
             ln_members: a_bucket.max(1.0).ln(),
             nats_max: (history / f64::from(BLOCK_BUCKETS)).ln_1p() + SLACK_NATS,
             excesses: 0.0,
+            is_one_look: false,
             history: history as u32,
+        }
+    }
+
+    /// The same for chances that are what they say, with nothing that holds them back. A block shows 3 nats by chance in one of twenty; two looks, as there are at a series, agree to
+    /// as much in one of two hundred ([`of_one_look`]). Chances of tails are held back by their excesses, and those of rarity, which are of whole numbers, are shy: by chance 75 comes
+    /// as seldom there as that.
+    pub(super) fn of_one_look(self) -> Bar {
+        Bar {
+            is_one_look: true,
+            ..self
         }
     }
 
@@ -71,7 +84,11 @@ impl Bar {
 
     /// What is held against a member with this chance.
     pub(super) fn charge(self, ln_probability: f64) -> Charge {
-        let claim = -ln_probability - self.ln_members - LN_BLOCK;
+        let of_block = -ln_probability - self.ln_members - LN_BLOCK;
+        let claim = match of_block > 0.0 && self.is_one_look {
+            true => of_one_look(of_block),
+            false => of_block,
+        };
         // Nears the most and keeps the order: who is far beyond it stands above who just reaches it.
         let by_share = self.nats_max * -(-(claim + SLACK_NATS).max(0.0) / self.nats_max).exp_m1();
         let by_tail = match self.excesses > 0.0 {

@@ -230,7 +230,7 @@ impl<'j> Bench<'j> {
             habits,
             features: &judge.layout.groups[usize::from(group)].features,
             gain,
-            bar: Bar::new(a_bucket, habits.buckets / gain),
+            bar: Bar::new(a_bucket, habits.buckets / gain).of_one_look(),
         }
     }
 

@@ -24,7 +24,7 @@ use crate::config::rules::{Actions, Facts};
 use crate::engine::event::symbols::hash_of;
 use crate::engine::influence::{Case, INFLUENCE_MIN};
 use crate::engine::model::Shape;
-use crate::engine::model::crowd::{Crowd, Frame, Shown};
+use crate::engine::model::crowd::{Frame, Shown};
 use crate::engine::model::runs::{Course, Reached};
 use crate::engine::probability::{Aggregate, Charge, ln_extreme};
 use crate::engine::wire::{SeriesBucket, SeriesKey};
@@ -47,6 +47,9 @@ struct Look<'b> {
     series: &'b SeriesBucket,
     feature: usize,
     value: f64,
+    measurements: u64,
+    /// The value as if it stood on as many measurements as those of others: it is what is held against them, and learnt.
+    alike: f64,
     /// `None` where the crowd is not known yet.
     seen: Option<Seen>,
     /// What rules say of it.
@@ -92,6 +95,7 @@ impl Judge {
         let mut populations = std::mem::take(&mut self.state.populations);
         let mut members = self.members(present, middle);
         if let Some(population) = populations.get(&id) {
+            self.make_alike(population, &mut members);
             let mut jury = Jury::new(self, population, &members, start, mode);
             for member in &mut members {
                 jury.judge(member, partial);
@@ -115,6 +119,8 @@ impl Judge {
                     series,
                     feature,
                     value: sample.value,
+                    measurements: sample.measurements,
+                    alike: sample.value,
                     seen: None,
                     ruling: self.ruling_on(series, feature, || Facts {
                         actual: Some(sample.value),
@@ -132,6 +138,22 @@ impl Judge {
             })
         };
         present.chunk_by(is_same).filter_map(member).collect()
+    }
+
+    /// Who has fewer measurements than others is drawn nearer to them.
+    fn make_alike(&self, population: &Population, members: &mut [Member<'_>]) {
+        for look in members.iter_mut().flat_map(|member| &mut member.looks) {
+            let law = self.kinds[usize::from(look.series.group)][look.feature]
+                .kind
+                .law;
+            if law.is_surer_of_many() {
+                let id = (look.feature as u16, look.series.key.by.clone());
+                let known = population.crowds.get(&id);
+                look.alike = known.map_or(look.value, |known| {
+                    known.alike(law, look.value, look.measurements)
+                });
+            }
+        }
     }
 
     fn learn_population(
@@ -174,13 +196,17 @@ impl Judge {
         population
             .members
             .learn(&names, start, span, || admit(size, member_bytes()));
-        for (id, mut shown) in by_attribute(members, |look| look.teaches()) {
+        for (
+            id,
+            Showing {
+                mut shown,
+                measurements,
+            },
+        ) in by_attribute(members, |look| look.teaches())
+        {
             shown.iter_mut().for_each(|one| one.suspect &= doubts_them);
             if !population.crowds.contains_key(&id) {
-                let new = Known {
-                    crowd: Crowd::new(start),
-                    last_seen: start,
-                };
+                let new = Known::new(start);
                 if !admit(size, new.bytes(&id)) {
                     continue;
                 }
@@ -194,6 +220,7 @@ impl Judge {
             }
             shown.sort_by(|a, b| a.value.total_cmp(&b.value));
             known.crowd.learn(&shown, start, span);
+            known.learn_measurements(measurements as f64 / shown.len() as f64);
             known.last_seen = start;
             size.model_bytes = size.model_bytes - before + known.bytes(&id);
         }
@@ -206,17 +233,26 @@ fn crowd_growth(members: usize) -> u64 {
     (members * map_bytes::<i32, f32>()) as u64 + 1024
 }
 
+/// What members show of one feature and attribute, and by how many measurements in all.
+#[derive(Default)]
+struct Showing {
+    shown: Vec<Shown>,
+    measurements: u64,
+}
+
 /// What was shown, by feature and attribute.
 fn by_attribute(
     members: &[Member<'_>],
     counts: impl Fn(&Look<'_>) -> bool,
-) -> BTreeMap<CrowdId, Vec<Shown>> {
-    let mut by_attribute: BTreeMap<CrowdId, Vec<Shown>> = BTreeMap::new();
+) -> BTreeMap<CrowdId, Showing> {
+    let mut by_attribute: BTreeMap<CrowdId, Showing> = BTreeMap::new();
     for member in members {
         for look in member.looks.iter().filter(|look| counts(look)) {
             let id = (look.feature as u16, look.series.key.by.clone());
-            by_attribute.entry(id).or_default().push(Shown {
-                value: look.value,
+            let showing = by_attribute.entry(id).or_default();
+            showing.measurements += look.measurements;
+            showing.shown.push(Shown {
+                value: look.alike,
                 suspect: member.suspect,
             });
         }
@@ -247,7 +283,7 @@ impl<'j> Jury<'j> {
     ) -> Jury<'j> {
         let span = judge.job.bucket_span;
         let mut frames = BTreeMap::new();
-        for (id, shown) in by_attribute(members, |_| true) {
+        for (id, Showing { shown, .. }) in by_attribute(members, |_| true) {
             let Some(known) = population.crowds.get(&id) else {
                 continue;
             };
@@ -281,7 +317,7 @@ impl<'j> Jury<'j> {
             let kind = &self.kinds(look.series.group)[look.feature];
             let id = (look.feature as u16, look.series.key.by.clone());
             look.seen = self.frames.get(&id).map(|frame| Seen {
-                ln_probability: self.ln_probability(frame, kind, look.value),
+                ln_probability: self.ln_probability(frame, kind, look.alike),
                 typical: frame.typical(),
             });
             look.ruling = self.judge.ruling_on(look.series, look.feature, || Facts {
@@ -483,8 +519,12 @@ impl<'j> Jury<'j> {
                 ln_whole: seen.ln_probability,
             };
             let shares = look.series.shares.iter().map(|share| {
-                let ln_p = |value: f64, _| {
-                    frame.map_or(0.0, |frame| frame.ln_probability(value, kind.kind.side))
+                let known = self.population.crowds.get(&id);
+                let ln_p = |value: f64, measurements| {
+                    let alike = known.map_or(value, |known| {
+                        known.alike(kind.kind.law, value, measurements)
+                    });
+                    frame.map_or(0.0, |frame| frame.ln_probability(alike, kind.kind.side))
                 };
                 let influence = case.influence(&share.cells[look.feature], ln_p);
                 (share.influencer, share.value.clone(), influence)

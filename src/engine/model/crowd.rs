@@ -168,6 +168,16 @@ impl Crowd {
         }
     }
 
+    /// What its members show as a rule; `None` while too little is known.
+    pub fn usual(&self) -> Option<f64> {
+        match &self.state {
+            State::First(_) => None,
+            State::Known(histogram) | State::Still(histogram) => {
+                Some(histogram.scale.value_of(histogram.place))
+            }
+        }
+    }
+
     fn gain(&self, at: BucketStart, span: BucketSpan) -> f64 {
         let age_ms = (at.millis() - self.origin.millis()) as f64;
         let half_life_ms = HALF_LIFE_MS_MIN.max(HALF_LIFE_BUCKETS_MIN * span.millis() as f64);

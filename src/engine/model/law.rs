@@ -4,6 +4,7 @@
 //! - A variance of `n` measurements is, about its expectation, a gamma variable of a shape in proportion to `n − 1` (of normal ones `(n − 1)/2`, of heavier tails less), and the
 //!   population's variance is a share `1/n` too small. By the cube root, which makes a gamma variable nearly normal (Wilson and Hilferty 1931), it becomes the one of as many
 //!   measurements as usual that is as far out (of fewer than six, far below, less far: nothing is called odd for that).
+//! - Members of a population are compared as if each had as many measurements as members have as a rule: who has fewer is drawn nearer ([`Law::among`]).
 //! - A sum of as many parts as come has a variance in proportion to its level (compound Poisson): by day it varies more than by night, by the root of the levels. It is no other sum for that, so nothing is
 //!   made comparable; its distribution ([`residual`](super::residual)) follows the level.
 //! - The greatest of `n` is the greatest of more the higher the more there are: `F^n`, so of a tail that falls exponentially it moves by `β ln n` (max-stability; Coles, An Introduction to
@@ -85,6 +86,26 @@ impl Law {
         self.turned(x, measured, true)
     }
 
+    /// Whether it is the less sure, and varies the more, the fewer measurements it stands on.
+    pub fn is_surer_of_many(self) -> bool {
+        matches!(self, Law::Average | Law::Variance)
+    }
+
+    /// What a member of a population shows by fewer measurements than members have as a rule, as if it had `usual` ones: no farther from what is `typical` of them than chance
+    /// brings with so many. What more measurements show is left as it is: members may differ by more than by chance. Measurements are taken for normal ones.
+    pub fn among(self, x: f64, count: f64, usual: f64, typical: f64) -> f64 {
+        let usual = usual.min(count * LN_TIMES_MAX.exp());
+        match self {
+            _ if count <= 0.0 || usual <= count => x,
+            Law::Average => typical + (x - typical) * (count / usual).sqrt(),
+            Law::Variance => {
+                let usual = usual.max(2.0);
+                variance(x, typical, (count, usual), 0.5 * (usual - 1.0), false)
+            }
+            _ => x,
+        }
+    }
+
     fn turned(self, x: f64, measured: &Measured<'_>, back: bool) -> f64 {
         if measured.count <= 0.0 || measured.usual <= 0.0 || measured.count == measured.usual {
             return x;
@@ -114,18 +135,8 @@ impl Measured<'_> {
 
     fn variance(&self, x: f64, back: bool) -> f64 {
         let usual = self.usual.max(2.0);
-        if x <= 0.0 || self.forecast <= 0.0 || self.count < 2.0 {
-            return x;
-        }
-        let mean = self.forecast * (1.0 - 1.0 / self.count) / (1.0 - 1.0 / usual);
         let of_usual = self.residuals.gamma_shape(self.forecast).min(usual);
-        let here = of_usual * (self.count - 1.0) / (usual - 1.0);
-        let roots = [(mean, here), (self.forecast, of_usual)];
-        let [from, to] = if back { [roots[1], roots[0]] } else { roots };
-        let [old, new] = [from, to].map(|(_, shape)| CubeRoot::of(shape.max(SHAPE_MIN)));
-        let out = ((x / from.0).cbrt() - old.mean) / old.deviation;
-        let root = new.mean + new.deviation * out;
-        if root > 0.0 { to.0 * root.powi(3) } else { 0.0 }
+        variance(x, self.forecast, (self.count, usual), of_usual, back)
     }
 
     /// An extreme of so many as of as many as usual, or the reverse.
@@ -138,6 +149,21 @@ impl Measured<'_> {
             x + times * self.residuals.deviation(self.forecast)
         }
     }
+}
+
+/// A variance of `count` measurements as one of `usual`, whose expectation and shape these are; or the reverse.
+fn variance(x: f64, expected: f64, (count, usual): (f64, f64), of_usual: f64, back: bool) -> f64 {
+    if x <= 0.0 || expected <= 0.0 || count < 2.0 {
+        return x;
+    }
+    let mean = expected * (1.0 - 1.0 / count) / (1.0 - 1.0 / usual);
+    let here = of_usual * (count - 1.0) / (usual - 1.0);
+    let roots = [(mean, here), (expected, of_usual)];
+    let [from, to] = if back { [roots[1], roots[0]] } else { roots };
+    let [old, new] = [from, to].map(|(_, shape)| CubeRoot::of(shape.max(SHAPE_MIN)));
+    let out = ((x / from.0).cbrt() - old.mean) / old.deviation;
+    let root = new.mean + new.deviation * out;
+    if root > 0.0 { to.0 * root.powi(3) } else { 0.0 }
 }
 
 #[cfg(test)]
@@ -235,6 +261,23 @@ mod tests {
                 assert!((back - of(count, p)).abs() < 1e-9);
             }
         }
+    }
+
+    #[test]
+    fn a_member_of_few_measurements_is_no_farther_out_than_one_of_many_that_is_as_unlikely() {
+        let of = |n: f64, p: f64| gamma::quantile(p, (n - 1.0) / 2.0, 2.0 * 100.0 / (n - 1.0));
+        for p in [0.01, 0.1, 0.5, 0.9, 0.99] {
+            // As a population's variance, a share smaller.
+            let few = of(4.0, p) * 0.75;
+            let many = of(12.0, p) * 11.0 / 12.0;
+            let alike = Law::Variance.among(few, 4.0, 12.0, 100.0 * 11.0 / 12.0);
+            assert!((alike / many - 1.0).abs() < 0.15, "{p}: {alike} {many}");
+        }
+        assert_eq!(Law::Variance.among(0.0, 12.0, 12.0, 92.0), 0.0);
+        assert_eq!(Law::Variance.among(300.0, 40.0, 12.0, 92.0), 300.0);
+        assert_eq!(Law::Average.among(120.0, 3.0, 12.0, 100.0), 110.0);
+        assert_eq!(Law::Average.among(120.0, 48.0, 12.0, 100.0), 120.0);
+        assert_eq!(Law::Plain.among(1.0, 3.0, 12.0, 5.0), 1.0);
     }
 
     #[test]

@@ -4,6 +4,7 @@
 
 use super::super::kept::{Kept, KeptId};
 use super::super::memory::{map_bytes, text_bytes};
+use crate::engine::model::Law;
 use crate::engine::model::crowd::Crowd;
 use crate::engine::model::presence::{Presence, Presences};
 use crate::engine::model::runs::{Run, Runs};
@@ -11,6 +12,9 @@ use crate::time::{BucketSpan, BucketStart};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::sync::Arc;
+
+/// How fast the usual number of measurements is followed, a bucket; as a crowd follows its place.
+const MEASUREMENTS_GAIN: f64 = 0.05;
 
 /// By group and partition value.
 pub(in super::super) type Populations = BTreeMap<KeptId, Population>;
@@ -33,6 +37,8 @@ pub(in super::super) struct Population {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub(super) struct Known {
     pub(super) crowd: Crowd,
+    /// How many a member's value stands on as a rule; 0 before the first bucket.
+    measurements: f64,
     pub(super) last_seen: BucketStart,
 }
 
@@ -86,6 +92,32 @@ impl Kept for Population {
 }
 
 impl Known {
+    pub(super) fn new(at: BucketStart) -> Known {
+        Known {
+            crowd: Crowd::new(at),
+            measurements: 0.0,
+            last_seen: at,
+        }
+    }
+
+    /// What a member shows by so many measurements, as if it had as many as the others.
+    pub(super) fn alike(&self, law: Law, value: f64, measurements: u64) -> f64 {
+        match self.crowd.usual().filter(|_| law.is_surer_of_many()) {
+            Some(usual) => law.among(value, measurements as f64, self.measurements, usual),
+            None => value,
+        }
+    }
+
+    /// Takes in how many measurements the members of a bucket had on average.
+    pub(super) fn learn_measurements(&mut self, mean: f64) {
+        let gain = if self.measurements > 0.0 {
+            MEASUREMENTS_GAIN
+        } else {
+            1.0
+        };
+        self.measurements += gain * (mean - self.measurements);
+    }
+
     pub(super) fn bytes(&self, id: &CrowdId) -> u64 {
         let around = map_bytes::<CrowdId, Known>() + text_bytes(&id.1);
         (around + self.crowd.heap_bytes(map_bytes::<i32, f32>())) as u64

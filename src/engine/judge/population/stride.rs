@@ -19,6 +19,8 @@ use std::f64::consts::LN_2;
 #[derive(Clone, Copy)]
 pub(super) struct Dozen {
     pub(super) ln_probability: f64,
+    /// ln of the odds that it still is as they were.
+    ln_going: f64,
     /// Buckets in a row in which it was out.
     pub(super) in_a_row: u32,
 }
@@ -35,15 +37,22 @@ impl Jury<'_> {
         let run = self.run(member, detector, alone);
         Some(Dozen {
             ln_probability: course.ln_probability(run)?,
+            ln_going: run.ln_going(),
             in_a_row: run.in_a_row(),
         })
     }
 
-    /// The bucket and the dozen that it ends: the lesser, which for the dozen is a second look.
+    /// The bucket and the dozen that it ends: the lesser, which for the dozen is a second look. The dozen is held against this bucket as far as it is sure that
+    /// what it shows is not over.
     pub(super) fn both(&self, alone: Charge, dozen: Dozen) -> Charge {
-        match (dozen.ln_probability + LN_2).min(0.0) {
-            together if together < alone.ln_probability => self.bar.charge(together),
-            _ => alone,
+        let together = self.bar.charge((dozen.ln_probability + LN_2).min(0.0));
+        let evidence = together.evidence.min(dozen.ln_going);
+        match evidence > alone.evidence {
+            true => Charge {
+                evidence,
+                ..together
+            },
+            false => alone,
         }
     }
 
