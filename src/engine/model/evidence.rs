@@ -45,6 +45,8 @@ const UNIT_VALUES: usize = 24;
 const ATTENTION: f64 = 3.0;
 /// From so much evidence on, which makes a record, a copy that is alone has to be borne out by the distribution around the forecast.
 const ASKED_FROM: f64 = 2.0;
+/// From so much on the copy on buckets of a count is held to its law.
+const ASKED_OF_COUNTS_FROM: f64 = 1.0;
 /// For so many more of them room is made at a time.
 const FIRST_CHUNK: usize = 4;
 
@@ -112,15 +114,19 @@ pub struct Foretold {
     pub typical: f64,
     /// ln p of it or of the dozen that it ends, whichever is less.
     pub ln_tail: f64,
+    /// How much the value can tell by being that of the bucket before again, nats; infinitely much where no law says it.
+    pub repeat_nats: f64,
 }
 
 /// The tail of a value.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Copy, Debug)]
 pub struct TailOf {
     /// ln p by the distribution around the forecast, of the bucket or of the dozen that it ends.
     pub ln_p: f64,
     /// The distribution has been shown to know what no view does.
     pub knows_more: bool,
+    /// As in [`Foretold`].
+    pub repeat_nats: f64,
 }
 
 /// A value as the bucket's copy sees it.
@@ -246,8 +252,16 @@ impl EvidenceModel {
     }
 
     /// Evidence against `x` at `at` (the middle of its bucket), nats, at least 0. What is foretold of it is all there is to go by while no view has seen
-    /// enough (a young series, a constant that moves for the first time).
-    pub fn judge(&self, at: EventTime, x: f64, side: Side, foretold: &Foretold) -> Claim {
+    /// enough (a young series, a constant that moves for the first time). `ln_by_law`, of a count: ln p of the value by its law, around the forecast or a level that
+    /// follows nothing quickly, whichever calls it rarer. The copy on buckets can say no more than that: it compares the sizes of distances, and those of a count have few.
+    pub fn judge(
+        &self,
+        at: EventTime,
+        x: f64,
+        side: Side,
+        foretold: &Foretold,
+        ln_by_law: Option<&dyn Fn() -> f64>,
+    ) -> Claim {
         let of_block = |ln_p: f64| (-ln_p - LN_BLOCK).max(0.0);
         let of_tail = of_block(foretold.ln_tail);
         let Stage::Grown(copies) = &self.stage else {
@@ -256,11 +270,22 @@ impl EvidenceModel {
                 ..Claim::default()
             };
         };
-        let mut claim = copies.judge(at, x, side, foretold.ln_tail, of_tail);
+        let mut claim = copies.judge(at, x, side, foretold, of_tail, f64::INFINITY);
+        if let Some(ln_by_law) = ln_by_law.filter(|_| claim.nats > ASKED_OF_COUNTS_FROM) {
+            let most = of_block(ln_by_law());
+            let by_law = copies.judge(at, x, side, foretold, of_tail, most);
+            claim.nats = by_law.nats.max(ASKED_OF_COUNTS_FROM);
+        }
         if claim.is_alone && claim.nats > ASKED_FROM {
             let borne_out = of_one_look(of_tail).max(claim.short).max(ASKED_FROM);
             if claim.nats > borne_out {
-                let of_forecast = copies.judge(at, foretold.typical, side, 0.0, 0.0).nats;
+                let as_foretold = Foretold {
+                    ln_tail: 0.0,
+                    ..*foretold
+                };
+                let typical = foretold.typical;
+                let of_forecast = copies.judge(at, typical, side, &as_foretold, 0.0, f64::INFINITY);
+                let of_forecast = of_forecast.nats;
                 claim.nats = claim.nats.min(borne_out.max(of_forecast));
             }
         }
@@ -289,7 +314,12 @@ impl EvidenceModel {
                     let mut copies = Copies::new(values, kind);
                     for early in values.iter() {
                         let then = early.at(at, kind.span);
-                        copies.learn(then, early.x, kind, early.ln_tail.into(), None, room);
+                        let early_tail = TailOf {
+                            ln_p: early.ln_tail.into(),
+                            repeat_nats: f64::INFINITY,
+                            ..tail
+                        };
+                        copies.learn(then, early.x, kind, early_tail, None, room);
                     }
                     self.stage = Stage::Grown(Box::new(copies));
                 }
@@ -300,7 +330,7 @@ impl EvidenceModel {
                     copies.tail = Some(Box::default());
                 }
                 let judged = claim.and_then(|claim| claim.rows.as_ref());
-                copies.learn(at, x, kind, tail.ln_p, judged, room);
+                copies.learn(at, x, kind, tail, judged, room);
             }
         }
     }
@@ -413,10 +443,11 @@ impl Copies {
     }
 
     /// A value with what judging and learning it both need.
-    fn row(&self, at: EventTime, x: f64, side: Side) -> Row {
+    fn row(&self, at: EventTime, x: f64, side: Side, repeat_nats: f64) -> Row {
         let season = SeasonView::of(&self.profile, hour_of(at));
         let y = self.scale.of_value(x) as f32;
-        let surprise = self.rows.judge(y, &season, side, Some(&self.short));
+        let short = Some((&self.short, repeat_nats));
+        let surprise = self.rows.judge(y, &season, side, short);
         Row {
             y,
             season,
@@ -424,11 +455,20 @@ impl Copies {
         }
     }
 
-    fn judge(&self, at: EventTime, x: f64, side: Side, ln_tail: f64, of_tail: f64) -> Claim {
-        let row = self.row(at, x, side);
+    /// `most`: what the copy on buckets can say by its slow views.
+    fn judge(
+        &self,
+        at: EventTime,
+        x: f64,
+        side: Side,
+        foretold: &Foretold,
+        of_tail: f64,
+        most: f64,
+    ) -> Claim {
+        let row = self.row(at, x, side, foretold.repeat_nats);
         let surprise = &row.surprise;
         let mut slow = if surprise.speaks() {
-            surprise.slow
+            surprise.slow.min(most)
         } else {
             of_tail
         };
@@ -446,7 +486,7 @@ impl Copies {
         let views = slow.max(surprise.short).max(0.0);
         let channel = match &self.tail {
             Some(tail) if self.counts || tail.blocks() >= TAIL_AFTER_BLOCKS => {
-                views.max(of_the_tail(tail, ln_tail, views))
+                views.max(of_the_tail(tail, foretold.ln_tail, views))
             }
             _ => views,
         };
@@ -463,20 +503,25 @@ impl Copies {
         at: EventTime,
         x: f64,
         kind: &Kind,
-        ln_tail: f64,
+        tail_of: TailOf,
         judged: Option<&Row>,
         room: &mut Room,
     ) {
         let (span, side) = (kind.span, kind.side);
         if let Some(tail) = &mut self.tail {
-            tail.learn(-ln_tail, BLOCK_BUCKETS, room);
+            tail.learn(-tail_of.ln_p, BLOCK_BUCKETS, room);
         }
         let Row {
             y,
             season,
             surprise,
-        } = judged.copied().unwrap_or_else(|| self.row(at, x, side));
-        let (judged, short) = (Some(&surprise), Some(&mut self.short));
+        } = judged
+            .copied()
+            .unwrap_or_else(|| self.row(at, x, side, tail_of.repeat_nats));
+        let (judged, short) = (
+            Some(&surprise),
+            Some((&mut self.short, tail_of.repeat_nats)),
+        );
         self.rows
             .learn(y, &season, side, BLOCK_BUCKETS, judged, short);
         for over in self.filling.push(at, y.into(), span).into_iter().flatten() {
@@ -549,7 +594,11 @@ mod tests {
         let mut model = EvidenceModel::new();
         let mut at = EventTime(0);
         let mut learn = |model: &mut EvidenceModel, x: f64| {
-            let tail = TailOf::default();
+            let tail = TailOf {
+                ln_p: 0.0,
+                knows_more: false,
+                repeat_nats: f64::INFINITY,
+            };
             model.learn(at, x, &kind, tail, None, &mut Room::unlimited());
             at = EventTime(at.millis() + 5 * MINUTE_MS);
             at
@@ -566,8 +615,9 @@ mod tests {
         let foretold = Foretold {
             typical: 107.0,
             ln_tail: 0.0,
+            repeat_nats: f64::INFINITY,
         };
-        let usual = |at: EventTime| model.judge(at, 107.0, Side::Both, &foretold).nats;
+        let usual = |at: EventTime| model.judge(at, 107.0, Side::Both, &foretold, None).nats;
         let held = usual(next);
         let later = EventTime(next.millis() + 3 * 24 * HOUR_MS);
         assert!(
@@ -605,7 +655,11 @@ mod tests {
                 .wrapping_mul(6_364_136_223_846_793_005)
                 .wrapping_add(1);
             let x = 100.0 + (state >> 60) as f64;
-            let tail = TailOf::default();
+            let tail = TailOf {
+                ln_p: 0.0,
+                knows_more: false,
+                repeat_nats: f64::INFINITY,
+            };
             let room = &mut Room::unlimited();
             model.learn(at(hour), x, &kind, tail, None, room);
         }
@@ -613,8 +667,10 @@ mod tests {
             let foretold = Foretold {
                 typical,
                 ln_tail: ln_p,
+                repeat_nats: f64::INFINITY,
             };
-            model.judge(at(40 * 24), 122.0, Side::Both, &foretold).nats
+            let claim = model.judge(at(40 * 24), 122.0, Side::Both, &foretold, None);
+            claim.nats
         };
         let [unheard_of, rare, usual] = [-60.0, -8.0, -1.0].map(|ln_p| nats(107.0, ln_p));
         assert!(

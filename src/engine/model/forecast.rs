@@ -10,7 +10,7 @@ use super::dates::{self, Dates, HourSeen, Turn};
 use super::edges::Edges;
 use super::foresight::{Calmer, Foresight, without};
 use super::outlook::{Heard, Outlook};
-use super::predictors::{Candidates, DAY, LAST, MEAN, Predictors, RHYTHM, SEASONAL, WEEK};
+use super::predictors::{self, Candidates, DAY, LAST, MEAN, Predictors, RHYTHM, SEASONAL, WEEK};
 use super::prefetch::prefetch;
 use super::profile::{HOUR_MS, HourMeans, Joints, Profile, Slot, hour_of};
 use super::pulse::{Due, Pulses};
@@ -127,6 +127,7 @@ impl Forecaster {
             best,
             calm: calm + due,
             kept,
+            buckets: self.buckets(best, at, span, left),
             pulse,
             date,
         };
@@ -253,6 +254,26 @@ impl Forecaster {
         }
         let values = u32::from(shift.values);
         self.predictors.begin_again(shift.level, values);
+    }
+
+    /// Buckets that a predictor stands on. Where the season leaves less than nothing, it is what is left that was seen in few.
+    fn buckets(&self, predictor: usize, at: EventTime, span: BucketSpan, left: [f64; 2]) -> f64 {
+        let season = match predictor {
+            WEEK => 1,
+            DAY => 0,
+            RHYTHM => return f64::INFINITY,
+            other => return self.predictors.buckets(other),
+        };
+        let seen = self.profile.buckets(at, span, self.is_step(at));
+        let buckets = match (season, self.profile.slots(hour_of(at))[0]) {
+            // An hour of the week that was seen empty is no emptier than the hour of the day says.
+            (1, Some(day)) => seen[1].max(0.5 / day.mean.max(0.5 / seen[0])),
+            _ => seen[season],
+        };
+        match left[season] < 0.0 {
+            true => buckets.min(predictors::season_level_memory()),
+            false => buckets,
+        }
     }
 
     /// What a pulse, and the day of the month or of the year, add at `at`.
@@ -640,6 +661,7 @@ mod tests {
             skewed: false,
             sums: false,
             repeats: 0.0,
+            events: f64::INFINITY,
         };
         for i in 0..400 {
             let x = if i % 2 == 0 { 150.0 } else { 250.0 };

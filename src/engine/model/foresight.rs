@@ -2,7 +2,6 @@
 //!
 //! Units: values as they come.
 
-use super::predictors;
 use super::pulse::Due;
 use super::residual::Residuals;
 
@@ -19,20 +18,26 @@ pub struct Foresight {
     pub(super) calm: f64,
     /// The shares of what day and week left lately that go over a step.
     pub(super) kept: [f64; 2],
+    /// Buckets that the predictor that spoke stands on: a season, those of its hour; infinitely many where that is not known.
+    pub(super) buckets: f64,
     /// What a pulse adds to both, and what the day of the month or of the year.
     pub(super) pulse: Option<Due>,
     pub(super) date: Option<Due>,
 }
 
 impl Foresight {
-    /// The least that a count can be expected to be, by the predictor that spoke.
+    /// The least that a count can be expected to be. Buckets in which nothing came show no rate of nothing: of Jeffreys' prior half an event is left, spread over
+    /// those that the predictor stands on.
     pub fn least_count(&self) -> f64 {
-        predictors::least_count(self.best)
+        0.5 / self.buckets
     }
 
-    /// The same of the level of the last few values, where it speaks in place of that one.
-    pub fn least_of_level() -> f64 {
-        predictors::least_count(predictors::QUICK)
+    /// How many events of a count an expectation stands on, Jeffreys' half among them.
+    pub fn events(&self, expected: f64) -> f64 {
+        match self.buckets.is_finite() {
+            true => expected.max(0.0) * self.buckets + 0.5,
+            false => f64::INFINITY,
+        }
     }
 
     /// What was expected by a predictor that follows nothing quickly: not a mode that lasts for a while either.

@@ -181,6 +181,7 @@ mod tests {
             skewed: false,
             sums: false,
             repeats: 0.0,
+            events: f64::INFINITY,
         };
         values.for_each(|x| {
             residuals.learn(x, 100.0, 1.0, false, run);
@@ -241,6 +242,7 @@ mod tests {
                 skewed: false,
                 sums: false,
                 repeats: 0.0,
+                events: f64::INFINITY,
             },
         );
         for count in [3.0, 6.0, 24.0, 60.0] {

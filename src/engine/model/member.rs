@@ -29,11 +29,17 @@ const SEASON_MEMORY: f64 = 4_096.0;
 const DAMPING_CONSTANT: f64 = 30.0;
 const DAMPING_RESTLESS: f64 = 10.0;
 
+/// What is large is damped the less the more values were seen, so that the largest distances of a past are more often of its later half than of its
+/// earlier: in proportion to their age they are two thirds as old, on average, as what they are compared with.
+const LATER: f64 = 1.5;
+
 /// How far one value is from its series, view by view.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Deviation {
     /// z of each view that has seen enough to speak; at least 0.
     pub z: [Option<f32>; VIEWS],
+    /// What it would be of a series of half as many values more ([`LATER`]).
+    pub later: [Option<f32>; VIEWS],
     /// Whether the series has ever moved, this value included.
     pub moves: bool,
 }
@@ -66,22 +72,26 @@ impl Member {
         let (distances, _) = self.distances(x, season);
         let restless = f64::from(self.moves) / f64::from(self.steps);
         let damping = DAMPING_CONSTANT + restless * (DAMPING_RESTLESS - DAMPING_CONSTANT);
-        let mut z = [None; VIEWS];
+        let (mut z, mut later) = ([None; VIEWS], [None; VIEWS]);
         for (view, distance) in distances.iter().enumerate() {
             let seen = self.seen(view);
-            z[view] = distance.filter(|_| seen >= SPEAKS_AFTER).map(|distance| {
-                let square = distance * distance;
-                if square == 0.0 || !counts(side, distance) {
-                    return 0.0;
-                }
-                // z²/(1 + d z²/n), with z² = square/mean: no division by a mean of zero.
-                let mean = f64::from(self.squares[view]);
-                let damped = square / (mean + damping * square / f64::from(seen));
-                damped.sqrt() as f32
-            });
+            let Some(distance) = distance.filter(|_| seen >= SPEAKS_AFTER) else {
+                continue;
+            };
+            let square = distance * distance;
+            let is_none = square == 0.0 || !counts(side, distance);
+            // z²/(1 + d z²/n), with z² = square/mean: no division by a mean of zero.
+            let mean = f64::from(self.squares[view]);
+            let damped = |values: f64| match is_none {
+                true => 0.0,
+                false => (square / (mean + damping * square / values)).sqrt() as f32,
+            };
+            z[view] = Some(damped(f64::from(seen)));
+            later[view] = Some(damped(LATER * f64::from(seen)));
         }
         Deviation {
             z,
+            later,
             moves: self.moves > 0 || x != self.last,
         }
     }

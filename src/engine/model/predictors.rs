@@ -61,17 +61,19 @@ struct Tracks {
     counts: [u16; COUNT],
 }
 
-/// The least that a count can be expected to be by a predictor that has seen so few buckets that nothing in them shows no rate of nothing. Of Jeffreys' prior
-/// half an event is left, spread over its memory.
-pub(super) fn least_count(predictor: usize) -> f64 {
-    let gain = match predictor {
-        LAST => 1.0,
-        HOLT => HOLT_LEVEL_GAIN,
-        QUICK => LEVEL_GAINS[LEVEL_GAINS.len() - 1],
-        level if level > SLOWEST => LEVEL_GAINS[level - SLOWEST],
-        _ => return 0.0,
-    };
-    0.5 * gain / (2.0 - gain)
+/// How many buckets a level that moves by this share of each error stands on: as a mean of so many varies, so does it.
+pub(super) fn memory(gain: f64) -> f64 {
+    (2.0 - gain) / gain
+}
+
+/// Buckets that the quickest level stands on.
+pub(super) fn quickest_memory() -> f64 {
+    memory(LEVEL_GAINS[LEVEL_GAINS.len() - 1])
+}
+
+/// The same of what the season leaves.
+pub(super) fn season_level_memory() -> f64 {
+    memory(SEASON_LEVEL_GAIN)
 }
 
 impl Predictors {
@@ -83,6 +85,18 @@ impl Predictors {
     /// The level of the last few values: within their range.
     pub(super) fn level(&self) -> f64 {
         self.levels[3]
+    }
+
+    /// How many buckets a predictor stands on that knows no time of the day.
+    pub(super) fn buckets(&self, predictor: usize) -> f64 {
+        let gain = match predictor {
+            LAST => 1.0,
+            HOLT => HOLT_LEVEL_GAIN,
+            QUICK => LEVEL_GAINS[LEVEL_GAINS.len() - 1],
+            MEAN => return self.mean_values.into(),
+            level => LEVEL_GAINS[level - SLOWEST],
+        };
+        memory(gain).min(self.mean_values.into())
     }
 
     /// The fading mean square of a predictor's errors.

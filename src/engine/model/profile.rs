@@ -201,6 +201,20 @@ impl<const SLOTS: usize> Ring<SLOTS> {
         Some(other.map_or(here, |other| here + offset.abs() * (other - here)))
     }
 
+    /// How many visits what is said of `at` stands on: those of its slot, or of two where lines join them.
+    fn visits_known(&self, at: EventTime, by_steps: bool) -> f64 {
+        if self.is_empty() {
+            return 1.0;
+        }
+        let most = 2.0 / f64::from(VISIT_GAIN_MIN) - 1.0;
+        let visits = f64::from(self.visits(Self::slot(hour_of(at)))).clamp(1.0, most);
+        let beside = match by_steps {
+            true => 0.0,
+            false => at.millis().rem_euclid(HOUR_MS) as f64 / HOUR_MS as f64 - 0.5,
+        };
+        visits / ((1.0 - beside.abs()).powi(2) + beside.powi(2))
+    }
+
     /// As of an hour of one level; or of two, where its mean lies between those beside it: that of the hour before, and from the moment on that
     /// the mean asks for, that of the hour after. Averaged over a bucket of this share of an hour.
     fn step(&self, at: EventTime, share: f64, visits_min: u8) -> Option<f64> {
@@ -354,6 +368,16 @@ impl Profile {
         } else {
             [self.day.interpolate(at, 1), self.week.interpolate(at, 1)]
         }
+    }
+
+    /// How many buckets those means stand on.
+    pub fn buckets(&self, at: EventTime, span: BucketSpan, by_steps: bool) -> [f64; 2] {
+        let of_hour = (HOUR_MS as f64 / span.millis() as f64).max(1.0);
+        let (day, week) = (&self.day, &self.week);
+        [
+            of_hour * day.visits_known(at, by_steps),
+            of_hour * week.visits_known(at, by_steps),
+        ]
     }
 
     /// The mean of this time of the week, or of the day where that is not known: by lines and by steps. `None` where it is the same.

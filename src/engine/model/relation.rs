@@ -249,7 +249,7 @@ impl Relation {
         let expected = self.expected(other);
         Some(Light {
             expected,
-            tails: self.errors.tails(own, expected, false),
+            tails: self.errors.tails(own, expected, None),
             left: 1.0 - self.correlation().powi(2).min(1.0),
             buckets: self.buckets,
         })
@@ -266,7 +266,7 @@ impl Relation {
         let (x, y) = (own.clamp(-REACH, REACH), other.clamp(-REACH, REACH));
         if self.buckets >= FOUND_AFTER {
             let expected = self.expected(y);
-            let tails = self.errors.tails(own, expected, false);
+            let tails = self.errors.tails(own, expected, None);
             let is_outlier = tails.lower.min(tails.upper) < LN_OUTLIER;
             let weight = if is_outlier { OUTLIER_WEIGHT } else { 1.0 };
             let run = Run {
@@ -275,6 +275,7 @@ impl Relation {
                 skewed: false,
                 sums: false,
                 repeats: 0.0,
+                events: f64::INFINITY,
             };
             self.errors.learn(x, expected, weight, false, run);
         }

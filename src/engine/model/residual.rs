@@ -54,6 +54,8 @@ const CUBED_MAX: f64 = 8.0;
 const PLAIN_MIN: f64 = 1e-250;
 /// What one value can tell against a family: one incident must not make heavy tails of a series.
 const SHORTFALL_MAX: f64 = 4.0;
+/// ln of a density from which on it is of the size of a whole number's chance no more: a bell as narrow as the step has a density above 1, and no chance is.
+const LN_NARROW: f64 = -1.0;
 /// One log likelihood counts for at most this much against a family.
 const LIKELIHOOD_MIN: f64 = -30.0;
 
@@ -132,6 +134,8 @@ pub struct Run {
     pub sums: bool,
     /// How far what is unusual has come again and again, 0..=1: then it is no incident but what a family has to foretell.
     pub repeats: f64,
+    /// Of a count: events that its forecast stands on.
+    pub events: f64,
 }
 
 /// The spread has changed by a factor over so many values.
@@ -210,14 +214,15 @@ impl Residuals {
             .max(f64::MIN_POSITIVE.sqrt())
     }
 
-    /// The tails at `x`; `counting` when values are whole numbers of things.
-    pub fn tails(&self, x: f64, forecast: f64, counting: bool) -> Tails {
-        let weights = self.weights(counting);
+    /// The tails at `x`; `events`, when values are whole numbers of things: how many of them the forecast stands on.
+    pub fn tails(&self, x: f64, forecast: f64, events: Option<f64>) -> Tails {
+        let weights = self.weights(events.is_some());
+        let size = self.size_after(events);
         let asked = || weights.iter().enumerate().filter(|(_, w)| **w > WEIGHT_MIN);
         let (mut lower, mut upper) = (0.0, 0.0);
         let freedom = self.known_freedom();
         for (family, weight) in asked() {
-            let one = self.family_probabilities(family, x, forecast, &freedom);
+            let one = self.family_probabilities(family, x, forecast, size, &freedom);
             lower += weight * one.lower;
             upper += weight * one.upper;
         }
@@ -232,7 +237,7 @@ impl Residuals {
                 upper: f64::NEG_INFINITY,
             };
             for (family, weight) in asked() {
-                let one = self.family_tails(family, x, forecast);
+                let one = self.family_tails(family, x, forecast, size);
                 tails.lower = ln_add_exp(tails.lower, one.lower + weight.ln());
                 tails.upper = ln_add_exp(tails.upper, one.upper + weight.ln());
             }
@@ -297,10 +302,11 @@ impl Residuals {
     }
 
     /// ln of the density at `x`, all families together.
-    pub fn ln_density_of_all(&self, x: f64, forecast: f64, counting: bool) -> f64 {
-        let weights = self.weights(counting);
+    pub fn ln_density_of_all(&self, x: f64, forecast: f64, events: Option<f64>) -> f64 {
+        let weights = self.weights(events.is_some());
+        let size = self.size_after(events);
         let freedom = self.known_freedom().with_peak();
-        let ln_density = |family| self.ln_density(family, x, forecast, &freedom);
+        let ln_density = |family| self.ln_density(family, x, forecast, size, &freedom);
         (0..FAMILIES)
             .filter(|&family| weights[family] > WEIGHT_MIN)
             .map(|family| ln_density(family).max(LIKELIHOOD_MIN) + weights[family].ln())
@@ -318,7 +324,8 @@ impl Residuals {
     ) -> Option<SpreadChange> {
         let changed = self.watch_spread(x - forecast, run);
         if self.weight >= 1.0 {
-            self.learn_families(x, forecast, weight, counting, run.repeats);
+            let events = counting.then_some(run.events);
+            self.learn_families(x, forecast, weight, events, run.repeats);
         }
         self.integer &= x.fract() == 0.0;
         self.positive &= x > 0.0;
@@ -382,12 +389,23 @@ impl Residuals {
     }
 
     /// What each family foretold counts for it: by how much it fell short of the best, and for one value no more than [`SHORTFALL_MAX`] nats.
-    fn learn_families(&mut self, x: f64, forecast: f64, weight: f64, counting: bool, repeats: f64) {
+    fn learn_families(
+        &mut self,
+        x: f64,
+        forecast: f64,
+        weight: f64,
+        events: Option<f64>,
+        repeats: f64,
+    ) {
+        let (counting, size) = (events.is_some(), self.size_after(events));
         let mut gained = [LIKELIHOOD_MIN; FAMILIES];
         let freedom = self.known_freedom().with_peak();
         for (family, gained) in gained.iter_mut().enumerate() {
             if self.allows(family, counting) {
-                let told = self.ln_density(family, x, forecast, &freedom);
+                let mut told = self.ln_density(family, x, forecast, size, &freedom);
+                if counting && family != COUNTS && told > LN_NARROW {
+                    told = self.ln_mass(family, x, forecast, &freedom).min(told);
+                }
                 *gained = told.max(LIKELIHOOD_MIN);
             }
         }
@@ -447,6 +465,17 @@ impl Residuals {
             0.0
         };
         (1.0 / (dispersion + 1.0 / (self.events + 0.5))).clamp(1e-3, 1e9)
+    }
+
+    /// The same where the forecast stands on so many events: it is a gamma variable of that shape, and so is no better known than that.
+    fn size_after(&self, events: Option<f64>) -> f64 {
+        let events = events.unwrap_or(f64::INFINITY);
+        self.count_size().min(events)
+    }
+
+    /// ln of the chance that nothing comes of a count, by its law, where the forecast stands on so many events.
+    pub fn ln_none(&self, forecast: f64, events: f64) -> f64 {
+        negative_binomial::ln_pmf(0.0, count_mean(forecast), self.size_after(Some(events)))
     }
 
     /// How far counts of this mean vary, by their law.
@@ -538,6 +567,7 @@ impl Residuals {
         family: usize,
         x: f64,
         forecast: f64,
+        size: f64,
         freedom: &Freedom,
     ) -> Probabilities {
         let ends = self.ends(x);
@@ -555,11 +585,9 @@ impl Residuals {
                     gamma::probabilities(value.max(0.0), shape, scale)
                 })
             }
-            COUNTS => negative_binomial::probabilities(
-                x.max(0.0).round(),
-                count_mean(forecast),
-                self.count_size(),
-            ),
+            COUNTS => {
+                negative_binomial::probabilities(x.max(0.0).round(), count_mean(forecast), size)
+            }
             HEAVY => {
                 let scale = self.heavy_scale(forecast);
                 plain_tails(ends, |value| {
@@ -580,7 +608,7 @@ impl Residuals {
     }
 
     /// The same as logs, however far out.
-    fn family_tails(&self, family: usize, x: f64, forecast: f64) -> Tails {
+    fn family_tails(&self, family: usize, x: f64, forecast: f64, size: f64) -> Tails {
         let (high, low) = self.ends(x);
         match family {
             LOG_NORMAL => {
@@ -597,7 +625,7 @@ impl Residuals {
                 }
             }
             COUNTS => {
-                let (mean, size) = (count_mean(forecast), self.count_size());
+                let mean = count_mean(forecast);
                 let k = x.max(0.0).round();
                 Tails {
                     lower: negative_binomial::ln_cdf(k, mean, size),
@@ -630,7 +658,20 @@ impl Residuals {
         }
     }
 
-    fn ln_density(&self, family: usize, x: f64, forecast: f64, freedom: &Freedom) -> f64 {
+    /// ln of the chance of a whole number by a family of any numbers: what lies within half a step of it.
+    fn ln_mass(&self, family: usize, x: f64, forecast: f64, freedom: &Freedom) -> f64 {
+        let ends = self.family_probabilities(family, x, forecast, 1.0, freedom);
+        (ends.lower + ends.upper - 1.0).max(0.0).ln()
+    }
+
+    fn ln_density(
+        &self,
+        family: usize,
+        x: f64,
+        forecast: f64,
+        size: f64,
+        freedom: &Freedom,
+    ) -> f64 {
         match family {
             LOG_NORMAL if x > 0.0 => {
                 let scale = self.log_deviation(forecast);
@@ -640,11 +681,7 @@ impl Residuals {
                 let shape = self.gamma_shape(forecast);
                 gamma::ln_pdf(x, shape, positive(forecast) / shape)
             }
-            COUNTS => negative_binomial::ln_pmf(
-                x.max(0.0).round(),
-                count_mean(forecast),
-                self.count_size(),
-            ),
+            COUNTS => negative_binomial::ln_pmf(x.max(0.0).round(), count_mean(forecast), size),
             HEAVY => {
                 let scale = self.heavy_scale(forecast);
                 student_t::ln_pdf((x - forecast) / scale, HEAVY_FREEDOM) - scale.ln()

@@ -11,6 +11,7 @@ use super::member::{Deviation, Member};
 use super::multi_bucket::MultiBucket;
 use super::outliers::{LN_LEAST, LN_USUAL, Outliers};
 use super::outlook::Outlook;
+use super::predictors;
 use super::prefetch::prefetch;
 use super::residual::{Residuals, Run, SpreadChange, Tails};
 use super::{Change, Kind, Model, Noticed, Room, Sample, Shape, Verdict, ongoing};
@@ -171,10 +172,9 @@ impl SeriesModel {
             ratio: (self.finer.spread_at(at) / self.finer.spread_at(before)).min(1.0),
             counts: kind.counting.then_some(&self.residuals),
         };
-        let (mut value, foresight) = self.forecaster.forecast(at, kind.span, calmer)?;
+        let (mut value, mut foresight) = self.forecaster.forecast(at, kind.span, calmer)?;
         let never_below = kind.counting || self.residuals.nonnegative();
         let is_beyond = value < 0.0 && never_below;
-        let mut least_count = foresight.least_count();
         if is_beyond || value <= 0.0 && self.residuals.positive() {
             // A slope or a season carried on to where the series has never been, and families of positive values (or of counts) cannot be.
             value = match foresight.undated(value) {
@@ -182,13 +182,13 @@ impl SeriesModel {
                 usual if usual > 0.0 => usual * usual / (2.0 * usual - value),
                 _ => {
                     // A run of zeros takes it down by a quarter each, and shows no rate of nothing for that.
-                    least_count = Foresight::least_of_level();
+                    foresight.buckets = predictors::quickest_memory();
                     self.forecaster.level()
                 }
             };
         }
         let value = match kind.counting {
-            true => value.max(least_count),
+            true => value.max(foresight.least_count()),
             false if never_below => value.max(0.0),
             false => value,
         };
@@ -308,12 +308,22 @@ impl SeriesModel {
         foresight: &Foresight,
     ) -> Tails {
         let steadied = self.steadied(kind, x, at, forecast);
-        let families = self.residuals.tails(steadied, forecast, kind.counting);
+        let counts = kind.counting.then(|| foresight.events(forecast));
+        let families = self.residuals.tails(steadied, forecast, counts);
         let least = self.residuals.least_deviation();
         let two = self
             .finer
             .tails(x, foresight.calm(), kind.side, least, families);
         two.unwrap_or(families)
+    }
+
+    /// What one more bucket without any can tell, nats: that there are none where so many are expected. What comes again otherwise may tell more than its law
+    /// knows: a sensor that is stuck.
+    fn repeat_nats(&self, kind: &Kind, x: f64, typical: f64, foresight: &Foresight) -> f64 {
+        match kind.counting && x == 0.0 {
+            true => -self.residuals.ln_none(typical, foresight.events(typical)),
+            false => f64::INFINITY,
+        }
     }
 
     /// Fits two modes beside the families, where values look like it; laws of counting have their own shapes.
@@ -335,7 +345,7 @@ impl SeriesModel {
             calm,
             families.positive(),
             least,
-            || families.ln_density_of_all(steadied, typical, kind.counting),
+            || families.ln_density_of_all(steadied, typical, None),
             room,
         );
     }
@@ -358,6 +368,7 @@ impl SeriesModel {
             skewed: kind.law.is_extreme(),
             sums: kind.law == Law::Sum,
             repeats,
+            events: verdict.foresight.events(verdict.typical),
         };
         self.residuals
             .learn(steadied, verdict.typical, weight, kind.counting, run)
@@ -399,6 +410,9 @@ impl SeriesModel {
     ) {
         let tail = TailOf {
             ln_p: verdict.map_or(0.0, |verdict| verdict.ln_tail()),
+            repeat_nats: verdict.map_or(f64::INFINITY, |verdict| {
+                self.repeat_nats(kind, came, verdict.typical, &verdict.foresight)
+            }),
             knows_more: self.finer.knows_hours()
                 || self.finer.knows_modes()
                 || self.forecaster.has_rhythm()
@@ -484,9 +498,23 @@ impl Model for SeriesModel {
         let claim = if counts {
             let of_date = foresight.of_date(x, typical);
             let typical = typical - of_date;
-            let foretold = Foretold { typical, ln_tail };
+            let foretold = Foretold {
+                typical,
+                ln_tail,
+                repeat_nats: self.repeat_nats(kind, x, typical + of_date, &foresight),
+            };
+            let calm = foresight.calm().max(foresight.least_count());
+            let by_law = || {
+                let known = shrunk(x, calm, strangeness);
+                let tails = self.law_tails(kind, known, sample.at, calm, &foresight);
+                ln_single.min(tails.ln_probability(kind.side))
+            };
+            let by_law: Option<&dyn Fn() -> f64> = match kind.counting {
+                true => Some(&by_law),
+                false => None,
+            };
             self.evidence
-                .judge(sample.at, x - of_date, kind.side, &foretold)
+                .judge(sample.at, x - of_date, kind.side, &foretold, by_law)
         } else {
             Claim::default()
         };

@@ -133,6 +133,8 @@ pub struct ShortRange {
     errors: [f32; 6],
     repeats: u32,
     repeated: u32,
+    /// What the repeats so far can tell at the most, nats.
+    repeat_nats: f32,
     /// Of the predictors that the slow channel has not: the last value, a quick level, the seasonal band.
     scales: [Scale; 3],
     calibration: FixedCalibration,
@@ -174,13 +176,13 @@ impl Views {
         self.steps
     }
 
-    /// Judges a value without learning it, with the second channel where there is one.
+    /// Judges a value without learning it, with the second channel where there is one and what one more repeat can tell, nats.
     pub fn judge(
         &self,
         x: f32,
         season: &SeasonView,
         side: Side,
-        short: Option<&ShortRange>,
+        short: Option<(&ShortRange, f64)>,
     ) -> Surprise {
         if self.steps == 0 {
             return Surprise {
@@ -195,7 +197,7 @@ impl Views {
             slow: pooled.map_or(0.0, |c| self.slow_channel.evidence(c)),
             short: short
                 .zip(moved)
-                .map_or(0.0, |(short, c)| short.calibration.evidence(c))
+                .map_or(0.0, |((short, _), c)| short.calibration.evidence(c))
                 - SHORT_RANGE_HANDICAP,
             novelty: novelty.map(|share| {
                 if counts(side, f64::from(x) - f64::from(self.slow)) {
@@ -216,7 +218,7 @@ impl Views {
         x: f32,
         residuals: &Residuals,
         side: Side,
-        short: Option<&ShortRange>,
+        short: Option<(&ShortRange, f64)>,
     ) -> (Option<f64>, Option<f64>, Option<Keys>) {
         (
             self.pool(residuals, side),
@@ -242,12 +244,12 @@ impl Views {
         side: Side,
         block_steps: u32,
         judged: Option<&Surprise>,
-        short: Option<&mut ShortRange>,
+        short: Option<(&mut ShortRange, f64)>,
     ) {
         let step = self.step(x);
         if self.steps == 0 {
             (self.fast, self.slow, self.mean, self.raw_slow, self.last) = (x, x, x, x, x);
-            if let Some(short) = short {
+            if let Some((short, _)) = short {
                 short.quick = x;
             }
             self.novelty.learn(&step, None);
@@ -255,18 +257,21 @@ impl Views {
             let residuals = self.residuals(x.into(), season);
             let (pooled, moved, keys) = match judged {
                 Some(surprise) => (surprise.pooled, surprise.moved, surprise.keys),
-                None => self.look(x, &residuals, side, short.as_deref()),
+                None => {
+                    let short = short.as_ref().map(|(short, nats)| (&**short, *nats));
+                    self.look(x, &residuals, side, short)
+                }
             };
             // Fixed places ask for no room.
             let room = &mut Room::of(0);
             if let Some(c) = pooled {
                 self.slow_channel.learn(c, block_steps, room);
             }
-            if let Some(short) = short {
+            if let Some((short, repeat_nats)) = short {
                 if let Some(moved) = moved {
                     short.calibration.learn(moved, block_steps, room);
                 }
-                self.learn_short(short, x, &residuals);
+                self.learn_short(short, x, &residuals, repeat_nats);
             }
             for (scale, residual) in self.scales.iter_mut().zip(residuals.views) {
                 scale.learn(residual.unwrap_or(0.0));
@@ -361,7 +366,7 @@ impl Views {
 
     fn short_surprise(
         &self,
-        short: &ShortRange,
+        (short, repeat_nats): (&ShortRange, f64),
         x: f32,
         residuals: &Residuals,
         side: Side,
@@ -389,7 +394,8 @@ impl Views {
             } else {
                 -share.ln()
             };
-            f64::from(short.repeats.saturating_add(1)) * each
+            let run = f64::from(short.repeats.saturating_add(1)) * each;
+            run.min(f64::from(short.repeat_nats) + repeat_nats)
         });
         match (moved, flat) {
             (Some(a), Some(b)) => Some(a.max(b)),
@@ -397,7 +403,7 @@ impl Views {
         }
     }
 
-    fn learn_short(&self, short: &mut ShortRange, x: f32, residuals: &Residuals) {
+    fn learn_short(&self, short: &mut ShortRange, x: f32, residuals: &Residuals, repeat_nats: f64) {
         let candidates = self.short_residuals(short, x, residuals);
         let gain = self.step_gain();
         for (error, residual) in short.errors.iter_mut().zip(candidates) {
@@ -409,8 +415,9 @@ impl Views {
         if x == self.last {
             short.repeats = short.repeats.saturating_add(1);
             short.repeated = short.repeated.saturating_add(1);
+            short.repeat_nats += repeat_nats as f32;
         } else {
-            short.repeats = 0;
+            (short.repeats, short.repeat_nats) = (0, 0.0);
         }
         let plain = 1.0 / (f64::from(self.steps) + 1.0);
         follow(&mut short.quick, x.into(), plain.max(0.25));

@@ -27,8 +27,8 @@ pub struct Joint {
     pub evidence: f64,
     /// The surprise of each view.
     surprises: [f64; VIEWS],
-    /// Their mean: what the calibration learns.
-    pooled: f64,
+    /// The mean of what they would be later on, when what is large is damped less ([`Deviation::later`]): what the calibration learns, for that is when it is asked.
+    taught: f64,
 }
 
 impl Joint {
@@ -75,12 +75,13 @@ impl Default for Together {
 impl Together {
     /// What the members' deviations are worth together; `None` when there are too few, or none has seen enough.
     pub fn judge<'d>(&self, members: impl Iterator<Item = &'d Deviation>) -> Option<Joint> {
-        let (mut sums, mut counts, mut moving) = ([0.0; VIEWS], [0u32; VIEWS], 0);
+        let (mut sums, mut counts, mut moving) = ([[0.0; 2]; VIEWS], [0u32; VIEWS], 0);
         for member in members.filter(|member| member.moves) {
             moving += 1;
             for view in 0..VIEWS {
-                if let Some(z) = member.z[view] {
-                    sums[view] += f64::from(z).powi(2);
+                if let (Some(z), Some(later)) = (member.z[view], member.later[view]) {
+                    sums[view][0] += f64::from(z).powi(2);
+                    sums[view][1] += f64::from(later).powi(2);
                     counts[view] += 1;
                 }
             }
@@ -89,24 +90,24 @@ impl Together {
         if moving < MEMBERS_MIN || speaking == 0 {
             return None;
         }
-        let mut surprises = [0.0; VIEWS];
-        for view in 0..VIEWS {
-            let square = sums[view] / f64::from(counts[view].max(1));
-            surprises[view] = surprise_of(square);
-        }
-        let pooled = surprises.iter().sum::<f64>() / speaking as f64;
-        let evidence = self.calibration.evidence_of_mean(pooled, moving);
+        let [surprises, later] = [0, 1].map(|when| {
+            std::array::from_fn::<f64, VIEWS, _>(|view| {
+                surprise_of(sums[view][when] / f64::from(counts[view].max(1)))
+            })
+        });
+        let mean = |of: [f64; VIEWS]| of.iter().sum::<f64>() / speaking as f64;
+        let evidence = self.calibration.evidence_of_mean(mean(surprises), moving);
         Some(Joint {
             members: moving,
             evidence,
             surprises,
-            pooled,
+            taught: mean(later),
         })
     }
 
     /// Learns what was shown.
     pub fn learn(&mut self, joint: &Joint, room: &mut Room) {
-        self.calibration.learn(joint.pooled, BLOCK_BUCKETS, room);
+        self.calibration.learn(joint.taught, BLOCK_BUCKETS, room);
     }
 
     /// How rare it is that any member shows by itself as much evidence as this, nats of a block of buckets. The history is that of the most which any
@@ -134,11 +135,17 @@ fn surprise_of(square: f64) -> f64 {
 #[cfg(test)]
 mod tests {
     use super::super::evidence::of_one_look;
+    use super::super::member::Member;
+    use super::super::profile::Profile;
+    use super::super::surprise::SeasonView;
     use super::*;
+    use crate::config::Side;
+    use std::f64::consts::TAU;
 
     fn members(z: &[f32]) -> Vec<Deviation> {
         let of = |&z: &f32| Deviation {
             z: [Some(z); VIEWS],
+            later: [Some(z); VIEWS],
             moves: true,
         };
         z.iter().map(of).collect()
@@ -194,6 +201,55 @@ mod tests {
             last > 3.0,
             "a million times the usual distance, {last} nats"
         );
+    }
+
+    /// Twenty members of Student-t noise with three degrees of freedom, which is damped the less the older they are.
+    #[test]
+    fn what_heavy_tails_show_together_comes_about_as_often_as_it_says() {
+        const MEMBERS: usize = 20;
+        const BUCKETS: u32 = 2_500;
+        let mut above = [(3.0, 0u32), (5.0, 0)];
+        let mut blocks = 0;
+        for seed in 0..12u64 {
+            let mut draw = seed;
+            let mut uniform = || {
+                draw = draw.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+                ((draw >> 11) as f64 + 0.5) / 2f64.powi(53)
+            };
+            let mut normal = || (-2.0 * uniform().ln()).sqrt() * (TAU * uniform()).cos();
+            let mut student = || {
+                let square: f64 = (0..3).map(|_| normal().powi(2)).sum();
+                normal() / (square / 3.0).sqrt()
+            };
+            let mut members = vec![Member::default(); MEMBERS];
+            let mut together = Together::default();
+            let season = SeasonView::of(&Profile::default(), 0);
+            let mut most = 0.0f64;
+            for bucket in 1..=BUCKETS {
+                let values: Vec<f64> = (0..MEMBERS).map(|_| 100.0 + student()).collect();
+                let seen = members.iter().zip(&values);
+                let seen = seen.map(|(member, x)| member.judge(*x, &season, Side::Both));
+                let deviations: Vec<Deviation> = seen.collect();
+                if let Some(joint) = together.judge(deviations.iter()) {
+                    most = most.max(joint.evidence);
+                    together.learn(&joint, &mut Room::unlimited());
+                }
+                for (member, x) in members.iter_mut().zip(&values) {
+                    member.learn(*x, &season);
+                }
+                if bucket % BLOCK_BUCKETS == 0 {
+                    blocks += 1;
+                    for (nats, count) in &mut above {
+                        *count += u32::from(most > *nats);
+                    }
+                    most = 0.0;
+                }
+            }
+        }
+        for (nats, count) in above {
+            let times = f64::from(count) / f64::from(blocks) / (-nats).exp();
+            assert!(times < 2.0, "{nats} nats: {times} times as often");
+        }
     }
 
     /// The most that any of forty members shows in each of so many blocks: of each `scale` times what its model claims, one look a block.
