@@ -1,6 +1,6 @@
 //! What the next value of a series is expected to be: the best of a few simple predictors.
 //!
-//! The candidates are in [`predictors`](super::predictors); the hours of those that know the time of the day are joined by lines or by steps
+//! The candidates are in [`predictors`]; the hours of those that know the time of the day are joined by lines or by steps
 //! ([`edges`](super::edges)). Single buckets that regularly do something else are added to whichever speaks ([`pulse`](super::pulse)), and so is what the day of the
 //! month or of the year adds ([`dates`]).
 //! Units: values as they come. Holds: the forecast is finite; judging changes nothing.
