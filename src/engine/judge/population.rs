@@ -1,6 +1,6 @@
 //! Members of a population against one another (functions.md 2.4): an over field, and any function that measures.
 //!
-//! A population is all members of one partition value. Each attribute (by value) has a [`Crowd`] for each feature; a member's chance is that of its
+//! A population is all members of one partition value. Each attribute (by value) has a [`Crowd`](crate::engine::model::crowd::Crowd) for each feature; a member's chance is that of its
 //! attributes together (joint and extreme in equal parts), and a record says which of them it is to blame for (`causes`).
 //!
 //! What it takes to stand out among so many is a [`Bar`]. A member is told of when less than one bucket in e shows any so far out. When less than one in
