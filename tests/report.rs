@@ -198,10 +198,11 @@ fn a_page_shows_the_time_the_series_the_influencers_and_explains_each_anomaly() 
     assert_eq!(all(&html, "tr.lane").len(), 20);
     assert!(all(&html, "tr.lane rect").len() > 20);
     assert_eq!(all(&html, "figure .chart").len(), 12);
-    assert_eq!(all(&html, "details").len(), 50);
-    assert_eq!(all(&html, "details .sentence").len(), 50);
+    let explained = all(&html, "details").len();
+    assert!((20..=50).contains(&explained), "{explained}");
+    assert_eq!(all(&html, "details .sentence").len(), explained);
     assert!(
-        all(&html, "details .chart").len() > 45,
+        all(&html, "details .chart").len() > explained * 9 / 10,
         "a close look at nearly each"
     );
     for chart in all(&html, ".chart") {
@@ -246,7 +247,9 @@ fn a_page_shows_the_time_the_series_the_influencers_and_explains_each_anomaly() 
         strongest.1.as_str().unwrap()
     );
     assert!(text(&html, "#a1 .chip").starts_with(&strongest.0.floor().to_string()));
-    assert!(text(&html, "#anomalies").contains("the first 50 of "));
+    // Said where there are more than are explained.
+    let more = text(&html, "#anomalies").contains("the first 50 of ");
+    assert_eq!(more, explained == 50);
 }
 
 #[test]
