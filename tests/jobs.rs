@@ -3,11 +3,14 @@
 //! Claims: a replay says what a [`Pipeline`] says of the events of its range, whatever interrupts it, and nothing of the job is touched;
 //! after a reset a job's results are those of a job that has never lived; nothing is ever counted twice.
 
+#[path = "support/foretold.rs"]
+mod foretold;
 #[path = "support/house.rs"]
 mod house;
 #[path = "jobs/revert.rs"]
 mod revert;
 
+use foretold::without_scores;
 use house::{GROUP, House, MINUTE_MS, event, job};
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -23,13 +26,40 @@ use tidewatch::runtime::jobs::{
 };
 use tidewatch::runtime::log::TopicPartition;
 use tidewatch::runtime::log::memory::MemoryLog;
-use tidewatch::runtime::service::Settings;
+use tidewatch::runtime::service::{Service, Settings};
 use tidewatch::runtime::store::{Content, MemoryStore, SnapshotKey, SnapshotStore, StoreError};
 use tidewatch::runtime::task::{Range, TopicNames};
 use tidewatch::time::EventTime;
 
 /// What was said of each document, by kind and id, in order; `None` is a tombstone.
 type Said = BTreeMap<(DocumentKind, String), Vec<Option<String>>>;
+
+/// A replay, worked to its end; after so many breaths it loses all that is not committed, and goes on.
+fn replayed(
+    house: &House,
+    shadow: &Arc<Job>,
+    settings: &Settings,
+    crash_after: Option<usize>,
+) -> Service<MemoryLog> {
+    let mut replay = house.start_with(Arc::clone(shadow), settings.clone());
+    replay.log_mut().set_batch_max(5);
+    if let Some(breaths) = crash_after {
+        for _ in 0..breaths {
+            house.clock.advance(300);
+            replay.breathe(Duration::ZERO).unwrap();
+        }
+        house.cluster.evict(&replay.into_log());
+        replay = house.start_with(Arc::clone(shadow), settings.clone());
+    }
+    for _ in 0..2_000 {
+        if replay.is_done() {
+            break;
+        }
+        house.clock.advance(1_000);
+        replay.breathe(Duration::ZERO).unwrap();
+    }
+    replay
+}
 
 /// Events of `from..to` minutes: two hosts, one of them busier now and then, spread over the partitions.
 fn feed(house: &House, partitions: i32, from: i64, to: i64) {
@@ -133,23 +163,7 @@ fn a_replay_says_what_the_engine_says_of_its_range_whatever_interrupts_it_and_it
                 snapshot_every_messages: Some(7),
                 ..Settings::default()
             };
-            let mut replay = house.start_with(Arc::clone(&shadow), settings.clone());
-            replay.log_mut().set_batch_max(5);
-            if let Some(breaths) = crash_after {
-                for _ in 0..breaths {
-                    house.clock.advance(300);
-                    replay.breathe(Duration::ZERO).unwrap();
-                }
-                house.cluster.evict(&replay.into_log());
-                replay = house.start_with(Arc::clone(&shadow), settings.clone());
-            }
-            for _ in 0..2_000 {
-                if replay.is_done() {
-                    break;
-                }
-                house.clock.advance(1_000);
-                replay.breathe(Duration::ZERO).unwrap();
-            }
+            let mut replay = replayed(&house, &shadow, &settings, crash_after);
             assert!(replay.is_done(), "{}", replay.describe());
             replay.finish().unwrap();
             let told = format!("{partitions} partitions, crash after {crash_after:?}");
@@ -205,23 +219,7 @@ fn a_replay_after_a_warm_up_says_of_its_range_what_a_job_says_that_ran_over_both
                 snapshot_every_messages: Some(7),
                 ..Settings::default()
             };
-            let mut replay = house.start_with(Arc::clone(&shadow), settings.clone());
-            replay.log_mut().set_batch_max(5);
-            if let Some(breaths) = crash_after {
-                for _ in 0..breaths {
-                    house.clock.advance(300);
-                    replay.breathe(Duration::ZERO).unwrap();
-                }
-                house.cluster.evict(&replay.into_log());
-                replay = house.start_with(Arc::clone(&shadow), settings);
-            }
-            for _ in 0..2_000 {
-                if replay.is_done() {
-                    break;
-                }
-                house.clock.advance(1_000);
-                replay.breathe(Duration::ZERO).unwrap();
-            }
+            let mut replay = replayed(&house, &shadow, &settings, crash_after);
             assert!(replay.is_done(), "{told}: {}", replay.describe());
             replay.finish().unwrap();
             let whole = Settings {

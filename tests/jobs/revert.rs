@@ -34,22 +34,11 @@ fn from_minute(
         if !kinds.contains(&document.0) || !is_after(&text) {
             continue;
         }
-        let mut value: serde_json::Value = serde_json::from_str(&text).unwrap();
-        let fields = value.as_object_mut().unwrap();
-        let wanted = [
-            "timestamp",
-            "probability",
-            "actual",
-            "typical",
-            "event_count",
-            "model_lower",
-            "model_median",
-            "model_upper",
-        ];
-        if !with_scores {
-            fields.retain(|name, _| wanted.contains(&name.as_str()));
-        }
-        told.insert(document, value.to_string());
+        let told_of = match with_scores {
+            true => text,
+            false => without_scores(&text),
+        };
+        told.insert(document, told_of);
     }
     told
 }

@@ -12,6 +12,8 @@ mod client;
 #[path = "../support/cluster.rs"]
 mod cluster;
 mod faults;
+#[path = "../support/foretold.rs"]
+mod foretold;
 mod instance;
 mod jobs;
 mod log;

@@ -2,6 +2,7 @@
 
 use crate::broker::broker;
 use crate::client::{config, delete_before, ends, topic};
+use crate::foretold::without_scores;
 use crate::instance::Deployment;
 use crate::jobs::{await_results_of, jobs, results_of, succeed};
 use crate::world::{
@@ -136,16 +137,6 @@ fn a_job_over_a_keyed_topic_forgets_what_its_calendar_says_is_not_to_be_learnt()
 
 /// What is foretold and found of each bucket and series, without scores: where several partitions are judged apart, those are normalised by what has been published.
 fn foretold(words: Vec<Word>) -> BTreeMap<(String, String), String> {
-    const KEPT: [&str; 8] = [
-        "timestamp",
-        "probability",
-        "actual",
-        "typical",
-        "event_count",
-        "model_lower",
-        "model_median",
-        "model_upper",
-    ];
     let kinds = [
         DocumentKind::Bucket,
         DocumentKind::Record,
@@ -155,10 +146,7 @@ fn foretold(words: Vec<Word>) -> BTreeMap<(String, String), String> {
     let mut told = BTreeMap::new();
     for (kind, id, text) in words {
         if kinds.contains(&kind.as_str()) {
-            let mut value: serde_json::Value = serde_json::from_str(&text).expect("a document");
-            let fields = value.as_object_mut().expect("an object");
-            fields.retain(|name, _| KEPT.contains(&name.as_str()));
-            told.insert((kind, id), value.to_string());
+            told.insert((kind, id), without_scores(&text));
         }
     }
     told
