@@ -59,7 +59,7 @@ impl Bar {
 
     /// The same for chances that are what they say, with nothing that holds them back. A block shows 3 nats by chance in one of twenty; two looks, as there are at a series, agree to
     /// as much in one of two hundred ([`of_one_look`]). Chances of tails are held back by their
-    /// excesses, and those of rarity, which are of whole numbers, are shy: they are not asked to agree, which would hide what they are there to find (docs/benchmarks.md, Functions).
+    /// excesses, and those of rarity, which are of whole numbers, are shy: they are not asked to agree, which would hide what they are there to find (docs/quality-functions.md).
     pub(super) fn of_one_look(self) -> Bar {
         Bar {
             is_one_look: true,
