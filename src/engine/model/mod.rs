@@ -88,8 +88,10 @@ pub struct Sample {
 pub struct Verdict {
     /// ln of the probability of this value or a less likely one, all views taken together; at most 0.
     pub ln_probability: f64,
-    /// The same of this bucket's value alone.
+    /// The same of this bucket's value alone, held against how often the like of it came.
     pub ln_single: f64,
+    /// The same as the series' law has it.
+    pub ln_by_law: f64,
     /// The same of the last dozen buckets together; `None` while there are too few.
     pub ln_multi: Option<f64>,
     /// Evidence, nats, at least 0: calibrated by the series' own past ([`evidence`]); 3 deserves attention.
@@ -132,9 +134,9 @@ pub struct Shape {
 }
 
 impl Verdict {
-    /// The less likely of the bucket alone and the dozen buckets that it ends.
+    /// The less likely of the bucket alone, by its law, and the dozen buckets that it ends.
     pub fn ln_tail(&self) -> f64 {
-        self.ln_single.min(self.ln_multi.unwrap_or(0.0))
+        self.ln_by_law.min(self.ln_multi.unwrap_or(0.0))
     }
 }
 

@@ -2,6 +2,8 @@
 //!
 //! One teaches little, until it lasts; those of a count that come again and again are part of its law (other values have a family with heavy tails, and a second mode):
 //! they teach in full, and beyond what is unusual the tail is what they were themselves, a Lomax tail as in [`calibration`](super::calibration).
+//! Of other values the law stays as it is, for what is new is told by it; but how likely a value *is said to be* is held against how often the like of it came
+//! ([`Outliers::as_came`]): a disk that is written to in bursts has nothing of one chance in a million every hour.
 //! Units: natural logs of probabilities. Holds: what is farther out is never likelier. Checked by: tests/changes.rs, `cargo bench --bench noise`.
 
 use super::residual::Tails;
@@ -23,10 +25,10 @@ const PRIOR_EXCESSES: f64 = 4.0;
 /// Nothing is told apart below this: the deviates of such tails are beyond any sum's use.
 pub(super) const LN_LEAST: f64 = -1e6;
 
-/// The outliers of a count so far.
+/// The outliers so far.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub(super) struct Outliers {
-    /// How often some began, older ones counting for less.
+    /// How often some began, older ones counting for less; of values that are no counts, how many there were.
     begun: f32,
     /// By how much they were below what is unusual, in all.
     nats: f32,
@@ -50,7 +52,23 @@ impl Outliers {
         ln_tail + self.repeats() * (shown - ln_p).max(0.0)
     }
 
-    /// Both tails as they have shown them.
+    /// ln p of a value after so many others, as often as the like of it came: of values that are no counts. A law whose chances are right has one value in a
+    /// thousand below p = .001. Where more came there, as many may come again (a posterior mean, the prior being a thousand values of which one was there), and how
+    /// far beyond is the same Lomax tail as above. Holds: never below `ln_p`; what is less likely by the law never is likelier.
+    pub(super) fn as_came(self, ln_p: f64, values: u32) -> f64 {
+        let (m, nats) = (f64::from(self.begun), f64::from(self.nats));
+        let memory = f64::from(REPEATED_MEMORY);
+        let values = memory * -(-f64::from(values) / memory).exp_m1();
+        let ln_rate = ((m + 1.0) / (values + LN_USUAL.exp().recip())).ln();
+        if ln_rate <= LN_USUAL || ln_p >= ln_rate {
+            return ln_p;
+        }
+        let beyond = (LN_USUAL - ln_p).max(0.0);
+        let came = ln_rate - (m + PRIOR_EXCESSES) * (beyond / (nats + PRIOR_EXCESSES)).ln_1p();
+        ln_p + self.repeats() * (came - ln_p).max(0.0)
+    }
+
+    /// Both tails as the outliers of a count have shown them.
     pub(super) fn tails(self, by_families: Tails) -> Tails {
         Tails {
             lower: self.shown(by_families.lower),
@@ -58,13 +76,13 @@ impl Outliers {
         }
     }
 
-    /// Takes one value more, of this probability, in so many unusual buckets in a row; `counting`: others' are not kept. Says how much of it is believed, and how far such
-    /// ones have come again and again before.
+    /// Takes one value more, of this probability, in so many unusual buckets in a row. Says how much of it is believed, and how far such ones of a count have come
+    /// again and again before.
     pub(super) fn learn(&mut self, ln_p: f64, anomaly_buckets: u32, counting: bool) -> (f64, f64) {
         self.begun *= 1.0 - 1.0 / REPEATED_MEMORY;
         self.nats *= 1.0 - 1.0 / REPEATED_MEMORY;
-        let repeats = self.repeats();
-        if counting && ln_p < LN_USUAL && anomaly_buckets == 1 {
+        let repeats = if counting { self.repeats() } else { 0.0 };
+        if ln_p < LN_USUAL && (anomaly_buckets == 1 || !counting) {
             self.begun += 1.0;
             self.nats += (LN_USUAL - ln_p.max(LN_LEAST)) as f32;
         }

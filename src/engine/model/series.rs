@@ -294,8 +294,15 @@ impl SeriesModel {
         forecast: f64,
         foresight: &Foresight,
     ) -> Tails {
-        self.outliers
-            .tails(self.law_tails(kind, x, at, forecast, foresight))
+        let by_families = self.law_tails(kind, x, at, forecast, foresight);
+        self.as_shown(kind, by_families)
+    }
+
+    fn as_shown(&self, kind: &Kind, by_families: Tails) -> Tails {
+        match kind.counting {
+            true => self.outliers.tails(by_families),
+            false => by_families,
+        }
     }
 
     /// The tails at a comparable value, by the families.
@@ -486,15 +493,15 @@ impl Model for SeriesModel {
         let strangeness = self.strangeness(sample.at, typical);
         let known = shrunk(x, typical, strangeness);
         let tails = self.law_tails(kind, known, sample.at, typical, &foresight);
-        let shown = self.outliers.tails(tails);
-        let ln_single = shown.ln_probability(kind.side).max(LN_LEAST);
+        let shown = self.as_shown(kind, tails);
+        let ln_by_law = shown.ln_probability(kind.side).max(LN_LEAST);
         let deviate = Self::deviate(shown);
         let ln_multi = self.multi.ln_probability(deviate, kind.side);
-        let ln_tail = ln_single.min(ln_multi.unwrap_or(0.0));
+        let ln_tail = ln_by_law.min(ln_multi.unwrap_or(0.0));
         let history = self.forecaster.steps();
         let thin = f64::from(history) / (f64::from(history) + THIN_HISTORY);
         // Slow views may still lean the other way: a value on the side that does not count is no evidence.
-        let counts = kind.side == Side::Both || ln_single < 0.0;
+        let counts = kind.side == Side::Both || ln_by_law < 0.0;
         let claim = if counts {
             let of_date = foresight.of_date(x, typical);
             let typical = typical - of_date;
@@ -507,7 +514,7 @@ impl Model for SeriesModel {
             let by_law = || {
                 let known = shrunk(x, calm, strangeness);
                 let tails = self.law_tails(kind, known, sample.at, calm, &foresight);
-                ln_single.min(tails.ln_probability(kind.side))
+                ln_by_law.min(tails.ln_probability(kind.side))
             };
             let by_law: Option<&dyn Fn() -> f64> = match kind.counting {
                 true => Some(&by_law),
@@ -529,11 +536,17 @@ impl Model for SeriesModel {
         let evidence =
             self.alarm
                 .said(raw_evidence, ln_tail, sample.at, Hold::of_series(kind.span));
-        let ln_probability = (ln_tail.min(ln_probability_of(evidence)) + LN_LOOKS).min(0.0);
-        let anomalous = ln_single < LN_ANOMALOUS;
+        let ln_single = match kind.counting {
+            true => ln_by_law,
+            false => self.outliers.as_came(ln_by_law, history),
+        };
+        let ln_views = ln_single.min(ln_multi.unwrap_or(0.0));
+        let ln_probability = (ln_views.min(ln_probability_of(evidence)) + LN_LOOKS).min(0.0);
+        let anomalous = ln_by_law < LN_ANOMALOUS;
         Some(Verdict {
             ln_probability,
             ln_single,
+            ln_by_law,
             ln_multi,
             evidence,
             claim,
@@ -560,7 +573,7 @@ impl Model for SeriesModel {
                 0.0
             },
             anomaly_nats: if anomalous {
-                f64::from(self.anomaly_nats) + (LN_ANOMALOUS - ln_single)
+                f64::from(self.anomaly_nats) + (LN_ANOMALOUS - ln_by_law)
             } else {
                 0.0
             },
