@@ -82,6 +82,18 @@ fn an_outage_on_the_first_saturday_is_found_as_on_any_day() {
 }
 
 #[test]
+fn after_a_weekend_like_any_day_a_monday_at_six_tenths_is_found() {
+    let level = |day: i64, hour: f64| {
+        let is_slow = day == 7 && (11.0..12.0).contains(&hour);
+        workday(hour) * if is_slow { 0.6 } else { 1.0 }
+    };
+    let found = (0..SEEDS)
+        .filter(|&seed| lives(seed, 8, level)[7] < LN_UNHEARD_OF)
+        .count();
+    assert_eq!(found, SEEDS as usize);
+}
+
+#[test]
 fn where_hours_explain_nothing_a_weekend_is_like_any_day() {
     let level = |day, hour: f64| match (day, hour as i64) {
         (5, 11) => 140.0,
