@@ -99,12 +99,23 @@ impl SymLog {
 pub struct Claim {
     /// Evidence, nats, at least 0.
     pub nats: f64,
+    /// The part of it that the bucket claims by itself, as if the hour before had been as usual.
+    of_bucket: f64,
     /// Of one copy, the other having nothing to say as yet, or ever.
     is_alone: bool,
     /// What the short-range channel claims, which asks for more than others, and knows what no distribution does: that a value has not moved.
     short: f64,
     /// What the bucket's copy saw, which learning the same value needs again.
     rows: Option<Row>,
+}
+
+impl Claim {
+    /// What of the claim is heard on a day of a kind never seen, of a value that is then so many times less far out (a variance ratio) and of which `nearer` is claimed. Nats of a
+    /// normal tail go with the square of how far out a value is. But what the bucket by itself claims of the nearer value stands, for that much is beyond such days too.
+    pub fn on_strange_day(&self, nearer: &Claim, ratio: f64) -> f64 {
+        let beyond = nearer.of_bucket.min(nearer.nats).min(self.nats);
+        beyond.max(self.nats / ratio)
+    }
 }
 
 /// What the forecast and the distribution around it say of a value that is judged.
@@ -473,6 +484,7 @@ impl Copies {
             of_tail
         };
         let (mut novelty, mut copies) = (surprise.novelty.unwrap_or(0.0), 1.0);
+        let (mut of_bucket, of_bucket_novelty) = (slow, novelty);
         let mut is_alone = true;
         if self.hours.is_some() {
             let held = self.held.within(hour_of(at));
@@ -480,18 +492,20 @@ impl Copies {
             if held.speaks && surprise.speaks() {
                 slow = (slow + f64::from(held.slow)) / 2.0;
             }
+            of_bucket /= 2.0;
             novelty = (novelty + f64::from(held.novelty)) / 2.0;
             copies = 2.0;
         }
-        let views = slow.max(surprise.short).max(0.0);
-        let channel = match &self.tail {
+        let [views, of_bucket] = [slow, of_bucket].map(|slow| slow.max(surprise.short).max(0.0));
+        let tail = match &self.tail {
             Some(tail) if self.counts || tail.blocks() >= TAIL_AFTER_BLOCKS => {
-                views.max(of_the_tail(tail, foretold.ln_tail, views))
+                of_the_tail(tail, foretold.ln_tail, of_bucket)
             }
-            _ => views,
+            _ => 0.0,
         };
         Claim {
-            nats: CHANNEL_WEIGHT * channel + copies * NOVELTY_NATS * novelty,
+            nats: CHANNEL_WEIGHT * views.max(tail) + copies * NOVELTY_NATS * novelty,
+            of_bucket: CHANNEL_WEIGHT * of_bucket.max(tail) + NOVELTY_NATS * of_bucket_novelty,
             is_alone,
             short: CHANNEL_WEIGHT * surprise.short,
             rows: Some(row),

@@ -28,6 +28,8 @@ const CLIPPED_AFTER_HOURS: u8 = 48;
 /// What a day of a kind never seen may do beyond the hours of those seen: this share of the variance that hours explain. A guess, and a mild one:
 /// on weekends much of what people use is at half of its weekday or at its double.
 const STRANGE_SHARE: f64 = 0.5;
+/// That guess counts like so many hours of such a day: what those that have come were like counts beside it.
+const STRANGE_PRIOR_HOURS: f64 = 24.0;
 /// Weekends begin on Friday and end on Monday at these hours (UTC), for most of mankind.
 const WEEKEND_FROM: i64 = 16;
 const WEEKEND_TO: i64 = 8;
@@ -282,9 +284,42 @@ struct Evidence {
     /// Mean product of neighbouring distances from the slots, and the last distance.
     slot_product: f32,
     last: f32,
+    /// Hours of days of a kind that was never seen, and the mean square of their distance from the slots.
+    strange_hours: u8,
+    strange_square: f32,
 }
 
 impl Evidence {
+    /// Takes an hour of a day of a kind that was never seen, whose slot of the day had this mean.
+    fn learn_strange(&mut self, mean: f64, slot: f64) {
+        self.strange_hours = self.strange_hours.saturating_add(1);
+        let square = (mean - slot).powi(2).min(f64::from(f32::MAX));
+        let known = f64::from(self.strange_square);
+        self.strange_square = (known + (square - known) / f64::from(self.strange_hours)) as f32;
+    }
+
+    /// The variance that an hour of such a day may have beyond those seen: a guess, and what came of it so far.
+    fn of_strange_day(&self) -> f64 {
+        let guess = STRANGE_SHARE * self.explained();
+        let hours = f64::from(self.strange_hours);
+        (STRANGE_PRIOR_HOURS * guess + hours * self.shown_strange(guess))
+            / (STRANGE_PRIOR_HOURS + hours)
+    }
+
+    /// The same of the day after: what was followed goes back, and that is as much as came.
+    fn of_day_after(&self) -> f64 {
+        let guess = STRANGE_SHARE * self.explained();
+        match self.strange_hours {
+            0 => guess,
+            _ => self.shown_strange(guess),
+        }
+    }
+
+    /// By how much the hours of such days were farther from the slots than others are, a variance; no more than was guessed.
+    fn shown_strange(&self, guess: f64) -> f64 {
+        f64::from(self.strange_square - self.slot_square).clamp(0.0, guess)
+    }
+
     /// Takes an hour whose slot of the day had this mean after so many visits.
     fn learn(&mut self, mean: f64, slot: Option<(f64, u8)>) {
         const SQUARE_MOST: f64 = 1e37;
@@ -412,6 +447,9 @@ impl Profile {
         }
         let slot = Ring::<DAY_HOURS>::slot(hour);
         let known = self.day.known(slot, 1);
+        if let Some(slot) = known.filter(|_| !self.has_seen_the_like(hour)) {
+            self.evidence.learn_strange(mean, slot);
+        }
         self.evidence
             .learn(mean, known.map(|mean| (mean, self.day.visits(slot))));
         if self.day.is_empty() {
@@ -464,10 +502,13 @@ impl Profile {
     /// followed of it goes back. 0 on any other day, and where hours of the day explain nothing.
     pub fn strangeness(&self, at: EventTime) -> f64 {
         let hour = hour_of(at);
-        if self.has_seen_the_like(hour) && self.has_seen_the_like(hour - DAY_HOURS as i64) {
-            return 0.0;
+        if !self.has_seen_the_like(hour) {
+            self.evidence.of_strange_day()
+        } else if !self.has_seen_the_like(hour - DAY_HOURS as i64) {
+            self.evidence.of_day_after()
+        } else {
+            0.0
         }
-        STRANGE_SHARE * self.evidence.explained()
     }
 
     /// Whether this hour of the day was lived on a day of its kind: the same day a week ago, or for a weekday another one.

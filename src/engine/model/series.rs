@@ -502,7 +502,7 @@ impl Model for SeriesModel {
         let thin = f64::from(history) / (f64::from(history) + THIN_HISTORY);
         // Slow views may still lean the other way: a value on the side that does not count is no evidence.
         let counts = kind.side == Side::Both || ln_by_law < 0.0;
-        let claim = if counts {
+        let (claim, nats) = if counts {
             let of_date = foresight.of_date(x, typical);
             let typical = typical - of_date;
             let foretold = Foretold {
@@ -520,15 +520,28 @@ impl Model for SeriesModel {
                 true => Some(&by_law),
                 false => None,
             };
-            self.evidence
-                .judge(sample.at, x - of_date, kind.side, &foretold, by_law)
+            let claim_of = |x: f64, foretold: &Foretold| {
+                let undated = x - of_date;
+                self.evidence
+                    .judge(sample.at, undated, kind.side, foretold, by_law)
+            };
+            let claim = claim_of(x, &foretold);
+            let nats = if strangeness > 1.0 && claim.nats > 0.0 {
+                // A day of another kind is so in all of its buckets: that a dozen lean one way is no news.
+                let of_this = Foretold {
+                    ln_tail: ln_by_law,
+                    ..foretold
+                };
+                claim.on_strange_day(&claim_of(known, &of_this), strangeness)
+            } else {
+                claim.nats
+            };
+            (claim, nats)
         } else {
-            Claim::default()
+            (Claim::default(), 0.0)
         };
         // What n values have shown is at most that another one is the rarest of n + 1.
-        // Nats of a normal tail go with the square of how far out a value is: on a day of a new kind they are as many times fewer as it varies more.
-        let raw_evidence = if claim.nats > 0.0 {
-            let nats = claim.nats / strangeness;
+        let raw_evidence = if nats > 0.0 {
             thin * nats.min(f64::from(history).ln_1p())
         } else {
             0.0
