@@ -4,7 +4,8 @@
 //! |---|---|---|---|---|
 //! | P, same lineage | newest S <= P that restores | S | its state | P |
 //! | P, same lineage | none | where the lineage began | nothing | P |
-//! | P, another lineage, or no mark | not asked | where that lineage began | nothing | nothing; published buckets stay unrepeated |
+//! | P, another lineage | not asked | where that lineage began | nothing | nothing; published buckets stay unrepeated |
+//! | P, no lineage (a reset that keeps results), or no mark | not asked | where the job says it starts | nothing | nothing; published buckets stay unrepeated |
 //! | nothing | newest | S | its state | S |
 //! | nothing | none | where the job says it starts | nothing | nothing |
 //!
@@ -120,7 +121,7 @@ fn loss(past: &Past, wanted: i64) -> Option<Loss> {
 /// The mark of a position whose offsets mean nothing any more: what was published stays so.
 fn renewed(mark: Mark, renewal: Renewal) -> Mark {
     Mark {
-        began: renewal.from,
+        began: Some(renewal.from),
         told: 0,
         silent_until_ms: mark.silent_until_ms.max(mark.final_until_ms),
         ..mark
@@ -338,7 +339,7 @@ impl<L: Log> Service<L> {
         let found_build = found.as_ref().and_then(|mark| mark.build.clone());
         let left = Foreign {
             published: found.as_ref().and_then(|mark| mark.final_until_ms),
-            began: found.as_ref().map(|mark| mark.began),
+            began: found.as_ref().and_then(|mark| mark.began),
         };
         let alerts = found.as_ref().map_or(0, |mark| mark.alerts);
         let topic = found.as_ref().and_then(|mark| mark.topic);
@@ -396,8 +397,8 @@ impl<L: Log> Service<L> {
         if let Some(renewal) = past.renewal {
             return Ok(renewal.from);
         }
-        if let Some(mark) = &past.mark {
-            return Ok(mark.began);
+        if let Some(began) = past.mark.as_ref().and_then(|mark| mark.began) {
+            return Ok(began);
         }
         let (at, log_start) = (&past.at, past.log_start);
         if !past.kind.reads_events() {
@@ -407,10 +408,8 @@ impl<L: Log> Service<L> {
             let from = Place::Time(range.warm_up_from.millis());
             return Ok(self.log.offset_of(at, from)?.max(log_start));
         }
-        if let Some(foreign) = past.foreign {
-            return Ok(foreign
-                .began
-                .map_or(log_start, |began| began.max(log_start)));
+        if let Some(began) = past.foreign.and_then(|foreign| foreign.began) {
+            return Ok(began.max(log_start));
         }
         let offset = match &self.plan.job.extensions.start {
             Start::Earliest => log_start,

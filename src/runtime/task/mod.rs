@@ -148,7 +148,7 @@ impl Task {
         let fresh = Mark {
             build: None,
             lineage: plan.lineage,
-            began: beginning.from,
+            began: Some(beginning.from),
             // Unknown when there is a past without a mark: a needless word of being awake does no harm.
             idle: beginning.committed.is_some()
                 || beginning.loss.is_some_and(|loss| loss.to.is_none()),
