@@ -426,3 +426,85 @@ fn a_topic_wrongly_declared_keyed_is_noted_once_counted_and_goes_on_through_a_cr
     assert!(entries.iter().any(|entry| entry.contains(total)));
     assert_eq!(counts(&house).len(), 39);
 }
+
+/// A topic that is compacted, or that follows a table, says of a key that it is no more by a message without a value.
+#[test]
+fn a_tombstone_in_the_input_is_no_event_and_no_dead_letter() {
+    for (extensions, partitions) in PLACEMENTS {
+        let mut said = Vec::new();
+        for has_tombstones in [false, true] {
+            let house = House::new(partitions);
+            let mut service = house.start(job("1m", extensions));
+            for minute in 0..30 {
+                for partition in 0..partitions {
+                    let host = format!("h{partition}");
+                    house.send_at(partition, minute, &host, 0);
+                    if has_tombstones {
+                        let tombstone = Outgoing {
+                            topic: "events".into(),
+                            partition: Some(partition),
+                            key: Some(b"k".to_vec()),
+                            payload: None,
+                            headers: Vec::new(),
+                            timestamp_ms: Some(minute * MINUTE_MS),
+                        };
+                        house.cluster.append(&tombstone).unwrap();
+                    }
+                }
+            }
+            house.settle(&mut service);
+            assert!(!house.diary.has("Rejected"), "{extensions}");
+            assert_eq!(house.diary.has("Tombstones"), has_tombstones);
+            assert_eq!(house.cluster.committed("tidewatch.dead-letters").len(), 0);
+            said.push((counts(&house), documents(&house, DocumentKind::DataCounts)));
+        }
+        assert_eq!(said[0], said[1], "{extensions}");
+    }
+}
+
+#[test]
+fn a_job_that_starts_at_an_offset_that_is_not_there_says_so() {
+    let house = House::new(1);
+    for minute in 0..10 {
+        house.send_at(0, minute, "a", 0);
+    }
+    let own = r#"{"start":{"offsets":{"events/0":500,"events/7":3,"evnets/0":4}}}"#;
+    let mut service = house.start(job("1m", own));
+    house.settle(&mut service);
+    for said in [
+        "events/7, which is none of its topics",
+        "evnets/0, which is none of its topics",
+        "offset 500 of events/0, which ends at 10",
+    ] {
+        let entries = house.diary.0.lock().unwrap();
+        let is_said = |entry: &String| entry.starts_with("StartNotMet") && entry.contains(said);
+        assert!(entries.iter().any(is_said), "{said}: {entries:?}");
+    }
+}
+
+/// A configuration that was copied, with another prefix and the same group: not a word of the input goes to where nobody looks for it.
+#[test]
+fn a_service_with_another_prefix_does_not_work_in_a_group_that_has_one() {
+    for (extensions, partitions) in PLACEMENTS {
+        let house = House::new(partitions);
+        let own = job("1m", extensions);
+        let mut service = house.start(Arc::clone(&own));
+        (0..10).for_each(|minute| {
+            (0..partitions).for_each(|at| house.send_at(at, minute, &format!("h{at}"), 0))
+        });
+        house.settle(&mut service);
+        service.finish().unwrap();
+        let settings = Settings {
+            names: tidewatch::runtime::task::TopicNames::new("staging"),
+            ..Settings::default()
+        };
+        let mut other = house.start_with(own, settings);
+        let refused = (0..20).find_map(|_| other.breathe(Duration::ZERO).err());
+        let says = refused.expect("refused").to_string();
+        assert!(
+            says.contains(r#"topics.prefix is "tidewatch", and here it is "staging""#)
+                && says.contains("own kafka.group_id"),
+            "{says}"
+        );
+    }
+}

@@ -25,7 +25,7 @@ use crate::runtime::alerts::{Desk, DeskPlace, Found};
 use crate::runtime::log::{Assignment, Log, LogError, Place, Position, TopicId, TopicPartition};
 use crate::runtime::observer::Fact;
 use crate::runtime::store::{Order, SnapshotKey};
-use crate::runtime::task::{BUILD, Beginning, Loss, Mark, StageKind, Task};
+use crate::runtime::task::{BUILD, Beginning, Loss, Mark, Plan, StageKind, Task};
 use std::sync::Arc;
 
 /// What is known of a partition's past.
@@ -116,6 +116,28 @@ fn loss(past: &Past, wanted: i64) -> Option<Loss> {
             was_read: past.log_start <= committed,
         }),
     }
+}
+
+/// What the job says it starts at that is no partition of its topics: most likely misspelt.
+pub(super) fn unmet_starts(plan: &Plan) -> Vec<String> {
+    let Start::Offsets(offsets) = &plan.job.extensions.start else {
+        return Vec::new();
+    };
+    let is_input = |topic: &str, partition: i32| {
+        plan.inputs
+            .get(topic)
+            .is_some_and(|count| partition < *count)
+    };
+    let others = offsets
+        .keys()
+        .filter(|(topic, partition)| !is_input(topic, *partition));
+    others
+        .map(|(topic, partition)| {
+            format!(
+                "the job starts at an offset of {topic}/{partition}, which is none of its topics' partitions: a partition that is not named starts at its oldest message"
+            )
+        })
+        .collect()
 }
 
 /// The mark of a position whose offsets mean nothing any more: what was published stays so.
@@ -336,6 +358,16 @@ impl<L: Log> Service<L> {
             });
         }
         let found = Mark::parse(written);
+        let ours = self.plan.names.prefix();
+        let theirs = found.as_ref().and_then(|mark| mark.prefix.as_deref());
+        if let Some(theirs) = theirs.filter(|theirs| *theirs != ours) {
+            return Err(ServiceError::OtherPrefix {
+                at,
+                job: self.plan.job.id.clone(),
+                theirs: theirs.to_owned(),
+                ours: ours.to_owned(),
+            });
+        }
         let found_build = found.as_ref().and_then(|mark| mark.build.clone());
         let left = Foreign {
             published: found.as_ref().and_then(|mark| mark.final_until_ms),
@@ -418,7 +450,14 @@ impl<L: Log> Service<L> {
             Start::Offsets(offsets) => {
                 let said = offsets.get(&(at.topic.to_string(), at.partition));
                 let end = self.log.offset_of(at, Place::End)?;
-                said.map_or(log_start, |offset| *offset.min(&end))
+                let said = said.copied().unwrap_or(log_start);
+                if said > end {
+                    let why = format!(
+                        "the job starts at offset {said} of {at}, which ends at {end}: begun there"
+                    );
+                    self.tell(&Fact::StartNotMet { why });
+                }
+                said.min(end)
             }
         };
         Ok(offset.max(log_start))

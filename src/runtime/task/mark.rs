@@ -35,6 +35,8 @@ pub struct Mark {
     pub alerts: u64,
     /// Messages before this offset that were gone have been told of: an annotation is published.
     pub told: i64,
+    /// What the names of the topics begin with that are written with this position; `None` in marks of builds that did not say, and of no lineage.
+    pub prefix: Option<String>,
     /// Which topic of its name the position is in; `None` in marks of builds that did not say.
     pub topic: Option<TopicId>,
     /// The input topics and partitions that the lineage began with.
@@ -69,6 +71,9 @@ impl Mark {
         }
         if self.told > 0 {
             let _ = write!(text, " told={}", self.told);
+        }
+        if let Some(prefix) = &self.prefix {
+            let _ = write!(text, " prefix={prefix}");
         }
         if let Some(id) = self.topic {
             let _ = write!(text, " topic={id}");
@@ -109,6 +114,7 @@ impl Mark {
                 "final" => mark.final_until_ms = Some(value.parse().ok()?),
                 "alerts" => mark.alerts = value.parse().ok()?,
                 "told" => mark.told = value.parse().ok()?,
+                "prefix" => mark.prefix = Some(value.to_owned()),
                 "topic" => mark.topic = Some(TopicId(u128::from_str_radix(value, 16).ok()?)),
                 "silent" => mark.silent_until_ms = Some(value.parse().ok()?),
                 "inputs" => {
@@ -139,9 +145,10 @@ mod tests {
             lineage: u64, began in proptest::option::of(0i64..), idle: bool, ended: bool, final_until_ms: Option<i64>,
             silent_until_ms: Option<i64>, alerts: u64, told in 0i64.., topic: Option<u128>, inputs in proptest::collection::btree_map("[a-zA-Z0-9._-]{1,20}", 1i32..100, 0..8),
             build in proptest::option::of("[0-9a-z.+-]{1,20}"),
+            prefix in proptest::option::of("[a-zA-Z0-9._-]{1,20}"),
         ) {
             let inputs = inputs.into_iter().map(|(topic, n)| (topic.into(), n)).collect();
-            let mark = Mark { build, lineage, began, idle, ended, final_until_ms, silent_until_ms, alerts, told, topic: topic.map(TopicId), inputs };
+            let mark = Mark { build, lineage, began, idle, ended, final_until_ms, silent_until_ms, alerts, told, prefix, topic: topic.map(TopicId), inputs };
             prop_assert_eq!(Mark::parse(&mark.write(4096)), Some(mark));
         }
 
