@@ -12,7 +12,7 @@ use std::time::Duration;
 use tidewatch::config::Job;
 use tidewatch::engine::result::DocumentKind;
 use tidewatch::runtime::log::memory::MemoryLog;
-use tidewatch::runtime::log::{Groups, Outgoing, TopicPartition};
+use tidewatch::runtime::log::{Groups, Outgoing, Position, TopicPartition};
 use tidewatch::runtime::service::{Service, Settings};
 use tidewatch::runtime::store::Writing;
 
@@ -505,6 +505,48 @@ fn a_service_with_another_prefix_does_not_work_in_a_group_that_has_one() {
             says.contains(r#"topics.prefix is "tidewatch", and here it is "staging""#)
                 && says.contains("own kafka.group_id"),
             "{says}"
+        );
+    }
+}
+
+/// An operator has set a job's positions by Kafka's own tools: they say nothing of what was published, so that they are not gone by, and that is said.
+#[test]
+fn a_position_that_others_have_set_is_said_and_the_job_goes_on_from_its_snapshot() {
+    for (extensions, partitions) in PLACEMENTS {
+        let house = House::new(partitions);
+        let own = job("1m", extensions);
+        let send = |minutes: std::ops::Range<i64>| {
+            for minute in minutes {
+                for at in 0..partitions {
+                    house.send_at(at, minute, &format!("h{at}"), 0);
+                }
+            }
+        };
+        send(0..20);
+        let mut service = house.start(Arc::clone(&own));
+        house.settle(&mut service);
+        service.finish().unwrap();
+        let set = |at| {
+            let position = Position {
+                next_offset: 3,
+                metadata: String::new(),
+            };
+            (TopicPartition::new("events", at), position)
+        };
+        let positions: Vec<_> = (0..partitions).map(set).collect();
+        let mut tools = house.cluster.open("tools", "tools");
+        assert!(tools.set_positions(house::GROUP, &positions).unwrap());
+        let mut service = house.start(own);
+        send(20..40);
+        house.settle(&mut service);
+        assert!(house.diary.has("PositionNotOurs"), "{extensions}");
+        let expected: Vec<i64> = (0..39).collect();
+        assert_eq!(house.bucket_times(), expected, "{extensions}");
+        let events = u64::try_from(partitions).unwrap();
+        let counts = counts(&house);
+        assert!(
+            counts.values().all(|count| *count == events),
+            "{extensions}: {counts:?}"
         );
     }
 }

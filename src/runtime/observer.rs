@@ -172,6 +172,13 @@ pub enum Fact<'a> {
         /// Why.
         error: String,
     },
+    /// A committed position is none that this service has written: somebody has set it by Kafka's own tools. It is not gone by.
+    PositionNotOurs {
+        /// Which partition.
+        at: &'a TopicPartition,
+        /// What it was set to.
+        offset: i64,
+    },
     /// An offset that the job says it starts at is not where it begins.
     StartNotMet {
         /// What was said, and what is so.

@@ -234,6 +234,15 @@ fn a_job_that_is_reset_and_keeps_its_results_begins_where_it_says_it_starts() {
     };
     let published = expected(&whole, texts(&before[passed..]));
     await_results_of(&deployment, "whole", &published);
+    // What can never be done does not stop a job.
+    let refused = jobs(&deployment, &["reshard", "whole"]);
+    let error = String::from_utf8_lossy(&refused.stderr).into_owned();
+    assert!(
+        !refused.status.success() && error.contains("has no shards"),
+        "{error}"
+    );
+    let list = succeed(&deployment, &["list"]);
+    assert!(list.contains("at work"), "refused, and stopped: {list}");
     let told = succeed(&deployment, &["reset", "whole", "--keep-results"]);
     assert!(told.contains("0 results withdrawn"), "{told}");
     publish(&input, 1, Spread::ByHost, after);

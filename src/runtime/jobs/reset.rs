@@ -14,7 +14,7 @@ use crate::runtime::log::{
     Topics,
 };
 use crate::runtime::store::SnapshotStore;
-use crate::runtime::task::{Mark, Placement};
+use crate::runtime::task::{Mark, Placement, Plan};
 use serde::Deserialize;
 use std::borrow::Cow;
 use std::collections::BTreeSet;
@@ -74,6 +74,21 @@ pub fn reset<L: Topics + Groups>(
     Ok(done)
 }
 
+/// How many shards a job has, if they can be changed at all: what is refused for good is refused before the job is stopped.
+pub fn shards_of(plan: &Plan) -> Result<u16, JobsError> {
+    let why = match plan.placement {
+        Placement::Staged => return Ok(plan.shards),
+        Placement::Fused => "its one input partition is worked by one task",
+        Placement::Ordered => "its messages are categorised in one place",
+        _ => "each input partition is one",
+    };
+    Err(JobsError::NoShards {
+        job: plan.job.id.clone(),
+        placement: plan.placement,
+        why,
+    })
+}
+
 /// Gives a staged job as many judges as it asks for. Returns how many it had.
 pub fn reshard<L: Topics + Groups>(
     log: &mut L,
@@ -81,20 +96,10 @@ pub fn reshard<L: Topics + Groups>(
     footprint: &Footprint,
 ) -> Result<u16, JobsError> {
     let plan = &footprint.plan;
-    if plan.placement != Placement::Staged {
-        return Err(JobsError::NoShards {
-            job: plan.job.id.clone(),
-            placement: plan.placement,
-            why: match plan.placement {
-                Placement::Fused => "its one input partition is worked by one task",
-                Placement::Ordered => "its messages are categorised in one place",
-                _ => "each input partition is one",
-            },
-        });
-    }
+    let had = shards_of(plan)?;
     footprint.ensure_idle(log)?;
     let wanted = plan.job.extensions.shards;
-    if plan.shards == wanted {
+    if had == wanted {
         return Ok(wanted);
     }
     // Should the job ever have so many shards again, nothing of this life may be left for it: neither words nor models.
@@ -111,7 +116,7 @@ pub fn reshard<L: Topics + Groups>(
     }])?;
     // No broker refuses this while somebody works.
     footprint.ensure_idle(log)?;
-    Ok(plan.shards)
+    Ok(had)
 }
 
 /// Deletes the snapshots of a task, of any lineage. Returns how many.

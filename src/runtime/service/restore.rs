@@ -5,9 +5,9 @@
 //! | P, same lineage | newest S <= P that restores | S | its state | P |
 //! | P, same lineage | none | where the lineage began | nothing | P |
 //! | P, another lineage | not asked | where that lineage began | nothing | nothing; published buckets stay unrepeated |
-//! | P, no lineage (a reset that keeps results), or no mark | not asked | where the job says it starts | nothing | nothing; published buckets stay unrepeated |
-//! | nothing | newest | S | its state | S |
-//! | nothing | none | where the job says it starts | nothing | nothing |
+//! | P, no lineage (a reset that keeps results) | not asked | where the job says it starts | nothing | nothing; published buckets stay unrepeated |
+//! | nothing, or P without a mark (set by others) | newest | S | its state | S |
+//! | the same | none | where the job says it starts | nothing | nothing |
 //!
 //! A snapshot or position that a later build has written is not begun over: the service ends with a sentence, and nothing is deleted.
 //! A snapshot of a format given up is passed over: the replay is longer, its end the same.
@@ -358,6 +358,15 @@ impl<L: Log> Service<L> {
             });
         }
         let found = Mark::parse(written);
+        // What others have set says neither what was published nor with which models to go on: a snapshot does.
+        let (committed, others) = match found {
+            Some(_) => (committed, None),
+            None => (None, committed),
+        };
+        if let Some(set) = others {
+            let offset = set.next_offset;
+            self.tell(&Fact::PositionNotOurs { at: &at, offset });
+        }
         let ours = self.plan.names.prefix();
         let theirs = found.as_ref().and_then(|mark| mark.prefix.as_deref());
         if let Some(theirs) = theirs.filter(|theirs| *theirs != ours) {

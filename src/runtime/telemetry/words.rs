@@ -20,6 +20,9 @@ pub(super) fn say(job_id: &str, fact: &Fact<'_>) {
         }
         // A partition with little to say is silent again and again.
         Fact::Idle { at } => tracing::debug!(job_id, %at, "silent; no longer waited for"),
+        Fact::PositionNotOurs { at, offset } => {
+            tracing::error!(job_id, %at, offset, "the committed position was set by other means than this service's, and is not gone by: the newest snapshot stands in, or the job's start (`tidewatch jobs` sets positions)");
+        }
         Fact::StartNotMet { why } => tracing::warn!(job_id, "{why}"),
         Fact::Aborted { error } => tracing::warn!(job_id, error, "transaction aborted"),
         Fact::Snapshot {
