@@ -550,3 +550,66 @@ fn a_position_that_others_have_set_is_said_and_the_job_goes_on_from_its_snapshot
         );
     }
 }
+
+/// One partition is worked by one task, several by stages: what was published under one layout is known under the other.
+#[test]
+fn a_job_that_is_laid_out_otherwise_says_no_bucket_twice() {
+    let over = |topics: &str| {
+        let text = format!(
+            r#"{{"job_id":"j","analysis_config":{{"bucket_span":"1m","detectors":[{{"function":"count","partition_field_name":"host"}}]}},
+            "data_description":{{"time_field":"time","time_format":"epoch_ms"}},
+            "datafeed_config":{{"indices":[{topics}]}},"tidewatch":{{"idle_timeout":"1d"}}}}"#
+        );
+        Arc::new(Job::from_text(&text, "test").unwrap())
+    };
+    let (one, two) = (over(r#""events""#), over(r#""events","more""#));
+    for (what, before, after, grows) in [
+        ("a partition more", &one, &one, true),
+        ("a topic more", &one, &two, false),
+        ("a topic less", &two, &one, false),
+    ] {
+        let house = House::new(1);
+        house.cluster.create_topic("more", 1);
+        let send = |minutes: std::ops::Range<i64>| {
+            for minute in minutes {
+                for topic in ["events", "more"] {
+                    let message = Outgoing {
+                        topic: topic.into(),
+                        partition: Some(0),
+                        key: None,
+                        payload: Some(event(minute, topic).into()),
+                        headers: Vec::new(),
+                        timestamp_ms: Some(0),
+                    };
+                    house.cluster.append(&message).unwrap();
+                }
+                if grows && minute >= 20 {
+                    house.send(1, &event(minute, "events"));
+                }
+            }
+        };
+        send(0..20);
+        let mut service = house.start(Arc::clone(before));
+        house.settle(&mut service);
+        service.finish().unwrap();
+        let published = house.bucket_times();
+        assert_eq!(published, (0..19).collect::<Vec<_>>(), "{what}");
+        if grows {
+            house.cluster.grow_topic("events", 2);
+        }
+        for life in 0..3 {
+            let mut service = house.start(Arc::clone(after));
+            send(20 + life * 10..30 + life * 10);
+            house.settle(&mut service);
+            service.finish().unwrap();
+            let last = 29 + life * 10;
+            assert_eq!(
+                house.bucket_times(),
+                (0..last).collect::<Vec<_>>(),
+                "{what}"
+            );
+            let words = house.results(DocumentKind::Bucket).len();
+            assert_eq!(words as i64, last, "{what}: a bucket was said twice");
+        }
+    }
+}

@@ -9,6 +9,7 @@
 //! | nothing, or P without a mark (set by others) | newest | S | its state | S |
 //! | the same | none | where the job says it starts | nothing | nothing |
 //!
+//! Whoever writes results and has no position of our lineage asks the job's other positions, too, what was published: under another layout another task wrote them.
 //! A snapshot or position that a later build has written is not begun over: the service ends with a sentence, and nothing is deleted.
 //! A snapshot of a format given up is passed over: the replay is longer, its end the same.
 //! An internal topic is always begun at its start: of another lineage's messages nothing is heard. A replay begins at its range, or at the warm-up before it.
@@ -41,6 +42,8 @@ struct Past {
     /// Another lineage has committed here.
     foreign: Option<Foreign>,
     began_ms: i64,
+    /// The last bucket that earlier lineages have published, for whom it concerns.
+    published: Option<i64>,
     /// The version of the state of alerts at the committed position, of whatever lineage.
     alerts: u64,
     /// Which topic of its name the committed position is in, where its mark says so.
@@ -95,8 +98,6 @@ fn newer(past: &Past, key: &SnapshotKey, error: &RestoreError) -> ServiceError {
 /// What an earlier lineage leaves behind.
 #[derive(Clone, Copy, Debug, Default)]
 struct Foreign {
-    /// It has published buckets up to this one.
-    published: Option<i64>,
     /// Where it began to read.
     began: Option<i64>,
 }
@@ -330,7 +331,7 @@ impl<L: Log> Service<L> {
         let settings = self.settings.alerts.as_ref();
         let settings = settings.filter(|_| past.kind.writes_results())?;
         let published = past.mark.as_ref().and_then(|mark| mark.final_until_ms);
-        let heard = published.max(past.foreign.and_then(|foreign| foreign.published));
+        let heard = published.max(past.published);
         let (job, names) = (&self.plan.job, &self.plan.names);
         let at = DeskPlace {
             version: past.alerts,
@@ -343,7 +344,23 @@ impl<L: Log> Service<L> {
         Some(desk)
     }
 
-    fn past_of(&self, kind: StageKind, assignment: Assignment) -> Result<Past, ServiceError> {
+    /// The last bucket that was published, and the version of the state of alerts, as the job's other positions say it: another layout had its results written by another
+    /// task (one partition: by the one that reads it; several: by the rollup).
+    fn written_elsewhere(&mut self, at: &TopicPartition) -> Result<(Option<i64>, u64), LogError> {
+        let inputs = self.plan.inputs.iter().flat_map(|(topic, count)| {
+            (0..*count).map(move |partition| TopicPartition::new(Arc::clone(topic), partition))
+        });
+        let internal = [&self.plan.partials, &self.plan.closed];
+        let internal = internal.map(|topic| TopicPartition::new(Arc::clone(topic), 0));
+        let others: Vec<_> = inputs.chain(internal).filter(|one| one != at).collect();
+        let held = self.log.positions(&others)?;
+        let marks = held.values().filter_map(|held| Mark::parse(&held.metadata));
+        Ok(marks.fold((None, 0), |(published, alerts), mark| {
+            (mark.final_until_ms.max(published), mark.alerts.max(alerts))
+        }))
+    }
+
+    fn past_of(&mut self, kind: StageKind, assignment: Assignment) -> Result<Past, ServiceError> {
         let Assignment {
             at,
             committed,
@@ -379,9 +396,9 @@ impl<L: Log> Service<L> {
         }
         let found_build = found.as_ref().and_then(|mark| mark.build.clone());
         let left = Foreign {
-            published: found.as_ref().and_then(|mark| mark.final_until_ms),
             began: found.as_ref().and_then(|mark| mark.began),
         };
+        let published = found.as_ref().and_then(|mark| mark.final_until_ms);
         let alerts = found.as_ref().map_or(0, |mark| mark.alerts);
         let topic = found.as_ref().and_then(|mark| mark.topic);
         let mark = found.filter(|mark| mark.lineage == self.plan.lineage);
@@ -389,6 +406,11 @@ impl<L: Log> Service<L> {
         if is_foreign {
             self.tell(&Fact::Reconfigured { at: &at });
         }
+        let is_anew = mark.is_none() && self.plan.range.is_none() && kind.writes_results();
+        let elsewhere = match is_anew {
+            true => self.written_elsewhere(&at)?,
+            false => (None, 0),
+        };
         Ok(Past {
             build: found_build,
             kind,
@@ -398,7 +420,11 @@ impl<L: Log> Service<L> {
             mark,
             foreign: is_foreign.then_some(left),
             began_ms: self.clock.steady_ms(),
-            alerts,
+            published: match is_foreign || is_anew {
+                true => published.max(elsewhere.0),
+                false => None,
+            },
+            alerts: alerts.max(elsewhere.1),
             topic,
             renewal: None,
         })
@@ -516,7 +542,6 @@ impl<L: Log> Service<L> {
             None => (wanted, live_from.unwrap_or(wanted)),
             Some(renewal) => (renewal.from, renewal.from),
         };
-        let published = past.foreign.and_then(|foreign| foreign.published);
         Beginning {
             from: wanted.max(past.log_start),
             live_from: live_from.max(past.log_start),
@@ -524,7 +549,7 @@ impl<L: Log> Service<L> {
                 None => past.mark.clone(),
                 Some(renewal) => past.mark.clone().map(|mark| renewed(mark, renewal)),
             },
-            silent_until_ms: published.max(self.warm_up_until(past.kind)),
+            silent_until_ms: past.published.max(self.warm_up_until(past.kind)),
             committed: past.committed.clone(),
             topic: self.topics.get(&past.at.topic).copied(),
             loss: loss(past, wanted),

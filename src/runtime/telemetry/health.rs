@@ -70,6 +70,7 @@ struct Entry {
     misplaced_keys: u64,
     memory: Option<Memory>,
     last_snapshot: Option<Snapshot>,
+    snapshot_error: Option<String>,
     timing: TimingStats,
     /// Those of the last buckets, in no order.
     hot: Vec<Hot>,
@@ -206,7 +207,13 @@ impl Ledger {
 
     pub(super) fn snapshot(&mut self, job_id: &str, now_ms: i64) {
         let timestamp_ms = now_ms;
-        self.entry(job_id).last_snapshot = Some(Snapshot { timestamp_ms });
+        let entry = self.entry(job_id);
+        entry.last_snapshot = Some(Snapshot { timestamp_ms });
+        entry.snapshot_error = None;
+    }
+
+    pub(super) fn snapshot_failed(&mut self, job_id: &str, error: &str) {
+        self.entry(job_id).snapshot_error = Some(error.to_owned());
     }
 
     /// A bucket was judged here.
@@ -338,6 +345,7 @@ impl Entry {
                 refused_series: 0,
             }),
             last_snapshot: self.last_snapshot,
+            snapshot_error: self.snapshot_error.clone(),
             timing_stats: self.timing,
             hottest,
         }

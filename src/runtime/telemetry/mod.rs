@@ -339,10 +339,11 @@ impl Telemetry {
             }
             Fact::Idle { .. } => metrics.idle.with_label_values(job).inc(),
             Fact::Aborted { .. } => metrics.transactions.with_label_values(&["aborted"]).inc(),
-            Fact::SnapshotFailed { .. } => metrics
-                .snapshots
-                .with_label_values(&[job_id, "failed"])
-                .inc(),
+            Fact::SnapshotFailed { error, .. } => {
+                self.ledger().snapshot_failed(job_id, error);
+                let failed = metrics.snapshots.with_label_values(&[job_id, "failed"]);
+                failed.inc();
+            }
             Fact::SnapshotUnusable { .. } => metrics
                 .snapshots
                 .with_label_values(&[job_id, "unusable"])

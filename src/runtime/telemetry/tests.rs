@@ -4,6 +4,7 @@ use super::*;
 use crate::engine::result::{Loudest, MemoryStatus, MisplacedKeys};
 use crate::runtime::clock::ManualClock;
 use crate::runtime::observer::Delivery;
+use crate::runtime::store::SnapshotKey;
 use crate::runtime::task::LATENESS_BOUNDS_MS;
 use crate::time::{BucketSpan, EventTime};
 use std::time::Duration;
@@ -427,4 +428,29 @@ fn events_that_come_late_by_the_thousand_are_a_line_now_and_then_that_counts_the
         .map(|line| line.split("events=").nth(1).unwrap_or(line))
         .collect();
     assert_eq!(said, ["300", "3000", "2700"], "{lines}");
+}
+
+#[test]
+fn the_report_says_why_a_snapshot_was_not_stored_until_one_is() {
+    let (_, telemetry) = at_work();
+    let error = || telemetry.report().jobs["web"].snapshot_error.clone();
+    assert_eq!(error(), None);
+    let key = SnapshotKey {
+        task: "web/logs/0".into(),
+        lineage: 1,
+        offset: 7,
+    };
+    let full = Fact::SnapshotFailed {
+        key: &key,
+        error: "no space left on device".into(),
+    };
+    telemetry.observe("web", &full);
+    assert_eq!(error().as_deref(), Some("no space left on device"));
+    let stored = Fact::Snapshot {
+        key: &key,
+        bytes: 5,
+        duration_ms: 3,
+    };
+    telemetry.observe("web", &stored);
+    assert_eq!(error(), None);
 }
