@@ -12,7 +12,7 @@ use std::time::Duration;
 use tidewatch::config::Job;
 use tidewatch::engine::result::DocumentKind;
 use tidewatch::runtime::log::memory::MemoryLog;
-use tidewatch::runtime::log::{Groups, Outgoing, TopicPartition};
+use tidewatch::runtime::log::{Groups, Outgoing, Position, TopicPartition};
 use tidewatch::runtime::service::{Service, Settings};
 use tidewatch::runtime::store::Writing;
 
@@ -425,4 +425,191 @@ fn a_topic_wrongly_declared_keyed_is_noted_once_counted_and_goes_on_through_a_cr
     let entries = house.diary.0.lock().unwrap();
     assert!(entries.iter().any(|entry| entry.contains(total)));
     assert_eq!(counts(&house).len(), 39);
+}
+
+/// A topic that is compacted, or that follows a table, says of a key that it is no more by a message without a value.
+#[test]
+fn a_tombstone_in_the_input_is_no_event_and_no_dead_letter() {
+    for (extensions, partitions) in PLACEMENTS {
+        let mut said = Vec::new();
+        for has_tombstones in [false, true] {
+            let house = House::new(partitions);
+            let mut service = house.start(job("1m", extensions));
+            for minute in 0..30 {
+                for partition in 0..partitions {
+                    let host = format!("h{partition}");
+                    house.send_at(partition, minute, &host, 0);
+                    if has_tombstones {
+                        let tombstone = Outgoing {
+                            topic: "events".into(),
+                            partition: Some(partition),
+                            key: Some(b"k".to_vec()),
+                            payload: None,
+                            headers: Vec::new(),
+                            timestamp_ms: Some(minute * MINUTE_MS),
+                        };
+                        house.cluster.append(&tombstone).unwrap();
+                    }
+                }
+            }
+            house.settle(&mut service);
+            assert!(!house.diary.has("Rejected"), "{extensions}");
+            assert_eq!(house.diary.has("Tombstones"), has_tombstones);
+            assert_eq!(house.cluster.committed("tidewatch.dead-letters").len(), 0);
+            said.push((counts(&house), documents(&house, DocumentKind::DataCounts)));
+        }
+        assert_eq!(said[0], said[1], "{extensions}");
+    }
+}
+
+#[test]
+fn a_job_that_starts_at_an_offset_that_is_not_there_says_so() {
+    let house = House::new(1);
+    for minute in 0..10 {
+        house.send_at(0, minute, "a", 0);
+    }
+    let own = r#"{"start":{"offsets":{"events/0":500,"events/7":3,"evnets/0":4}}}"#;
+    let mut service = house.start(job("1m", own));
+    house.settle(&mut service);
+    for said in [
+        "events/7, which is none of its topics",
+        "evnets/0, which is none of its topics",
+        "offset 500 of events/0, which ends at 10",
+    ] {
+        let entries = house.diary.0.lock().unwrap();
+        let is_said = |entry: &String| entry.starts_with("StartNotMet") && entry.contains(said);
+        assert!(entries.iter().any(is_said), "{said}: {entries:?}");
+    }
+}
+
+/// A configuration that was copied, with another prefix and the same group: not a word of the input goes to where nobody looks for it.
+#[test]
+fn a_service_with_another_prefix_does_not_work_in_a_group_that_has_one() {
+    for (extensions, partitions) in PLACEMENTS {
+        let house = House::new(partitions);
+        let own = job("1m", extensions);
+        let mut service = house.start(Arc::clone(&own));
+        (0..10).for_each(|minute| {
+            (0..partitions).for_each(|at| house.send_at(at, minute, &format!("h{at}"), 0))
+        });
+        house.settle(&mut service);
+        service.finish().unwrap();
+        let settings = Settings {
+            names: tidewatch::runtime::task::TopicNames::new("staging"),
+            ..Settings::default()
+        };
+        let mut other = house.start_with(own, settings);
+        let refused = (0..20).find_map(|_| other.breathe(Duration::ZERO).err());
+        let says = refused.expect("refused").to_string();
+        assert!(
+            says.contains(r#"topics.prefix is "tidewatch", and here it is "staging""#)
+                && says.contains("own kafka.group_id"),
+            "{says}"
+        );
+    }
+}
+
+/// An operator has set a job's positions by Kafka's own tools: they say nothing of what was published, so that they are not gone by, and that is said.
+#[test]
+fn a_position_that_others_have_set_is_said_and_the_job_goes_on_from_its_snapshot() {
+    for (extensions, partitions) in PLACEMENTS {
+        let house = House::new(partitions);
+        let own = job("1m", extensions);
+        let send = |minutes: std::ops::Range<i64>| {
+            for minute in minutes {
+                for at in 0..partitions {
+                    house.send_at(at, minute, &format!("h{at}"), 0);
+                }
+            }
+        };
+        send(0..20);
+        let mut service = house.start(Arc::clone(&own));
+        house.settle(&mut service);
+        service.finish().unwrap();
+        let set = |at| {
+            let position = Position {
+                next_offset: 3,
+                metadata: String::new(),
+            };
+            (TopicPartition::new("events", at), position)
+        };
+        let positions: Vec<_> = (0..partitions).map(set).collect();
+        let mut tools = house.cluster.open("tools", "tools");
+        assert!(tools.set_positions(house::GROUP, &positions).unwrap());
+        let mut service = house.start(own);
+        send(20..40);
+        house.settle(&mut service);
+        assert!(house.diary.has("PositionNotOurs"), "{extensions}");
+        let expected: Vec<i64> = (0..39).collect();
+        assert_eq!(house.bucket_times(), expected, "{extensions}");
+        let events = u64::try_from(partitions).unwrap();
+        let counts = counts(&house);
+        assert!(
+            counts.values().all(|count| *count == events),
+            "{extensions}: {counts:?}"
+        );
+    }
+}
+
+/// One partition is worked by one task, several by stages: what was published under one layout is known under the other.
+#[test]
+fn a_job_that_is_laid_out_otherwise_says_no_bucket_twice() {
+    let over = |topics: &str| {
+        let text = format!(
+            r#"{{"job_id":"j","analysis_config":{{"bucket_span":"1m","detectors":[{{"function":"count","partition_field_name":"host"}}]}},
+            "data_description":{{"time_field":"time","time_format":"epoch_ms"}},
+            "datafeed_config":{{"indices":[{topics}]}},"tidewatch":{{"idle_timeout":"1d"}}}}"#
+        );
+        Arc::new(Job::from_text(&text, "test").unwrap())
+    };
+    let (one, two) = (over(r#""events""#), over(r#""events","more""#));
+    for (what, before, after, grows) in [
+        ("a partition more", &one, &one, true),
+        ("a topic more", &one, &two, false),
+        ("a topic less", &two, &one, false),
+    ] {
+        let house = House::new(1);
+        house.cluster.create_topic("more", 1);
+        let send = |minutes: std::ops::Range<i64>| {
+            for minute in minutes {
+                for topic in ["events", "more"] {
+                    let message = Outgoing {
+                        topic: topic.into(),
+                        partition: Some(0),
+                        key: None,
+                        payload: Some(event(minute, topic).into()),
+                        headers: Vec::new(),
+                        timestamp_ms: Some(0),
+                    };
+                    house.cluster.append(&message).unwrap();
+                }
+                if grows && minute >= 20 {
+                    house.send(1, &event(minute, "events"));
+                }
+            }
+        };
+        send(0..20);
+        let mut service = house.start(Arc::clone(before));
+        house.settle(&mut service);
+        service.finish().unwrap();
+        let published = house.bucket_times();
+        assert_eq!(published, (0..19).collect::<Vec<_>>(), "{what}");
+        if grows {
+            house.cluster.grow_topic("events", 2);
+        }
+        for life in 0..3 {
+            let mut service = house.start(Arc::clone(after));
+            send(20 + life * 10..30 + life * 10);
+            house.settle(&mut service);
+            service.finish().unwrap();
+            let last = 29 + life * 10;
+            assert_eq!(
+                house.bucket_times(),
+                (0..last).collect::<Vec<_>>(),
+                "{what}"
+            );
+            let words = house.results(DocumentKind::Bucket).len();
+            assert_eq!(words as i64, last, "{what}: a bucket was said twice");
+        }
+    }
 }

@@ -7,6 +7,8 @@
 mod foretold;
 #[path = "support/house.rs"]
 mod house;
+#[path = "jobs/kept.rs"]
+mod kept;
 #[path = "jobs/revert.rs"]
 mod revert;
 

@@ -70,6 +70,13 @@ pub enum Fact<'a> {
         /// Events.
         events: u64,
     },
+    /// So many messages of a batch had no value: they say that a key is no more, which is no event, and no dead letter.
+    Tombstones {
+        /// From where.
+        at: &'a TopicPartition,
+        /// Messages.
+        messages: u64,
+    },
     /// An internal message that no stage of this build can read was passed over.
     Unreadable {
         /// From where.
@@ -164,6 +171,18 @@ pub enum Fact<'a> {
         key: &'a SnapshotKey,
         /// Why.
         error: String,
+    },
+    /// A committed position is none that this service has written: somebody has set it by Kafka's own tools. It is not gone by.
+    PositionNotOurs {
+        /// Which partition.
+        at: &'a TopicPartition,
+        /// What it was set to.
+        offset: i64,
+    },
+    /// An offset that the job says it starts at is not where it begins.
+    StartNotMet {
+        /// What was said, and what is so.
+        why: String,
     },
     /// A partition became ours; its task begins at `from` and is live from `live_from` on.
     Assigned {

@@ -2,6 +2,7 @@
 
 use crate::broker::{Broker, broker};
 use crate::client::{Seen, read_all_committed, read_committed_as, unique};
+use crate::turns::{Turn, turn};
 use crate::world::Word;
 use rdkafka::Message as _;
 use std::fs;
@@ -9,12 +10,13 @@ use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
+use std::rc::Rc;
 use std::time::{Duration, Instant};
 use tempfile::TempDir;
 use tidewatch::engine::result::DocumentKind;
 
 /// For anything that the service is to do.
-pub const PATIENCE: Duration = Duration::from_secs(120);
+pub const PATIENCE: Duration = Duration::from_secs(180);
 
 /// A set of jobs with topics of their own, worked by any number of instances.
 pub struct Deployment {
@@ -26,6 +28,8 @@ pub struct Deployment {
     /// How long a member may be silent, or which protocol its group speaks: further `properties`.
     group: &'static str,
     settings: String,
+    /// Last, so that a test's files are gone before the next begins.
+    _turn: Rc<Turn>,
 }
 
 /// How a group finds out soon that a member is dead: the classic protocol.
@@ -45,6 +49,7 @@ impl Deployment {
 
     /// The same on another broker; `kafka` are the further lines of the `kafka` section, its `properties` last.
     pub fn on(broker: &'static Broker, kafka: &str, jobs: &[String], settings: &str) -> Deployment {
+        let turn = turn();
         let directory = TempDir::new().expect("a directory");
         fs::create_dir(directory.path().join("jobs")).expect("a directory");
         for (number, job) in jobs.iter().enumerate() {
@@ -58,6 +63,7 @@ impl Deployment {
             kafka: kafka.to_string(),
             group: CLASSIC,
             settings: settings.to_string(),
+            _turn: turn,
         }
     }
 

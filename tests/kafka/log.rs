@@ -1,14 +1,15 @@
 //! The laws of `runtime::log::Log`, kept by its implementation on Kafka.
 
 use crate::broker::broker;
-use crate::client::{committed, produce, topic, unique};
+use crate::client::{committed, config, produce, topic, unique};
+use rdkafka::consumer::{BaseConsumer, Consumer};
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 use tidewatch::config::service::{Kafka, Topics as TopicSettings};
-use tidewatch::runtime::kafka::KafkaLog;
+use tidewatch::runtime::kafka::{KafkaLog, KafkaTopics};
 use tidewatch::runtime::log::{
-    Assignment, CommitError, Handler, Log, Message, Outgoing, Position, Revocation, TopicPartition,
-    Topics, Transaction,
+    Assignment, CommitError, Groups, Handler, Log, Message, Outgoing, Position, Revocation,
+    TopicPartition, Topics, Transaction,
 };
 
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -381,4 +382,38 @@ fn what_is_held_waits_and_what_is_rested_is_silent_until_it_is_sought_again() {
         of(notes, 0) == 2020
     });
     assert_eq!(offsets(&notes)[2000..], (1990..2010).collect::<Vec<_>>());
+}
+
+/// The operator's side, of a group of either protocol.
+#[test]
+fn positions_are_written_for_a_group_without_members_and_for_no_other() {
+    for protocol in ["classic", "consumer"] {
+        let (group, input) = (unique("operated"), topic("operated", 2));
+        let at = |partition| TopicPartition::new(&*input, partition);
+        let mut tools = KafkaTopics::open(&kafka("tools", "tools"), &settings()).unwrap();
+        let both = [
+            (at(0), position(3, "epitaph")),
+            (at(1), position(5, "epitaph")),
+        ];
+        assert!(tools.set_positions(&group, &both).unwrap(), "{protocol}");
+        let mut member = config(broker());
+        member
+            .set("group.id", &group)
+            .set("enable.auto.commit", "false")
+            .set("group.protocol", protocol);
+        if protocol == "classic" {
+            member.set("session.timeout.ms", "6000");
+        }
+        let member: BaseConsumer = member.create().expect("a consumer");
+        member.subscribe(&[&input]).expect("subscribed");
+        let deadline = Instant::now() + PATIENCE;
+        while member.assignment().is_ok_and(|list| list.count() == 0) {
+            assert!(Instant::now() < deadline, "{protocol}: no assignment");
+            let _ = member.poll(Duration::from_millis(50));
+        }
+        let other = [(at(0), position(0, "")), (at(1), position(0, ""))];
+        assert!(!tools.set_positions(&group, &other).unwrap(), "{protocol}");
+        let held = tools.committed(&group, &[at(0), at(1)]).unwrap();
+        assert_eq!(held, BTreeMap::from(both), "{protocol}");
+    }
 }

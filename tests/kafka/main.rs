@@ -29,5 +29,6 @@ mod shared;
 mod shipper;
 mod terminal;
 mod text;
+mod turns;
 mod undone;
 mod world;

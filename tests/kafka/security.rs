@@ -5,6 +5,7 @@ use crate::client::{produce_on, topic_on};
 use crate::instance::{Deployment, Instance, PATIENCE};
 use crate::secured::{Authority, PLAIN_PASSWORD, Secured, rights, secured, write};
 use crate::service::{await_metric, reference};
+use crate::turns::turn;
 use crate::world::{Kind, Message, events, job, sentinel};
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -15,6 +16,8 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use tempfile::TempDir;
 
 const BUCKETS: i64 = 60;
+/// How long a token serves that is to end within a test.
+const SHORT: Duration = Duration::from_secs(15);
 const FINAL: &str = "tidewatch_buckets_closed_total{finality=\"final\",job_id=\"whole\"}";
 
 /// One job on an input of its own, by a service that logs in as `principal` in the way that `kafka` says.
@@ -178,11 +181,14 @@ fn a_scram_password_that_rotates_is_followed_and_nothing_is_lost() {
 
 #[test]
 fn oauth_tokens_come_from_a_file_and_are_brought_again_before_they_end() {
+    // All that has to be waited for before: from here on the token's time runs.
+    let (_turn, secured) = (turn(), secured());
     // A token serves for seconds, and connections end with it: only the next one can have carried the second half.
-    let short = token("oauth", 8);
+    let minted = Instant::now();
+    let short = token("oauth", SHORT.as_secs());
     let long = token("oauth", 3_600);
     let mount = Mount::new(&[("token", &short)]);
-    let properties = sasl(secured(), "OAUTHBEARER", "");
+    let properties = sasl(secured, "OAUTHBEARER", "");
     let kafka = with_secret(
         "sasl.oauthbearer.token",
         &mount.path("token"),
@@ -192,7 +198,7 @@ fn oauth_tokens_come_from_a_file_and_are_brought_again_before_they_end() {
     case.work(13, |_| {
         mount.swap("2", &[("token", &long)]);
         case.await_log("secret files have changed");
-        std::thread::sleep(Duration::from_secs(8));
+        std::thread::sleep((SHORT + Duration::from_secs(1)).saturating_sub(minted.elapsed()));
     });
 }
 

@@ -9,7 +9,7 @@ use crate::world::{
     Kind, Message, SPAN_MS, START_MS, Spread, Word, close, events, expected, job, publish, sentinel,
 };
 use rdkafka::consumer::{BaseConsumer, Consumer};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
@@ -216,4 +216,50 @@ fn a_revert_says_what_is_gone_where_retention_has_taken_what_would_be_read_again
         assert_eq!(instance.stop(), Some(0));
         assert!(results_of(&deployment, id) == standing, "{id}");
     }
+}
+
+#[test]
+fn a_job_that_is_reset_and_keeps_its_results_begins_where_it_says_it_starts() {
+    let input = topic("kept", 1);
+    let all = events(37, BUCKETS);
+    let passed = 60;
+    let (before, after) = all.split_at(all.len() * 4 / 5);
+    publish(&input, 1, Spread::ByHost, before);
+    let start = format!(r#", "start": {{"offsets": {{"{input}/0": {passed}}}}}"#);
+    let whole = job(Kind::Whole, &input, &start);
+    let deployment = Deployment::new(std::slice::from_ref(&whole), QUICK);
+    let instance = deployment.start("a");
+    let texts = |messages: &[Message]| -> Vec<String> {
+        messages.iter().map(|one| one.text.clone()).collect()
+    };
+    let published = expected(&whole, texts(&before[passed..]));
+    await_results_of(&deployment, "whole", &published);
+    // What can never be done does not stop a job.
+    let refused = jobs(&deployment, &["reshard", "whole"]);
+    let error = String::from_utf8_lossy(&refused.stderr).into_owned();
+    assert!(
+        !refused.status.success() && error.contains("has no shards"),
+        "{error}"
+    );
+    let list = succeed(&deployment, &["list"]);
+    assert!(list.contains("at work"), "refused, and stopped: {list}");
+    let told = succeed(&deployment, &["reset", "whole", "--keep-results"]);
+    assert!(told.contains("0 results withdrawn"), "{told}");
+    publish(&input, 1, Spread::ByHost, after);
+    close(&input, 1, BUCKETS);
+    let heard = texts(&all[passed..]).into_iter().chain([sentinel(BUCKETS)]);
+    let wanted = foretold(expected(&whole, heard));
+    await_foretold(&deployment, "whole", &wanted);
+    assert_eq!(instance.stop(), Some(0));
+    let again = results_of(&deployment, "whole");
+    let documents: BTreeSet<_> = again.iter().map(|(kind, id, _)| (kind, id)).collect();
+    let buckets = |kind: &str| again.iter().filter(|(of, ..)| of == kind).count();
+    assert_eq!(
+        documents
+            .iter()
+            .filter(|(kind, _)| *kind == "bucket")
+            .count(),
+        buckets("bucket"),
+        "a bucket was published twice"
+    );
 }

@@ -13,7 +13,9 @@ use std::fs;
 use std::os::unix::process::CommandExt;
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
-use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
+use std::sync::{
+    Mutex, MutexGuard, OnceLock, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard,
+};
 use std::time::{Duration, Instant};
 
 const NODES: usize = 3;
@@ -62,15 +64,30 @@ struct Node {
     process: Mutex<Option<Child>>,
 }
 
-/// The cluster of this test binary, started at the first call. The guard: faults come one test at a time.
-pub fn cluster() -> (&'static Cluster, MutexGuard<'static, ()>) {
+/// Who does something to nodes has the cluster alone; who does not shares it.
+static PEACE: RwLock<()> = RwLock::new(());
+
+/// The cluster of this test binary, for a test that does something to its nodes: those come one at a time, and nobody else is there meanwhile.
+pub fn cluster() -> (&'static Cluster, RwLockWriteGuard<'static, ()>) {
+    let turn = PEACE.write().unwrap_or_else(PoisonError::into_inner);
+    (mended(), turn)
+}
+
+/// The same for tests that leave its nodes alone: any number of them at once.
+pub fn cluster_in_peace() -> (&'static Cluster, RwLockReadGuard<'static, ()>) {
+    let turn = PEACE.read().unwrap_or_else(PoisonError::into_inner);
+    (mended(), turn)
+}
+
+/// Started at the first call, and whole, whatever a test before has left.
+fn mended() -> &'static Cluster {
     static CLUSTER: OnceLock<Result<Cluster, String>> = OnceLock::new();
-    static TURN: Mutex<()> = Mutex::new(());
-    let turn = TURN.lock().unwrap_or_else(PoisonError::into_inner);
+    static MENDING: Mutex<()> = Mutex::new(());
+    let _turn = MENDING.lock().unwrap_or_else(PoisonError::into_inner);
     match CLUSTER.get_or_init(start) {
         Ok(cluster) => {
             cluster.mend();
-            (cluster, turn)
+            cluster
         }
         Err(reason) => panic!("no Apache Kafka of three nodes to test against: {reason}"),
     }

@@ -39,6 +39,24 @@ impl Diary {
         let entries = self.0.lock().unwrap();
         entries.iter().any(|entry| entry.starts_with(name))
     }
+    /// Where input partitions were begun to be read, in their order.
+    pub fn assigned(&self) -> Vec<String> {
+        let entries = self.0.lock().unwrap();
+        let of_inputs = entries
+            .iter()
+            .filter(|entry| entry.starts_with("Assigned") && entry.contains("\"events\""));
+        let mut told: Vec<String> = of_inputs
+            .map(|entry| {
+                entry
+                    .split(", live_from")
+                    .next()
+                    .unwrap_or(entry)
+                    .to_owned()
+            })
+            .collect();
+        told.sort();
+        told
+    }
     pub fn clear(&self) {
         self.0.lock().unwrap().clear();
     }

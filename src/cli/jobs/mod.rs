@@ -294,6 +294,13 @@ impl Office {
     }
 
     fn reshard(&mut self, id: &str) -> anyhow::Result<()> {
+        // What is refused is not stopped before, and what is so already neither.
+        let plan = self.footprint(&find(&self.jobs, id)?)?.plan;
+        let had = jobs::shards_of(&plan)?;
+        if had == plan.job.extensions.shards {
+            println!("{id}: has {had} shards already");
+            return Ok(());
+        }
         self.while_stopped(id, &mut |log, store, footprint| {
             let wanted = footprint.plan.job.extensions.shards;
             Ok(Some(match jobs::reshard(log, store, footprint)? {

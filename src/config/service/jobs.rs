@@ -177,7 +177,8 @@ fn names_a_file(source: &Path, endings: &[&str]) -> bool {
     name.is_some_and(|name| !name.contains('*') && endings.iter().any(|end| name.ends_with(end)))
 }
 
-/// The file itself, the files of these endings in a directory, or those whose name fits `*` in the last part of the path; by name.
+/// The file itself, the files of these endings in a directory, or those whose name fits `*` in the last part of the path; by name. As in a shell, a name that begins
+/// with a dot fits only what does: it is what editors, archives and tools of synchronisation leave beside a file.
 pub(super) fn list(source: &Path, endings: &[&str]) -> io::Result<Vec<PathBuf>> {
     let pattern = source
         .file_name()
@@ -195,7 +196,8 @@ pub(super) fn list(source: &Path, endings: &[&str]) -> io::Result<Vec<PathBuf>> 
             .file_name()
             .and_then(|name| name.to_str())
             .unwrap_or_default();
-        let is_job = endings.iter().any(|end| name.ends_with(end));
+        let is_hidden = name.starts_with('.') && !pattern.starts_with('.');
+        let is_job = !is_hidden && endings.iter().any(|end| name.ends_with(end));
         if is_job && file.is_file() && fits(name, pattern) {
             found.push(file);
         }
@@ -251,6 +253,9 @@ mod tests {
         fs::write(path("b.yaml"), "b").unwrap();
         fs::write(path("a.json"), "a").unwrap();
         fs::write(path("notes.txt"), "none of ours").unwrap();
+        // What editors and archives leave.
+        fs::write(path("._a.json"), [0, 5, 0x16, 7]).unwrap();
+        fs::write(path(".a.yaml"), "half").unwrap();
         fs::write(path("c.yml"), [0xff, 0xfe]).unwrap();
         let sources = JobSources::new(vec![
             path("b.yaml"),

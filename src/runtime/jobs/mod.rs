@@ -14,7 +14,7 @@ mod status;
 
 pub use forecast::{Doors, publish_forecast};
 pub use quiet::Quiet;
-pub use reset::{Fate, Reset, reset, reshard};
+pub use reset::{Fate, Reset, reset, reshard, shards_of};
 pub use revert::{Reverted, prospect, revert};
 pub use shadow::{ShadowError, shadow};
 pub use status::{PartitionStatus, Status, status};

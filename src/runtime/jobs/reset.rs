@@ -1,7 +1,7 @@
 //! A job made new: reset, and spread over another number of shards.
 //!
 //! *Reset* leaves nothing that a new life could hear of the old one: the internal topics are emptied, snapshots deleted, results withdrawn
-//! (or kept, and then not said again), and so the notices of incidents and the state of those that go on, positions forgotten, in this order. The positions go last because they are what makes the rest
+//! (or kept, and then not said again), and so the notices of incidents and the state of those that go on, positions forgotten (or, where results are kept, written over), in this order. The positions go last because they are what makes the rest
 //! matter: until they are gone, a reset that was cut off is visible as such, and doing it again finishes it.
 //!
 //! *Reshard* only makes the topic between gatherers and judges anew, with as many partitions as the job now asks for. Another number of
@@ -14,7 +14,7 @@ use crate::runtime::log::{
     Topics,
 };
 use crate::runtime::store::SnapshotStore;
-use crate::runtime::task::{Mark, Placement};
+use crate::runtime::task::{Mark, Placement, Plan};
 use serde::Deserialize;
 use std::borrow::Cow;
 use std::collections::BTreeSet;
@@ -57,19 +57,36 @@ pub fn reset<L: Topics + Groups>(
     for at in &all {
         done.snapshots += delete_snapshots(store, &footprint.plan.task_name(at))?;
     }
-    let kept = match fate {
+    let is_done = match fate {
         Fate::Withdrawn => {
             done.results = withdraw(log, footprint)?;
-            Vec::new()
+            log.forget_group(&footprint.group)?
         }
-        Fate::Kept => epitaphs(log.committed(&footprint.group, &all)?),
+        Fate::Kept => {
+            let kept = epitaphs(log.committed(&footprint.group, &all)?);
+            log.set_positions(&footprint.group, &kept)?
+        }
     };
-    if !log.forget_group(&footprint.group)? {
+    if !is_done {
         footprint.ensure_idle(log)?;
         return Err(footprint.at_work(1)); // who has gone again
     }
-    log.set_positions(&footprint.group, &kept)?;
     Ok(done)
+}
+
+/// How many shards a job has, if they can be changed at all: what is refused for good is refused before the job is stopped.
+pub fn shards_of(plan: &Plan) -> Result<u16, JobsError> {
+    let why = match plan.placement {
+        Placement::Staged => return Ok(plan.shards),
+        Placement::Fused => "its one input partition is worked by one task",
+        Placement::Ordered => "its messages are categorised in one place",
+        _ => "each input partition is one",
+    };
+    Err(JobsError::NoShards {
+        job: plan.job.id.clone(),
+        placement: plan.placement,
+        why,
+    })
 }
 
 /// Gives a staged job as many judges as it asks for. Returns how many it had.
@@ -79,20 +96,10 @@ pub fn reshard<L: Topics + Groups>(
     footprint: &Footprint,
 ) -> Result<u16, JobsError> {
     let plan = &footprint.plan;
-    if plan.placement != Placement::Staged {
-        return Err(JobsError::NoShards {
-            job: plan.job.id.clone(),
-            placement: plan.placement,
-            why: match plan.placement {
-                Placement::Fused => "its one input partition is worked by one task",
-                Placement::Ordered => "its messages are categorised in one place",
-                _ => "each input partition is one",
-            },
-        });
-    }
+    let had = shards_of(plan)?;
     footprint.ensure_idle(log)?;
     let wanted = plan.job.extensions.shards;
-    if plan.shards == wanted {
+    if had == wanted {
         return Ok(wanted);
     }
     // Should the job ever have so many shards again, nothing of this life may be left for it: neither words nor models.
@@ -109,7 +116,7 @@ pub fn reshard<L: Topics + Groups>(
     }])?;
     // No broker refuses this while somebody works.
     footprint.ensure_idle(log)?;
-    Ok(plan.shards)
+    Ok(had)
 }
 
 /// Deletes the snapshots of a task, of any lineage. Returns how many.
@@ -121,22 +128,23 @@ fn delete_snapshots(store: &mut dyn SnapshotStore, task: &str) -> Result<usize, 
     Ok(keys.len())
 }
 
-/// Positions of no lineage that remember which buckets were published, and which incidents go on: what follows them learns anew, and does not
-/// say those again.
+/// The positions as those of no lineage, which remember which buckets were published and which incidents go on: what follows them begins where its job
+/// says it starts, and does not say those again. They are written over the old ones, all in one request: with the old ones forgotten before, a reset that is cut off
+/// there would have forgotten what was published, too.
 fn epitaphs(
     committed: std::collections::BTreeMap<TopicPartition, Position>,
 ) -> Vec<(TopicPartition, Position)> {
     let epitaph = |(at, held): (TopicPartition, Position)| {
-        let held_mark = Mark::parse(&held.metadata)?;
+        let held_mark = Mark::parse(&held.metadata).unwrap_or_default();
         let mark = Mark {
-            final_until_ms: Some(held_mark.final_until_ms?),
+            final_until_ms: held_mark.final_until_ms,
             alerts: held_mark.alerts,
             ..Mark::default()
         };
         let metadata = mark.write(METADATA_BYTES_MAX);
-        Some((at, Position { metadata, ..held }))
+        (at, Position { metadata, ..held })
     };
-    committed.into_iter().filter_map(epitaph).collect()
+    committed.into_iter().map(epitaph).collect()
 }
 
 /// Of a result, only whose it is.

@@ -128,7 +128,7 @@ fn look<L: Topics + Groups>(
             store,
             footprint,
             (at, kind),
-            (next_offset, mark.began),
+            (next_offset, mark.began.unwrap_or(0)), // a lineage says it
             from,
         )?;
         let first = log.offset_of(at, Place::Start)?;

@@ -103,9 +103,9 @@ impl Groups for KafkaTopics {
         &mut self,
         group: &str,
         positions: &[(TopicPartition, Position)],
-    ) -> Result<(), LogError> {
+    ) -> Result<bool, LogError> {
         if positions.is_empty() {
-            return Ok(());
+            return Ok(self.members(group)? == 0);
         }
         let failed =
             |error: KafkaError| LogError::Fatal(format!("positions of group {group}: {error}"));
@@ -123,7 +123,16 @@ impl Groups for KafkaTopics {
         let within = REQUEST_TIMEOUT * 2;
         let outcome = watched("commit of positions", within, commit);
         let silent = || self.unavailable(format!("positions of group {group}: no answer"));
-        outcome.ok_or_else(silent)?.map_err(failed)
+        match outcome.ok_or_else(silent)? {
+            // Who is no member commits for a group that has none, and for no other.
+            Err(KafkaError::ConsumerCommit(
+                RDKafkaErrorCode::UnknownMemberId
+                | RDKafkaErrorCode::IllegalGeneration
+                | RDKafkaErrorCode::StaleMemberEpoch
+                | RDKafkaErrorCode::RebalanceInProgress,
+            )) => Ok(false),
+            done => done.map(|()| true).map_err(failed),
+        }
     }
 
     fn empty(&mut self, partitions: &[TopicPartition]) -> Result<(), LogError> {

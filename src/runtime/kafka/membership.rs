@@ -19,7 +19,7 @@ use crate::runtime::log::{
 use rdkafka::config::FromClientConfigAndContext;
 use rdkafka::consumer::{BaseConsumer, Consumer, ConsumerGroupMetadata};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
-use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
+use rdkafka::topic_partition_list::{Offset, TopicPartitionList, TopicPartitionListElem};
 use std::cell::Cell;
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -235,6 +235,34 @@ impl Membership {
             .map_err(|error| self.refused("release", &error))
     }
 
+    /// What the group has committed for these partitions.
+    pub(super) fn positions(
+        &self,
+        partitions: &[TopicPartition],
+    ) -> Result<BTreeMap<TopicPartition, Position>, LogError> {
+        let mut list = TopicPartitionList::with_capacity(partitions.len());
+        for at in partitions {
+            list.add_partition(&at.topic, at.partition);
+        }
+        let away = |error: &KafkaError| LogError::Unavailable(format!("positions: {error}"));
+        let committed = self
+            .consumer
+            .committed_offsets(list, REQUEST_TIMEOUT)
+            .map_err(|error| away(&error))?;
+        let mut positions = BTreeMap::new();
+        for at in partitions {
+            let Some(element) = committed.find_partition(&at.topic, at.partition) else {
+                continue;
+            };
+            // Such as that a transaction still holds it.
+            element.error().map_err(|error| away(&error))?;
+            if let Some(position) = position_of(&element) {
+                positions.insert(at.clone(), position);
+            }
+        }
+        Ok(positions)
+    }
+
     /// Reads the committed positions of what is newly assigned, then tells. Waits, within limits, for transactions that hold them.
     fn tell_assigned(&mut self, handler: &mut dyn Handler) -> Result<bool, LogError> {
         if self.untold.is_empty() {
@@ -270,13 +298,7 @@ impl Membership {
         for at in &self.untold {
             let position = committed
                 .find_partition(&at.topic, at.partition)
-                .and_then(|element| match element.offset() {
-                    Offset::Offset(next_offset) => Some(Position {
-                        next_offset,
-                        metadata: element.metadata().to_string(),
-                    }),
-                    _ => None,
-                });
+                .and_then(|element| position_of(&element));
             let log_start = match watermarks(&self.consumer, at) {
                 Ok((start, _)) => start,
                 // A topic just made, or a leader just moved.
@@ -584,5 +606,16 @@ impl Drop for Membership {
         }
         self.consumer.context().close();
         self.owned.clear();
+    }
+}
+
+/// What a broker has answered of a partition, if anything was committed.
+fn position_of(element: &TopicPartitionListElem<'_>) -> Option<Position> {
+    match element.offset() {
+        Offset::Offset(next_offset) => Some(Position {
+            next_offset,
+            metadata: element.metadata().to_string(),
+        }),
+        _ => None,
     }
 }

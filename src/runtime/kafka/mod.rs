@@ -33,8 +33,8 @@ mod transaction;
 mod watch;
 
 use super::log::{
-    Bell, CommitError, Handler, Log, LogError, Message, NewTopic, Outgoing, Place, Revocation,
-    TopicId, TopicPartition, Topics, Transaction,
+    Bell, CommitError, Handler, Log, LogError, Message, NewTopic, Outgoing, Place, Position,
+    Revocation, TopicId, TopicPartition, Topics, Transaction,
 };
 use crate::config::service;
 use credentials::{Change, Credentials};
@@ -189,6 +189,18 @@ impl Log for KafkaLog {
         match &self.session {
             Session::Joined { membership, .. } => membership.subscribe(topics),
             Session::Fenced { .. } | Session::Left => Ok(()),
+        }
+    }
+
+    fn positions(
+        &mut self,
+        partitions: &[TopicPartition],
+    ) -> Result<BTreeMap<TopicPartition, Position>, LogError> {
+        match &self.session {
+            Session::Joined { membership, .. } => membership.positions(partitions),
+            Session::Fenced { .. } | Session::Left => Err(LogError::Unavailable(
+                "the group has not been joined again yet".into(),
+            )),
         }
     }
 

@@ -1,6 +1,6 @@
 //! What an operator's tools need of consumer groups and topics, from outside of any group.
 //!
-//! All of it is for jobs that are not at work: [`Groups::forget_group`] is refused by the broker itself while a group has members, so that
+//! All of it is for jobs that are not at work: [`Groups::forget_group`] and [`Groups::set_positions`] are refused by the broker itself while a group has members, so that
 //! nothing is taken from under somebody's feet. Checked by: the tests of the log in memory, tests/jobs.rs, and tests/kafka.
 
 use super::{LogError, Position, TopicPartition};
@@ -21,12 +21,12 @@ pub trait Groups {
     /// Forgets a group with all its positions, unless it has members. Whether it is forgotten; one that does not exist is so already.
     fn forget_group(&mut self, group: &str) -> Result<bool, LogError>;
 
-    /// Commits positions for a group without members.
+    /// Commits positions for a group without members, all of them or none. Whether it is done: not while the group has members.
     fn set_positions(
         &mut self,
         group: &str,
         positions: &[(TopicPartition, Position)],
-    ) -> Result<(), LogError>;
+    ) -> Result<bool, LogError>;
 
     /// Deletes every message that is in these partitions now. Offsets go on from where they are.
     fn empty(&mut self, partitions: &[TopicPartition]) -> Result<(), LogError>;

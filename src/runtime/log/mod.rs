@@ -252,6 +252,12 @@ pub trait Log: Topics {
     /// that this member lives: to be called several times a second. Hands over a bounded amount (some thousands of messages).
     fn poll(&mut self, timeout: Duration, handler: &mut dyn Handler) -> Result<(), LogError>;
 
+    /// What the group has committed for these partitions, whoever works on them; those without a position are absent.
+    fn positions(
+        &mut self,
+        partitions: &[TopicPartition],
+    ) -> Result<BTreeMap<TopicPartition, Position>, LogError>;
+
     /// Begins (or goes on) to deliver an assigned partition at `offset`, or at the log's start if that is later.
     fn seek(&mut self, at: &TopicPartition, offset: i64) -> Result<(), LogError>;
 

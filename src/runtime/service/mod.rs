@@ -108,6 +108,20 @@ pub enum ServiceError {
         /// How to do without.
         instead: &'static str,
     },
+    /// Another service works in the group, whose topics have other names: each would have a part of the input and think it the whole.
+    #[error(
+        "{at}: the group of job {job} belongs to a service whose topics.prefix is \"{theirs}\", and here it is \"{ours}\": two services that share a group would each see a part of the input. Give this one its own kafka.group_id. To go on under another prefix, stop the service and reset the job with its old configuration first (`tidewatch jobs reset --keep-results`)"
+    )]
+    OtherPrefix {
+        /// Which partition.
+        at: TopicPartition,
+        /// The job.
+        job: String,
+        /// What the committed position says.
+        theirs: String,
+        /// What the configuration says.
+        ours: String,
+    },
     /// A transaction can neither be made nor given up.
     #[error("commit: {0}")]
     Commit(String),
@@ -179,6 +193,9 @@ impl<L: Log> Service<L> {
         }
         log.create(&written)?;
         log.subscribe(&plan.subscription())?;
+        for why in restore::unmet_starts(&plan) {
+            observer.observe(&plan.job.id, &Fact::StartNotMet { why });
+        }
         Ok(Service {
             log,
             keeper: Keeper::new(store, Arc::clone(&clock), settings.snapshot_writing),
@@ -537,6 +554,7 @@ impl Intake<'_> {
                 },
                 Remarkable::Late { events } => Fact::LateForJudge { at, events },
                 Remarkable::PassedOver { events } => Fact::PassedOver { at, events },
+                Remarkable::Tombstones { messages } => Fact::Tombstones { at, messages },
             };
             observer.observe(job_id, &fact);
         });

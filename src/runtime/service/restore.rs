@@ -4,10 +4,12 @@
 //! |---|---|---|---|---|
 //! | P, same lineage | newest S <= P that restores | S | its state | P |
 //! | P, same lineage | none | where the lineage began | nothing | P |
-//! | P, another lineage, or no mark | not asked | where that lineage began | nothing | nothing; published buckets stay unrepeated |
-//! | nothing | newest | S | its state | S |
-//! | nothing | none | where the job says it starts | nothing | nothing |
+//! | P, another lineage | not asked | where that lineage began | nothing | nothing; published buckets stay unrepeated |
+//! | P, no lineage (a reset that keeps results) | not asked | where the job says it starts | nothing | nothing; published buckets stay unrepeated |
+//! | nothing, or P without a mark (set by others) | newest | S | its state | S |
+//! | the same | none | where the job says it starts | nothing | nothing |
 //!
+//! Whoever writes results and has no position of our lineage asks the job's other positions, too, what was published: under another layout another task wrote them.
 //! A snapshot or position that a later build has written is not begun over: the service ends with a sentence, and nothing is deleted.
 //! A snapshot of a format given up is passed over: the replay is longer, its end the same.
 //! An internal topic is always begun at its start: of another lineage's messages nothing is heard. A replay begins at its range, or at the warm-up before it.
@@ -24,7 +26,7 @@ use crate::runtime::alerts::{Desk, DeskPlace, Found};
 use crate::runtime::log::{Assignment, Log, LogError, Place, Position, TopicId, TopicPartition};
 use crate::runtime::observer::Fact;
 use crate::runtime::store::{Order, SnapshotKey};
-use crate::runtime::task::{BUILD, Beginning, Loss, Mark, StageKind, Task};
+use crate::runtime::task::{BUILD, Beginning, Loss, Mark, Plan, StageKind, Task};
 use std::sync::Arc;
 
 /// What is known of a partition's past.
@@ -40,6 +42,8 @@ struct Past {
     /// Another lineage has committed here.
     foreign: Option<Foreign>,
     began_ms: i64,
+    /// The last bucket that earlier lineages have published, for whom it concerns.
+    published: Option<i64>,
     /// The version of the state of alerts at the committed position, of whatever lineage.
     alerts: u64,
     /// Which topic of its name the committed position is in, where its mark says so.
@@ -94,8 +98,6 @@ fn newer(past: &Past, key: &SnapshotKey, error: &RestoreError) -> ServiceError {
 /// What an earlier lineage leaves behind.
 #[derive(Clone, Copy, Debug, Default)]
 struct Foreign {
-    /// It has published buckets up to this one.
-    published: Option<i64>,
     /// Where it began to read.
     began: Option<i64>,
 }
@@ -117,10 +119,32 @@ fn loss(past: &Past, wanted: i64) -> Option<Loss> {
     }
 }
 
+/// What the job says it starts at that is no partition of its topics: most likely misspelt.
+pub(super) fn unmet_starts(plan: &Plan) -> Vec<String> {
+    let Start::Offsets(offsets) = &plan.job.extensions.start else {
+        return Vec::new();
+    };
+    let is_input = |topic: &str, partition: i32| {
+        plan.inputs
+            .get(topic)
+            .is_some_and(|count| partition < *count)
+    };
+    let others = offsets
+        .keys()
+        .filter(|(topic, partition)| !is_input(topic, *partition));
+    others
+        .map(|(topic, partition)| {
+            format!(
+                "the job starts at an offset of {topic}/{partition}, which is none of its topics' partitions: a partition that is not named starts at its oldest message"
+            )
+        })
+        .collect()
+}
+
 /// The mark of a position whose offsets mean nothing any more: what was published stays so.
 fn renewed(mark: Mark, renewal: Renewal) -> Mark {
     Mark {
-        began: renewal.from,
+        began: Some(renewal.from),
         told: 0,
         silent_until_ms: mark.silent_until_ms.max(mark.final_until_ms),
         ..mark
@@ -307,7 +331,7 @@ impl<L: Log> Service<L> {
         let settings = self.settings.alerts.as_ref();
         let settings = settings.filter(|_| past.kind.writes_results())?;
         let published = past.mark.as_ref().and_then(|mark| mark.final_until_ms);
-        let heard = published.max(past.foreign.and_then(|foreign| foreign.published));
+        let heard = published.max(past.published);
         let (job, names) = (&self.plan.job, &self.plan.names);
         let at = DeskPlace {
             version: past.alerts,
@@ -320,7 +344,23 @@ impl<L: Log> Service<L> {
         Some(desk)
     }
 
-    fn past_of(&self, kind: StageKind, assignment: Assignment) -> Result<Past, ServiceError> {
+    /// The last bucket that was published, and the version of the state of alerts, as the job's other positions say it: another layout had its results written by another
+    /// task (one partition: by the one that reads it; several: by the rollup).
+    fn written_elsewhere(&mut self, at: &TopicPartition) -> Result<(Option<i64>, u64), LogError> {
+        let inputs = self.plan.inputs.iter().flat_map(|(topic, count)| {
+            (0..*count).map(move |partition| TopicPartition::new(Arc::clone(topic), partition))
+        });
+        let internal = [&self.plan.partials, &self.plan.closed];
+        let internal = internal.map(|topic| TopicPartition::new(Arc::clone(topic), 0));
+        let others: Vec<_> = inputs.chain(internal).filter(|one| one != at).collect();
+        let held = self.log.positions(&others)?;
+        let marks = held.values().filter_map(|held| Mark::parse(&held.metadata));
+        Ok(marks.fold((None, 0), |(published, alerts), mark| {
+            (mark.final_until_ms.max(published), mark.alerts.max(alerts))
+        }))
+    }
+
+    fn past_of(&mut self, kind: StageKind, assignment: Assignment) -> Result<Past, ServiceError> {
         let Assignment {
             at,
             committed,
@@ -335,11 +375,30 @@ impl<L: Log> Service<L> {
             });
         }
         let found = Mark::parse(written);
+        // What others have set says neither what was published nor with which models to go on: a snapshot does.
+        let (committed, others) = match found {
+            Some(_) => (committed, None),
+            None => (None, committed),
+        };
+        if let Some(set) = others {
+            let offset = set.next_offset;
+            self.tell(&Fact::PositionNotOurs { at: &at, offset });
+        }
+        let ours = self.plan.names.prefix();
+        let theirs = found.as_ref().and_then(|mark| mark.prefix.as_deref());
+        if let Some(theirs) = theirs.filter(|theirs| *theirs != ours) {
+            return Err(ServiceError::OtherPrefix {
+                at,
+                job: self.plan.job.id.clone(),
+                theirs: theirs.to_owned(),
+                ours: ours.to_owned(),
+            });
+        }
         let found_build = found.as_ref().and_then(|mark| mark.build.clone());
         let left = Foreign {
-            published: found.as_ref().and_then(|mark| mark.final_until_ms),
-            began: found.as_ref().map(|mark| mark.began),
+            began: found.as_ref().and_then(|mark| mark.began),
         };
+        let published = found.as_ref().and_then(|mark| mark.final_until_ms);
         let alerts = found.as_ref().map_or(0, |mark| mark.alerts);
         let topic = found.as_ref().and_then(|mark| mark.topic);
         let mark = found.filter(|mark| mark.lineage == self.plan.lineage);
@@ -347,6 +406,11 @@ impl<L: Log> Service<L> {
         if is_foreign {
             self.tell(&Fact::Reconfigured { at: &at });
         }
+        let is_anew = mark.is_none() && self.plan.range.is_none() && kind.writes_results();
+        let elsewhere = match is_anew {
+            true => self.written_elsewhere(&at)?,
+            false => (None, 0),
+        };
         Ok(Past {
             build: found_build,
             kind,
@@ -356,7 +420,11 @@ impl<L: Log> Service<L> {
             mark,
             foreign: is_foreign.then_some(left),
             began_ms: self.clock.steady_ms(),
-            alerts,
+            published: match is_foreign || is_anew {
+                true => published.max(elsewhere.0),
+                false => None,
+            },
+            alerts: alerts.max(elsewhere.1),
             topic,
             renewal: None,
         })
@@ -396,8 +464,8 @@ impl<L: Log> Service<L> {
         if let Some(renewal) = past.renewal {
             return Ok(renewal.from);
         }
-        if let Some(mark) = &past.mark {
-            return Ok(mark.began);
+        if let Some(began) = past.mark.as_ref().and_then(|mark| mark.began) {
+            return Ok(began);
         }
         let (at, log_start) = (&past.at, past.log_start);
         if !past.kind.reads_events() {
@@ -407,10 +475,8 @@ impl<L: Log> Service<L> {
             let from = Place::Time(range.warm_up_from.millis());
             return Ok(self.log.offset_of(at, from)?.max(log_start));
         }
-        if let Some(foreign) = past.foreign {
-            return Ok(foreign
-                .began
-                .map_or(log_start, |began| began.max(log_start)));
+        if let Some(began) = past.foreign.and_then(|foreign| foreign.began) {
+            return Ok(began.max(log_start));
         }
         let offset = match &self.plan.job.extensions.start {
             Start::Earliest => log_start,
@@ -419,7 +485,14 @@ impl<L: Log> Service<L> {
             Start::Offsets(offsets) => {
                 let said = offsets.get(&(at.topic.to_string(), at.partition));
                 let end = self.log.offset_of(at, Place::End)?;
-                said.map_or(log_start, |offset| *offset.min(&end))
+                let said = said.copied().unwrap_or(log_start);
+                if said > end {
+                    let why = format!(
+                        "the job starts at offset {said} of {at}, which ends at {end}: begun there"
+                    );
+                    self.tell(&Fact::StartNotMet { why });
+                }
+                said.min(end)
             }
         };
         Ok(offset.max(log_start))
@@ -469,7 +542,6 @@ impl<L: Log> Service<L> {
             None => (wanted, live_from.unwrap_or(wanted)),
             Some(renewal) => (renewal.from, renewal.from),
         };
-        let published = past.foreign.and_then(|foreign| foreign.published);
         Beginning {
             from: wanted.max(past.log_start),
             live_from: live_from.max(past.log_start),
@@ -477,7 +549,7 @@ impl<L: Log> Service<L> {
                 None => past.mark.clone(),
                 Some(renewal) => past.mark.clone().map(|mark| renewed(mark, renewal)),
             },
-            silent_until_ms: published.max(self.warm_up_until(past.kind)),
+            silent_until_ms: past.published.max(self.warm_up_until(past.kind)),
             committed: past.committed.clone(),
             topic: self.topics.get(&past.at.topic).copied(),
             loss: loss(past, wanted),

@@ -1,7 +1,7 @@
 //! What stands beside a committed position: all that a successor has to know and a snapshot cannot tell, because it must be of this very
 //! position.
 //!
-//! Text, so that the usual Kafka tools show it: `tidewatch/1 lineage=… began=… idle=… build=… final=… inputs=web:4,auth:2`.
+//! Text, so that the usual Kafka tools show it: `tidewatch/1 lineage=… idle=… began=… build=… final=… inputs=web:4,auth:2`.
 //! A later build that means something else by it says `tidewatch/2`, which this one refuses; words that it does not know it passes over. Holds: `parse` reads what `write` wrote; text of other origin is no mark, never an error.
 
 use crate::runtime::log::TopicId;
@@ -21,8 +21,8 @@ pub struct Mark {
     pub build: Option<String>,
     /// Of which configuration and placement.
     pub lineage: u64,
-    /// The offset that this lineage began at: where a replay without any snapshot begins.
-    pub began: i64,
+    /// The offset that this lineage began at: where a replay without any snapshot begins. `None` of no lineage: what comes begins where its job says it starts.
+    pub began: Option<i64>,
     /// Whether the others had been told not to wait for this partition.
     pub idle: bool,
     /// Whether all that a replay's range holds of this partition had been read, and said to be the end.
@@ -35,6 +35,8 @@ pub struct Mark {
     pub alerts: u64,
     /// Messages before this offset that were gone have been told of: an annotation is published.
     pub told: i64,
+    /// What the names of the topics begin with that are written with this position; `None` in marks of builds that did not say, and of no lineage.
+    pub prefix: Option<String>,
     /// Which topic of its name the position is in; `None` in marks of builds that did not say.
     pub topic: Option<TopicId>,
     /// The input topics and partitions that the lineage began with.
@@ -45,11 +47,13 @@ impl Mark {
     /// The text. Input topics are left out, last first, where they would exceed `bytes_max`; they stay known as long as a snapshot is.
     pub fn write(&self, bytes_max: usize) -> String {
         let mut text = format!(
-            "{NAME}{VERSION} lineage={:016x} began={} idle={}",
+            "{NAME}{VERSION} lineage={:016x} idle={}",
             self.lineage,
-            self.began,
             u8::from(self.idle)
         );
+        if let Some(offset) = self.began {
+            let _ = write!(text, " began={offset}");
+        }
         if let Some(build) = &self.build {
             let _ = write!(text, " build={build}");
         }
@@ -67,6 +71,9 @@ impl Mark {
         }
         if self.told > 0 {
             let _ = write!(text, " told={}", self.told);
+        }
+        if let Some(prefix) = &self.prefix {
+            let _ = write!(text, " prefix={prefix}");
         }
         if let Some(id) = self.topic {
             let _ = write!(text, " topic={id}");
@@ -101,12 +108,13 @@ impl Mark {
             match name {
                 "build" => mark.build = Some(value.to_owned()),
                 "lineage" => mark.lineage = u64::from_str_radix(value, 16).ok()?,
-                "began" => mark.began = value.parse().ok()?,
+                "began" => mark.began = Some(value.parse().ok()?),
                 "idle" => mark.idle = value == "1",
                 "ended" => mark.ended = value == "1",
                 "final" => mark.final_until_ms = Some(value.parse().ok()?),
                 "alerts" => mark.alerts = value.parse().ok()?,
                 "told" => mark.told = value.parse().ok()?,
+                "prefix" => mark.prefix = Some(value.to_owned()),
                 "topic" => mark.topic = Some(TopicId(u128::from_str_radix(value, 16).ok()?)),
                 "silent" => mark.silent_until_ms = Some(value.parse().ok()?),
                 "inputs" => {
@@ -134,12 +142,13 @@ mod tests {
     proptest! {
         #[test]
         fn what_is_written_beside_a_position_is_read_again(
-            lineage: u64, began in 0i64.., idle: bool, ended: bool, final_until_ms: Option<i64>,
+            lineage: u64, began in proptest::option::of(0i64..), idle: bool, ended: bool, final_until_ms: Option<i64>,
             silent_until_ms: Option<i64>, alerts: u64, told in 0i64.., topic: Option<u128>, inputs in proptest::collection::btree_map("[a-zA-Z0-9._-]{1,20}", 1i32..100, 0..8),
             build in proptest::option::of("[0-9a-z.+-]{1,20}"),
+            prefix in proptest::option::of("[a-zA-Z0-9._-]{1,20}"),
         ) {
             let inputs = inputs.into_iter().map(|(topic, n)| (topic.into(), n)).collect();
-            let mark = Mark { build, lineage, began, idle, ended, final_until_ms, silent_until_ms, alerts, told, topic: topic.map(TopicId), inputs };
+            let mark = Mark { build, lineage, began, idle, ended, final_until_ms, silent_until_ms, alerts, told, prefix, topic: topic.map(TopicId), inputs };
             prop_assert_eq!(Mark::parse(&mark.write(4096)), Some(mark));
         }
 

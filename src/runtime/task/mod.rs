@@ -64,6 +64,7 @@ pub(crate) enum Remarkable {
     Unreadable(String),
     Late { events: u64 },
     PassedOver { events: u64 },
+    Tombstones { messages: u64 },
 }
 
 /// Where a task begins.
@@ -148,7 +149,7 @@ impl Task {
         let fresh = Mark {
             build: None,
             lineage: plan.lineage,
-            began: beginning.from,
+            began: Some(beginning.from),
             // Unknown when there is a past without a mark: a needless word of being awake does no harm.
             idle: beginning.committed.is_some()
                 || beginning.loss.is_some_and(|loss| loss.to.is_none()),
@@ -157,12 +158,14 @@ impl Task {
             silent_until_ms: beginning.silent_until_ms,
             alerts: 0,
             told: 0,
+            prefix: None,
             topic: None,
             inputs: plan.inputs.clone(),
         };
         let mark = beginning.mark.unwrap_or(fresh);
         let mark = Mark {
             build: Some(BUILD.to_owned()),
+            prefix: Some(plan.names.prefix().to_owned()),
             topic: beginning.topic.or(mark.topic),
             ..mark
         };
@@ -230,6 +233,7 @@ impl Task {
         remark: &mut dyn FnMut(Remark),
     ) -> (u64, u64) {
         let (mut count, mut bytes) = (0, 0);
+        let (mut tombstones, reads_events) = (0, self.kind.reads_events());
         let passed_over = self.stage.passed_over();
         for (message, given) in messages {
             let offset = message.offset;
@@ -264,13 +268,17 @@ impl Task {
                 };
                 remark(Remark { offset, what });
             };
-            self.news |= self.stage.message(
-                &self.plan,
-                (&message, given),
-                &mut self.voice,
-                &mut self.meter,
-                &mut note,
-            );
+            if reads_events && message.payload.is_none() {
+                tombstones += 1;
+            } else {
+                self.news |= self.stage.message(
+                    &self.plan,
+                    (&message, given),
+                    &mut self.voice,
+                    &mut self.meter,
+                    &mut note,
+                );
+            }
             if self.barred.is_some() {
                 break;
             }
@@ -288,6 +296,11 @@ impl Task {
         let events = self.stage.passed_over() - passed_over;
         if events > 0 {
             let (offset, what) = (self.position - 1, Remarkable::PassedOver { events });
+            remark(Remark { offset, what });
+        }
+        if tombstones > 0 {
+            let (offset, messages) = (self.position - 1, tombstones);
+            let what = Remarkable::Tombstones { messages };
             remark(Remark { offset, what });
         }
         if count > 0 {

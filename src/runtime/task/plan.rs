@@ -97,6 +97,11 @@ pub struct TopicNames {
 }
 
 impl TopicNames {
+    /// What they all begin with, without the dot.
+    pub fn prefix(&self) -> &str {
+        &self.prefix
+    }
+
     /// The names that begin with `prefix` and a dot.
     pub fn new(prefix: &str) -> TopicNames {
         let by_kind = |what: &str| {

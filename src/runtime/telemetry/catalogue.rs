@@ -57,6 +57,7 @@ catalogue! {
     UNREADABLE = Kind::Counter, "tidewatch_messages_unreadable_total", ["topic"], "Internal messages that no stage of this build can read; they are passed over.";
     EVENTS_REJECTED = Kind::Counter, "tidewatch_events_rejected_total", ["job_id", "reason"], "Events refused and sent to the dead letters, by reason.";
     EVENTS_FILTERED = Kind::Counter, "tidewatch_events_filtered_total", ["job_id"], "Events that the job's query does not select; they are no dead letters. Those replayed after a start included.";
+    TOMBSTONES = Kind::Counter, "tidewatch_tombstones_total", ["topic"], "Messages of input topics that have no value, which say that a key is no more: they are no events, and no dead letters. Those replayed after a start included.";
     EVENTS_LATE_FOR_JUDGE = Kind::Counter, "tidewatch_events_late_for_judge_total", ["job_id"], "Events that reached a judge after it had judged their bucket and could not judge it again: their partition had been taken for idle, or the bucket has left the window of late revisions.";
     EVENTS_LATE_REVISED = Kind::Counter, "tidewatch_events_late_revised_total", ["job_id"], "Events (or summary counts) that came late and re-opened the result of their bucket (late_revision_window).";
     BUCKETS_REVISED = Kind::Counter, "tidewatch_buckets_revised_total", ["job_id"], "Times that the results of a closed bucket were said again, for events that came late.";

@@ -22,6 +22,9 @@ const STUCK_AFTER_MS: i64 = 120_000;
 /// A job that has had everything read so recently is live, however busy it is at this moment.
 const LIVE_FOR_MS: i64 = 10_000;
 
+/// Events that come late come by the thousand, one word after another: they are said together, so seldom at most.
+const LATE_INTERVAL_MS: i64 = 10_000;
+
 /// How everybody is.
 #[derive(Clone, Debug, Serialize)]
 pub struct Health {
@@ -67,6 +70,7 @@ struct Entry {
     misplaced_keys: u64,
     memory: Option<Memory>,
     last_snapshot: Option<Snapshot>,
+    snapshot_error: Option<String>,
     timing: TimingStats,
     /// Those of the last buckets, in no order.
     hot: Vec<Hot>,
@@ -74,6 +78,9 @@ struct Entry {
     /// With the time that restoring the snapshot took.
     restoring: BTreeMap<TopicPartition, i64>,
     watermarks: BTreeMap<TopicPartition, i64>,
+    /// Events that reached a judge too late, since that was said last.
+    late: u64,
+    late_said_ms: Option<i64>,
 }
 
 impl Ledger {
@@ -88,10 +95,17 @@ impl Ledger {
         self.jobs.insert(job.id.clone(), entry);
     }
 
-    /// A job is no more; what was assigned to it.
-    pub(super) fn end(&mut self, job_id: &str) -> BTreeSet<TopicPartition> {
+    /// A job is no more; what was assigned to it, and how many late events were not said yet.
+    pub(super) fn end(&mut self, job_id: &str) -> (BTreeSet<TopicPartition>, u64) {
         let ended = self.jobs.remove(job_id);
-        ended.map(|entry| entry.assigned).unwrap_or_default()
+        ended
+            .map(|entry| (entry.assigned, entry.late))
+            .unwrap_or_default()
+    }
+
+    /// So many events more reached a judge after their bucket had been judged.
+    pub(super) fn late(&mut self, job_id: &str, events: u64) {
+        self.entry(job_id).late += events;
     }
 
     fn entry(&mut self, job_id: &str) -> &mut Entry {
@@ -103,8 +117,14 @@ impl Ledger {
             .expect("it was put there if it was not")
     }
 
-    /// Notes a turn of the loop.
-    pub(super) fn breath(&mut self, job_id: &str, ready: bool, at_end: bool, now_ms: i64) {
+    /// Notes a turn of the loop. Returns how many late events are to be said now, if any are.
+    pub(super) fn breath(
+        &mut self,
+        job_id: &str,
+        ready: bool,
+        at_end: bool,
+        now_ms: i64,
+    ) -> Option<u64> {
         let entry = self.entry(job_id);
         (entry.turned_ms, entry.ready) = (now_ms, ready);
         if at_end {
@@ -113,6 +133,14 @@ impl Ledger {
         if ready && !entry.assigned.is_empty() {
             entry.error = None;
         }
+        let is_due = entry
+            .late_said_ms
+            .is_none_or(|said_ms| now_ms - said_ms >= LATE_INTERVAL_MS);
+        if entry.late == 0 || !is_due {
+            return None;
+        }
+        entry.late_said_ms = Some(now_ms);
+        Some(std::mem::take(&mut entry.late))
     }
 
     /// How many are assigned now.
@@ -179,7 +207,13 @@ impl Ledger {
 
     pub(super) fn snapshot(&mut self, job_id: &str, now_ms: i64) {
         let timestamp_ms = now_ms;
-        self.entry(job_id).last_snapshot = Some(Snapshot { timestamp_ms });
+        let entry = self.entry(job_id);
+        entry.last_snapshot = Some(Snapshot { timestamp_ms });
+        entry.snapshot_error = None;
+    }
+
+    pub(super) fn snapshot_failed(&mut self, job_id: &str, error: &str) {
+        self.entry(job_id).snapshot_error = Some(error.to_owned());
     }
 
     /// A bucket was judged here.
@@ -311,6 +345,7 @@ impl Entry {
                 refused_series: 0,
             }),
             last_snapshot: self.last_snapshot,
+            snapshot_error: self.snapshot_error.clone(),
             timing_stats: self.timing,
             hottest,
         }

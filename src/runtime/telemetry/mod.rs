@@ -113,7 +113,11 @@ impl Telemetry {
 
     /// The lag of what was assigned to a job is said by somebody else now, or by nobody.
     fn drop_lag(&self, job_id: &str) {
-        for at in self.ledger().end(job_id) {
+        let (assigned, late) = self.ledger().end(job_id);
+        if late > 0 {
+            words::say_late(job_id, late);
+        }
+        for at in assigned {
             let _ = self
                 .metrics
                 .lag
@@ -160,7 +164,10 @@ impl Telemetry {
 
     fn breath(&self, job_id: &str, ready: bool, at_end: bool) {
         let now_ms = self.clock.steady_ms();
-        self.ledger().breath(job_id, ready, at_end, now_ms);
+        let late = self.ledger().breath(job_id, ready, at_end, now_ms);
+        if let Some(events) = late {
+            words::say_late(job_id, events);
+        }
     }
 
     fn lag_of(&self, at: &TopicPartition) -> prometheus::Gauge {
@@ -313,21 +320,30 @@ impl Telemetry {
             Fact::PassedOver { events, .. } => {
                 metrics.filtered.with_label_values(job).inc_by(*events);
             }
+            Fact::Tombstones { at, messages } => {
+                let topic = &[&*at.topic];
+                metrics
+                    .tombstones
+                    .with_label_values(topic)
+                    .inc_by(*messages);
+            }
             Fact::Shared { at, messages } => {
                 let topic = &[&*at.topic];
                 metrics.shared.with_label_values(topic).inc_by(*messages);
             }
             Fact::Paused { inputs } => metrics.paused.with_label_values(job).set(*inputs as f64),
-            Fact::LateForJudge { events, .. } => metrics
-                .late_for_judge
-                .with_label_values(job)
-                .inc_by(*events),
+            Fact::LateForJudge { events, .. } => {
+                self.ledger().late(job_id, *events);
+                let late = metrics.late_for_judge.with_label_values(job);
+                late.inc_by(*events);
+            }
             Fact::Idle { .. } => metrics.idle.with_label_values(job).inc(),
             Fact::Aborted { .. } => metrics.transactions.with_label_values(&["aborted"]).inc(),
-            Fact::SnapshotFailed { .. } => metrics
-                .snapshots
-                .with_label_values(&[job_id, "failed"])
-                .inc(),
+            Fact::SnapshotFailed { error, .. } => {
+                self.ledger().snapshot_failed(job_id, error);
+                let failed = metrics.snapshots.with_label_values(&[job_id, "failed"]);
+                failed.inc();
+            }
             Fact::SnapshotUnusable { .. } => metrics
                 .snapshots
                 .with_label_values(&[job_id, "unusable"])

@@ -83,6 +83,8 @@ pub struct JobReport {
     pub memory: Memory,
     /// The last snapshot that this instance stored.
     pub last_snapshot: Option<Snapshot>,
+    /// Why a snapshot could not be stored here, until one is again.
+    pub snapshot_error: Option<String>,
     /// How long judging takes here.
     pub timing_stats: TimingStats,
     /// The strongest records of the last buckets, strongest first.

@@ -15,6 +15,9 @@ use std::sync::{Mutex, PoisonError};
 /// Buckets.
 const FORGOTTEN_AFTER: i64 = 12;
 
+/// A value of a field may have a megabyte, and stores of series refuse labels of more than one or two thousand bytes.
+const LABEL_BYTES_MAX: usize = 512;
+
 /// The series of all jobs.
 pub(super) struct ScoreSeries {
     settings: Scores,
@@ -224,12 +227,25 @@ impl Said {
     }
 }
 
-/// `host.name=web-1,user.name=ann`
+/// `host.name=web-1,user.name=ann`; one that is longer than a label may be ends in its hash instead, so that no two become one.
 fn entity<'t>(splits: impl Iterator<Item = (&'t str, &'t str)>) -> String {
     let named: Vec<String> = splits
         .map(|(name, value)| format!("{name}={value}"))
         .collect();
-    named.join(",")
+    let named = named.join(",");
+    if named.len() <= LABEL_BYTES_MAX {
+        return named;
+    }
+    // FNV-1a, 64 bits: the same from build to build, as the name of a series has to be.
+    let hash = named
+        .bytes()
+        .fold(14_695_981_039_346_656_037_u64, |hash, byte| {
+            (hash ^ u64::from(byte)).wrapping_mul(1_099_511_628_211)
+        });
+    let ending = format!("…{hash:016x}");
+    let room = LABEL_BYTES_MAX - ending.len();
+    let kept = (0..=room).rev().find(|at| named.is_char_boundary(*at));
+    format!("{}{ending}", &named[..kept.unwrap_or(0)])
 }
 
 #[cfg(test)]
@@ -277,6 +293,19 @@ pub(super) mod tests {
             .unwrap();
         let lines = text.lines().filter(|line| !line.starts_with('#'));
         lines.map(str::to_owned).collect()
+    }
+
+    #[test]
+    fn an_entity_of_any_length_is_a_label_of_a_few_hundred_bytes_and_no_two_are_the_same() {
+        let long = |tail: &str| format!("{}{tail}", "ü".repeat(100_000));
+        let of = |value: &str| entity([("host", value)].into_iter());
+        let (one, other) = (of(&long("a")), of(&long("b")));
+        assert!((500..=LABEL_BYTES_MAX).contains(&one.len()), "{one}");
+        assert!(one.starts_with("host=üü"), "{one}");
+        assert_ne!(one, other);
+        assert_eq!(of("web-1"), "host=web-1");
+        assert_eq!(of(&"x".repeat(507)).len(), LABEL_BYTES_MAX);
+        assert_eq!(of(&"x".repeat(508)).len(), LABEL_BYTES_MAX);
     }
 
     #[test]

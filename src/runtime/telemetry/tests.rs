@@ -4,6 +4,7 @@ use super::*;
 use crate::engine::result::{Loudest, MemoryStatus, MisplacedKeys};
 use crate::runtime::clock::ManualClock;
 use crate::runtime::observer::Delivery;
+use crate::runtime::store::SnapshotKey;
 use crate::runtime::task::LATENESS_BOUNDS_MS;
 use crate::time::{BucketSpan, EventTime};
 use std::time::Duration;
@@ -400,4 +401,56 @@ fn a_critical_bucket_is_one_line_with_the_sentence_of_its_loudest_record() {
     assert_eq!(lines.lines().count(), 1, "{lines}");
     let said = "critical anomaly job_id=\"web\" bucket=1970-01-01T00:05:00Z records=2 score=94.0 sentence=\"The event count was 608.\"";
     assert!(lines.contains(said), "{lines}");
+}
+
+#[test]
+fn events_that_come_late_by_the_thousand_are_a_line_now_and_then_that_counts_them() {
+    let file = tempfile::NamedTempFile::new().unwrap();
+    let log = tracing_subscriber::fmt()
+        .with_ansi(false)
+        .with_writer(Arc::new(file.reopen().unwrap()))
+        .finish();
+    let (clock, telemetry) = at_work();
+    let at = TopicPartition::new("tidewatch.web.closed", 0);
+    tracing::subscriber::with_default(log, || {
+        for _ in 0..20 {
+            for _ in 0..100 {
+                telemetry.observe("web", &Fact::LateForJudge { at: &at, events: 3 });
+            }
+            breath(&telemetry, true, true);
+            clock.advance(1_000);
+        }
+        telemetry.observe("web", &Fact::JobStopped);
+    });
+    let lines = std::fs::read_to_string(file.path()).unwrap();
+    let late = lines.lines().filter(|line| line.contains("judged"));
+    let said: Vec<&str> = late
+        .map(|line| line.split("events=").nth(1).unwrap_or(line))
+        .collect();
+    assert_eq!(said, ["300", "3000", "2700"], "{lines}");
+}
+
+#[test]
+fn the_report_says_why_a_snapshot_was_not_stored_until_one_is() {
+    let (_, telemetry) = at_work();
+    let error = || telemetry.report().jobs["web"].snapshot_error.clone();
+    assert_eq!(error(), None);
+    let key = SnapshotKey {
+        task: "web/logs/0".into(),
+        lineage: 1,
+        offset: 7,
+    };
+    let full = Fact::SnapshotFailed {
+        key: &key,
+        error: "no space left on device".into(),
+    };
+    telemetry.observe("web", &full);
+    assert_eq!(error().as_deref(), Some("no space left on device"));
+    let stored = Fact::Snapshot {
+        key: &key,
+        bytes: 5,
+        duration_ms: 3,
+    };
+    telemetry.observe("web", &stored);
+    assert_eq!(error(), None);
 }

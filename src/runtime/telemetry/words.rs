@@ -18,10 +18,12 @@ pub(super) fn say(job_id: &str, fact: &Fact<'_>) {
         Fact::Unreadable { at, offset, error } => {
             tracing::error!(job_id, %at, offset, error, "an internal message cannot be read by this build; passed over");
         }
-        Fact::LateForJudge { at, events } => {
-            tracing::warn!(job_id, %at, events, "events came after their bucket was judged: a longer idle_timeout would have waited");
+        // A partition with little to say is silent again and again.
+        Fact::Idle { at } => tracing::debug!(job_id, %at, "silent; no longer waited for"),
+        Fact::PositionNotOurs { at, offset } => {
+            tracing::error!(job_id, %at, offset, "the committed position was set by other means than this service's, and is not gone by: the newest snapshot stands in, or the job's start (`tidewatch jobs` sets positions)");
         }
-        Fact::Idle { at } => tracing::info!(job_id, %at, "silent; no longer waited for"),
+        Fact::StartNotMet { why } => tracing::warn!(job_id, "{why}"),
         Fact::Aborted { error } => tracing::warn!(job_id, error, "transaction aborted"),
         Fact::Snapshot {
             key,
@@ -86,6 +88,15 @@ pub(super) fn say(job_id: &str, fact: &Fact<'_>) {
         } => say_of_spans(*news),
         of_topics => say_of_topics(job_id, of_topics),
     }
+}
+
+/// How many events have reached judges too late since it was said last. Each by itself would be a line for a message.
+pub(super) fn say_late(job_id: &str, events: u64) {
+    tracing::warn!(
+        job_id,
+        events,
+        "events came after their bucket was judged: a longer idle_timeout would have waited"
+    );
 }
 
 /// How spans fare.

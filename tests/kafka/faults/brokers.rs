@@ -2,7 +2,7 @@
 //! transactions that take too long.
 
 use super::{Trial, await_line, of, seed};
-use crate::cluster::{Cluster, cluster};
+use crate::cluster::{Cluster, cluster, cluster_in_peace};
 use crate::instance::{CLASSIC, Instance};
 use crate::service::{await_metric, metric};
 use std::time::{Duration, Instant};
@@ -162,7 +162,7 @@ fn unavailable(instance: &Instance, job: &str) -> f64 {
 fn a_transaction_that_takes_too_long_is_aborted_and_made_again() {
     let name = "transaction-timeout";
     let seed = seed(name);
-    let (cluster, _turn) = cluster();
+    let (cluster, _turn) = cluster_in_peace();
     let trial = Trial::new(name, &cluster.broker, of(40, 120), seed);
     let start = |name: &str| {
         let variables = [

@@ -1,7 +1,7 @@
 //! Faults of the service's own processes: killed, paused, more and fewer of them.
 
 use super::{Trial, of, seed};
-use crate::cluster::cluster;
+use crate::cluster::cluster_in_peace;
 use crate::instance::{CLASSIC, CONSUMER, Deployment, Instance};
 use crate::random::Random;
 use crate::service::{eventually, metric};
@@ -21,7 +21,7 @@ fn times_at_work(deployment: &Deployment) -> usize {
 /// not; the others at one from when they have begun to work, in the midst of transactions and snapshots.
 fn kills(group: &'static str, name: &str) {
     let seed = seed(name);
-    let (cluster, _turn) = cluster();
+    let (cluster, _turn) = cluster_in_peace();
     let kills = of(4, 60);
     let trial = Trial::new(name, &cluster.broker, of(40, 400), seed).with_group(group);
     let feed = trial.feed(SECOND * of(6, 180));
@@ -73,7 +73,7 @@ fn assigned(instance: &Instance) -> f64 {
 /// One instance, then three, then another one, while events come in.
 fn rebalances(group: &'static str, name: &str) {
     let seed = seed(name);
-    let (cluster, _turn) = cluster();
+    let (cluster, _turn) = cluster_in_peace();
     let trial = Trial::new(name, &cluster.broker, of(60, 300), seed).with_group(group);
     let feed = trial.feed(SECOND * of(12, 100));
     let watch_after = trial.deployment.start("a");
@@ -124,7 +124,7 @@ fn one_three_one_instances_of_the_consumer_protocol_leave_the_results_of_one() {
 /// A process that is paused for longer than its session, and goes on in the belief that it owns what it owned.
 fn zombies(group: &'static str, name: &str) {
     let seed = seed(name);
-    let (cluster, _turn) = cluster();
+    let (cluster, _turn) = cluster_in_peace();
     let trial = Trial::new(name, &cluster.broker, of(50, 250), seed).with_group(group);
     let feed = trial.feed(SECOND * of(14, 100));
     let a = trial.deployment.start("a");
@@ -172,7 +172,7 @@ fn a_process_paused_past_its_session_in_the_consumer_protocol_writes_nothing_twi
 fn a_killed_static_member_of_the_consumer_protocol_is_succeeded_when_its_session_is_over() {
     let name = "static-consumer";
     let seed = seed(name);
-    let (cluster, _turn) = cluster();
+    let (cluster, _turn) = cluster_in_peace();
     let trial = Trial::new(name, &cluster.broker, 40, seed).with_group(CONSUMER);
     let start = |deployment: &Deployment| {
         let variables = [("TIDEWATCH_KAFKA_PROPERTIES_GROUP_INSTANCE_ID", "only")];

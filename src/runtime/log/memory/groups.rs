@@ -35,13 +35,14 @@ impl Groups for MemoryLog {
         &mut self,
         group: &str,
         positions: &[(TopicPartition, Position)],
-    ) -> Result<(), LogError> {
+    ) -> Result<bool, LogError> {
         let mut state = self.cluster.lock();
-        state
-            .group(group)
-            .committed
-            .extend(positions.iter().cloned());
-        Ok(())
+        let is_empty = state.group(group).members() == 0;
+        if is_empty {
+            let committed = &mut state.group(group).committed;
+            committed.extend(positions.iter().cloned());
+        }
+        Ok(is_empty)
     }
 
     fn empty(&mut self, partitions: &[TopicPartition]) -> Result<(), LogError> {

@@ -16,8 +16,8 @@ pub use group::Assignor;
 pub use partition::Stored;
 
 use super::{
-    Assignment, Bell, CommitError, Handler, Log, LogError, Message, NewTopic, Outgoing, Place,
-    Revocation, TopicId, TopicPartition, Topics, Transaction,
+    Assignment, Bell, CommitError, Groups, Handler, Log, LogError, Message, NewTopic, Outgoing,
+    Place, Position, Revocation, TopicId, TopicPartition, Topics, Transaction,
 };
 use cluster::OpenTransaction;
 use std::collections::{BTreeMap, BTreeSet};
@@ -301,6 +301,14 @@ impl Log for MemoryLog {
         self.subscribed = topics.to_vec();
         self.must_rejoin |= self.member.is_some();
         Ok(())
+    }
+
+    fn positions(
+        &mut self,
+        partitions: &[TopicPartition],
+    ) -> Result<BTreeMap<TopicPartition, Position>, LogError> {
+        let group = self.group.clone();
+        Groups::committed(self, &group, partitions)
     }
 
     fn poll(&mut self, _timeout: Duration, handler: &mut dyn Handler) -> Result<(), LogError> {

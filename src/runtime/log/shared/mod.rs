@@ -28,7 +28,7 @@ pub use batch::Portion;
 
 use super::{
     Assignment, Bell, CommitError, Handler, Log, LogError, Message, NewTopic, Outgoing, Place,
-    Revocation, TopicId, TopicPartition, Topics, Transaction,
+    Position, Revocation, TopicId, TopicPartition, Topics, Transaction,
 };
 use crate::config::Job;
 use crate::runtime::clock::Clock;
@@ -371,6 +371,13 @@ impl<L: Log> Topics for SharedLog<L> {
 impl<L: Log> Log for SharedLog<L> {
     fn subscribe(&mut self, topics: &[String]) -> Result<(), LogError> {
         self.inner.subscribe(topics)
+    }
+
+    fn positions(
+        &mut self,
+        partitions: &[TopicPartition],
+    ) -> Result<BTreeMap<TopicPartition, Position>, LogError> {
+        self.inner.positions(partitions)
     }
 
     fn poll(&mut self, timeout: Duration, handler: &mut dyn Handler) -> Result<(), LogError> {
