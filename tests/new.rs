@@ -258,6 +258,14 @@ fn what_is_no_sample_is_refused_with_its_reason() {
             "{\"a\": 1}\n{\"a\": 2}\n",
             "no field reads as a time in 99 of 100 events; the fields are: a",
         ),
+        (
+            "2026-01-01T00:00:00Z,web-1,5\n2026-01-01T00:01:00Z,web-2,6\n2026-01-01T00:02:00Z,web-1,7\n",
+            "the first line holds values, and not the names of the columns: \"2026-01-01T00:00:00Z\" is a time",
+        ),
+        (
+            "{\"took\": 1, \"hits\": {\"hits\": [{\"_id\": \"1\", \"_source\": {\"@timestamp\": \"2026-03-02T00:00:00Z\"}}]}}\n",
+            "jq -c '.hits.hits[]._source' FILE",
+        ),
     ] {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("sample");

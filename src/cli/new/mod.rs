@@ -165,6 +165,13 @@ impl Args {
                 .join(", "),
             within()
         );
+        if let Some(time) = &time {
+            let name = &sample.fields[time.field].path;
+            anyhow::ensure!(
+                !within::is_time(&name.as_str().into()),
+                "the first line holds values, and not the names of the columns: {name:?} is a time; put a line with a name for each column above it"
+            );
+        }
         let no_times = vec![None; sample.events.len()];
         let instants = time.as_ref().map_or(&no_times, |time| &time.instants);
         let time_field = time.as_ref().map_or(usize::MAX, |time| time.field);
