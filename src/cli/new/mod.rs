@@ -154,6 +154,12 @@ impl Args {
             within()
         );
         let time = time::find(&sample);
+        let apart = time::apart(&sample, time.as_ref());
+        anyhow::ensure!(
+            apart.is_none() || self.topic.is_some(),
+            "{}",
+            apart.unwrap_or_default()
+        );
         anyhow::ensure!(
             time.is_some() || self.topic.is_some(),
             "no field reads as a time in 99 of 100 events; the fields are: {} (--topic takes the message's own time){}",
