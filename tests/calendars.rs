@@ -204,6 +204,26 @@ fn occurrences_are_left_out_added_moved_and_cancelled() {
 }
 
 #[test]
+fn a_day_alone_leaves_out_the_occurrence_that_begins_on_it() {
+    let expected = [
+        "2026-01-05T01:00:00Z",
+        "2026-01-07T01:00:00Z",
+        "2026-01-09T04:00:00Z",
+    ];
+    let series = "SUMMARY:backup\nDTSTART;TZID=Europe/Berlin:20260105T020000\nDTEND;TZID=Europe/Berlin:20260105T030000\nRRULE:FREQ=DAILY;COUNT=5\n\
+        EXDATE;VALUE=DATE:20260106,20260108";
+    let moved = "SUMMARY:backup\nRECURRENCE-ID;VALUE=DATE:20260109\nDTSTART;TZID=Europe/Berlin:20260109T050000\nDTEND;TZID=Europe/Berlin:20260109T060000";
+    let found = of_ics(&[series, moved].map(vevent).concat(), None).unwrap();
+    assert_eq!(begins(&found), expected.map(at));
+    let event = json!({"description": "backup", "start_time": "2026-01-05T02:00:00", "end_time": "2026-01-05T03:00:00", "time_zone": "Europe/Berlin",
+        "recurrence": "FREQ=DAILY;COUNT=3", "except": ["2026-01-06"]});
+    assert_eq!(
+        begins(&of_event(event).unwrap()),
+        [expected[0], expected[1]].map(at)
+    );
+}
+
+#[test]
 fn what_would_be_read_wrongly_is_refused_by_name() {
     let start = "SUMMARY:talk\nDTSTART:20260101T000000Z\nDTEND:20260101T010000Z";
     for (lines, why) in [
@@ -266,6 +286,10 @@ fn what_would_be_read_wrongly_is_refused_by_name() {
         (
             json!({"description": "x", "start_time": 5, "end_time": 5}),
             "events[0].end_time: does not end after it begins",
+        ),
+        (
+            json!({"description": "x", "start_time": 1767668400, "end_time": "1767672000"}),
+            "events[0].start_time: is in January 1970, and would be a time of this century in seconds; write milliseconds",
         ),
         (
             json!({"description": "x", "start_time": "soon", "end_time": 2}),

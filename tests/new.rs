@@ -258,6 +258,22 @@ fn what_is_no_sample_is_refused_with_its_reason() {
             "{\"a\": 1}\n{\"a\": 2}\n",
             "no field reads as a time in 99 of 100 events; the fields are: a",
         ),
+        (
+            "Date,Time,host\n2026-01-01,00:00:00,a\n2026-01-01,00:01:00,b\n2026-01-02,00:02:00,a\n",
+            "\"Date\" holds days, and \"Time\" the time of day: make one column of the two, such as 2026-01-31T12:30:00 (mlr --csv put '${time} = ${Date} . \"T\" . ${Time}' FILE)",
+        ),
+        (
+            "Datum;Uhrzeit;Kunde\n31.01.2026;9:05;K1\n31.01.2026;9:06;K2\n",
+            "\"Uhrzeit\" holds the time of day: make one column of the day and it",
+        ),
+        (
+            "2026-01-01T00:00:00Z,web-1,5\n2026-01-01T00:01:00Z,web-2,6\n2026-01-01T00:02:00Z,web-1,7\n",
+            "the first line holds values, and not the names of the columns: \"2026-01-01T00:00:00Z\" is a time",
+        ),
+        (
+            "{\"took\": 1, \"hits\": {\"hits\": [{\"_id\": \"1\", \"_source\": {\"@timestamp\": \"2026-03-02T00:00:00Z\"}}]}}\n",
+            "jq -c '.hits.hits[]._source' FILE",
+        ),
     ] {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("sample");

@@ -43,6 +43,18 @@ fn event(time: &str, value: &str) -> String {
 }
 
 #[test]
+fn an_event_of_a_calendar_that_concerns_no_series_is_said_to() {
+    let events = minutes().map(|second| event(&(1000 * second).to_string(), "1"));
+    let own = "tidewatch: {calendars: [{calendar_id: c, events: [{description: load test, start_time: 2026-03-01T00:00:00Z, end_time: 2026-03-01T01:00:00Z, entities: {host: [a]}}]}]}\n";
+    let dir = dir(&(job("{function: count}", "") + own), "in.ndjson", events);
+    let (_, notes) = said(&dir, "in.ndjson");
+    assert!(
+        notes.contains("event [load test] is about values of [host], by which no detector splits"),
+        "{notes}"
+    );
+}
+
+#[test]
 fn seconds_that_are_read_as_milliseconds_are_said_to_be_seconds() {
     let events = || minutes().map(|second| event(&second.to_string(), "1"));
     let dir = dir(&job("{function: count}", ""), "in.ndjson", events());

@@ -412,3 +412,80 @@ fn a_flood_of_members_and_values_is_kept_within_the_limit_and_counted() {
     assert!(most <= 1 << 20, "{most} bytes");
     assert!(refused > 0, "nobody was told that there was no room");
 }
+
+/// Model plots of thirty members who do one thing ten times a bucket, and another now and then; `plot` is the job's `model_plot_config`.
+fn plots_of_a_crowd(plot: &str) -> Vec<serde_json::Value> {
+    let text = format!(
+        r#"{{"job_id": "crowd", "analysis_config": {{"bucket_span": "15m", "detectors": [{{"function": "count", "over_field_name": "who", "by_field_name": "what"}}]}},
+            "model_plot_config": {plot}, "data_description": {{"time_field": "time"}}}}"#
+    );
+    let job = tidewatch::config::Job::from_text(&text, "crowd");
+    let job = std::sync::Arc::new(job.unwrap_or_else(|mistakes| panic!("{mistakes}")));
+    let mut random = Random::new(7);
+    let mut plots = Vec::new();
+    let tell = |take: &mut dyn FnMut(Happening)| {
+        for bucket in 0..200 {
+            for who in 0..30 {
+                for (what, rate) in [("read", 10.0), ("write", 1.0)] {
+                    for _ in 0..poisson(&mut random, rate) {
+                        take(Happening {
+                            at_ms: START_MS + bucket * BUCKET_MS,
+                            who: format!("who-{who}"),
+                            what: what.to_owned(),
+                        });
+                    }
+                }
+            }
+        }
+    };
+    run(&job, tell, |document| {
+        if matches!(document.body, Body::ModelPlot(_)) {
+            plots.push(serde_json::to_value(&document).expect("documents are plain data"));
+        }
+    });
+    plots
+}
+
+#[test]
+fn the_plot_of_a_population_shows_each_member_between_the_bounds_of_all() {
+    let plots = plots_of_a_crowd(r#"{"enabled": true}"#);
+    let reads = || plots.iter().filter(|plot| plot["by_field_value"] == "read");
+    assert!(reads().count() > 5_000, "{}", reads().count());
+    assert!(reads().count() < plots.len());
+    for plot in &plots {
+        assert_eq!(
+            plot["model_feature"],
+            "'non-zero count per bucket by person and attribute'"
+        );
+        assert_eq!(plot["over_field_name"], "who");
+        let [lower, median, upper] = ["model_lower", "model_median", "model_upper"]
+            .map(|name| plot[name].as_f64().expect("a number"));
+        assert!(0.0 <= lower && lower <= median && median <= upper, "{plot}");
+    }
+    let ids: std::collections::BTreeSet<_> = plots.iter().map(|plot| plot["id"].as_str()).collect();
+    assert!(ids.len() == plots.len() || ids == [None].into());
+    let later = || reads().skip(reads().count() / 2);
+    let within = later().filter(|plot| {
+        let [lower, actual, upper] = ["model_lower", "actual", "model_upper"]
+            .map(|name| plot[name].as_f64().expect("a number"));
+        lower - 0.5 <= actual && actual <= upper + 0.5
+    });
+    let share = within.count() as f64 / later().count() as f64;
+    assert!((0.93..0.99).contains(&share), "{share}");
+}
+
+#[test]
+fn the_plot_of_a_population_is_of_the_members_and_attributes_that_are_asked_for() {
+    for (terms, field, count) in [
+        ("who-3, nobody", "over_field_value", 150),
+        ("write", "by_field_value", 1_000),
+    ] {
+        let plots = plots_of_a_crowd(&format!(r#"{{"enabled": true, "terms": "{terms}"}}"#));
+        assert!(plots.len() > count, "{}", plots.len());
+        assert!(
+            plots
+                .iter()
+                .all(|plot| terms.contains(plot[field].as_str().expect("a value")))
+        );
+    }
+}

@@ -146,6 +146,7 @@ fn crowd() -> Arc<Job> {
             {"function": "freq_rare", "by_field_name": "host.name", "over_field_name": "user"},
             {"function": "lat_long", "field_name": "geo", "over_field_name": "user"},
         ]},
+        "model_plot_config": {"enabled": true},
     });
     Arc::new(Job::from_value(&body).unwrap_or_else(|errors| panic!("{errors}")))
 }

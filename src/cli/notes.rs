@@ -31,6 +31,8 @@ struct Wanted {
 
 /// What has been noticed so far.
 pub(super) struct Notes {
+    /// What is odd about the job itself, whatever the input.
+    of_job: Vec<String>,
     time_field: String,
     /// The fields that the job names.
     named: Vec<String>,
@@ -53,6 +55,7 @@ pub(super) struct Notes {
 impl Notes {
     pub(super) fn new(job: &Job) -> Notes {
         Notes {
+            of_job: job.warnings.clone(),
             time_field: job.time_field.clone(),
             named: job.fields.clone(),
             reads_millis: matches!(job.time_format, TimeFormat::Auto | TimeFormat::EpochMillis),
@@ -112,7 +115,7 @@ impl Notes {
 
     /// What is worth saying. `sample`: a whole event of the input with all its fields, if one can be had.
     pub(super) fn lines(&self, sample: impl FnOnce() -> Option<Fields>) -> Vec<String> {
-        let mut lines = Vec::new();
+        let mut lines = self.of_job.clone();
         let has_news = !self.refused.is_empty() || (self.events > 0 && !self.unseen.is_empty());
         let sample = has_news.then(sample).flatten().unwrap_or_default();
         for rejection in self.refused.values() {

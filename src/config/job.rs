@@ -125,19 +125,24 @@ pub enum TimeFormat {
 /// Which series get a `model_plot` document a bucket.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ModelPlot {
-    /// Only series whose by or partition value is listed; `None`: all.
+    /// Only series whose by, over or partition value is listed; `None`: all.
     pub terms: Option<Vec<String>>,
+    /// Members of populations too: one each, attribute by attribute.
+    pub members: bool,
 }
 
 impl ModelPlot {
-    /// Whether the series of these values gets one.
-    pub fn includes(&self, by: Option<&str>, partition: Option<&str>) -> bool {
+    /// Whether the series, or the member, of these by, over and partition values gets one.
+    pub fn includes(&self, values: [Option<&str>; 3]) -> bool {
+        if values[1].is_some() && !self.members {
+            return false;
+        }
         let Some(terms) = &self.terms else {
             return true;
         };
         terms
             .iter()
-            .any(|term| [by, partition].contains(&Some(term.as_str())))
+            .any(|term| values.contains(&Some(term.as_str())))
     }
 }
 

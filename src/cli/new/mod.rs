@@ -154,6 +154,12 @@ impl Args {
             within()
         );
         let time = time::find(&sample);
+        let apart = time::apart(&sample, time.as_ref());
+        anyhow::ensure!(
+            apart.is_none() || self.topic.is_some(),
+            "{}",
+            apart.unwrap_or_default()
+        );
         anyhow::ensure!(
             time.is_some() || self.topic.is_some(),
             "no field reads as a time in 99 of 100 events; the fields are: {} (--topic takes the message's own time){}",
@@ -165,6 +171,13 @@ impl Args {
                 .join(", "),
             within()
         );
+        if let Some(time) = &time {
+            let name = &sample.fields[time.field].path;
+            anyhow::ensure!(
+                !within::is_time(&name.as_str().into()),
+                "the first line holds values, and not the names of the columns: {name:?} is a time; put a line with a name for each column above it"
+            );
+        }
         let no_times = vec![None; sample.events.len()];
         let instants = time.as_ref().map_or(&no_times, |time| &time.instants);
         let time_field = time.as_ref().map_or(usize::MAX, |time| time.field);

@@ -79,6 +79,65 @@ pub(super) fn find(sample: &Sample) -> Option<Time> {
     best.map(|(time, _)| time)
 }
 
+/// Why there is no time in the sample, or none that can be meant, if a field holds the time of day alone: the day stands in another.
+pub(super) fn apart(sample: &Sample, time: Option<&Time>) -> Option<String> {
+    const DAY_MS: i64 = 86_400_000;
+    let is_day = |at: &Option<i64>| at.is_none_or(|at| at % DAY_MS == 0);
+    if time.is_some_and(|time| !time.instants.iter().all(is_day)) {
+        return None;
+    }
+    let fields = (0..).zip(&sample.fields);
+    let mut of_day = fields.filter(|(at, field)| {
+        let examples = &field.examples;
+        sample.presence(*at) >= READABLE_MIN
+            && !examples.is_empty()
+            && examples.iter().all(|text| is_time_of_day(text))
+            && (time.is_none() || is_called_a_time(&field.path))
+    });
+    let (_, of_day) = of_day.next()?;
+    let of_day = &of_day.path;
+    Some(match time {
+        Some(time) => {
+            let day = &sample.fields[time.field].path;
+            format!(
+                "{day:?} holds days, and {of_day:?} the time of day: make one column of the two, such as 2026-01-31T12:30:00 (mlr --csv put '${{time}} = ${{{day}}} . \"T\" . ${{{of_day}}}' FILE)"
+            )
+        }
+        None => format!(
+            "{of_day:?} holds the time of day: make one column of the day and it, such as 2026-01-31T12:30:00"
+        ),
+    })
+}
+
+/// How long something took, day by day, looks alike.
+fn is_called_a_time(path: &str) -> bool {
+    let name = path.to_lowercase();
+    [
+        "time", "clock", "hour", "zeit", "uhr", "heure", "hora", "tijd",
+    ]
+    .iter()
+    .any(|word| name.contains(word))
+}
+
+/// `9:05`, `09:05:59.250`, `09:05 PM`.
+fn is_time_of_day(text: &str) -> bool {
+    let text = text.trim();
+    let clock = text
+        .strip_suffix("AM")
+        .or_else(|| text.strip_suffix("PM"))
+        .unwrap_or(text);
+    let parts: Vec<&str> = clock.trim_end().split(':').collect();
+    let within = |part: &str, most: u32| {
+        let whole = part.split(['.', ',']).next().unwrap_or_default();
+        whole.len() <= 2 && whole.parse().is_ok_and(|number: u32| number < most)
+    };
+    match parts[..] {
+        [hour, minute] => within(hour, 24) && within(minute, 60) && minute.len() == 2,
+        [hour, minute, second] => within(hour, 24) && within(minute, 60) && within(second, 61),
+        _ => false,
+    }
+}
+
 /// A field as a time, in the format that fits it best.
 fn best_of(sample: &Sample, field: usize) -> Option<Time> {
     let formats = formats(sample, field);

@@ -38,7 +38,7 @@ struct Steps {
     depth: usize,
 }
 
-/// The list nearest to the top whose elements are objects with a time, or pairs of a time and a value.
+/// The list nearest to the top whose elements are objects with a time, or hold one, or are pairs of a time and a value.
 fn first_list(value: &Value, depth: usize) -> Option<Steps> {
     let Value::Object(object) = value else {
         return None;
@@ -60,6 +60,18 @@ fn first_list(value: &Value, depth: usize) -> Option<Steps> {
                 depth,
             });
         }
+        // Elasticsearch's hits: each an envelope with the event in it.
+        let of_envelope = first.and_then(Value::as_object).and_then(|envelope| {
+            let is_event = |value: &Value| value.as_object().is_some_and(has_time);
+            envelope.iter().find(|(_, value)| is_event(value))
+        });
+        if let Some((key, _)) = of_envelope {
+            return Some(Steps {
+                path: format!("{step}.{}", name(key)),
+                is_of_pairs: false,
+                depth,
+            });
+        }
         let steps = match depth < DEPTH_MAX {
             true => first_list(first.unwrap_or(value), depth + 1)?,
             false => return None,
@@ -73,7 +85,7 @@ fn first_list(value: &Value, depth: usize) -> Option<Steps> {
 }
 
 /// Whether a value may be a time: a count of some unit since 1970, or a text that says one.
-fn is_time(value: &Value) -> bool {
+pub(super) fn is_time(value: &Value) -> bool {
     let number = match value {
         Value::Number(number) => number.as_f64(),
         Value::String(text) => text.parse().ok(),
@@ -127,6 +139,10 @@ mod tests {
                 ),
             ),
             (r#"{"a-b":[{"t":1772409600}]}"#, Some(r#"'."a-b"[]'"#)),
+            (
+                r#"{"took":1,"hits":{"hits":[{"_id":"1","_source":{"@timestamp":"2026-03-02T00:00:00Z"}}]}}"#,
+                Some("'.hits.hits[]._source'"),
+            ),
             (r#"{"time":1,"tags":["a","b"]}"#, None),
             ("no json", None),
         ] {

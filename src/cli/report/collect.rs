@@ -19,10 +19,15 @@ const RECORDS_MAX: usize = 20_000;
 /// The buckets of influencers that are kept at most, some 20 bytes each.
 const INFLUENCER_BUCKETS_MAX: usize = 200_000;
 
-/// The job with a model plot of every series: same results, same fingerprint, more documents.
+/// The job with a model plot of every series: same results, same fingerprint, more documents. Of members of a population no page draws any, so there are
+/// those that the job asks for itself.
 pub(in crate::cli) fn plotting(job: &Arc<Job>) -> Arc<Job> {
     let mut job = Job::clone(job);
-    job.model_plot = Some(PlotConfig { terms: None });
+    let members = job.model_plot.is_some();
+    job.model_plot = Some(PlotConfig {
+        terms: None,
+        members,
+    });
     Arc::new(job)
 }
 
@@ -34,8 +39,12 @@ pub(super) fn is_asked_for(job: &Job, document: &Document) -> bool {
     let asked = job.model_plot.as_ref();
     asked.is_some_and(|asked| {
         asked.includes(
-            plot.by_field_value.as_deref(),
-            plot.partition_field_value.as_deref(),
+            [
+                &plot.by_field_value,
+                &plot.over_field_value,
+                &plot.partition_field_value,
+            ]
+            .map(|value| value.as_deref()),
         )
     })
 }
@@ -95,6 +104,7 @@ impl Collector {
             Body::Influencer(_) => self.find(document),
             // A track goes on in time: what late events change of it is not drawn.
             Body::ModelPlot(_) if document.late.is_some() => {}
+            Body::ModelPlot(plot) if plot.over_field_value.is_some() => {}
             Body::ModelPlot(plot) => {
                 let sample = Sample {
                     actual: plot.actual,

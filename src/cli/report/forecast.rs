@@ -72,7 +72,9 @@ impl ForecastPage {
         let Output::Result(document) = output else {
             return;
         };
-        if let (Body::ModelPlot(plot), Finality::Final) = (&document.body, document.finality) {
+        if let (Body::ModelPlot(plot), Finality::Final) = (&document.body, document.finality)
+            && plot.over_field_value.is_none()
+        {
             let key = KeyRef {
                 detector: plot.detector_index,
                 statistic: plot.model_feature,

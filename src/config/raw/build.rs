@@ -78,6 +78,7 @@ pub(super) fn job(raw: RawJob) -> Job {
             .filter(|plot| plot.enabled)
             .map(|plot| ModelPlot {
                 terms: plot.term_values(),
+                members: true,
             }),
         annotations: raw
             .model_plot

@@ -201,8 +201,8 @@ fn read_event(object: &Object<'_>, zone: Tz) -> Option<RawEvent> {
         read_moment(object, "start_time"),
         read_moment(object, "end_time"),
     );
-    let except = read_moments(object, "except", zone);
-    let also = read_moments(object, "also", zone);
+    let except = read_moments(object, "except", zone, start.as_ref());
+    let also = read_moments(object, "also", zone, None);
     let actions = Actions {
         skip_result: object.boolean("skip_result").unwrap_or(true),
         skip_model_update: object.boolean("skip_model_update").unwrap_or(true),
@@ -285,6 +285,9 @@ fn read_moment(object: &Object<'_>, key: &'static str) -> Option<Written> {
     moment(object, object.path_of(key), object.value(key)?)
 }
 
+/// Seconds since the epoch that are in this century: as milliseconds, six weeks of 1970 in which nobody has an event.
+const SECONDS: std::ops::Range<i64> = 946_684_800..4_102_444_800;
+
 fn moment(object: &Object<'_>, path: String, value: &Value) -> Option<Written> {
     let read = match value {
         Value::Number(number) => number.as_i64().map(|ms| Written::Instant(EventTime(ms))),
@@ -299,13 +302,28 @@ fn moment(object: &Object<'_>, path: String, value: &Value) -> Option<Written> {
         Written::Local(local) => local.and_utc().timestamp_millis() >= 0,
     };
     let read = read.filter(in_range);
-    if read.is_none() {
-        object.wrong_at(path, format!("is no time after 1970; write {TIMES}"));
+    match &read {
+        None => object.wrong_at(path, format!("is no time after 1970; write {TIMES}")),
+        Some(Written::Instant(at)) if SECONDS.contains(&at.millis()) => {
+            let message = format!(
+                "is in {}, and would be a time of this century in seconds; write {TIMES}",
+                recurrence::local(Tz::UTC, *at)
+                    .map_or_else(String::new, |at| at.format("%B %Y").to_string())
+            );
+            object.wrong_at(path, message);
+        }
+        Some(_) => {}
     }
     read
 }
 
-fn read_moments(object: &Object<'_>, key: &'static str, zone: Tz) -> Vec<NaiveDateTime> {
+/// A list of times; a day alone, the occurrence of that day where it is known when occurrences begin.
+fn read_moments(
+    object: &Object<'_>,
+    key: &'static str,
+    zone: Tz,
+    begin: Option<&Written>,
+) -> Vec<NaiveDateTime> {
     let written = object.elements(key).unwrap_or_default();
     if written.len() > LIST_MAX {
         object.wrong(
@@ -317,7 +335,19 @@ fn read_moments(object: &Object<'_>, key: &'static str, zone: Tz) -> Vec<NaiveDa
         );
         return Vec::new();
     }
-    let one = |(path, value): (String, &Value)| on_clock_at(moment(object, path, value)?, zone);
+    let time_of_day = begin.and_then(|begin| Some(on_clock_at(*begin, zone)?.time()));
+    let is_day = |value: &Value| {
+        value
+            .as_str()
+            .is_some_and(|text| text.contains('-') && !text.contains(':'))
+    };
+    let one = |(path, value): (String, &Value)| {
+        let local = on_clock_at(moment(object, path, value)?, zone)?;
+        Some(match time_of_day.filter(|_| is_day(value)) {
+            Some(time) => local.date().and_time(time),
+            None => local,
+        })
+    };
     let mut times: Vec<NaiveDateTime> = written.into_iter().filter_map(one).collect();
     times.sort();
     times.dedup();

@@ -46,7 +46,9 @@ pub(super) fn read(object: &Object<'_>, detectors: &[RawDetector]) -> Option<Raw
         _ => {}
     }
     let filters = read_filters(object, field.is_some());
-    let mut analyzer = read_analyzer(object, field.is_some())?;
+    let analyzer = read_analyzer(object, field.is_some());
+    let stop_on_warn = read_per_partition(object, field.is_some(), &users, detectors);
+    let mut analyzer = analyzer?;
     let replaced = |pattern| CharFilter::PatternReplace {
         pattern,
         replacement: String::new(),
@@ -54,7 +56,6 @@ pub(super) fn read(object: &Object<'_>, detectors: &[RawDetector]) -> Option<Raw
     analyzer
         .char_filters
         .extend(filters.into_iter().map(replaced));
-    let stop_on_warn = read_per_partition(object, field.is_some(), &users, detectors);
     let partition = detectors
         .iter()
         .find_map(|detector| detector.names.partition.clone());

@@ -26,8 +26,8 @@ const FIELDS_MAX: usize = 1000;
 /// Types of runtime fields that are read as the text or number that they are made of.
 const TYPES: [&str; 6] = ["keyword", "long", "double", "boolean", "ip", "date"];
 
-/// Reads both sections.
-pub(super) fn read(datafeed: &Object<'_>) -> ComputedFields {
+/// Reads both sections. What an event's time is, is read before anything is computed.
+pub(super) fn read(datafeed: &Object<'_>, time_field: Option<&str>) -> ComputedFields {
     let mut fields = ComputedFields::new();
     for key in ["runtime_mappings", "script_fields"] {
         let Some(section) = datafeed.object(key) else {
@@ -36,6 +36,10 @@ pub(super) fn read(datafeed: &Object<'_>) -> ComputedFields {
         for (path, name, body) in section.entries() {
             if let Some(message) = super::detector::invalid_field_name(name) {
                 section.wrong_at(path.clone(), message);
+            }
+            if Some(name) == time_field {
+                let message = "is the job's time field, which cannot be computed; name a field of the event as data_description.time_field";
+                section.wrong_at(path.clone(), message.to_owned());
             }
             let Some(field) = section.object_at(path.clone(), body) else {
                 continue;

@@ -79,7 +79,7 @@ pub(super) fn read(
     document.insert("indices".into(), json!(indices));
     let query = read_query(&object, &mut document);
     let aggregated = read_aggregations(&object, analysis, time_field, &mut document);
-    let computed = computed::read(&object);
+    let computed = computed::read(&object, time_field);
     if object.value("headers").is_some() {
         object.wrong("headers", "is not allowed in a configuration; leave it out");
     }

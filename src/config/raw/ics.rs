@@ -33,14 +33,14 @@ pub(super) fn read(text: &str, zone: Option<Tz>, report: &Report) -> Option<RawC
     let calendar = match read_calendar(&unfolded) {
         Ok(calendar) => calendar,
         Err(error) => {
-            let first = error
-                .lines()
-                .find(|line| line.contains("line"))
-                .unwrap_or("no line of it can be read");
-            report.wrong(
-                "",
-                format!("is not an iCalendar file: {}", shown(first.trim())),
-            );
+            let first = error.lines().find(|line| line.contains("line"));
+            let why = match first {
+                Some(first) if text.to_ascii_uppercase().contains("BEGIN:VCALENDAR") => {
+                    shown(first.trim()).to_string()
+                }
+                _ => "it has no BEGIN:VCALENDAR".to_owned(),
+            };
+            report.wrong("", format!("is not an iCalendar file: {why}"));
             return None;
         }
     };
@@ -219,6 +219,14 @@ impl Moment {
                 .unwrap_or(self.local),
         }
     }
+
+    /// Which occurrence it means of an event that begins at `start`: a day alone is the one that begins on it.
+    fn of_occurrence(self, start: Moment) -> NaiveDateTime {
+        match self.is_day && !start.is_day {
+            true => self.local.date().and_time(start.local.time()),
+            false => self.on(start.zone),
+        }
+    }
 }
 
 impl Clock {
@@ -270,6 +278,8 @@ struct Written {
     stands_for: Option<Moment>,
     cancelled: bool,
     description: String,
+    /// Its first beginning.
+    start: Moment,
     when: When,
 }
 
@@ -313,11 +323,12 @@ impl Written {
         };
         // An event without a length is in the bucket that it is in.
         let end = end.max(start.local + Duration::milliseconds(1));
-        let times = |name: &'static str| -> Result<Vec<NaiveDateTime>, String> {
+        let times = |name: &'static str,
+                     local: &dyn Fn(Moment) -> NaiveDateTime|
+         -> Result<Vec<NaiveDateTime>, String> {
             let mut all = Vec::new();
             for property in of_name(name) {
-                let moments = clock.moments(property)?.into_iter();
-                all.extend(moments.map(|moment| moment.on(start.zone)));
+                all.extend(clock.moments(property)?.into_iter().map(local));
             }
             all.sort();
             all.dedup();
@@ -340,13 +351,14 @@ impl Written {
                 .is_some_and(|status| status.eq_ignore_ascii_case("CANCELLED")),
             description: name.unwrap_or_else(|| cut(&uid)),
             uid,
+            start,
             when: When {
                 zone: start.zone,
                 start: start.local,
                 end,
                 rule: text("RRULE"),
-                except: times("EXDATE")?,
-                also: times("RDATE")?,
+                except: times("EXDATE", &|moment| moment.of_occurrence(start))?,
+                also: times("RDATE", &|moment| moment.on(start.zone))?,
             },
         })
     }
@@ -395,11 +407,11 @@ fn joined(written: Vec<Written>, report: &Report) -> Vec<Arc<RawEvent>> {
     let mut all: Vec<(String, String, When)> = Vec::new();
     for mut master in masters {
         let gone = taken_out.get(master.uid.as_str()).into_iter().flatten();
-        let zone = master.when.zone;
+        let start = master.start;
         master
             .when
             .except
-            .extend(gone.map(|moment| moment.on(zone)));
+            .extend(gone.map(|moment| moment.of_occurrence(start)));
         if !master.cancelled {
             all.push((master.place, master.description, master.when));
         }

@@ -12,6 +12,7 @@
 //! Holds: an interim bucket teaches nothing; the bytes of crowds and members are within the memory limit.
 
 mod kept;
+mod plots;
 mod stride;
 
 use super::bar::{Bar, CAUSES_MAX, LN_CAUSE, LN_TENTH_MORE};
@@ -101,6 +102,9 @@ impl Judge {
                 jury.judge(member, partial);
             }
             jury.charge_all(members.len(), partial);
+            if self.job.model_plot.is_some() && !matches!(mode, Mode::Interim(_)) {
+                partial.plots.extend(jury.plots(&members));
+            }
         }
         if matches!(mode, Mode::Learn) {
             self.learn_population(&mut populations, id, &members, start);

@@ -567,9 +567,11 @@ impl Context<'_> {
         culprits
     }
 
-    fn plots(&self, key: &SeriesKey) -> bool {
+    /// Whether a model plot of the series, or of the member, is asked for.
+    pub(super) fn plots(&self, key: &SeriesKey) -> bool {
         let plot = self.job.model_plot.as_ref();
-        plot.is_some_and(|plot| plot.includes(key.by.as_deref(), key.partition.as_deref()))
+        let values = [&key.by, &key.over, &key.partition].map(|value| value.as_deref());
+        plot.is_some_and(|plot| plot.includes(values))
     }
 }
 

@@ -26,7 +26,7 @@ const ZSTD_LEVEL: i32 = 1;
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct RevisedBucket {
     /// What is to stand in the place of the shard's part said before. Of its model plots, those of series that something has just come late for and
-    /// that it has changed. No counts, and no changes that models noticed.
+    /// that it has changed, and of a population those of everybody who shows what late ones show. No counts, and no changes that models noticed.
     pub bucket: PartialBucket,
     /// The events, or summary counts, in it that came late, as far as the shard was told of them.
     pub late_events: u64,
@@ -219,6 +219,11 @@ fn too_late(events: u64) -> impl Iterator<Item = Output> {
     (events > 0).then_some(Output::Late { events }).into_iter()
 }
 
+/// Whose bounds a member's are: those of its partition and attribute.
+fn crowd_of(key: &SeriesKey) -> (Option<&str>, Option<&str>) {
+    (key.partition.as_deref(), key.by.as_deref())
+}
+
 /// Whether a plot is not among these, which are sorted.
 fn differs(plot: &PlotDraft, known: &[PlotDraft]) -> bool {
     let name = |plot: &PlotDraft| (plot.detector, plot.key.clone(), plot.statistic);
@@ -361,8 +366,13 @@ impl Judge {
                 let closed = step.closed();
                 let first = judge.judge_bucket(step.start, closed.as_ref(), Mode::Learn);
                 if let Some((mut again, touched)) = again.zip(due.get(&step.start)) {
-                    let plots = &mut again.bucket.plots;
-                    plots.retain(|plot| touched.contains(&plot.key) && differs(plot, &first.plots));
+                    let crowds: BTreeSet<_> = touched.iter().map(crowd_of).collect();
+                    // Who has come late moves the bounds of all who do the same.
+                    let is_moved = |plot: &PlotDraft| match plot.key.over {
+                        Some(_) => crowds.contains(&crowd_of(&plot.key)),
+                        None => touched.contains(&plot.key) && differs(plot, &first.plots),
+                    };
+                    again.bucket.plots.retain(is_moved);
                     outputs.push(Output::Revised(Box::new(again)));
                 }
             }

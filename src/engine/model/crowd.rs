@@ -449,6 +449,26 @@ impl<'c> Frame<'c> {
         self.histogram.scale.value_of(self.place)
     }
 
+    /// Between which values this share of the members is, around what is usual: as many of the others are below as above.
+    pub fn range(&self, share: f64) -> (f64, f64) {
+        let beyond = 0.5 * (1.0 - share) * self.count;
+        let value = |at: usize| {
+            let bin = self.below.get(at).map_or(0, |&(bin, _)| bin);
+            let place = self.place + f64::from(bin) * self.histogram.width;
+            self.histogram.scale.value_of(place)
+        };
+        let low = self.below.partition_point(|&(_, below)| below <= beyond);
+        let high = self
+            .below
+            .partition_point(|&(_, below)| below < self.count - beyond);
+        let last = self.below.len().saturating_sub(1);
+        let typical = self.typical();
+        (
+            value(low.min(last)).min(typical),
+            value(high.min(last)).max(typical),
+        )
+    }
+
     /// ln of the chance that a member shows a value at least so far out on `side`; on both, the smaller twice.
     pub fn ln_probability(&self, value: f64, side: Side) -> f64 {
         let distance = self.histogram.scale.of_value(value) - self.place;

@@ -203,6 +203,8 @@ pub struct ModelPlot {
     pub by_field_value: Option<String>,
     pub partition_field_name: Option<String>,
     pub partition_field_value: Option<String>,
+    pub over_field_name: Option<String>,
+    pub over_field_value: Option<String>,
     pub model_feature: &'static str,
     pub model_lower: f64,
     pub model_upper: f64,

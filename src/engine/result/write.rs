@@ -277,6 +277,13 @@ fn write_body<M: SerializeMap>(
             write_names(
                 map,
                 [
+                    ("over_field_name", &plot.over_field_name),
+                    ("over_field_value", &plot.over_field_value),
+                ],
+            )?;
+            write_names(
+                map,
+                [
                     ("by_field_name", &plot.by_field_name),
                     ("by_field_value", &plot.by_field_value),
                 ],

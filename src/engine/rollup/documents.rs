@@ -454,7 +454,12 @@ impl Writer {
                 by_field_value: plot.key.by.as_ref().map(ToString::to_string),
                 partition_field_name: name(detector.partition),
                 partition_field_value: plot.key.partition.as_ref().map(ToString::to_string),
-                model_feature: model_feature(detector.function, plot.statistic),
+                over_field_name: name(detector.over),
+                over_field_value: plot.key.over.as_ref().map(ToString::to_string),
+                model_feature: match detector.over {
+                    Some(_) => model_feature_of_attribute(detector.function, plot.statistic),
+                    None => model_feature(detector.function, plot.statistic),
+                },
                 model_lower: plot.bounds.0,
                 model_upper: plot.bounds.1,
                 model_median: plot.median,
@@ -628,5 +633,40 @@ pub(crate) fn model_feature(function: Function, statistic: Statistic) -> &'stati
         (Family::NonNullSum, ..) => "'bucket non-null sum by person'",
         (Family::Varp, ..) => "'variance of values by person'",
         _ => "'arithmetic mean value by person'",
+    }
+}
+
+/// The same of a population, whose members are persons and whose by values are attributes. A bucket in which a member does not show has no value, so counts are those of events that came.
+fn model_feature_of_attribute(function: Function, statistic: Statistic) -> &'static str {
+    match (function.family, function.side, statistic) {
+        (Family::Count, Side::Both, _) => "'non-zero count per bucket by person and attribute'",
+        (Family::Count, Side::High, _) => {
+            "'high non-zero count per bucket by person and attribute'"
+        }
+        (Family::Count, Side::Low, _) => "'low non-zero count per bucket by person and attribute'",
+        (Family::DistinctCount, Side::Both, _) => {
+            "'unique count per bucket by person and attribute'"
+        }
+        (Family::DistinctCount, Side::High, _) => {
+            "'high unique count per bucket by person and attribute'"
+        }
+        (Family::DistinctCount, Side::Low, _) => {
+            "'low unique count per bucket by person and attribute'"
+        }
+        (Family::InfoContent, ..) => {
+            "'information content of value per bucket by person and attribute'"
+        }
+        (Family::Mean, Side::High, _) => "'high mean value by person and attribute'",
+        (Family::Mean, Side::Low, _) => "'low mean value by person and attribute'",
+        (Family::Median, ..) => "'median value by person and attribute'",
+        (Family::Min, ..) | (Family::Metric, _, Statistic::Min) => {
+            "'minimum value by person and attribute'"
+        }
+        (Family::Max, ..) | (Family::Metric, _, Statistic::Max) => {
+            "'maximum value by person and attribute'"
+        }
+        (Family::Sum, ..) => "'bucket sum by person and attribute'",
+        (Family::Varp, ..) => "'variance of values by person and attribute'",
+        _ => "'mean value by person and attribute'",
     }
 }

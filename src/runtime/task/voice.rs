@@ -51,7 +51,9 @@ impl Plots {
         match (self, &document.body) {
             (Plots::First(room), _) => room,
             (Plots::Unsplit, Body::ModelPlot(plot))
-                if plot.by_field_value.is_none() && plot.partition_field_value.is_none() =>
+                if plot.by_field_value.is_none()
+                    && plot.partition_field_value.is_none()
+                    && plot.over_field_value.is_none() =>
             {
                 usize::MAX
             }

@@ -203,6 +203,7 @@ impl Said {
             Body::ModelPlot(plot) => {
                 let fields = [
                     (&plot.partition_field_name, &plot.partition_field_value),
+                    (&plot.over_field_name, &plot.over_field_value),
                     (&plot.by_field_name, &plot.by_field_value),
                 ];
                 let splits = fields.into_iter();
@@ -278,6 +279,8 @@ pub(super) mod tests {
                 by_field_value: None,
                 partition_field_name: Some("host".into()),
                 partition_field_value: Some(host.into()),
+                over_field_name: None,
+                over_field_value: None,
                 model_feature: "'mean value by person'",
                 model_lower: 1.0,
                 model_upper: 3.0,

@@ -115,7 +115,7 @@ impl<'a> Leaf<'a> {
         }
     }
 
-    /// Passes over parameters that change speed or scores only.
+    /// Parameters that are known: they change speed or scores only, or are read when there is something to compare with.
     fn ignore(&self, keys: &[&'static str]) {
         if let Body::Long(object) = &self.body {
             for key in keys {
@@ -156,6 +156,7 @@ fn text_of(literal: &Literal) -> String {
 }
 
 pub(super) fn term(leaf: &Leaf<'_>) -> Option<Test> {
+    leaf.ignore(&["case_insensitive"]);
     let value = leaf.literal(&["value", "term"])?;
     Some(match leaf.case() {
         Case::Sensitive => Test::OneOf(vec![value]),
@@ -225,14 +226,10 @@ pub(super) fn exists(object: &Object<'_>) -> Query<String> {
 }
 
 pub(super) fn matched(leaf: &Leaf<'_>) -> Option<Test> {
-    let value = leaf.literal(&["query"])?;
-    let mut order = WordOrder::Any;
-    if let Body::Long(object) = &leaf.body {
-        order = operator(object, "operator")?;
-        refuse_fuzziness(object);
-        one_of_one(object, &value);
-    }
     leaf.ignore(&[
+        "operator",
+        "fuzziness",
+        "minimum_should_match",
         "analyzer",
         "lenient",
         "zero_terms_query",
@@ -243,6 +240,13 @@ pub(super) fn matched(leaf: &Leaf<'_>) -> Option<Test> {
         "fuzzy_rewrite",
         "type",
     ]);
+    let value = leaf.literal(&["query"])?;
+    let mut order = WordOrder::Any;
+    if let Body::Long(object) = &leaf.body {
+        order = operator(object, "operator")?;
+        refuse_fuzziness(object);
+        one_of_one(object, &value);
+    }
     Some(words_of(leaf.field, value, order))
 }
 
@@ -291,13 +295,13 @@ pub(super) fn phrase_prefix(leaf: &Leaf<'_>) -> Option<Test> {
 }
 
 fn phrase_in(leaf: &Leaf<'_>, order: WordOrder) -> Option<Test> {
+    leaf.ignore(&["slop", "analyzer", "zero_terms_query"]);
     let value = leaf.literal(&["query"])?;
     if let Body::Long(object) = &leaf.body
         && object.integer("slop", 0..=i64::MAX).unwrap_or(0) > 0
     {
         object.unsupported("slop", "words that only stand near one another");
     }
-    leaf.ignore(&["analyzer", "zero_terms_query"]);
     Some(words_of(leaf.field, value, order))
 }
 
@@ -366,21 +370,28 @@ pub(super) fn fields(object: &Object<'_>) -> Vec<String> {
 }
 
 pub(super) fn wildcard(leaf: &Leaf<'_>) -> Option<Test> {
+    leaf.ignore(&["rewrite", "case_insensitive"]);
     let pattern = leaf.text(&["value", "wildcard"])?;
-    leaf.ignore(&["rewrite"]);
     Some(Test::Wildcard(globs(&pattern), leaf.case()))
 }
 
 pub(super) fn prefix(leaf: &Leaf<'_>) -> Option<Test> {
+    leaf.ignore(&["rewrite", "case_insensitive"]);
     let text = leaf.text(&["value", "prefix"])?;
-    leaf.ignore(&["rewrite"]);
     Some(Test::Prefix(text, leaf.case()))
 }
 
 pub(super) fn regexp(leaf: &Leaf<'_>) -> Option<Test> {
+    const KNOWN: [&str; 5] = [
+        "rewrite",
+        "flags",
+        "flags_value",
+        "max_determinized_states",
+        "case_insensitive",
+    ];
+    leaf.ignore(&KNOWN);
     let (path, _) = leaf.value(&["value"])?;
     let pattern = leaf.text(&["value"])?;
-    leaf.ignore(&["rewrite", "flags", "flags_value", "max_determinized_states"]);
     match super::regexp::translated(&pattern, leaf.case()) {
         Ok(pattern) => Some(Test::Regexp(pattern)),
         Err(why) => {
@@ -397,9 +408,16 @@ pub(super) fn range(leaf: &Leaf<'_>) -> Option<Test> {
         leaf.report.wrong(leaf.path.clone(), message);
         return None;
     };
+    leaf.ignore(&[
+        "relation",
+        "time_zone",
+        "format",
+        "include_lower",
+        "include_upper",
+    ]);
+    leaf.ignore(&["gte", "gt", "from", "lte", "lt", "to"]);
     let zone_ms = zone_ms(object)?;
     let unit_ms = unit_ms(object)?;
-    leaf.ignore(&["relation"]);
     let edge = |keys: &[(&'static str, bool)], side: Side| {
         let mut found = None;
         for (key, inclusive) in keys {
