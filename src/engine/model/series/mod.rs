@@ -1,8 +1,12 @@
 //! The model of a series: forecast, residual distribution, the dozen buckets, and the evidence of its own past.
 
+mod learning;
+mod look;
+
+use self::look::Look;
 use super::ahead::Ahead;
 use super::alarm::{Alarm, Hold};
-use super::evidence::{Claim, EvidenceModel, Foretold, TailOf, ln_probability_of};
+use super::evidence::{Claim, EvidenceModel, ln_probability_of};
 use super::finer::Finer;
 use super::forecast::{Believed, Forecaster};
 use super::foresight::{Calmer, Foresight};
@@ -13,10 +17,9 @@ use super::outliers::{LN_LEAST, LN_USUAL, Outliers};
 use super::outlook::Outlook;
 use super::predictors;
 use super::prefetch::prefetch;
-use super::residual::{Residuals, Run, SpreadChange, Tails};
+use super::residual::Residuals;
 use super::{Change, Kind, Model, Noticed, Room, Sample, Shape, Verdict, ongoing};
 use crate::config::Side;
-use crate::numerics::special::normal;
 use crate::time::{BucketSpan, EventTime};
 use serde::{Deserialize, Serialize};
 
@@ -228,26 +231,6 @@ impl SeriesModel {
         self.evidence.turn(hours);
     }
 
-    /// How far the ongoing anomaly has come; of one that is over, how long it lasted.
-    fn remember_anomaly(&mut self, verdict: &Verdict) {
-        if self.anomaly_buckets > 0 && verdict.anomaly_buckets == 0 {
-            self.anomaly_goes_on =
-                ongoing::after_the_end(self.anomaly_goes_on, self.anomaly_buckets);
-        }
-        (self.anomaly_buckets, self.anomaly_error) =
-            (verdict.anomaly_buckets, verdict.anomaly_error);
-        self.anomaly_nats = verdict.anomaly_nats as f32;
-    }
-
-    fn learn_as_member(&mut self, at: EventTime, value: f64, room: &mut Room) {
-        if self.member.is_none() && room.grant(size_of::<Member>()) {
-            self.member = Some(Box::default());
-        }
-        if let Some(member) = &mut self.member {
-            member.learn(value, &self.forecaster.season(at));
-        }
-    }
-
     /// ln p of an anomaly that lasts as long and is as large as the one that a verdict speaks of.
     pub fn ln_characteristics(&self, verdict: &Verdict) -> f64 {
         let (buckets, nats) = (verdict.anomaly_buckets, verdict.anomaly_nats);
@@ -285,184 +268,12 @@ impl SeriesModel {
         }
     }
 
-    /// The tails at a comparable value, as the series' own outliers have shown them.
-    fn tails(
-        &self,
-        kind: &Kind,
-        x: f64,
-        at: EventTime,
-        forecast: f64,
-        foresight: &Foresight,
-    ) -> Tails {
-        let by_families = self.law_tails(kind, x, at, forecast, foresight);
-        self.as_shown(kind, by_families)
-    }
-
-    fn as_shown(&self, kind: &Kind, by_families: Tails) -> Tails {
-        match kind.counting {
-            true => self.outliers.tails(by_families),
-            false => by_families,
-        }
-    }
-
-    /// The tails at a comparable value, by the families.
-    fn law_tails(
-        &self,
-        kind: &Kind,
-        x: f64,
-        at: EventTime,
-        forecast: f64,
-        foresight: &Foresight,
-    ) -> Tails {
-        let steadied = self.steadied(kind, x, at, forecast);
-        let counts = kind.counting.then(|| foresight.events(forecast));
-        let families = self.residuals.tails(steadied, forecast, counts);
-        let least = self.residuals.least_deviation();
-        let two = self
-            .finer
-            .tails(x, foresight.calm(), kind.side, least, families);
-        two.unwrap_or(families)
-    }
-
-    /// What one more bucket without any can tell, nats: that there are none where so many are expected. What comes again otherwise may tell more than its law
-    /// knows: a sensor that is stuck.
-    fn repeat_nats(&self, kind: &Kind, x: f64, typical: f64, foresight: &Foresight) -> f64 {
-        match kind.counting && x == 0.0 {
-            true => -self.residuals.ln_none(typical, foresight.events(typical)),
-            false => f64::INFINITY,
-        }
-    }
-
-    /// Fits two modes beside the families, where values look like it; laws of counting have their own shapes.
-    fn learn_modes(
-        &mut self,
-        kind: &Kind,
-        (x, steadied): (f64, f64),
-        verdict: &Verdict,
-        room: &mut Room,
-    ) {
-        if kind.counting {
-            return;
-        }
-        let (calm, typical) = (verdict.foresight.calm(), verdict.typical);
-        let families = &self.residuals;
-        let least = families.least_deviation();
-        self.finer.learn_modes(
-            x,
-            calm,
-            families.positive(),
-            least,
-            || families.ln_density_of_all(steadied, typical, None),
-            room,
-        );
-    }
-
-    /// Teaches the families what the forecast left, and how often outliers of a count begin; says whether the spread has changed.
-    fn learn_residuals(
-        &mut self,
-        kind: &Kind,
-        at: EventTime,
-        (comparable, steadied): (f64, f64),
-        verdict: &Verdict,
-    ) -> Option<SpreadChange> {
-        let two_sided = self.ln_as_it_is(kind, comparable, at, verdict);
-        let (weight, repeats) = self
-            .outliers
-            .learn(two_sided, self.anomaly_buckets, kind.counting);
-        let run = Run {
-            on_one_side: self.forecaster.is_on_one_side(),
-            day_buckets: buckets_a_day(kind.span),
-            skewed: kind.law.is_extreme(),
-            sums: kind.law == Law::Sum,
-            repeats,
-            events: verdict.foresight.events(verdict.typical),
-        };
-        self.residuals
-            .learn(steadied, verdict.typical, weight, kind.counting, run)
-    }
-
-    /// Laws of counting say themselves how much a quiet hour varies; other values have to show it.
-    fn learn_spread(&mut self, kind: &Kind, at: EventTime, deviate: f64, room: &mut Room) {
-        let a_day = buckets_a_day(kind.span);
-        if self.finer.learn_spread(at, deviate, a_day, room) {
-            self.residuals.restart();
-        }
-    }
-
-    /// Follows the usual number of measurements.
-    fn learn_measurements(&mut self, n: f64) {
-        let steps = self.forecaster.steps();
-        self.measurements += if steps <= 1 {
-            n
-        } else {
-            MEASUREMENT_GAIN.max(1.0 / f64::from(steps)) * (n - self.measurements)
-        };
-    }
-
     fn deviation(&self, kind: &Kind, at: EventTime, x: f64) -> Deviation {
         self.member
             .as_ref()
             .map_or_else(Deviation::default, |member| {
                 member.judge(x, &self.forecaster.season(at), kind.side)
             })
-    }
-
-    /// What the views learn: the value without what its date added to it, where that came.
-    fn learn_evidence(
-        &mut self,
-        kind: &Kind,
-        (sample, came): (&Sample, f64),
-        verdict: Option<&Verdict>,
-        room: &mut Room,
-    ) {
-        let tail = TailOf {
-            ln_p: verdict.map_or(0.0, |verdict| verdict.ln_tail()),
-            repeat_nats: verdict.map_or(f64::INFINITY, |verdict| {
-                self.repeat_nats(kind, came, verdict.typical, &verdict.foresight)
-            }),
-            knows_more: self.finer.knows_hours()
-                || self.finer.knows_modes()
-                || self.forecaster.has_rhythm()
-                || self.forecaster.knows_times(),
-        };
-        let of_date = verdict.map_or(0.0, |verdict| {
-            let typical = verdict.typical;
-            verdict.foresight.of_date_that_came(came, typical)
-        });
-        let judged_as_it_is = |verdict: &&Verdict| {
-            let typical = verdict.typical;
-            self.comparable(kind, sample, typical) == came
-                && verdict.foresight.of_date(came, typical) == of_date
-        };
-        let claim = verdict
-            .filter(judged_as_it_is)
-            .map(|verdict| &verdict.claim);
-        let undated = came - of_date;
-        self.evidence
-            .learn(sample.at, undated, kind, tail, claim, room);
-        if kind.joined {
-            self.learn_as_member(sample.at, undated, room);
-        }
-    }
-
-    /// ln p of a comparable value, either way: what is forgiven a day of a new kind is not taught for that.
-    fn ln_as_it_is(&self, kind: &Kind, x: f64, at: EventTime, verdict: &Verdict) -> f64 {
-        let tails = if self.strangeness(at, verdict.typical) > 1.0 {
-            self.law_tails(kind, x, at, verdict.typical, &verdict.foresight)
-        } else {
-            verdict.tails
-        };
-        tails.ln_probability(Side::Both)
-    }
-
-    /// The normal deviate that a value corresponds to, signed. Both tails of a count hold the value itself: where both are likelier
-    /// than not, it is in the middle.
-    fn deviate(tails: Tails) -> f64 {
-        if tails.upper < tails.lower {
-            normal::quantile_from_ln_sf(tails.upper).max(0.0)
-        } else {
-            (-normal::quantile_from_ln_sf(tails.lower)).min(0.0)
-        }
     }
 }
 
@@ -498,45 +309,21 @@ impl Model for SeriesModel {
         let deviate = Self::deviate(shown);
         let ln_multi = self.multi.ln_probability(deviate, kind.side);
         let ln_tail = ln_by_law.min(ln_multi.unwrap_or(0.0));
+        let look = Look {
+            x,
+            known,
+            strangeness,
+            typical,
+            foresight,
+            ln_by_law,
+            ln_tail,
+        };
         let history = self.forecaster.steps();
         let thin = f64::from(history) / (f64::from(history) + THIN_HISTORY);
         // Slow views may still lean the other way: a value on the side that does not count is no evidence.
         let counts = kind.side == Side::Both || ln_by_law < 0.0;
         let (claim, nats) = if counts {
-            let of_date = foresight.of_date(x, typical);
-            let typical = typical - of_date;
-            let foretold = Foretold {
-                typical,
-                ln_tail,
-                repeat_nats: self.repeat_nats(kind, x, typical + of_date, &foresight),
-            };
-            let calm = foresight.calm().max(foresight.least_count());
-            let by_law = || {
-                let known = shrunk(x, calm, strangeness);
-                let tails = self.law_tails(kind, known, sample.at, calm, &foresight);
-                ln_by_law.min(tails.ln_probability(kind.side))
-            };
-            let by_law: Option<&dyn Fn() -> f64> = match kind.counting {
-                true => Some(&by_law),
-                false => None,
-            };
-            let claim_of = |x: f64, foretold: &Foretold| {
-                let undated = x - of_date;
-                self.evidence
-                    .judge(sample.at, undated, kind.side, foretold, by_law)
-            };
-            let claim = claim_of(x, &foretold);
-            let nats = if strangeness > 1.0 && claim.nats > 0.0 {
-                // A day of another kind is so in all of its buckets: that a dozen lean one way is no news.
-                let of_this = Foretold {
-                    ln_tail: ln_by_law,
-                    ..foretold
-                };
-                claim.on_strange_day(&claim_of(known, &of_this), strangeness)
-            } else {
-                claim.nats
-            };
-            (claim, nats)
+            self.claims(kind, sample.at, &look)
         } else {
             (Claim::default(), 0.0)
         };
