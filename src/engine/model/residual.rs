@@ -40,6 +40,8 @@ const HEAVY_MEAN_ABS: f64 = 1.102_657_790_843_584;
 /// Floors of the standard deviation: a share of the level, and for integers a third of their step.
 const SD_FLOOR_SHARE: f64 = 1e-4;
 const SD_FLOOR_INTEGER: f64 = 0.3;
+/// Nearer to the forecast than this a whole number is the one that was expected.
+const HALF_A_STEP: f64 = 0.5;
 /// Below this share of the weight a family is not asked; its log is -13.8.
 const WEIGHT_MIN: f64 = 1e-6;
 const LN_WEIGHT_MIN: f32 = -14.0;
@@ -243,10 +245,31 @@ impl Residuals {
             }
             tails
         };
+        let most = match events {
+            None => self.ln_side_at_most(x - forecast),
+            Some(_) => 0.0,
+        };
+        let (below, above) = if x < forecast {
+            (most, 0.0)
+        } else {
+            (0.0, most)
+        };
         Tails {
-            lower: tails.lower.min(0.0),
-            upper: tails.upper.min(0.0),
+            lower: tails.lower.min(below),
+            upper: tails.upper.min(above),
         }
+    }
+
+    /// ln of the most that a side beyond this error can have, where whole numbers hardly move: no family is narrower than their step, so that one step away would be
+    /// as likely after weeks without any as after a day. By Chebyshev's inequality of a variance that is itself estimated, of `n` values, with the rule of
+    /// succession for what none of them showed (after Saw, Yang and Mo, The American Statistician 38, 1984): `P(|X − m| ≥ d) ≤ (n s²/d² + 1)/(n + 2)`.
+    fn ln_side_at_most(&self, error: f64) -> f64 {
+        let hardly_moves = self.square < SD_FLOOR_INTEGER * SD_FLOOR_INTEGER;
+        if !self.integer || !hardly_moves || error.abs() < HALF_A_STEP {
+            return 0.0;
+        }
+        let shown = self.weight * self.square / (error * error);
+        (0.5 * (shown + 1.0) / (self.weight + 2.0)).ln().min(0.0)
     }
 
     fn likeliest(&self, counting: bool) -> usize {
