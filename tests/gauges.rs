@@ -1,4 +1,4 @@
-//! Gauges of whole numbers that hardly ever move: replicas, nodes, licences. One step is an incident there, and a step that comes every day is none.
+//! Gauges of whole numbers that hardly ever move: replicas, nodes, licences. One step is an incident there, and one that comes every few hours hardly ever is.
 
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::{Rng, SeedableRng};

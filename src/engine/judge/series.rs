@@ -254,7 +254,7 @@ impl Series {
                 (sample, _) => sample,
             };
             let verdict = sample.and_then(|sample| model.judge(&kind.kind, &sample));
-            if context.plots(key) {
+            if is_plotted(context.job, key) {
                 plots.extend(plot(kind, model, key, context.middle, sample, verdict));
             }
             if let Some(sample) = sample
@@ -566,13 +566,13 @@ impl Context<'_> {
         }
         culprits
     }
+}
 
-    /// Whether a model plot of the series, or of the member, is asked for.
-    pub(super) fn plots(&self, key: &SeriesKey) -> bool {
-        let plot = self.job.model_plot.as_ref();
-        let values = [&key.by, &key.over, &key.partition].map(|value| value.as_deref());
-        plot.is_some_and(|plot| plot.includes(values))
-    }
+/// Whether a model plot of the series, or of the member, is asked for.
+pub(super) fn is_plotted(job: &Job, key: &SeriesKey) -> bool {
+    let plot = job.model_plot.as_ref();
+    let values = [&key.by, &key.over, &key.partition].map(|value| value.as_deref());
+    plot.is_some_and(|plot| plot.includes(values))
 }
 
 fn plot(

@@ -57,6 +57,10 @@ impl Outliers {
     /// far beyond is the same Lomax tail as above. Holds: never below `ln_p`; what is less likely by the law never is likelier.
     pub(super) fn as_came(self, ln_p: f64, values: u32) -> f64 {
         let (m, nats) = (f64::from(self.begun), f64::from(self.nats));
+        // Most values are usual: ln(1 + m) is at most m, and the rate at most (1 + m)/1000.
+        if ln_p >= LN_USUAL + m {
+            return ln_p;
+        }
         let memory = f64::from(REPEATED_MEMORY);
         let values = memory * -(-f64::from(values) / memory).exp_m1();
         let ln_rate = ((m + 1.0) / (values + LN_USUAL.exp().recip())).ln();

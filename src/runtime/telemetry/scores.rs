@@ -11,6 +11,7 @@ use crate::engine::result::{Body, Document};
 use prometheus::{GaugeVec, IntCounterVec, Registry};
 use std::collections::BTreeMap;
 use std::sync::{Mutex, PoisonError};
+use xxhash_rust::xxh3::xxh3_64;
 
 /// Buckets.
 const FORGOTTEN_AFTER: i64 = 12;
@@ -237,13 +238,8 @@ fn entity<'t>(splits: impl Iterator<Item = (&'t str, &'t str)>) -> String {
     if named.len() <= LABEL_BYTES_MAX {
         return named;
     }
-    // FNV-1a, 64 bits: the same from build to build, as the name of a series has to be.
-    let hash = named
-        .bytes()
-        .fold(14_695_981_039_346_656_037_u64, |hash, byte| {
-            (hash ^ u64::from(byte)).wrapping_mul(1_099_511_628_211)
-        });
-    let ending = format!("…{hash:016x}");
+    // The same from build to build, as the name of a series has to be.
+    let ending = format!("…{:016x}", xxh3_64(named.as_bytes()));
     let room = LABEL_BYTES_MAX - ending.len();
     let kept = (0..=room).rev().find(|at| named.is_char_boundary(*at));
     format!("{}{ending}", &named[..kept.unwrap_or(0)])

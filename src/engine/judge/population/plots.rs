@@ -7,8 +7,7 @@
 use super::{Jury, Look, Member};
 use crate::config::Family;
 use crate::engine::judge::partial::PlotDraft;
-use crate::engine::judge::series::{Context, FeatureKind};
-use crate::time::EventTime;
+use crate::engine::judge::series::{FeatureKind, is_plotted};
 
 /// The share of the members that is within the bounds.
 const WITHIN: f64 = 0.95;
@@ -22,14 +21,7 @@ impl Jury<'_> {
 
     fn plot(&self, look: &Look<'_>) -> Option<PlotDraft> {
         let key = &look.series.key;
-        let context = Context {
-            job: &self.judge.job,
-            group: &self.judge.layout.groups[usize::from(look.series.group)],
-            kinds: &[],
-            middle: EventTime(0),
-            tell_all: false,
-        };
-        if !context.plots(key) {
+        if !is_plotted(&self.judge.job, key) {
             return None;
         }
         let frame = self.frames.get(&(look.feature as u16, key.by.clone()))?;
