@@ -4,7 +4,7 @@
 mod house;
 
 use house::{House, MINUTE_MS, event, job};
-use std::sync::Arc;
+use std::sync::{Arc, mpsc};
 use std::time::Duration;
 use tidewatch::config::Job;
 use tidewatch::engine::result::DocumentKind;
@@ -415,6 +415,50 @@ fn a_loop_that_waits_for_each_of_its_partitions_goes_on_turning_between_them() {
     let assigned = |entry: &&String| entry.starts_with("Assigned");
     // The inputs, two judges and the rollup, each once.
     assert_eq!(entries.iter().filter(assigned).count(), 11);
+}
+
+/// A store that takes nothing until it is told to.
+struct Jammed(mpsc::Receiver<()>);
+
+impl SnapshotStore for Jammed {
+    fn put(&mut self, key: &SnapshotKey, content: &dyn Content) -> Result<u64, StoreError> {
+        let _ = self.0.recv();
+        MemoryStore::new().put(key, content)
+    }
+    fn list(&mut self, _: &str) -> Result<Vec<SnapshotKey>, StoreError> {
+        Ok(Vec::new())
+    }
+    fn get(&mut self, _: &SnapshotKey) -> Result<Option<Vec<u8>>, StoreError> {
+        Ok(None)
+    }
+    fn delete(&mut self, _: &SnapshotKey) -> Result<(), StoreError> {
+        Ok(())
+    }
+}
+
+/// Of an outage that takes the snapshots' store along: each of eight partitions once waited for its own half minute.
+#[test]
+fn partitions_are_left_though_the_store_does_not_take_their_last_snapshots() {
+    let house = House::new(8);
+    let job = job("1m", "{}");
+    let log = house.cluster.open(&group_of("group", &job.id), "one");
+    let clock: Arc<dyn Clock> = Arc::new(house.clock.clone());
+    let diary: Arc<dyn Observer> = house.diary.clone();
+    let (open, jammed) = mpsc::channel();
+    let settings = Settings {
+        snapshot_patience: Duration::from_millis(50),
+        ..Settings::default()
+    };
+    let store = Box::new(Jammed(jammed));
+    let mut service = Service::start(log, store, clock, diary, job, settings).unwrap();
+    (0..8).for_each(|partition| house.send(partition, &event(1, "a")));
+    house.settle(&mut service);
+    let (tell, told) = mpsc::channel();
+    std::thread::spawn(move || tell.send(service.finish()));
+    let outcome = told.recv_timeout(Duration::from_secs(60));
+    drop(open);
+    outcome.expect("it waits for the store").unwrap();
+    assert!(house.diary.has("SnapshotsNotAwaited"));
 }
 
 /// A crash long after the last message costs no replay: what came last is kept when a snapshot is due, though nothing more is committed.

@@ -158,6 +158,11 @@ pub enum Fact<'a> {
         /// Why.
         error: String,
     },
+    /// The store did not take in time what was to be safe before partitions are left: whoever goes on with them replays more.
+    SnapshotsNotAwaited {
+        /// How many are not stored.
+        tasks: usize,
+    },
     /// Older snapshots could not be deleted; that is tried again with the next one.
     SnapshotsNotForgotten {
         /// The one that is newer.

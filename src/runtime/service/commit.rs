@@ -6,6 +6,7 @@ use crate::runtime::observer::Fact;
 use crate::runtime::store::{Done, Order};
 use crate::runtime::task::{Speech, Task};
 use crate::runtime::traces::Committing;
+use std::time::Instant;
 
 /// Bytes in the outboxes beyond which a transaction does not wait for its time.
 const OUTBOX_BYTES_MAX: usize = 8 << 20;
@@ -202,13 +203,29 @@ impl<L: Log> Service<L> {
         due.iter().for_each(|at| self.keep(at));
     }
 
-    /// Snapshots of these tasks, safe when this returns.
+    /// Snapshots of these tasks, safe when this returns, if the store answers in time.
     pub(super) fn keep_and_wait(&mut self, tasks: &[TopicPartition]) {
+        let until = self.snapshots_until();
         let names: Vec<String> = tasks.iter().map(|at| self.plan.task_name(at)).collect();
-        names.iter().for_each(|name| self.keeper.wait_for(name));
+        self.keeper.wait_for_all(&names, until);
         tasks.iter().for_each(|at| self.keep(at));
-        names.iter().for_each(|name| self.keeper.wait_for(name));
+        self.await_kept(&names, until);
+    }
+
+    /// Waits for snapshots of these tasks, and tells what has become of them.
+    pub(super) fn await_kept(&mut self, names: &[String], until: Instant) {
+        let is_done = self.keeper.wait_for_all(names, until);
         self.tell_kept();
+        if !is_done {
+            let is_left = |name: &&String| self.keeper.is_busy_with(name);
+            let tasks = names.iter().filter(is_left).count();
+            self.tell(&Fact::SnapshotsNotAwaited { tasks });
+        }
+    }
+
+    /// Until when the store is waited for that is to be given something now.
+    pub(super) fn snapshots_until(&self) -> Instant {
+        Instant::now() + self.settings.snapshot_patience
     }
 
     /// Gives a task's state away to be stored, unless its last one still is being. A store that fails costs replay time, not results.

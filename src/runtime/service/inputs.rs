@@ -181,12 +181,14 @@ impl<L: Log> Service<L> {
     /// Keeps the state of tasks whose topic is gone, for the day that it is made anew.
     pub(super) fn keep_between_topics(&mut self, gone: &BTreeSet<Arc<str>>) {
         let lineage = between_topics(self.plan.lineage);
-        let mut names = Vec::new();
+        let (until, mut names) = (self.snapshots_until(), Vec::new());
         let tasks = self.tasks.values_mut();
         for task in tasks.filter(|task| gone.contains(&task.at.topic) && task.is_live()) {
             let began = self.traces.now();
             let (key, state) = task.last_state(lineage);
-            self.keeper.wait_for(&key.task);
+            if !self.keeper.wait_for(&key.task, until) {
+                continue;
+            }
             names.push(key.task.clone());
             self.keeper.take(Order {
                 trace: self.traces.frozen(began, &key),
@@ -195,7 +197,6 @@ impl<L: Log> Service<L> {
                 kept_max: self.settings.snapshots_kept.max(2),
             });
         }
-        names.iter().for_each(|name| self.keeper.wait_for(name));
-        self.tell_kept();
+        self.await_kept(&names, until);
     }
 }

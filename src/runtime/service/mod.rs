@@ -54,6 +54,8 @@ pub struct Settings {
     pub alerts: Option<AlertSettings>,
     /// Who writes them.
     pub snapshot_writing: Writing,
+    /// How long partitions that leave wait for their last snapshots, all together, in a store that does not answer.
+    pub snapshot_patience: Duration,
     /// A replay: only these events count, and the end comes with them.
     pub range: Option<Range>,
     /// How often it is looked whether the input topics are still those that the job was laid out on.
@@ -77,6 +79,7 @@ impl Default for Settings {
             remembers: Remembered::default(),
             alerts: None,
             snapshot_writing: Writing::default(),
+            snapshot_patience: Duration::from_secs(30),
             range: None,
             topics_interval_ms: 30_000,
             life: 0,

@@ -270,15 +270,17 @@ impl<L: Log> Service<L> {
         let began = self.traces.now();
         let (key, state) = task.last_state(lineage);
         debug_assert_eq!(key.offset, renewal.from.max(0), "where the task begins");
-        let name = key.task.clone();
-        self.keeper.wait_for(&name);
+        let (name, until) = (key.task.clone(), self.snapshots_until());
+        if !self.keeper.wait_for(&name, until) {
+            return;
+        }
         self.keeper.take(Order {
             trace: self.traces.frozen(began, &key),
             key: key.clone(),
             state,
             kept_max: usize::MAX,
         });
-        self.keeper.wait_for(&name);
+        self.keeper.wait_for(&name, until);
         let mut store = self.keeper.store();
         let is_stored = matches!(store.get(&key), Ok(Some(_)));
         let listed = if is_stored {

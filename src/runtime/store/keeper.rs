@@ -12,9 +12,10 @@ use crate::engine::snapshot::Frozen;
 use crate::runtime::clock::Clock;
 use crate::runtime::traces::SnapshotTrace;
 use std::collections::{BTreeSet, VecDeque};
-use std::sync::mpsc::{Receiver, Sender, TryRecvError, channel};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, TryRecvError, channel};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::thread;
+use std::time::Instant;
 
 /// Who writes snapshots.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -63,6 +64,8 @@ enum Hand {
     Thread {
         orders: Sender<Order>,
         done: Receiver<Done>,
+        /// As long as somebody is there for whom to write.
+        _served: Arc<()>,
     },
     Waiting(VecDeque<Order>),
 }
@@ -141,17 +144,28 @@ impl Keeper {
         std::mem::take(&mut self.done)
     }
 
-    /// Waits until nothing of this task is left to be written.
-    pub(crate) fn wait_for(&mut self, task: &str) {
+    /// Waits until nothing of this task is left to be written. Whether that is so: a store that does not answer is not waited for beyond `until`. What it has
+    /// been given is tried all the same, in its turn, as long as the service is there.
+    pub(crate) fn wait_for(&mut self, task: &str, until: Instant) -> bool {
         while self.is_busy_with(task) {
             match &self.hand {
-                Hand::Thread { done, .. } => match done.recv() {
-                    Ok(one) => self.hear(one),
-                    Err(_) => self.give_up(),
-                },
+                Hand::Thread { done, .. } => {
+                    let left = until.saturating_duration_since(Instant::now());
+                    match done.recv_timeout(left) {
+                        Ok(one) => self.hear(one),
+                        Err(RecvTimeoutError::Timeout) => return false,
+                        Err(RecvTimeoutError::Disconnected) => self.give_up(),
+                    }
+                }
                 Hand::Waiting(_) => drop(self.work()),
             }
         }
+        true
+    }
+
+    /// The same of several tasks.
+    pub(crate) fn wait_for_all(&mut self, tasks: &[String], until: Instant) -> bool {
+        tasks.iter().all(|task| self.wait_for(task, until))
     }
 
     /// The store, when no snapshot is being written.
@@ -197,18 +211,26 @@ fn lock(store: &Store) -> MutexGuard<'_, Box<dyn SnapshotStore + Send>> {
 fn on_a_thread(store: Store, clock: Arc<dyn Clock>) -> Hand {
     let (orders, received) = channel::<Order>();
     let (told, done) = channel();
+    let served = Arc::new(());
+    let is_served = Arc::downgrade(&served);
     let work = move || {
         for order in received {
-            if told.send(carry_out(&store, &*clock, order)).is_err() {
-                return; // the service is gone
+            // What a service that is gone did not wait for is not written after it: the job may have been reset meanwhile.
+            if is_served.strong_count() == 0 {
+                return;
             }
+            let _ = told.send(carry_out(&store, &*clock, order));
         }
     };
     // Without the thread the channel is closed, and every order is told to have failed.
     let _ = thread::Builder::new()
         .name("snapshots".to_owned())
         .spawn(work);
-    Hand::Thread { orders, done }
+    Hand::Thread {
+        orders,
+        done,
+        _served: served,
+    }
 }
 
 fn carry_out(store: &Store, clock: &dyn Clock, order: Order) -> Done {

@@ -35,6 +35,13 @@ pub(super) fn say(job_id: &str, fact: &Fact<'_>) {
         Fact::SnapshotFailed { key, error } => {
             tracing::error!(job_id, snapshot = %key, error, "snapshot not stored; tried again in its time");
         }
+        Fact::SnapshotsNotAwaited { tasks } => {
+            tracing::warn!(
+                job_id,
+                tasks,
+                "partitions are left before the store has taken their last snapshots: what came after those before is replayed"
+            );
+        }
         Fact::SnapshotsNotForgotten { key, error } => {
             tracing::warn!(job_id, newest = %key, error, "old snapshots not deleted; tried again with the next one");
         }
