@@ -446,7 +446,7 @@ fn partitions_are_left_though_the_store_does_not_take_their_last_snapshots() {
     let diary: Arc<dyn Observer> = house.diary.clone();
     let (open, jammed) = mpsc::channel();
     let settings = Settings {
-        snapshot_patience: Duration::from_millis(50),
+        snapshot_patience_ms: 50,
         ..Settings::default()
     };
     let store = Box::new(Jammed(jammed));

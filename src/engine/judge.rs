@@ -91,6 +91,11 @@ pub enum Input {
         /// What its open buckets hold so far.
         open: Vec<ClosedBucket>,
     },
+    /// Wait for this gatherer again, though it has no more to say yet.
+    Awake {
+        /// Which gatherer.
+        from: InputId,
+    },
     /// Final: every input has ended. Interim: judge the interim buckets heard of.
     Flush(Finality),
 }
@@ -209,6 +214,11 @@ impl Judge {
                 self.catch_up()
             }
             Input::Idle { from, open } => self.fall_silent(from, open),
+            Input::Awake { from } => {
+                self.state.left.wake(&from);
+                self.state.frontier.wake(&from);
+                Vec::new()
+            }
             Input::Flush(Finality::Final) => self.finish(),
             Input::Flush(Finality::Interim) => self.judge_interim(),
         }

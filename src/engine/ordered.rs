@@ -41,6 +41,11 @@ pub enum Input {
         /// Which.
         from: InputId,
     },
+    /// Wait for this input again, though it has no more to say yet.
+    Awake {
+        /// Which.
+        from: InputId,
+    },
     /// Final: every input has ended. Interim: say what is in the open buckets, and keep them.
     Flush(Finality),
 }
@@ -74,6 +79,10 @@ impl Ordered {
             Input::Idle { from } => {
                 self.frontier.idle(from);
                 self.advance()
+            }
+            Input::Awake { from } => {
+                self.frontier.wake(&from);
+                Vec::new()
             }
             Input::Flush(finality) => self.pipeline.handle(gatherer::Input::Flush(finality)),
         }

@@ -85,6 +85,11 @@ pub enum Input {
         /// What its open buckets hold so far.
         open: Vec<PartialBucket>,
     },
+    /// Wait for this judge again, though it has no more to say yet.
+    Awake {
+        /// Which judge.
+        from: InputId,
+    },
     /// Final: every input has ended (totals are said). Interim: say the interim buckets heard of.
     Flush(Finality),
 }
@@ -234,6 +239,11 @@ impl Rollup {
                 self.catch_up()
             }
             Input::Idle { from, open } => self.fall_silent(from, open),
+            Input::Awake { from } => {
+                self.state.left.wake(&from);
+                self.state.frontier.wake(&from);
+                Vec::new()
+            }
             Input::Flush(Finality::Final) => self.finish(),
             Input::Flush(Finality::Interim) => self.say_interim(),
         }

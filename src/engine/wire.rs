@@ -120,6 +120,8 @@ pub enum StageMessage {
     Revised(Box<RevisedBucket>),
     /// A projector's events, for the one place where they are gathered.
     Events(EventBatch),
+    /// One that had been idle before it had ever said an instant: wait for me again.
+    Awake,
 }
 
 /// Bytes that are not a stage message of this build.

@@ -77,6 +77,36 @@ fn eight_partitions_at_random_equal_detect() {
     spread_equals_detect(8, Spread::AtRandom);
 }
 
+/// The job is there first, and its topic empty for longer than partitions are waited for: what then comes at once is judged whole, whichever partition and
+/// instance reads first.
+#[test]
+fn a_topic_that_is_filled_after_all_its_partitions_have_been_idle_equals_detect() {
+    const PARTITIONS: i32 = 8;
+    let input = topic("filled", PARTITIONS);
+    let kinds = [Kind::PerHost, Kind::Whole, Kind::PerHostKeyed];
+    let jobs = kinds.map(|kind| job(kind, &input, r#","idle_timeout":"4s""#));
+    let wanted = reference(&jobs, BUCKETS, 1);
+    let deployment = Deployment::new(&jobs, "");
+    let running = ["a", "b"].map(|name| deployment.start(name));
+    running.iter().for_each(Instance::await_ready);
+    for job in ["per-host", "whole", "per-host-keyed"] {
+        let name = format!("tidewatch_inputs_idle_total{{job_id=\"{job}\"}}");
+        let idle = || -> f64 { running.iter().filter_map(|one| metric(one, &name)).sum() };
+        let deadline = Instant::now() + PATIENCE;
+        while idle() < PARTITIONS.into() {
+            assert!(Instant::now() < deadline, "{job}: {} idle", idle());
+            std::thread::sleep(Duration::from_millis(100));
+        }
+    }
+    publish(&input, PARTITIONS, Spread::ByHost, &events(1, BUCKETS));
+    close(&input, PARTITIONS, BUCKETS);
+    deployment.await_results(&wanted);
+    for instance in running {
+        assert_eq!(instance.stop(), Some(0), "{}", deployment.logs());
+    }
+    deployment.assert_results(&wanted, "filled after all were idle");
+}
+
 #[test]
 fn twenty_kills_at_random_points_leave_the_results_of_one_calm_run() {
     const KILLS: usize = 20;

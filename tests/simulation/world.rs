@@ -244,6 +244,7 @@ impl<'f> World<'f> {
                 ahead_ms_min: 1,
                 lag_min: draw.range(0, 20),
             },
+            wake_ms: draw.range(0, 600) as i64,
             ..Settings::default()
         };
         let assignor = [Assignor::Cooperative, Assignor::Eager][draw.range(0, 2) as usize];

@@ -119,7 +119,12 @@ impl House {
 
     pub fn start_with(&self, job: Arc<Job>, settings: Settings) -> Service<MemoryLog> {
         self.diary.clear();
-        let log = self.cluster.open(&group_of("group", &job.id), "one");
+        self.start_as("one", job, settings)
+    }
+
+    /// An instance of another name, beside others.
+    pub fn start_as(&self, name: &str, job: Arc<Job>, settings: Settings) -> Service<MemoryLog> {
+        let log = self.cluster.open(&group_of("group", &job.id), name);
         let clock: Arc<dyn Clock> = Arc::new(self.clock.clone());
         let diary: Arc<dyn Observer> = Arc::clone(&self.diary) as Arc<dyn Observer>;
         Service::start(

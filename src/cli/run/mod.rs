@@ -275,9 +275,13 @@ pub(super) fn settings(configuration: &Configuration) -> Settings {
             ahead_ms_min: millis(configuration.align.ahead_min),
             ..Align::default()
         },
+        wake_ms: WAKE_MS,
         ..Settings::default()
     }
 }
+
+/// For what a producer has sent to several partitions in one go (its batches, a retry, a leader that is just moving) to be fetched from all of them.
+const WAKE_MS: i64 = 2_000;
 
 /// Topics are looked at as often as the client looks.
 fn topics_interval_ms(kafka: &Kafka) -> i64 {

@@ -38,46 +38,52 @@ impl Default for Align {
 }
 
 impl Align {
-    /// How far an input of a job may be ahead of the slowest. Never less than a silent input is waited for.
-    fn reach_ms(&self, job: &Job) -> i64 {
+    /// How far an input of a job may be ahead of the slowest, if there is a limit. Never less than a silent input is waited for.
+    fn reach_ms(&self, job: &Job) -> Option<i64> {
+        if self.ahead_buckets == 0 {
+            return None;
+        }
         let buckets = job
             .bucket_span
             .millis()
             .saturating_mul(self.ahead_buckets.into());
         let patience = job.extensions.idle_timeout_ms;
-        buckets.max(self.ahead_ms_min).max(patience)
+        Some(buckets.max(self.ahead_ms_min).max(patience))
     }
 }
 
 impl<L: Log> Service<L> {
-    /// Says which inputs the log is to hold back in the next poll.
+    /// Says which inputs the log is to hold back in the next poll: who has run ahead, and who was the first to wake.
     pub(super) fn align(&mut self) {
-        let align = self.settings.align;
-        if align.ahead_buckets == 0 {
-            return;
-        }
-        let reach_ms = align.reach_ms(&self.plan.job);
-        let inputs = || self.tasks.values().filter(|task| task.reads_events());
-        // Who has had no event yet stands where the others began.
-        let began = inputs().filter_map(Task::first_watermark).min();
-        let awaited = inputs().filter(|task| !task.is_idle());
-        let slowest = awaited.filter_map(|task| task.watermark().or(began)).min();
-        let is_ahead = |task: &Task| match (task.watermark(), slowest) {
-            (Some(EventTime(at)), Some(EventTime(least))) => at.saturating_sub(least) > reach_ms,
-            _ => false,
-        };
-        let ahead: Vec<(TopicPartition, bool)> = inputs()
-            .map(|task| (task.at.clone(), is_ahead(task)))
-            .collect();
+        let (lag_min, is_waking) = (self.settings.align.lag_min, self.waking.is_some());
         let mut paused = 0;
-        for (at, is_ahead) in ahead {
-            let held = is_ahead && self.log.lag(&at).is_some_and(|lag| lag > align.lag_min);
-            self.log.hold(&at, held);
+        for (at, is_ahead, is_silent) in self.inputs() {
+            let held = is_ahead && self.log.lag(&at).is_some_and(|lag| lag > lag_min);
+            self.log.hold(&at, held || (is_waking && !is_silent));
             paused += usize::from(held);
         }
         if paused != self.paused {
             self.paused = paused;
             self.tell(&Fact::Paused { inputs: paused });
         }
+    }
+
+    /// The inputs, each with whether it has run too far ahead of the slowest that is waited for, and whether it is silent.
+    fn inputs(&self) -> Vec<(TopicPartition, bool, bool)> {
+        let reach_ms = self.settings.align.reach_ms(&self.plan.job);
+        let inputs = || self.tasks.values().filter(|task| task.reads_events());
+        // Who has had no event yet stands where the others began.
+        let began = inputs().filter_map(Task::first_watermark).min();
+        let awaited = inputs().filter(|task| !task.is_idle());
+        let slowest = awaited.filter_map(|task| task.watermark().or(began)).min();
+        let is_ahead = |task: &Task| match (task.watermark(), slowest, reach_ms) {
+            (Some(EventTime(at)), Some(EventTime(least)), Some(reach_ms)) => {
+                at.saturating_sub(least) > reach_ms
+            }
+            _ => false,
+        };
+        inputs()
+            .map(|task| (task.at.clone(), is_ahead(task), task.is_silent()))
+            .collect()
     }
 }

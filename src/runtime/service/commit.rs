@@ -6,7 +6,6 @@ use crate::runtime::observer::Fact;
 use crate::runtime::store::{Done, Order};
 use crate::runtime::task::{Speech, Task};
 use crate::runtime::traces::Committing;
-use std::time::Instant;
 
 /// Bytes in the outboxes beyond which a transaction does not wait for its time.
 const OUTBOX_BYTES_MAX: usize = 8 << 20;
@@ -32,7 +31,10 @@ impl<L: Log> Service<L> {
     /// Without one there is time to spare, and a word waits for nothing but for the last commit to have paid.
     pub(super) fn commit_is_due(&mut self) -> bool {
         let has_words = self.tasks.values().any(Task::has_words);
-        if self.retry || !(has_words || self.tasks.values().any(Task::has_moved)) {
+        if self.retry
+            || self.waking.is_some()
+            || !(has_words || self.tasks.values().any(Task::has_moved))
+        {
             return false;
         }
         let since_ms = self.clock.steady_ms() - self.committed_ms;
@@ -205,16 +207,16 @@ impl<L: Log> Service<L> {
 
     /// Snapshots of these tasks, safe when this returns, if the store answers in time.
     pub(super) fn keep_and_wait(&mut self, tasks: &[TopicPartition]) {
-        let until = self.snapshots_until();
+        let until_ms = self.snapshots_until_ms();
         let names: Vec<String> = tasks.iter().map(|at| self.plan.task_name(at)).collect();
-        self.keeper.wait_for_all(&names, until);
+        self.keeper.wait_for_all(&names, until_ms);
         tasks.iter().for_each(|at| self.keep(at));
-        self.await_kept(&names, until);
+        self.await_kept(&names, until_ms);
     }
 
     /// Waits for snapshots of these tasks, and tells what has become of them.
-    pub(super) fn await_kept(&mut self, names: &[String], until: Instant) {
-        let is_done = self.keeper.wait_for_all(names, until);
+    pub(super) fn await_kept(&mut self, names: &[String], until_ms: i64) {
+        let is_done = self.keeper.wait_for_all(names, until_ms);
         self.tell_kept();
         if !is_done {
             let is_left = |name: &&String| self.keeper.is_busy_with(name);
@@ -224,8 +226,8 @@ impl<L: Log> Service<L> {
     }
 
     /// Until when the store is waited for that is to be given something now.
-    pub(super) fn snapshots_until(&self) -> Instant {
-        Instant::now() + self.settings.snapshot_patience
+    pub(super) fn snapshots_until_ms(&self) -> i64 {
+        self.clock.steady_ms() + self.settings.snapshot_patience_ms
     }
 
     /// Gives a task's state away to be stored, unless its last one still is being. A store that fails costs replay time, not results.

@@ -181,12 +181,12 @@ impl<L: Log> Service<L> {
     /// Keeps the state of tasks whose topic is gone, for the day that it is made anew.
     pub(super) fn keep_between_topics(&mut self, gone: &BTreeSet<Arc<str>>) {
         let lineage = between_topics(self.plan.lineage);
-        let (until, mut names) = (self.snapshots_until(), Vec::new());
+        let (until_ms, mut names) = (self.snapshots_until_ms(), Vec::new());
         let tasks = self.tasks.values_mut();
         for task in tasks.filter(|task| gone.contains(&task.at.topic) && task.is_live()) {
             let began = self.traces.now();
             let (key, state) = task.last_state(lineage);
-            if !self.keeper.wait_for(&key.task, until) {
+            if !self.keeper.wait_for(&key.task, until_ms) {
                 continue;
             }
             names.push(key.task.clone());
@@ -197,6 +197,6 @@ impl<L: Log> Service<L> {
                 kept_max: self.settings.snapshots_kept.max(2),
             });
         }
-        self.await_kept(&names, until);
+        self.await_kept(&names, until_ms);
     }
 }

@@ -15,6 +15,7 @@ mod align;
 mod commit;
 mod inputs;
 mod restore;
+mod wake;
 
 pub use align::Align;
 
@@ -54,8 +55,8 @@ pub struct Settings {
     pub alerts: Option<AlertSettings>,
     /// Who writes them.
     pub snapshot_writing: Writing,
-    /// How long partitions that leave wait for their last snapshots, all together, in a store that does not answer.
-    pub snapshot_patience: Duration,
+    /// How long partitions that leave wait for their last snapshots, all together, in a store that does not answer. Milliseconds.
+    pub snapshot_patience_ms: i64,
     /// A replay: only these events count, and the end comes with them.
     pub range: Option<Range>,
     /// How often it is looked whether the input topics are still those that the job was laid out on.
@@ -64,6 +65,8 @@ pub struct Settings {
     pub life: u64,
     /// How far inputs may drift apart in event time.
     pub align: Align,
+    /// After a silence of all inputs: when the first is read again, the others have so long to be. Milliseconds.
+    pub wake_ms: i64,
     /// Where spans of the work go, if anywhere.
     pub traces: Traces,
 }
@@ -79,11 +82,12 @@ impl Default for Settings {
             remembers: Remembered::default(),
             alerts: None,
             snapshot_writing: Writing::default(),
-            snapshot_patience: Duration::from_secs(30),
+            snapshot_patience_ms: 30_000,
             range: None,
             topics_interval_ms: 30_000,
             life: 0,
             align: Align::default(),
+            wake_ms: 0,
             traces: Traces::off(),
         }
     }
@@ -166,6 +170,8 @@ pub struct Service<L> {
     outdated: bool,
     /// Inputs that are held back.
     paused: usize,
+    /// All inputs were silent, and one has been read.
+    waking: Option<wake::Waking>,
     traces: JobTraces,
 }
 
@@ -220,6 +226,7 @@ impl<L: Log> Service<L> {
             commit_cost_ms: 0,
             retry: false,
             paused: 0,
+            waking: None,
         })
     }
 
@@ -292,6 +299,7 @@ impl<L: Log> Service<L> {
     /// The first half of a breath: what the log has to tell.
     pub fn receive(&mut self, timeout: Duration) -> Result<(), ServiceError> {
         self.align();
+        let were_silent = self.are_inputs_silent();
         let mut intake = Intake {
             tasks: &mut self.tasks,
             observer: &*self.observer,
@@ -337,6 +345,7 @@ impl<L: Log> Service<L> {
         self.searches
             .retain(|at, _| waiting.iter().any(|one| one.at == *at));
         self.tell_consumed(&taken);
+        self.wake(were_silent)?;
         polled?;
         self.refuse_what_is_newer()
     }
@@ -359,7 +368,7 @@ impl<L: Log> Service<L> {
 
     /// Commits what there is, whether or not it is time.
     pub fn commit_now(&mut self) -> Result<(), ServiceError> {
-        if !self.retry && self.commit()? {
+        if !self.retry && self.waking.is_none() && self.commit()? {
             self.take_due_snapshots();
         }
         Ok(())

@@ -270,8 +270,8 @@ impl<L: Log> Service<L> {
         let began = self.traces.now();
         let (key, state) = task.last_state(lineage);
         debug_assert_eq!(key.offset, renewal.from.max(0), "where the task begins");
-        let (name, until) = (key.task.clone(), self.snapshots_until());
-        if !self.keeper.wait_for(&name, until) {
+        let (name, until_ms) = (key.task.clone(), self.snapshots_until_ms());
+        if !self.keeper.wait_for(&name, until_ms) {
             return;
         }
         self.keeper.take(Order {
@@ -280,7 +280,7 @@ impl<L: Log> Service<L> {
             state,
             kept_max: usize::MAX,
         });
-        self.keeper.wait_for(&name, until);
+        self.keeper.wait_for(&name, until_ms);
         let mut store = self.keeper.store();
         let is_stored = matches!(store.get(&key), Ok(Some(_)));
         let listed = if is_stored {

@@ -15,7 +15,7 @@ use std::collections::{BTreeSet, VecDeque};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, TryRecvError, channel};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::thread;
-use std::time::Instant;
+use std::time::Duration;
 
 /// Who writes snapshots.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -144,14 +144,14 @@ impl Keeper {
         std::mem::take(&mut self.done)
     }
 
-    /// Waits until nothing of this task is left to be written. Whether that is so: a store that does not answer is not waited for beyond `until`. What it has
+    /// Waits until nothing of this task is left to be written. Whether that is so: a store that does not answer is not waited for beyond `until_ms`. What it has
     /// been given is tried all the same, in its turn, as long as the service is there.
-    pub(crate) fn wait_for(&mut self, task: &str, until: Instant) -> bool {
+    pub(crate) fn wait_for(&mut self, task: &str, until_ms: i64) -> bool {
         while self.is_busy_with(task) {
             match &self.hand {
                 Hand::Thread { done, .. } => {
-                    let left = until.saturating_duration_since(Instant::now());
-                    match done.recv_timeout(left) {
+                    let left_ms = u64::try_from(until_ms - self.clock.steady_ms()).unwrap_or(0);
+                    match done.recv_timeout(Duration::from_millis(left_ms)) {
                         Ok(one) => self.hear(one),
                         Err(RecvTimeoutError::Timeout) => return false,
                         Err(RecvTimeoutError::Disconnected) => self.give_up(),
@@ -164,8 +164,8 @@ impl Keeper {
     }
 
     /// The same of several tasks.
-    pub(crate) fn wait_for_all(&mut self, tasks: &[String], until: Instant) -> bool {
-        tasks.iter().all(|task| self.wait_for(task, until))
+    pub(crate) fn wait_for_all(&mut self, tasks: &[String], until_ms: i64) -> bool {
+        tasks.iter().all(|task| self.wait_for(task, until_ms))
     }
 
     /// The store, when no snapshot is being written.

@@ -125,6 +125,8 @@ pub(crate) struct Task {
     losses: Vec<(Loss, Option<EventTime>)>,
     /// Nobody may know yet that there is such a partition: said with its first message, so that it is waited for from there on.
     unspoken: bool,
+    /// It was silent, and has been read since.
+    woke: bool,
     /// Speakers whose partitions do not exist, and which the task has been told not to wait for.
     silenced: BTreeSet<InputId>,
     /// The time of day when it began.
@@ -193,6 +195,7 @@ impl Task {
             at,
             losses: losses.into_iter().collect(),
             silenced: BTreeSet::new(),
+            woke: false,
             unspoken: snapshot.is_none() && beginning.committed.is_none(),
             began_at_ms: beginning.time_ms,
             meter: Meter::of(&plan.job),
@@ -289,6 +292,7 @@ impl Task {
             count += 1;
             bytes += message.payload.map_or(0, <[u8]>::len) as u64;
             if (self.mark.idle || self.unspoken) && !self.voice.muted {
+                self.woke |= self.mark.idle;
                 (self.mark.idle, self.unspoken) = (false, false);
                 self.stage.say_awake(&self.plan, &mut self.voice);
             }
@@ -598,6 +602,19 @@ impl Task {
 
     pub(crate) fn reads_events(&self) -> bool {
         self.kind.reads_events()
+    }
+
+    /// Whether it has been silent for so long that nobody waits for it, and may yet speak.
+    pub(crate) fn is_silent(&self) -> bool {
+        self.mark.idle && !self.ended && self.is_live() && self.kind.is_awaited()
+    }
+
+    /// That it is to be waited for again, if it was silent when this was asked last and has been read since.
+    pub(crate) fn take_awake(&mut self) -> Vec<Outgoing> {
+        match (std::mem::take(&mut self.woke), self.stage.next()) {
+            (true, Some(next)) => self.voice.awake(next),
+            _ => Vec::new(),
+        }
     }
 
     /// Whether nobody waits for this partition: it has been silent for too long, or has no more to say.

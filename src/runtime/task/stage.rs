@@ -260,6 +260,7 @@ impl Stage {
                     StageMessage::Watermark(until) => judge::Input::Watermark { from, until },
                     StageMessage::Idle(open) => judge::Input::Idle { from, open },
                     StageMessage::Late(bucket) => judge::Input::Late { from, bucket },
+                    StageMessage::Awake => judge::Input::Awake { from },
                     StageMessage::Partial(_)
                     | StageMessage::IdleKeyed(_)
                     | StageMessage::Revised(_)
@@ -285,6 +286,7 @@ impl Stage {
                     StageMessage::Events(batch) => ordered::Input::Events { from, batch },
                     StageMessage::Watermark(until) => ordered::Input::Watermark { from, until },
                     StageMessage::Idle(_) => ordered::Input::Idle { from },
+                    StageMessage::Awake => ordered::Input::Awake { from },
                     _ => return note(Note::Unreadable("a bucket, where events go".to_owned())),
                 };
                 let began = Some(Instant::now());
@@ -306,6 +308,7 @@ impl Stage {
                     StageMessage::Watermark(until) => rollup::Input::Watermark { from, until },
                     StageMessage::IdleKeyed(open) => rollup::Input::Idle { from, open },
                     StageMessage::Revised(bucket) => rollup::Input::Revised { from, bucket },
+                    StageMessage::Awake => rollup::Input::Awake { from },
                     StageMessage::Closed(_)
                     | StageMessage::Idle(_)
                     | StageMessage::Late(_)
@@ -418,14 +421,17 @@ impl Stage {
 
     /// Tells the next stage that this input partition speaks again, before any bucket of its has closed.
     pub(super) fn say_awake(&self, plan: &Plan, voice: &mut Voice) {
-        let Some(watermark) = self.watermark() else {
-            return;
-        };
-        let until = plan.job.bucket_span.bucket_of(watermark);
+        if let (Some(next), Some(watermark)) = (self.next(), self.watermark()) {
+            voice.watermark(plan.job.bucket_span.bucket_of(watermark), next);
+        }
+    }
+
+    /// Whom an input speaks to.
+    pub(super) fn next(&self) -> Option<Next> {
         match self {
-            Stage::Gather(..) | Stage::Project(..) => voice.watermark(until, Next::Judges),
-            Stage::Keyed(..) => voice.watermark(until, Next::Rollup),
-            Stage::Fused(..) | Stage::Order(_) | Stage::Judge(_) | Stage::Rollup(_) => {}
+            Stage::Gather(..) | Stage::Project(..) => Some(Next::Judges),
+            Stage::Keyed(..) => Some(Next::Rollup),
+            Stage::Fused(..) | Stage::Order(_) | Stage::Judge(_) | Stage::Rollup(_) => None,
         }
     }
 }
@@ -439,7 +445,8 @@ fn is_interim(word: &StageMessage) -> bool {
         | StageMessage::Idle(_)
         | StageMessage::IdleKeyed(_)
         | StageMessage::Late(_)
-        | StageMessage::Revised(_) => false,
+        | StageMessage::Revised(_)
+        | StageMessage::Awake => false,
     }
 }
 

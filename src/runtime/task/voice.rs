@@ -244,12 +244,9 @@ impl Voice {
             return;
         }
         self.end_batch();
-        let (topic, partitions) = match next {
-            Next::Judges => (Arc::clone(&self.plan.closed), self.plan.shards),
-            Next::Rollup => (Arc::clone(&self.plan.partials), 1),
-        };
+        let (topic, partitions) = self.listeners(next);
         let payload = StageMessage::Watermark(until).encode();
-        for partition in 0..i32::from(partitions) {
+        for partition in partitions {
             match self.watermarks.get(&partition) {
                 Some(&index) => self.outbox[index].payload = Some(payload.clone()),
                 None => {
@@ -257,6 +254,23 @@ impl Voice {
                     self.push(&topic, partition, payload.clone());
                 }
             }
+        }
+    }
+
+    /// That this input is to be waited for again: not among what is said, but to be said before.
+    pub(super) fn awake(&self, next: Next) -> Vec<Outgoing> {
+        let (topic, partitions) = self.listeners(next);
+        let payload = StageMessage::Awake.encode();
+        partitions
+            .map(|partition| self.word(&topic, partition, payload.clone()))
+            .collect()
+    }
+
+    /// The topic of the next stage, and its partitions.
+    fn listeners(&self, next: Next) -> (Arc<str>, std::ops::Range<i32>) {
+        match next {
+            Next::Judges => (Arc::clone(&self.plan.closed), 0..self.plan.shards.into()),
+            Next::Rollup => (Arc::clone(&self.plan.partials), 0..1),
         }
     }
 
@@ -537,14 +551,18 @@ impl Voice {
 
     /// Stamped with the time of writing: by its bucket's time, history would outlive the topic's retention before it is read.
     fn push(&mut self, topic: &Arc<str>, partition: i32, payload: Vec<u8>) {
-        self.add(Outgoing {
+        self.add(self.word(topic, partition, payload));
+    }
+
+    fn word(&self, topic: &Arc<str>, partition: i32, payload: Vec<u8>) -> Outgoing {
+        Outgoing {
             topic: Arc::clone(topic),
             partition: Some(partition),
             key: Some(self.key.clone()),
             payload: Some(payload),
             headers: Vec::new(),
             timestamp_ms: None,
-        });
+        }
     }
 
     fn add(&mut self, message: Outgoing) {

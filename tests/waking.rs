@@ -1,0 +1,129 @@
+//! After a silence that nobody waits in, what comes for several partitions at once is judged whole, whichever of them is read first.
+//!
+//! A topic that is written to in batches, or one that is filled after the job was started: all partitions are idle, and the first to be read would be the only
+//! one that is waited for. It would close the buckets of all, and what the others hold of them would come too late.
+
+#[path = "support/house.rs"]
+mod house;
+
+use house::{House, event, job};
+use serde_json::Value;
+use std::collections::BTreeMap;
+use std::ops::Range;
+use std::time::Duration;
+use tidewatch::engine::result::DocumentKind;
+use tidewatch::runtime::clock::Clock;
+use tidewatch::runtime::log::memory::MemoryLog;
+use tidewatch::runtime::service::{Service, Settings};
+
+const PARTITIONS: i32 = 3;
+const PLACEMENTS: [&str; 2] = [r#"{"shards":2}"#, r#"{"keyed_by_partition_field":true}"#];
+
+/// Three events a minute, a partition each.
+fn send(house: &House, minutes: Range<i64>) {
+    for partition in 0..PARTITIONS {
+        for minute in minutes.clone() {
+            house.send(partition, &event(minute, &format!("h{partition}")));
+        }
+    }
+}
+
+/// Events of each bucket, by its minute.
+fn counts(house: &House) -> BTreeMap<i64, u64> {
+    let stored = house.results(DocumentKind::Bucket);
+    let payloads = stored.iter().filter_map(|stored| stored.payload.as_deref());
+    let documents = payloads.map(|text| serde_json::from_slice::<Value>(text).unwrap());
+    let count = |document: Value| {
+        let minute = document["timestamp"].as_i64().unwrap() / house::MINUTE_MS;
+        (minute, document["event_count"].as_u64().unwrap())
+    };
+    documents.map(count).collect()
+}
+
+/// Breathes until all of them have been silent for longer than they are waited for.
+fn fall_idle(house: &House, services: &mut [Service<MemoryLog>]) {
+    for _ in 0..60 {
+        house.clock.advance(1_000);
+        breathe(services);
+    }
+}
+
+fn breathe(services: &mut [Service<MemoryLog>]) {
+    for service in services {
+        service.breathe(Duration::ZERO).unwrap();
+    }
+}
+
+fn assert_whole(house: &House, batches: &[Range<i64>], what: &str) {
+    assert!(!house.diary.has("LateForJudge"), "{what}: events came late");
+    let counts = counts(house);
+    // The last minute is open.
+    let mut minutes: Vec<i64> = batches.iter().cloned().flatten().collect();
+    minutes.pop();
+    for minute in minutes {
+        let count = counts.get(&minute).copied();
+        assert_eq!(count, Some(3), "{what}: minute {minute}: {counts:?}");
+    }
+}
+
+#[test]
+fn batches_for_idle_partitions_are_judged_whole() {
+    for placement in PLACEMENTS {
+        let house = House::new(PARTITIONS);
+        let mut services = [house.start(job("1m", placement))];
+        fall_idle(&house, &mut services);
+        // Into the empty topic, then one after another.
+        let batches = [0..30, 40..70, 100..130];
+        for batch in batches.clone() {
+            send(&house, batch);
+            fall_idle(&house, &mut services);
+        }
+        assert_whole(&house, &batches, placement);
+    }
+}
+
+#[test]
+fn batches_for_idle_partitions_of_two_instances_are_judged_whole_if_they_come_soon_one_after_another()
+ {
+    for placement in PLACEMENTS {
+        let house = House::new(PARTITIONS);
+        let settings = Settings {
+            wake_ms: 2_000,
+            ..Settings::default()
+        };
+        let start = |name| house.start_as(name, job("1m", placement), settings.clone());
+        let mut services = [start("one"), start("two")];
+        fall_idle(&house, &mut services);
+        for minute in 0..30 {
+            house.send(0, &event(minute, "h0"));
+        }
+        house.clock.advance(1_000);
+        breathe(&mut services);
+        for partition in 1..PARTITIONS {
+            (0..30)
+                .for_each(|minute| house.send(partition, &event(minute, &format!("h{partition}"))));
+        }
+        fall_idle(&house, &mut services);
+        assert_whole(&house, std::slice::from_ref(&(0..30)), placement);
+    }
+}
+
+/// What the others have not is not waited for, and nobody is held for ever.
+#[test]
+fn one_of_three_idle_partitions_that_speaks_closes_buckets_by_itself() {
+    let house = House::new(PARTITIONS);
+    let settings = Settings {
+        wake_ms: 2_000,
+        ..Settings::default()
+    };
+    let mut services = [house.start_with(job("1m", PLACEMENTS[0]), settings)];
+    fall_idle(&house, &mut services);
+    (0..30).for_each(|minute| house.send(1, &event(minute, "h")));
+    let began_ms = house.clock.steady_ms();
+    while counts(&house).len() < 29 {
+        house.clock.advance(100);
+        breathe(&mut services);
+        let waited_ms = house.clock.steady_ms() - began_ms;
+        assert!(waited_ms < 4_000, "{:?}", counts(&house));
+    }
+}
