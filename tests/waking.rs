@@ -13,6 +13,7 @@ use std::ops::Range;
 use std::time::Duration;
 use tidewatch::engine::result::DocumentKind;
 use tidewatch::runtime::clock::Clock;
+use tidewatch::runtime::log::TopicPartition;
 use tidewatch::runtime::log::memory::MemoryLog;
 use tidewatch::runtime::service::{Service, Settings};
 
@@ -126,4 +127,63 @@ fn one_of_three_idle_partitions_that_speaks_closes_buckets_by_itself() {
         let waited_ms = house.clock.steady_ms() - began_ms;
         assert!(waited_ms < 4_000, "{:?}", counts(&house));
     }
+}
+
+/// Whoever stops before the others had their time says nothing of what it has read: it is read again.
+#[test]
+fn a_service_that_stops_while_inputs_wake_loses_nothing_of_those_it_has_not_read() {
+    for is_graceful in [true, false] {
+        let house = House::new(PARTITIONS);
+        let settings = Settings {
+            wake_ms: 2_000,
+            ..Settings::default()
+        };
+        let start = || house.start_as("one", job("1m", PLACEMENTS[0]), settings.clone());
+        let mut services = [start()];
+        fall_idle(&house, &mut services);
+        (0..30).for_each(|minute| house.send(0, &event(minute, "h0")));
+        breathe(&mut services);
+        let [mut service] = services;
+        match is_graceful {
+            true => service.finish().unwrap(),
+            false => house.cluster.evict(&service.into_log()),
+        }
+        for partition in 1..PARTITIONS {
+            (0..30).for_each(|minute| {
+                house.send(partition, &event(minute, &format!("h{partition}")));
+            });
+        }
+        let mut services = [start()];
+        fall_idle(&house, &mut services);
+        assert_whole(
+            &house,
+            std::slice::from_ref(&(0..30)),
+            "stopped while waking",
+        );
+    }
+}
+
+/// What was read and not committed can be gone when the partition is read again; the others do not wait for it for ever.
+#[test]
+fn an_input_that_was_called_awake_and_has_nothing_any_more_is_not_waited_for() {
+    let house = House::new(PARTITIONS);
+    let settings = Settings {
+        wake_ms: 2_000,
+        ..Settings::default()
+    };
+    let start = || house.start_as("one", job("1m", PLACEMENTS[0]), settings.clone());
+    let mut services = [start()];
+    fall_idle(&house, &mut services);
+    (0..30).for_each(|minute| house.send(0, &event(minute, "h0")));
+    breathe(&mut services);
+    let [service] = services;
+    house.cluster.evict(&service.into_log());
+    house
+        .cluster
+        .truncate(&TopicPartition::new("events", 0), 30);
+    let mut services = [start()];
+    fall_idle(&house, &mut services);
+    (0..30).for_each(|minute| house.send(1, &event(minute, "h1")));
+    fall_idle(&house, &mut services);
+    assert_eq!(counts(&house).len(), 29, "{:?}", counts(&house));
 }

@@ -175,6 +175,11 @@ impl<L: Log> Service<L> {
 
     /// Partitions that leave: a last commit, a last snapshot for whoever comes, and they are forgotten.
     pub(super) fn hand_over(&mut self, leaving: &[TopicPartition]) -> Result<(), ServiceError> {
+        if self.waking.is_some() {
+            // What was read since is read again by whoever comes: said now, it would close the buckets of those that have not been read yet.
+            self.tasks.retain(|at, _| !leaving.contains(at));
+            return Ok(());
+        }
         let gone = self.gone_among(leaving);
         if !gone.is_empty() {
             self.part_from(&gone);

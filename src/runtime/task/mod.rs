@@ -127,6 +127,8 @@ pub(crate) struct Task {
     unspoken: bool,
     /// It was silent, and has been read since.
     woke: bool,
+    /// A former owner may have said of a silent partition that it is awake, and not have come to commit what it had read.
+    believed_awake: bool,
     /// Speakers whose partitions do not exist, and which the task has been told not to wait for.
     silenced: BTreeSet<InputId>,
     /// The time of day when it began.
@@ -196,6 +198,7 @@ impl Task {
             losses: losses.into_iter().collect(),
             silenced: BTreeSet::new(),
             woke: false,
+            believed_awake: true,
             unspoken: snapshot.is_none() && beginning.committed.is_none(),
             began_at_ms: beginning.time_ms,
             meter: Meter::of(&plan.job),
@@ -503,9 +506,10 @@ impl Task {
         self.say_interim(now_ms);
         let since = *self.silent_since_ms.get_or_insert(now_ms);
         let patience = self.plan.job.extensions.idle_timeout_ms;
-        let falls_idle = self.kind.is_awaited() && !self.mark.idle && now_ms - since >= patience;
+        let is_due = !self.mark.idle || self.believed_awake;
+        let falls_idle = self.kind.is_awaited() && is_due && now_ms - since >= patience;
         if falls_idle {
-            self.mark.idle = true;
+            (self.mark.idle, self.believed_awake) = (true, false);
             self.stage.say_idle(&mut self.voice);
         }
         falls_idle
