@@ -109,6 +109,37 @@ fn batches_for_idle_partitions_of_two_instances_are_judged_whole_if_they_come_so
     }
 }
 
+/// A loader that fills one partition after another.
+#[test]
+fn batches_for_idle_partitions_that_come_one_after_another_are_judged_whole() {
+    for placement in PLACEMENTS {
+        let house = House::new(8);
+        let settings = Settings {
+            wake_ms: 2_000,
+            ..Settings::default()
+        };
+        let mut services = [house.start_with(job("1m", placement), settings)];
+        fall_idle(&house, &mut services);
+        for partition in 0..8 {
+            (0..30).for_each(|minute| house.send(partition, &event(minute, "h")));
+            for _ in 0..6 {
+                house.clock.advance(250);
+                breathe(&mut services);
+            }
+        }
+        fall_idle(&house, &mut services);
+        assert!(
+            !house.diary.has("LateForJudge"),
+            "{placement}: events came late"
+        );
+        let counts = counts(&house);
+        assert!(
+            counts.len() == 29 && counts.values().all(|count| *count == 8),
+            "{placement}: {counts:?}"
+        );
+    }
+}
+
 /// What the others have not is not waited for, and nobody is held for ever.
 #[test]
 fn one_of_three_idle_partitions_that_speaks_closes_buckets_by_itself() {
