@@ -556,6 +556,36 @@ fn the_sample_calendar_is_listed_as_it_will_act() {
     );
 }
 
+/// One that was named on the command line and does nothing is a mistake that nobody would notice.
+#[test]
+fn detect_says_of_a_calendar_that_it_is_for_other_jobs() {
+    let directory = tempfile::tempdir().unwrap();
+    let file = |name: &str, text: &str| {
+        let path = directory.path().join(name);
+        std::fs::write(&path, text).unwrap();
+        path.to_str().unwrap().to_owned()
+    };
+    let job = file(
+        "web.yaml",
+        "job_id: web\ngroups: [shop]\nanalysis_config: {detectors: [{function: count}]}\ndata_description: {time_field: t}\n",
+    );
+    let events = file("events.ndjson", "{\"t\":1767225600000}\n");
+    let calendars = |ids: &str| {
+        let text = format!(
+            r#"{{"calendar_id":"sale","job_ids":{ids},"events":[{{"description":"x","start_time":1767225600000,"end_time":1767229200000}}]}}"#
+        );
+        let path = file("sale.json", &text);
+        tidewatch(&["detect", &job, &events, "--calendars", &path]).1
+    };
+    let said = calendars(r#"["web2"]"#);
+    let wanted = "calendar \"sale\" is for other jobs: its job_ids have neither \"web\" nor one of its groups";
+    assert!(said.contains(wanted), "{said}");
+    for ids in [r#"["web"]"#, r#"["shop"]"#, r#"["_all"]"#] {
+        let said = calendars(ids);
+        assert!(!said.contains("other jobs"), "{ids}: {said}");
+    }
+}
+
 #[test]
 fn detect_and_validate_take_calendars_and_filters_from_files() {
     let folder = tempfile::tempdir().unwrap();

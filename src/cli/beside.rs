@@ -2,11 +2,11 @@
 //!
 //! The service has the same under `filters`, `calendars` and `calendar_time_zone` in its configuration.
 
-use crate::config::Shared;
 use crate::config::service::SharedSources;
+use crate::config::{Job, Shared};
 use chrono_tz::Tz;
 use std::ffi::OsString;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 /// Where it is.
 #[derive(Clone, Debug, Default, clap::Args)]
@@ -33,6 +33,19 @@ impl Beside {
         sources
             .read()
             .map_err(|mistakes| anyhow::anyhow!(mistakes.join("\n")))
+    }
+
+    /// What the files hold, and the job that it stands beside. Says on stderr which calendars are not the job's: they were named for it, and do nothing.
+    pub(super) fn job(&self, job: &Path, datafeed: Option<&Path>) -> anyhow::Result<Job> {
+        let shared = self.read()?;
+        let job = Job::from_files_beside(job, datafeed, &shared)?;
+        for id in shared.calendars_of_others(&job.id, &job.groups) {
+            eprintln!(
+                "tidewatch: calendar \"{id}\" is for other jobs: its job_ids have neither \"{}\" nor one of its groups",
+                job.id
+            );
+        }
+        Ok(job)
     }
 
     /// The same for another call of this program.

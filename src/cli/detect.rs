@@ -125,8 +125,7 @@ pub(super) fn score(text: &str) -> Result<f64, String> {
 
 /// Reads everything, says what was unusual.
 pub fn run(args: &Args, color: Color) -> anyhow::Result<ExitCode> {
-    let shared = args.beside.read()?;
-    let job = Job::from_files_beside(&args.job, args.datafeed.as_deref(), &shared)?;
+    let job = args.beside.job(&args.job, args.datafeed.as_deref())?;
     let job = Arc::new(job);
     args.refuse_to_overwrite()?;
     let interrupt = Interrupt::listen()?;

@@ -253,8 +253,7 @@ impl Args {
 }
 
 fn of_files(args: &Args, color: Color) -> anyhow::Result<ExitCode> {
-    let shared = args.beside.read()?;
-    let job = Job::from_files_beside(&args.job, args.datafeed.as_deref(), &shared)?;
+    let job = args.beside.job(&args.job, args.datafeed.as_deref())?;
     let job = Arc::new(job);
     let mut request = args.request();
     let notes = forecast::check(&job, &request)?;

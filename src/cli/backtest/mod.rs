@@ -24,7 +24,6 @@ pub use args::{Args, EXAMPLES};
 use super::Color;
 use super::interrupt::{self, Interrupt};
 use crate::backtest::{Against, Backtest, Coverage, Heard, Labels, Trial, Window, compare};
-use crate::config::Job;
 use crate::time::EventTime;
 use listen::{Ran, run_job};
 use std::path::Path;
@@ -33,8 +32,7 @@ use std::sync::Arc;
 
 /// Runs everything, measures it, tells it.
 pub fn run(args: &Args, color: Color) -> anyhow::Result<ExitCode> {
-    let shared = args.beside.read()?;
-    let job = Job::from_files_beside(&args.job, args.datafeed.as_deref(), &shared)?;
+    let job = args.beside.job(&args.job, args.datafeed.as_deref())?;
     let job = Arc::new(job);
     args.refuse_what_cannot_be()?;
     let settings = args.settings(&job)?;

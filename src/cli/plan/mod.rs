@@ -90,8 +90,7 @@ fn cardinality(text: &str) -> Result<(String, u64), String> {
 
 /// Reads the sample if there is one, says what is to be expected.
 pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
-    let shared = args.beside.read()?;
-    let job = Job::from_files_beside(&args.job, args.datafeed.as_deref(), &shared)?;
+    let job = args.beside.job(&args.job, args.datafeed.as_deref())?;
     let job = Arc::new(job);
     if let Some(out) = &args.out {
         let mut inputs = std::iter::once(&args.job).chain(&args.files);

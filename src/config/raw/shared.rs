@@ -120,6 +120,15 @@ impl Shared {
         coming
     }
 
+    /// The calendars that are other jobs' (and groups'), by their ids.
+    pub fn calendars_of_others(&self, job_id: &str, groups: &[String]) -> Vec<&str> {
+        let calendars = self.calendars.iter();
+        calendars
+            .filter(|(_, calendar)| !calendar.concerns(job_id, groups))
+            .map(|(id, _)| id.as_str())
+            .collect()
+    }
+
     /// Gives a job what concerns it; notes what it speaks of and nobody has.
     pub(super) fn join(&self, job: &mut RawJob, report: &Report) {
         let written = job.extensions.take();
