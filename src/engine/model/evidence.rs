@@ -662,19 +662,23 @@ mod tests {
             ln_tail: 0.0,
             repeat_nats: f64::INFINITY,
         };
-        let usual = |at: EventTime| model.judge(at, 107.0, Side::Both, &foretold, None).nats;
-        let held = usual(next);
+        let nats = |at: EventTime, x: f64| model.judge(at, x, Side::Both, &foretold, None).nats;
         let later = EventTime(next.millis() + 3 * 24 * HOUR_MS);
+        let (held, alone) = (nats(next, 400.0), nats(later, 400.0));
         assert!(
-            usual(later) < held - 1.0,
-            "the hour before shows in this one, {held}; three days later {}",
-            usual(later)
+            alone < held - 1.0,
+            "the hour before shows in this one, {held}; three days later {alone}"
         );
         let Stage::Grown(copies) = &model.stage else {
             panic!("grown after {UNIT_VALUES} values")
         };
         let held = |at| copies.held.within(hour_of(at));
         assert!(held(next).speaks && !held(later).speaks);
+        let left = [400.0, 250.0, 107.0].map(|x| copies.share_left(next, x));
+        assert!(
+            left[0] == 1.0 && left[1] == 1.0 && left[2] < 0.05,
+            "{left:?}"
+        );
     }
 
     #[test]
