@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 /// What of the evidence is said: an alarm is given at its onset, stays up while its cause lasts, and is not given again for the like of it.
 ///
 /// For a while ([`Hold`]) after evidence was said, only what exceeds it so many times is said in full. Until then an alarm stays up,
-/// fading, while each value is plainly unusual to the forecast too ([`LN_LASTS`]), and never rises; what comes back after it was over is said at [`AGAIN`],
+/// fading, while each value is plainly unusual to the forecast too ([`LN_LASTS`]), or unusual enough for evidence against it to be left, and never rises; what comes back after it was over is said at [`AGAIN`],
 /// and a value that the forecast calls usual at nothing. So a lasting change ends its alarm when the forecast has followed it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Alarm {
@@ -63,12 +63,12 @@ impl Alarm {
     pub fn said(&self, evidence: f64, ln_tail: f64, at: EventTime, hold: Hold) -> f64 {
         if evidence > hold.louder * self.peak_within(at, hold) {
             evidence
-        } else if self.goes_on(ln_tail) {
-            FADE * f64::from(self.ongoing)
         } else if ln_tail > LN_USUAL {
             0.0
+        } else if self.lasts(ln_tail) {
+            self.left(evidence, ln_tail)
         } else {
-            AGAIN * evidence
+            self.left(evidence, ln_tail).max(AGAIN * evidence)
         }
     }
 
@@ -77,15 +77,28 @@ impl Alarm {
         if evidence > hold.louder * self.peak_within(at, hold) {
             (self.peak, self.peak_at) = (evidence as f32, at.millis());
             self.ongoing = said as f32;
-        } else if self.goes_on(ln_tail) {
-            self.ongoing = said as f32;
         } else {
-            self.ongoing = 0.0;
+            self.ongoing = self.left(evidence, ln_tail) as f32;
         }
     }
 
-    fn goes_on(&self, ln_tail: f64) -> bool {
-        self.ongoing > 0.0 && ln_tail < LN_LASTS
+    /// Whether an alarm was up when the last value had been learnt.
+    pub fn is_up(&self) -> bool {
+        self.ongoing > 0.0
+    }
+
+    fn lasts(&self, ln_tail: f64) -> bool {
+        self.is_up() && ln_tail < LN_LASTS
+    }
+
+    /// What is left of the ongoing alarm: of a value that is neither plainly unusual nor usual, no more than the evidence against it.
+    fn left(&self, evidence: f64, ln_tail: f64) -> f64 {
+        let faded = FADE * f64::from(self.ongoing);
+        match ln_tail {
+            usual if usual > LN_USUAL => 0.0,
+            lasting if lasting < LN_LASTS => faded,
+            _ => faded.min(evidence),
+        }
     }
 
     fn peak_within(&self, at: EventTime, hold: Hold) -> f64 {

@@ -9,6 +9,7 @@
 //! The tail is the lesser of the bucket's and of the dozen's that it ends. (For all series it brought no incident of the labelled data, and false alarms.)
 //! A copy's channel is −ln of the chance that a block of 24 buckets shows this much; two copies agree to that much far more seldom than one shows it, so that 3 nats,
 //! which deserve attention, are about one bucket in 5,000. Source: detection-quality.md.
+//! What the hour before shows is held against a bucket only while it is not over (`Copies::share_left`; tests/over.rs).
 //!
 //! Where one copy speaks alone (a bucket of an hour or more, the first day of others) the second look is that of the distribution around the forecast: what is
 //! claimed against a bucket is no more than its tail is worth as a single look ([`of_one_look`]), or than the same copy claims against the forecast itself, for where
@@ -47,6 +48,8 @@ const ATTENTION: f64 = 3.0;
 const ASKED_FROM: f64 = 2.0;
 /// From so much on the copy on buckets of a count is held to its law.
 const ASKED_OF_COUNTS_FROM: f64 = 1.0;
+/// From so much on, half-way between what makes a record and what is critical, what an hour claims against the buckets after it is held to where they are.
+const ASKED_OF_HOURS_FROM: f64 = 2.5;
 /// For so many more of them room is made at a time.
 const FIRST_CHUNK: usize = 4;
 
@@ -281,11 +284,23 @@ impl EvidenceModel {
                 ..Claim::default()
             };
         };
-        let mut claim = copies.judge(at, x, side, foretold, of_tail, f64::INFINITY);
+        let mut most = f64::INFINITY;
+        let mut claim = copies.judge(at, x, side, foretold, of_tail, (most, 1.0));
         if let Some(ln_by_law) = ln_by_law.filter(|_| claim.nats > ASKED_OF_COUNTS_FROM) {
-            let most = of_block(ln_by_law());
-            let by_law = copies.judge(at, x, side, foretold, of_tail, most);
+            most = of_block(ln_by_law());
+            let by_law = copies.judge(at, x, side, foretold, of_tail, (most, 1.0));
             claim.nats = by_law.nats.max(ASKED_OF_COUNTS_FROM);
+        }
+        if claim.nats > ASKED_OF_HOURS_FROM && copies.hours.is_some() {
+            let left = copies.judge(
+                at,
+                x,
+                side,
+                foretold,
+                of_tail,
+                (most, copies.share_left(at, x)),
+            );
+            claim.nats = claim.nats.min(left.nats.max(ASKED_OF_HOURS_FROM));
         }
         if claim.is_alone && claim.nats > ASKED_FROM {
             let borne_out = of_one_look(of_tail).max(claim.short).max(ASKED_FROM);
@@ -295,7 +310,8 @@ impl EvidenceModel {
                     ..*foretold
                 };
                 let typical = foretold.typical;
-                let of_forecast = copies.judge(at, typical, side, &as_foretold, 0.0, f64::INFINITY);
+                let of_forecast =
+                    copies.judge(at, typical, side, &as_foretold, 0.0, (f64::INFINITY, 1.0));
                 let of_forecast = of_forecast.nats;
                 claim.nats = claim.nats.min(borne_out.max(of_forecast));
             }
@@ -466,7 +482,22 @@ impl Copies {
         }
     }
 
-    /// `most`: what the copy on buckets can say by its slow views.
+    /// The share of what the hour before claims that is left against `x`: all of it from half-way between what is usual and the mean of that hour on, and nothing of a usual value.
+    /// But where the bucket before was farther out than that hour, so much of the hour was usual itself, and its share is left: spikes have such values between them.
+    fn share_left(&self, at: EventTime, x: f64) -> f64 {
+        let held = self.held.within(hour_of(at));
+        let Some(hours) = self.hours.as_ref().filter(|_| held.speaks) else {
+            return 1.0;
+        };
+        let then = SeasonView::of(&self.profile, held.hour.into());
+        let now = SeasonView::of(&self.profile, hour_of(at));
+        let y = self.scale.of_value(x) as f32;
+        let [own, last] = [y, self.rows.last()].map(|y| hours.on_the_way_to_last(y, &now, &then));
+        let between = 1.0 - 1.0 / last.max(1.0);
+        (2.0 * own).clamp(between, 1.0)
+    }
+
+    /// `most`: what the copy on buckets can say by its slow views; the share of what the hour says that is heard.
     fn judge(
         &self,
         at: EventTime,
@@ -474,7 +505,7 @@ impl Copies {
         side: Side,
         foretold: &Foretold,
         of_tail: f64,
-        most: f64,
+        (most, share): (f64, f64),
     ) -> Claim {
         let row = self.row(at, x, side, foretold.repeat_nats);
         let surprise = &row.surprise;
@@ -490,10 +521,10 @@ impl Copies {
             let held = self.held.within(hour_of(at));
             is_alone = !held.speaks;
             if held.speaks && surprise.speaks() {
-                slow = (slow + f64::from(held.slow)) / 2.0;
+                slow = (slow + share * f64::from(held.slow)) / 2.0;
             }
             of_bucket /= 2.0;
-            novelty = (novelty + f64::from(held.novelty)) / 2.0;
+            novelty = (novelty + share * f64::from(held.novelty)) / 2.0;
             copies = 2.0;
         }
         let [views, of_bucket] = [slow, of_bucket].map(|slow| slow.max(surprise.short).max(0.0));
@@ -631,19 +662,23 @@ mod tests {
             ln_tail: 0.0,
             repeat_nats: f64::INFINITY,
         };
-        let usual = |at: EventTime| model.judge(at, 107.0, Side::Both, &foretold, None).nats;
-        let held = usual(next);
+        let nats = |at: EventTime, x: f64| model.judge(at, x, Side::Both, &foretold, None).nats;
         let later = EventTime(next.millis() + 3 * 24 * HOUR_MS);
+        let (held, alone) = (nats(next, 400.0), nats(later, 400.0));
         assert!(
-            usual(later) < held - 1.0,
-            "the hour before shows in this one, {held}; three days later {}",
-            usual(later)
+            alone < held - 1.0,
+            "the hour before shows in this one, {held}; three days later {alone}"
         );
         let Stage::Grown(copies) = &model.stage else {
             panic!("grown after {UNIT_VALUES} values")
         };
         let held = |at| copies.held.within(hour_of(at));
         assert!(held(next).speaks && !held(later).speaks);
+        let left = [400.0, 250.0, 107.0].map(|x| copies.share_left(next, x));
+        assert!(
+            left[0] == 1.0 && left[1] == 1.0 && left[2] < 0.05,
+            "{left:?}"
+        );
     }
 
     #[test]

@@ -100,6 +100,8 @@ pub struct Verdict {
     pub claim: evidence::Claim,
     /// The evidence before it was held against what was said lately ([`alarm::Alarm`]).
     pub raw_evidence: f64,
+    /// An alarm is over that the forecast has followed: the value is where it was before, not where it is expected.
+    pub has_returned: bool,
     /// How far the value is from its series, for judging the entity's series together; of joined series.
     pub deviation: member::Deviation,
     /// The tails of this bucket's distribution at the value: learning asks for them again.
@@ -137,6 +139,15 @@ impl Verdict {
     /// The less likely of the bucket alone, by its law, and the dozen buckets that it ends.
     pub fn ln_tail(&self) -> f64 {
         self.ln_by_law.min(self.ln_multi.unwrap_or(0.0))
+    }
+
+    /// The same as it speaks for an alarm to go on: of a value that has returned to what is usual, nothing.
+    pub fn ln_tail_now(&self) -> f64 {
+        if self.has_returned {
+            0.0
+        } else {
+            self.ln_tail()
+        }
     }
 }
 

@@ -282,6 +282,25 @@ impl Views {
         self.steps = self.steps.saturating_add(1);
     }
 
+    /// The last value.
+    pub fn last(&self) -> f32 {
+        self.last
+    }
+
+    /// How far `x` is on the way from what is usual at its time to where the last value was at its own: 0 of a usual one, 1 of one as far out as the last, likewise in all views.
+    pub fn on_the_way_to_last(&self, x: f32, season: &SeasonView, then: &SeasonView) -> f64 {
+        let own = self.residuals(x.into(), season).views;
+        let last = self.residuals(self.last.into(), then).views;
+        let (mut along, mut square) = (0.0, 0.0);
+        for (own, last) in own.into_iter().zip(last) {
+            if let (Some(own), Some(last)) = (own, last) {
+                along += own * last;
+                square += last * last;
+            }
+        }
+        if square > 0.0 { along / square } else { 1.0 }
+    }
+
     fn learn_levels(&mut self, value: f32, residuals: &Residuals, season: &SeasonView) {
         let x = f64::from(value);
         let memory = 1.0 / f64::from(VIEW_MEMORY);

@@ -71,6 +71,12 @@ impl SeriesModel {
         (claim, nats)
     }
 
+    /// Whether an alarm is over that the forecast has followed: from what follows nothing quickly the value is less than half as far as the forecast is.
+    pub(super) fn has_returned(&self, look: &Look) -> bool {
+        let calm = look.foresight.rhythm.unwrap_or(look.foresight.calm());
+        self.alarm.is_up() && 2.0 * (look.x - calm).abs() < (look.typical - calm).abs()
+    }
+
     /// The tails at a comparable value, as the series' own outliers have shown them.
     pub(super) fn tails(
         &self,

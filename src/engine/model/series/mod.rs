@@ -307,7 +307,13 @@ impl Model for SeriesModel {
         let shown = self.as_shown(kind, tails);
         let ln_by_law = shown.ln_probability(kind.side).max(LN_LEAST);
         let deviate = Self::deviate(shown);
-        let ln_multi = self.multi.ln_probability(deviate, kind.side);
+        // What was expected leans no way, however lopsided its distribution.
+        let leaning = if deviate * (known - typical) > 0.0 {
+            deviate
+        } else {
+            0.0
+        };
+        let ln_multi = self.multi.ln_probability(leaning, kind.side);
         let ln_tail = ln_by_law.min(ln_multi.unwrap_or(0.0));
         let look = Look {
             x,
@@ -333,9 +339,11 @@ impl Model for SeriesModel {
         } else {
             0.0
         };
-        let evidence =
-            self.alarm
-                .said(raw_evidence, ln_tail, sample.at, Hold::of_series(kind.span));
+        let has_returned = self.has_returned(&look);
+        let ln_now = if has_returned { 0.0 } else { ln_tail };
+        let evidence = self
+            .alarm
+            .said(raw_evidence, ln_now, sample.at, Hold::of_series(kind.span));
         let ln_single = match kind.counting {
             true => ln_by_law,
             false => self.outliers.as_came(ln_by_law, history),
@@ -352,6 +360,7 @@ impl Model for SeriesModel {
             claim,
             deviation: self.deviation(kind, sample.at, x - foresight.of_date(x, typical)),
             raw_evidence,
+            has_returned,
             tails,
             deviate,
             foresight,
@@ -465,7 +474,7 @@ impl Model for SeriesModel {
             self.alarm.learn(
                 verdict.raw_evidence,
                 verdict.evidence,
-                verdict.ln_tail(),
+                verdict.ln_tail_now(),
                 sample.at,
                 Hold::of_series(kind.span),
             );
