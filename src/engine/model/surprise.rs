@@ -261,6 +261,11 @@ impl Views {
         )
     }
 
+    /// By how much a value is beside the last.
+    pub fn step_to(&self, x: f32) -> f64 {
+        f64::from(x) - f64::from(self.last)
+    }
+
     fn step(&self, x: f32) -> Step {
         Step {
             values: self.steps,
