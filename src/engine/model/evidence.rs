@@ -1,7 +1,7 @@
 //! The evidence against one value of a series, nats: two copies of the surprise views, a profile they share, and novelty.
 //!
 //! `F = 0.8 max(A, B) + 2 N a copy`: A the mean of the copies' slow channels (the bucket, and means of one hour held until the next),
-//! B the short-range channel, N the mean of the copies' novelty. Where a bucket is an hour or longer there is one copy.
+//! B the short-range channel, or that the series keeps too still ([`stillness`](super::stillness)), N the mean of the copies' novelty. Where a bucket is an hour or longer there is one copy.
 //! Counts have a third channel: their tail around the forecast, for Poisson and negative binomial are laws of counting, and an outage of
 //! something steady is certain long before it is large; what it claims is calibrated by its own past like the others, less 4 nats,
 //! and heard only while its claims have been no larger than chance brings. So have other values once it has been shown that the distribution knows
@@ -22,6 +22,7 @@
 use super::calibration::FixedCalibration;
 use super::prefetch::prefetch;
 use super::profile::{HOUR_MS, HourMean, HourMeans, Profile, hour_of};
+use super::stillness::{Nearness, Stillness};
 use super::surprise::{SeasonView, ShortRange, Surprise, Views};
 use super::{Kind, Room};
 use crate::config::Side;
@@ -130,6 +131,8 @@ pub struct Foretold {
     pub ln_tail: f64,
     /// How much the value can tell by being that of the bucket before again, nats; infinitely much where no law says it.
     pub repeat_nats: f64,
+    /// How far out the value is, as a normal deviate; infinite where nothing is to be told of its being near.
+    pub deviate: f64,
 }
 
 /// The tail of a value.
@@ -141,6 +144,8 @@ pub struct TailOf {
     pub knows_more: bool,
     /// As in [`Foretold`].
     pub repeat_nats: f64,
+    /// As in [`Foretold`].
+    pub deviate: f64,
 }
 
 /// A value as the bucket's copy sees it.
@@ -200,6 +205,7 @@ struct Copies {
     tail: Option<Box<FixedCalibration>>,
     rows: Views,
     short: ShortRange,
+    stillness: Stillness,
     profile: Profile,
 }
 
@@ -307,6 +313,7 @@ impl EvidenceModel {
             if claim.nats > borne_out {
                 let as_foretold = Foretold {
                     ln_tail: 0.0,
+                    deviate: f64::INFINITY,
                     ..*foretold
                 };
                 let typical = foretold.typical;
@@ -344,6 +351,7 @@ impl EvidenceModel {
                         let early_tail = TailOf {
                             ln_p: early.ln_tail.into(),
                             repeat_nats: f64::INFINITY,
+                            deviate: f64::INFINITY,
                             ..tail
                         };
                         copies.learn(then, early.x, kind, early_tail, None, room);
@@ -460,6 +468,7 @@ impl Copies {
             tail: kind.counting.then(Box::default),
             rows: Views::default(),
             short: ShortRange::default(),
+            stillness: Stillness::default(),
             profile: Profile::default(),
         }
     }
@@ -479,6 +488,13 @@ impl Copies {
             y,
             season,
             surprise,
+        }
+    }
+
+    fn nearness(&self, y: f32, deviate: f64) -> Nearness {
+        Nearness {
+            deviate,
+            step: self.rows.step_to(y),
         }
     }
 
@@ -527,7 +543,14 @@ impl Copies {
             novelty = (novelty + share * f64::from(held.novelty)) / 2.0;
             copies = 2.0;
         }
-        let [views, of_bucket] = [slow, of_bucket].map(|slow| slow.max(surprise.short).max(0.0));
+        let still = match side {
+            Side::Both => self
+                .stillness
+                .evidence(self.nearness(row.y, foretold.deviate)),
+            _ => 0.0,
+        };
+        let short = surprise.short.max(still);
+        let [views, of_bucket] = [slow, of_bucket].map(|slow| slow.max(short).max(0.0));
         let tail = match &self.tail {
             Some(tail) if self.counts || tail.blocks() >= TAIL_AFTER_BLOCKS => {
                 of_the_tail(tail, foretold.ln_tail, of_bucket)
@@ -538,7 +561,7 @@ impl Copies {
             nats: CHANNEL_WEIGHT * views.max(tail) + copies * NOVELTY_NATS * novelty,
             of_bucket: CHANNEL_WEIGHT * of_bucket.max(tail) + NOVELTY_NATS * of_bucket_novelty,
             is_alone,
-            short: CHANNEL_WEIGHT * surprise.short,
+            short: CHANNEL_WEIGHT * short,
             rows: Some(row),
         }
     }
@@ -563,6 +586,7 @@ impl Copies {
         } = judged
             .copied()
             .unwrap_or_else(|| self.row(at, x, side, tail_of.repeat_nats));
+        self.stillness.learn(self.nearness(y, tail_of.deviate));
         let (judged, short) = (
             Some(&surprise),
             Some((&mut self.short, tail_of.repeat_nats)),
@@ -643,6 +667,7 @@ mod tests {
                 ln_p: 0.0,
                 knows_more: false,
                 repeat_nats: f64::INFINITY,
+                deviate: f64::INFINITY,
             };
             model.learn(at, x, &kind, tail, None, &mut Room::unlimited());
             at = EventTime(at.millis() + 5 * MINUTE_MS);
@@ -661,6 +686,7 @@ mod tests {
             typical: 107.0,
             ln_tail: 0.0,
             repeat_nats: f64::INFINITY,
+            deviate: f64::INFINITY,
         };
         let nats = |at: EventTime, x: f64| model.judge(at, x, Side::Both, &foretold, None).nats;
         let later = EventTime(next.millis() + 3 * 24 * HOUR_MS);
@@ -708,6 +734,7 @@ mod tests {
                 ln_p: 0.0,
                 knows_more: false,
                 repeat_nats: f64::INFINITY,
+                deviate: f64::INFINITY,
             };
             let room = &mut Room::unlimited();
             model.learn(at(hour), x, &kind, tail, None, room);
@@ -717,6 +744,7 @@ mod tests {
                 typical,
                 ln_tail: ln_p,
                 repeat_nats: f64::INFINITY,
+                deviate: f64::INFINITY,
             };
             let claim = model.judge(at(40 * 24), 122.0, Side::Both, &foretold, None);
             claim.nats

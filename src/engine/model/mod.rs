@@ -39,6 +39,7 @@ mod room;
 pub mod runs;
 mod series;
 pub mod spread;
+pub mod stillness;
 pub mod surprise;
 pub mod together;
 mod variogram;

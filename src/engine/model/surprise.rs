@@ -4,7 +4,7 @@
 //! the seasonal band. A residual r is set against the root mean square of past residuals *of the same sign* in its view:
 //! `s = 2.5 ln(1 + z²/4)`, a Student-t with 4 degrees of freedom (Lange, Little, Taylor 1989), and the plain mean over the views that
 //! speak is calibrated once against the series' own past ([`Calibration`](super::calibration::Calibration)). A second channel looks at the best short-range predictor and at
-//! exact repeats. Two copies run, on the bucket and on means of an hour. Source: detection-quality.md, "The design".
+//! exact repeats; a silence of a count is worth what its law says, beside those before it. Two copies run, on the bucket and on means of an hour. Source: detection-quality.md, "The design".
 //! Values come on the scale of [`SymLog`](super::evidence::SymLog), on which a series that varies in proportion varies evenly, as distances from the first one: singles, whose
 //! seven digits are those of how far the series has moved, whatever its size. Holds: judging changes nothing; evidence is finite and at least 0.
 
@@ -27,6 +27,10 @@ const Z_MAX: f64 = 1e6;
 const REPEAT_NATS: f64 = 0.2;
 /// A value that repeats more often than this gives less for a repeat: exp(-[`REPEAT_NATS`]).
 const OFTEN: f64 = 0.818_730_753_077_981_8;
+/// What silences are worth is known beforehand like so many of one nat each...
+const PRIOR_SILENCES: f64 = 4.0;
+/// ...and of those before, the last that many count.
+const SILENCES_MEMORY: f32 = 64.0;
 /// What the short-range channel has to show more than the slow one.
 const SHORT_RANGE_HANDICAP: f64 = 3.0;
 
@@ -133,11 +137,41 @@ pub struct ShortRange {
     errors: [f32; 6],
     repeats: u32,
     repeated: u32,
-    /// What the repeats so far can tell at the most, nats.
+    /// Of a run of nothing, what its repeats tell by their law, nats; infinite where no law speaks of what repeats.
     repeat_nats: f32,
+    /// How many of those are over, older ones counting for less, and what they told together.
+    silences: f32,
+    silent_nats: f32,
     /// Of the predictors that the slow channel has not: the last value, a quick level, the seasonal band.
     scales: [Scale; 3],
     calibration: FixedCalibration,
+}
+
+impl ShortRange {
+    /// What a silence of so many nats by its law is worth beside those before it, nats. Where events come one by one, a silence goes on for one nat on average, and more are as
+    /// rare as they say. Where they stop and go, silences have told more: an exponential variable of unknown mean, as in [`calibration`](super::calibration).
+    fn of_silence(&self, told: f64) -> f64 {
+        let count = f64::from(self.silences) + PRIOR_SILENCES;
+        let shown = f64::from(self.silent_nats) + PRIOR_SILENCES;
+        told.min(count * (told / shown).ln_1p())
+    }
+
+    /// Takes in a value that repeats the last, or ends its run.
+    fn learn_repeat(&mut self, repeats: bool, nats: f64) {
+        if repeats {
+            self.repeats = self.repeats.saturating_add(1);
+            self.repeated = self.repeated.saturating_add(1);
+            self.repeat_nats += nats as f32;
+            return;
+        }
+        if self.repeat_nats.is_finite() {
+            let kept = 1.0 - 1.0 / SILENCES_MEMORY;
+            self.silences = kept * self.silences + 1.0;
+            self.silent_nats = kept * self.silent_nats + self.repeat_nats;
+        }
+        self.repeats = 0;
+        self.repeat_nats = if nats.is_finite() { 0.0 } else { f32::INFINITY };
+    }
 }
 
 /// What one copy says of a value: nats, and a share.
@@ -225,6 +259,11 @@ impl Views {
             short.and_then(|short| self.short_surprise(short, x, residuals, side)),
             self.novelty.keys(&self.step(x)),
         )
+    }
+
+    /// By how much a value is beside the last.
+    pub fn step_to(&self, x: f32) -> f64 {
+        f64::from(x) - f64::from(self.last)
     }
 
     fn step(&self, x: f32) -> Step {
@@ -406,15 +445,21 @@ impl Views {
         let moved = scale
             .quarter_square(candidates[best], self.floor(), side)
             .map(|square| 2.5 * square.ln_1p());
-        let flat = (side == Side::Both && x == self.last).then(|| {
+        // A silence is worth what its law says, and is a dip; what else comes again may be told apart from usual values by nothing but that.
+        let told = f64::from(short.repeat_nats) + repeat_nats;
+        let by_law = told.is_finite();
+        let may_tell = side == Side::Both || side == Side::Low && by_law;
+        let flat = (may_tell && x == self.last).then(|| {
+            if by_law {
+                return short.of_silence(told);
+            }
             let share = f64::from(short.repeated.saturating_add(1)) / (f64::from(self.steps) + 2.0);
             let each = if share < OFTEN {
                 REPEAT_NATS
             } else {
                 -share.ln()
             };
-            let run = f64::from(short.repeats.saturating_add(1)) * each;
-            run.min(f64::from(short.repeat_nats) + repeat_nats)
+            f64::from(short.repeats.saturating_add(1)) * each
         });
         match (moved, flat) {
             (Some(a), Some(b)) => Some(a.max(b)),
@@ -431,13 +476,7 @@ impl Views {
         for (scale, at) in short.scales.iter_mut().zip([0, 1, 5]) {
             scale.learn(candidates[at]);
         }
-        if x == self.last {
-            short.repeats = short.repeats.saturating_add(1);
-            short.repeated = short.repeated.saturating_add(1);
-            short.repeat_nats += repeat_nats as f32;
-        } else {
-            (short.repeats, short.repeat_nats) = (0, 0.0);
-        }
+        short.learn_repeat(x == self.last, repeat_nats);
         let plain = 1.0 / (f64::from(self.steps) + 1.0);
         follow(&mut short.quick, x.into(), plain.max(0.25));
     }

@@ -5,6 +5,7 @@ use super::super::law::Law;
 use super::super::member::Member;
 use super::super::residual::{Run, SpreadChange};
 use super::super::{Kind, Room, Sample, Verdict, ongoing};
+use super::look::near_or_far;
 use super::{MEASUREMENT_GAIN, SeriesModel, buckets_a_day};
 use crate::time::EventTime;
 
@@ -111,6 +112,7 @@ impl SeriesModel {
     ) {
         let tail = TailOf {
             ln_p: verdict.map_or(0.0, |verdict| verdict.ln_tail()),
+            deviate: verdict.map_or(f64::INFINITY, |verdict| near_or_far(kind, verdict.deviate)),
             repeat_nats: verdict.map_or(f64::INFINITY, |verdict| {
                 self.repeat_nats(kind, came, verdict.typical, &verdict.foresight)
             }),

@@ -24,6 +24,8 @@ pub(super) struct Look {
     pub(super) ln_by_law: f64,
     /// ln p of the bucket or of the dozen that it ends, whichever is less.
     pub(super) ln_tail: f64,
+    /// How far the value is from the forecast, as a normal deviate.
+    pub(super) deviate: f64,
 }
 
 impl SeriesModel {
@@ -41,6 +43,7 @@ impl SeriesModel {
             typical: typical - of_date,
             ln_tail: look.ln_tail,
             repeat_nats: self.repeat_nats(kind, x, typical, &foresight),
+            deviate: near_or_far(kind, look.deviate),
         };
         let calm = foresight.calm().max(foresight.least_count());
         let by_law = || {
@@ -149,5 +152,13 @@ impl SeriesModel {
         } else {
             (-normal::quantile_from_ln_sf(tails.lower)).min(0.0)
         }
+    }
+}
+
+/// How far out a value is of which it may be told that it is near. Counts have few values, and many are just what was expected.
+pub(super) fn near_or_far(kind: &Kind, deviate: f64) -> f64 {
+    match kind.counting {
+        true => f64::INFINITY,
+        false => deviate,
     }
 }

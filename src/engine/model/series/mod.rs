@@ -323,6 +323,7 @@ impl Model for SeriesModel {
             foresight,
             ln_by_law,
             ln_tail,
+            deviate,
         };
         let history = self.forecaster.steps();
         let thin = f64::from(history) / (f64::from(history) + THIN_HISTORY);

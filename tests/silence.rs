@@ -1,0 +1,124 @@
+//! A count that stops: a tenant, a host or a shop of which nothing comes any more. Each bucket without an event may be had by chance, and a run of them may not.
+//!
+//! The worlds: three to fifty events an hour, as Poisson's or more uneven, with days and weekends. After three weeks nothing comes for half a workday; and streams that stop and go by
+//! themselves, of which a pause is nothing new.
+
+use rand_chacha::ChaCha8Rng;
+use rand_chacha::rand_core::{Rng, SeedableRng};
+use std::f64::consts::TAU;
+use tidewatch::config::Side;
+use tidewatch::engine::model::{Kind, Law, Model, Room, Sample, SeriesModel};
+use tidewatch::time::{BucketSpan, EventTime};
+
+/// Monday, 2 March 2026, in hours since the epoch.
+const MONDAY: i64 = 20_514 * 24;
+const SEEDS: u64 = 10;
+/// Evidence of a score of 75.
+const CRITICAL: f64 = 3.0;
+/// Wednesday of the fourth week, ten o'clock.
+const STOPS: usize = (21 + 2) * 24 + 10;
+
+struct Chance(ChaCha8Rng);
+
+impl Chance {
+    fn uniform(&mut self) -> f64 {
+        ((self.0.next_u64() >> 11) as f64 + 0.5) / (1u64 << 53) as f64
+    }
+
+    fn poisson(&mut self, mean: f64) -> f64 {
+        let (mut events, mut left) = (0.0, mean + self.uniform().ln());
+        while left >= 0.0 {
+            events += 1.0;
+            left += self.uniform().ln();
+        }
+        events
+    }
+
+    /// Around 1, with a variance of one in so many.
+    fn gamma(&mut self, shape: u32) -> f64 {
+        (0..shape).map(|_| -self.uniform().ln()).sum::<f64>() / f64::from(shape)
+    }
+}
+
+fn wave(hour: usize) -> f64 {
+    let day = 1.0 + 0.6 * ((hour % 24) as f64 / 24.0 * TAU - 0.375 * TAU).sin();
+    day * if hour / 24 % 7 >= 5 { 0.6 } else { 1.0 }
+}
+
+/// The evidence of each hour.
+fn evidence(side: Side, values: impl IntoIterator<Item = f64>) -> Vec<f64> {
+    let kind = Kind {
+        side,
+        counting: true,
+        law: Law::Plain,
+        joined: false,
+        span: BucketSpan::from_seconds(3_600).expect("a span"),
+    };
+    let mut model = SeriesModel::new();
+    let judged = values.into_iter().zip(MONDAY..).map(|(value, hour)| {
+        let sample = Sample {
+            at: EventTime((2 * hour + 1) * 1_800_000),
+            value,
+            measurements: value as u64,
+        };
+        let verdict = model.judge(&kind, &sample);
+        model.learn(&kind, &sample, verdict.as_ref(), &mut Room::unlimited());
+        verdict.map_or(0.0, |verdict| verdict.evidence)
+    });
+    judged.collect()
+}
+
+#[test]
+fn a_count_that_stops_is_critical_within_hours_however_few_came() {
+    // Within twenty events that did not come, one hour at the least; of uneven ones, twice as many.
+    for (mean, within, within_if_uneven) in [(3.0, 7, 10), (6.0, 4, 6), (12.0, 3, 4), (50.0, 2, 3)]
+    {
+        for side in [Side::Both, Side::Low] {
+            for (shape, within) in [(None, within), (Some(20), within_if_uneven)] {
+                let found = (0..SEEDS).filter(|seed| {
+                    let mut chance = Chance(ChaCha8Rng::seed_from_u64(*seed));
+                    let values = (0..STOPS + 12).map(|hour| {
+                        let uneven = shape.map_or(1.0, |shape| chance.gamma(shape));
+                        let value = chance.poisson(mean * wave(hour) * uneven);
+                        if hour < STOPS { value } else { 0.0 }
+                    });
+                    let told = evidence(side, values.collect::<Vec<_>>());
+                    told[STOPS..STOPS + within]
+                        .iter()
+                        .any(|nats| *nats >= CRITICAL)
+                });
+                let found = found.count();
+                println!("{mean} an hour, {side:?}, {shape:?}: {found} of {SEEDS} within {within}");
+                assert!(found >= 9, "{mean} {side:?} {shape:?}: {found} of {SEEDS}");
+            }
+        }
+    }
+}
+
+#[test]
+fn what_stops_and_goes_by_itself_is_hardly_ever_an_alarm_for_stopping() {
+    let (mut alarms, mut buckets) = (0, 0);
+    for seed in 0..2 * SEEDS {
+        let mut chance = Chance(ChaCha8Rng::seed_from_u64(seed));
+        let (mut goes, mut left) = (false, 0.0);
+        let values = (0..56 * 24).map(|hour| {
+            left -= 1.0;
+            if left <= 0.0 {
+                goes = !goes;
+                left = 1.0 - if goes { 25.0 } else { 15.0 } * chance.uniform().ln();
+            }
+            match goes {
+                true => chance.poisson(10.0 * wave(hour)),
+                false => 0.0,
+            }
+        });
+        let values: Vec<f64> = values.collect();
+        let told = evidence(Side::Low, values.iter().copied());
+        let later = told.iter().zip(&values).skip(values.len() / 4);
+        alarms += later.filter(|(nats, _)| **nats >= CRITICAL).count();
+        buckets += values.len() - values.len() / 4;
+    }
+    let rate = 1_000.0 * alarms as f64 / buckets as f64;
+    println!("{alarms} alarms in {buckets} buckets: {rate:.3} in a thousand");
+    assert!(rate < 0.5, "{rate} in a thousand");
+}
