@@ -259,7 +259,11 @@ impl<L: Log> Service<L> {
     pub fn is_settled(&mut self) -> bool {
         let log = &mut self.log;
         self.tasks.values().all(|task| {
-            task.is_live() && !task.has_words() && !task.has_moved() && log.lag(&task.at) == Some(0)
+            task.is_live()
+                && !task.owes_awake()
+                && !task.has_words()
+                && !task.has_moved()
+                && log.lag(&task.at) == Some(0)
         })
     }
 
@@ -299,7 +303,7 @@ impl<L: Log> Service<L> {
     /// The first half of a breath: what the log has to tell.
     pub fn receive(&mut self, timeout: Duration) -> Result<(), ServiceError> {
         self.align();
-        let were_silent = self.are_inputs_silent();
+        let waited = self.waiting.len();
         let mut intake = Intake {
             tasks: &mut self.tasks,
             observer: &*self.observer,
@@ -314,6 +318,7 @@ impl<L: Log> Service<L> {
         let (mut arrivals, leaving, taken) = (intake.arrivals, intake.leaving, intake.taken);
         self.outdated |= intake.displaced;
         self.retry = false;
+        let has_arrivals = arrivals.len() > waited;
         if !leaving.is_empty() {
             self.hand_over(&leaving)?;
         }
@@ -345,7 +350,7 @@ impl<L: Log> Service<L> {
         self.searches
             .retain(|at, _| waiting.iter().any(|one| one.at == *at));
         self.tell_consumed(&taken);
-        self.wake(were_silent)?;
+        self.wake(has_arrivals)?;
         polled?;
         self.refuse_what_is_newer()
     }
@@ -354,6 +359,7 @@ impl<L: Log> Service<L> {
     pub fn settle(&mut self) -> Result<(), ServiceError> {
         self.look_at_topics()?;
         let at_end = self.wake_tasks();
+        self.begin_waking(false);
         self.publish_interim()?;
         if self.commit_is_due() {
             self.commit()?;
@@ -406,6 +412,9 @@ impl<L: Log> Service<L> {
             let lag = self.log.lag(&task.at);
             let at_end = lag == Some(0);
             all_at_end &= at_end;
+            if lag.is_some_and(|ahead| ahead > 0) {
+                task.rouse();
+            }
             if let Some(messages) = task.news_of_lag(lag, now_ms) {
                 let fact = Fact::Lag {
                     at: &task.at,

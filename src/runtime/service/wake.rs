@@ -8,9 +8,11 @@
 //! Checked by: tests/waking.rs, tests/simulation.rs, tests/kafka/log.rs.
 
 use super::{Service, ServiceError};
-use crate::runtime::log::{CommitError, Log, Outgoing, Transaction};
+use crate::runtime::log::{
+    Assignment, CommitError, Log, Outgoing, Position, TopicPartition, Transaction,
+};
 use crate::runtime::observer::Fact;
-use crate::runtime::task::Task;
+use crate::runtime::task::{Mark, Task};
 
 /// Inputs wake.
 #[derive(Debug)]
@@ -19,50 +21,73 @@ pub(super) struct Waking {
     until_ms: i64,
     /// And never longer than that.
     until_ms_max: i64,
-    /// Who is to be waited for, in words that are not committed yet.
-    unsaid: Vec<Outgoing>,
 }
 
 impl<L: Log> Service<L> {
-    /// Whether there are several inputs, and nobody waits for one that is read here.
-    pub(super) fn are_inputs_silent(&self) -> bool {
+    /// Whether there are several inputs, and nobody waited for one that is read here until now.
+    fn were_inputs_silent(&self) -> bool {
         let mut inputs = self.tasks.values().filter(|task| task.reads_events());
-        self.plan.inputs.values().sum::<i32>() > 1 && inputs.all(Task::is_silent)
+        self.plan.inputs.values().sum::<i32>() > 1
+            && inputs.all(|task| task.is_silent() || task.has_woken())
     }
 
-    /// What comes of a poll, before which `were_silent` was so.
-    pub(super) fn wake(&mut self, were_silent: bool) -> Result<(), ServiceError> {
-        let woken: Vec<Outgoing> = self.tasks.values_mut().flat_map(Task::take_awake).collect();
-        let is_quiet = woken.is_empty();
-        let now_ms = self.clock.steady_ms();
-        if !is_quiet && were_silent && self.waking.is_none() {
+    /// Whether an input is still to be restored of which it was said that nobody is to wait for it: it may have got something since.
+    fn is_silent_input_to_come(&self) -> bool {
+        let was_idle = |one: &Assignment| {
+            let text = one.committed.as_ref().map(|held| &*held.metadata);
+            let mark = text.and_then(Mark::parse);
+            let ours = mark.filter(|mark| mark.lineage == self.plan.lineage);
+            ours.is_some_and(|mark| mark.idle)
+        };
+        let is_input = |one: &&Assignment| self.plan.inputs.contains_key(&one.at.topic);
+        self.waiting.iter().filter(is_input).any(was_idle)
+    }
+
+    /// Where the first of silent inputs has woken, or one that may have is among those that have just come and is not restored yet: the others' time begins.
+    pub(super) fn begin_waking(&mut self, has_arrivals: bool) {
+        let has_woken = self.tasks.values().any(Task::has_woken);
+        let begins = (has_woken && self.were_inputs_silent())
+            || (has_arrivals && self.is_silent_input_to_come());
+        if begins && self.waking.is_none() {
+            let now_ms = self.clock.steady_ms();
             self.waking = Some(Waking {
                 until_ms: now_ms,
                 until_ms_max: now_ms + self.plan.job.extensions.idle_timeout_ms,
-                unsaid: Vec::new(),
             });
         }
+    }
+
+    /// What comes of a poll, with which inputs may have been assigned.
+    pub(super) fn wake(&mut self, has_arrivals: bool) -> Result<(), ServiceError> {
+        self.begin_waking(has_arrivals);
+        let is_quiet = !self.tasks.values().any(Task::has_woken) && !self.is_silent_input_to_come();
+        let now_ms = self.clock.steady_ms();
         let Some(waking) = &mut self.waking else {
-            return Ok(()); // others are waited for, and close nothing before its time
+            return Ok(()); // said first of all in the next transaction
         };
         if !is_quiet {
             waking.until_ms = waking.until_ms_max.min(now_ms + self.settings.wake_ms);
         }
-        waking.unsaid.extend(woken);
-        if waking.unsaid.is_empty() {
+        let (until_ms, until_ms_max) = (waking.until_ms, waking.until_ms_max);
+        let words: Vec<Outgoing> = self.tasks.values().flat_map(Task::awake).collect();
+        if words.is_empty() {
             // A whole poll after the last one, for somebody else may have had no turn.
-            if is_quiet && now_ms >= waking.until_ms {
+            if now_ms >= until_ms && (is_quiet || now_ms >= until_ms_max) {
                 self.waking = None;
             }
             return Ok(());
         }
+        // With the positions as they are, so that the words of one whose partition is another's by now are refused.
+        let speakers = self.tasks.values().filter(|task| task.owes_awake());
+        let held = |task: &Task| Some((task.at.clone(), task.held()?.clone()));
+        let positions: Vec<(TopicPartition, Position)> = speakers.filter_map(held).collect();
         let said = self.log.commit(Transaction {
-            messages: &waking.unsaid,
-            positions: &[],
+            messages: &words,
+            positions: &positions,
         });
         match said {
             Ok(()) => {
-                waking.unsaid.clear();
+                self.tasks.values_mut().for_each(Task::awake_is_said);
                 Ok(())
             }
             Err(CommitError::Retry(error)) => {
