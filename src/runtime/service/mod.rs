@@ -35,6 +35,7 @@ use crate::decode::together::Given;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
+use wake::Arrivals;
 
 /// How often things are done. Milliseconds of the steady clock.
 #[derive(Clone, Debug)]
@@ -303,7 +304,7 @@ impl<L: Log> Service<L> {
     /// The first half of a breath: what the log has to tell.
     pub fn receive(&mut self, timeout: Duration) -> Result<(), ServiceError> {
         self.align();
-        let waited = self.waiting.len();
+        let (waited, had_inputs) = (self.waiting.len(), self.has_inputs());
         let mut intake = Intake {
             tasks: &mut self.tasks,
             observer: &*self.observer,
@@ -318,7 +319,11 @@ impl<L: Log> Service<L> {
         let (mut arrivals, leaving, taken) = (intake.arrivals, intake.leaving, intake.taken);
         self.outdated |= intake.displaced;
         self.retry = false;
-        let has_arrivals = arrivals.len() > waited;
+        let arrivals_are = match arrivals.len() > waited {
+            false => Arrivals::None,
+            true if had_inputs => Arrivals::More,
+            true => Arrivals::First,
+        };
         if !leaving.is_empty() {
             self.hand_over(&leaving)?;
         }
@@ -350,7 +355,7 @@ impl<L: Log> Service<L> {
         self.searches
             .retain(|at, _| waiting.iter().any(|one| one.at == *at));
         self.tell_consumed(&taken);
-        self.wake(has_arrivals)?;
+        self.wake(arrivals_are)?;
         polled?;
         self.refuse_what_is_newer()
     }
@@ -359,7 +364,7 @@ impl<L: Log> Service<L> {
     pub fn settle(&mut self) -> Result<(), ServiceError> {
         self.look_at_topics()?;
         let at_end = self.wake_tasks();
-        self.begin_waking(false);
+        self.begin_waking(Arrivals::None);
         self.publish_interim()?;
         if self.commit_is_due() {
             self.commit()?;

@@ -5,7 +5,11 @@
 //! to wake says so before all else, in a transaction of its own, and is not read on; nothing is committed until the others have had their time to wake as well:
 //! [`Settings::wake_ms`](super::Settings::wake_ms) from the last that did, and no longer than one silent input is waited for. What comes later than that is
 //! what an idle input's events are, late where their bucket is closed. Other instances do the same with their partitions.
-//! Checked by: tests/waking.rs, tests/simulation.rs, tests/kafka/log.rs.
+//!
+//! The same holds of a beginning after a time in which nobody read: an idle input may have got something meanwhile, and it is waited for until that is known. Whoever
+//! takes one over says so ([`Task::doubt_silence`](crate::runtime::task)) before anything is committed that could close a bucket; while one is still to be
+//! restored, or another instance is about to (which is told by the positions of the group), nothing is.
+//! Checked by: tests/waking.rs, tests/backlog.rs, tests/simulation.rs, tests/kafka/log.rs.
 
 use super::{Service, ServiceError};
 use crate::runtime::log::{
@@ -23,7 +27,24 @@ pub(super) struct Waking {
     until_ms_max: i64,
 }
 
+/// Which partitions have been assigned in a poll.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Arrivals {
+    /// None.
+    None,
+    /// To an instance that had no input.
+    First,
+    /// To one that has inputs.
+    More,
+}
+
 impl<L: Log> Service<L> {
+    /// Whether inputs are read here, or will be.
+    pub(super) fn has_inputs(&self) -> bool {
+        let is_input = |one: &Assignment| self.plan.inputs.contains_key(&one.at.topic);
+        self.tasks.values().any(Task::reads_events) || self.waiting.iter().any(is_input)
+    }
+
     /// Whether there are several inputs, and nobody waited for one that is read here until now.
     fn were_inputs_silent(&self) -> bool {
         let mut inputs = self.tasks.values().filter(|task| task.reads_events());
@@ -33,33 +54,58 @@ impl<L: Log> Service<L> {
 
     /// Whether an input is still to be restored of which it was said that nobody is to wait for it: it may have got something since.
     fn is_silent_input_to_come(&self) -> bool {
-        let was_idle = |one: &Assignment| {
-            let text = one.committed.as_ref().map(|held| &*held.metadata);
-            let mark = text.and_then(Mark::parse);
-            let ours = mark.filter(|mark| mark.lineage == self.plan.lineage);
-            ours.is_some_and(|mark| mark.idle)
-        };
         let is_input = |one: &&Assignment| self.plan.inputs.contains_key(&one.at.topic);
-        self.waiting.iter().filter(is_input).any(was_idle)
+        let mut inputs = self.waiting.iter().filter(is_input);
+        inputs.any(|one| {
+            one.committed
+                .as_ref()
+                .is_some_and(|held| self.was_idle(held))
+        })
     }
 
-    /// Where the first of silent inputs has woken, or one that may have is among those that have just come and is not restored yet: the others' time begins.
-    pub(super) fn begin_waking(&mut self, has_arrivals: bool) {
+    /// Whether nobody waits for an input that another instance reads, or begins to read at this moment, having been started with this one.
+    fn is_other_input_silent(&mut self) -> bool {
+        let all = self.plan.inputs.iter().flat_map(|(topic, count)| {
+            (0..*count).map(move |partition| TopicPartition::new(topic.clone(), partition))
+        });
+        let is_here = |at: &TopicPartition| {
+            self.tasks.contains_key(at) || self.waiting.iter().any(|one| one.at == *at)
+        };
+        let elsewhere: Vec<TopicPartition> = all.filter(|at| !is_here(at)).collect();
+        if elsewhere.is_empty() {
+            return false;
+        }
+        match self.log.positions(&elsewhere) {
+            Ok(held) => held.values().any(|held| self.was_idle(held)),
+            Err(_) => true, // such as that somebody commits one just now
+        }
+    }
+
+    /// Whether a committed position says that nobody is to wait for its partition.
+    fn was_idle(&self, held: &Position) -> bool {
+        let mark = Mark::parse(&held.metadata);
+        mark.is_some_and(|mark| mark.lineage == self.plan.lineage && mark.idle)
+    }
+
+    /// Where the first of silent inputs has woken, or a silent one may have got something and is still to be restored, here or elsewhere: the others' time begins.
+    pub(super) fn begin_waking(&mut self, arrivals: Arrivals) {
         let has_woken = self.tasks.values().any(Task::has_woken);
         let begins = (has_woken && self.were_inputs_silent())
-            || (has_arrivals && self.is_silent_input_to_come());
+            || (arrivals != Arrivals::None && self.is_silent_input_to_come())
+            || (arrivals == Arrivals::First && self.has_inputs() && self.is_other_input_silent());
         if begins && self.waking.is_none() {
             let now_ms = self.clock.steady_ms();
+            let idle_timeout_ms = self.plan.job.extensions.idle_timeout_ms;
             self.waking = Some(Waking {
-                until_ms: now_ms,
-                until_ms_max: now_ms + self.plan.job.extensions.idle_timeout_ms,
+                until_ms: now_ms + self.settings.wake_ms.min(idle_timeout_ms),
+                until_ms_max: now_ms + idle_timeout_ms,
             });
         }
     }
 
     /// What comes of a poll, with which inputs may have been assigned.
-    pub(super) fn wake(&mut self, has_arrivals: bool) -> Result<(), ServiceError> {
-        self.begin_waking(has_arrivals);
+    pub(super) fn wake(&mut self, arrivals: Arrivals) -> Result<(), ServiceError> {
+        self.begin_waking(arrivals);
         let is_quiet = !self.tasks.values().any(Task::has_woken) && !self.is_silent_input_to_come();
         let now_ms = self.clock.steady_ms();
         let Some(waking) = &mut self.waking else {
