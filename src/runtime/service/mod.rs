@@ -327,6 +327,9 @@ impl<L: Log> Service<L> {
         if !leaving.is_empty() {
             self.hand_over(&leaving)?;
         }
+        if arrivals_are != Arrivals::None {
+            self.announce(&arrivals)?;
+        }
         match self.learn_topics(arrivals.iter().map(|one| one.at.clone())) {
             Err(LogError::Unavailable(error)) => {
                 self.tell(&Fact::Unavailable { error });

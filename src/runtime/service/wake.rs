@@ -16,7 +16,7 @@ use crate::runtime::log::{
     Assignment, CommitError, Log, Outgoing, Position, TopicPartition, Transaction,
 };
 use crate::runtime::observer::Fact;
-use crate::runtime::task::{Mark, Task};
+use crate::runtime::task::{self, Mark, Task};
 
 /// Inputs wake.
 #[derive(Debug)]
@@ -84,7 +84,26 @@ impl<L: Log> Service<L> {
     /// Whether a committed position says that nobody is to wait for its partition.
     fn was_idle(&self, held: &Position) -> bool {
         let mark = Mark::parse(&held.metadata);
-        mark.is_some_and(|mark| mark.lineage == self.plan.lineage && mark.idle)
+        mark.is_some_and(|mark| mark.lineage == self.plan.lineage && mark.idle && !mark.ended)
+    }
+
+    /// Says of those that have just come and were idle that they are to be waited for, before they are restored: that can take longer than other instances wait.
+    pub(super) fn announce(&mut self, arrivals: &[Assignment]) -> Result<(), ServiceError> {
+        let held = |one: &Assignment| {
+            let held = one.committed.clone().filter(|held| self.was_idle(held))?;
+            let is_input = self.plan.inputs.contains_key(&one.at.topic);
+            is_input.then(|| (one.at.clone(), held))
+        };
+        let silent: Vec<(TopicPartition, Position)> = arrivals.iter().filter_map(held).collect();
+        let words = silent
+            .iter()
+            .flat_map(|(at, _)| task::awake(&self.plan, at));
+        let words: Vec<Outgoing> = words.collect();
+        match words.is_empty() {
+            true => Ok(()),
+            // Where that fails, the tasks will say it.
+            false => self.say_first(&words, &silent).map(drop),
+        }
     }
 
     /// Where the first of silent inputs has woken, or a silent one may have got something and is still to be restored, here or elsewhere: the others' time begins.
@@ -127,24 +146,33 @@ impl<L: Log> Service<L> {
         let speakers = self.tasks.values().filter(|task| task.owes_awake());
         let held = |task: &Task| Some((task.at.clone(), task.held()?.clone()));
         let positions: Vec<(TopicPartition, Position)> = speakers.filter_map(held).collect();
-        let said = self.log.commit(Transaction {
-            messages: &words,
-            positions: &positions,
-        });
-        match said {
-            Ok(()) => {
-                self.tasks.values_mut().for_each(Task::awake_is_said);
-                Ok(())
-            }
+        if self.say_first(&words, &positions)? {
+            self.tasks.values_mut().for_each(Task::awake_is_said);
+        }
+        Ok(())
+    }
+
+    /// A transaction of its own, with positions as they are. Whether it was made.
+    fn say_first(
+        &mut self,
+        messages: &[Outgoing],
+        positions: &[(TopicPartition, Position)],
+    ) -> Result<bool, ServiceError> {
+        let transaction = Transaction {
+            messages,
+            positions,
+        };
+        match self.log.commit(transaction) {
+            Ok(()) => Ok(true),
             Err(CommitError::Retry(error)) => {
                 self.tell(&Fact::Aborted { error });
-                Ok(())
+                Ok(false)
             }
             Err(CommitError::Fenced(error)) => {
                 self.tell(&Fact::Aborted { error });
                 self.tasks.clear();
                 self.waking = None;
-                Ok(())
+                Ok(false)
             }
             Err(CommitError::Fatal(error)) => Err(ServiceError::Commit(error)),
         }

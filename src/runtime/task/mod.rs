@@ -28,6 +28,7 @@ pub use meter::{LATENESS_BOUNDS_MS, Measured};
 pub(crate) use meter::{Step, Steps, Work};
 pub use plan::{Placement, Plan, PlanError, StageKind, TopicNames};
 pub use range::Range;
+pub(crate) use silence::awake;
 pub use voice::{Plots, Remembered};
 pub(crate) use voice::{Speech, message_of};
 

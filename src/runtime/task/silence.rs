@@ -5,9 +5,10 @@
 //! written since, and that it is idle again as soon as it is found to have nothing; and one that has something to read is awake before it is read.
 //! Checked by: tests/waking.rs, tests/backlog.rs, tests/simulation.rs.
 
-use super::{Placement, StageKind, Task};
+use super::voice::{Next, Voice};
+use super::{Placement, Plan, StageKind, Task};
 use crate::engine::wire::{InputId, StageMessage};
-use crate::runtime::log::{Outgoing, Position};
+use crate::runtime::log::{Outgoing, Position, TopicPartition};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
@@ -18,6 +19,17 @@ pub(super) enum Waking {
     Doubtful,
     /// It has something to say.
     Certain,
+}
+
+/// That an input is to be waited for again, of which there is no task yet.
+pub(crate) fn awake(plan: &Arc<Plan>, at: &TopicPartition) -> Vec<Outgoing> {
+    let next = match plan.stage_of(at) {
+        Some(StageKind::Gather | StageKind::Project) => Next::Judges,
+        Some(StageKind::Keyed) => Next::Rollup,
+        _ => return Vec::new(),
+    };
+    let speaker = InputId(at.to_string());
+    Voice::new(Arc::clone(plan), at.clone(), &speaker).awake(next)
 }
 
 impl Task {
