@@ -4,7 +4,9 @@
 use crate::client::{delete_before, produce, topic};
 use crate::instance::{Deployment, Instance, PATIENCE};
 use crate::random::Random;
-use crate::world::{Kind, Spread, Word, close, events, expected, job, publish, sentinel};
+use crate::world::{
+    Kind, SPAN_MS, START_MS, Spread, Word, close, events, expected, job, publish, sentinel,
+};
 use std::time::{Duration, Instant};
 
 const BUCKETS: i64 = 60;
@@ -105,6 +107,46 @@ fn a_topic_that_is_filled_after_all_its_partitions_have_been_idle_equals_detect(
         assert_eq!(instance.stop(), Some(0), "{}", deployment.logs());
     }
     deployment.assert_results(&wanted, "filled after all were idle");
+}
+
+/// Most partitions are idle when the job is stopped. What they get while nobody reads is judged with what the others got, though those be read first.
+#[test]
+fn what_idle_partitions_got_while_nobody_read_equals_detect() {
+    const PARTITIONS: i32 = 8;
+    let input = topic("backlog", PARTITIONS);
+    let kinds = [Kind::PerHost, Kind::Whole, Kind::PerHostKeyed];
+    let jobs = kinds.map(|kind| job(kind, &input, r#","idle_timeout":"4s""#));
+    let wanted = reference(&jobs, BUCKETS, 1);
+    let deployment = Deployment::new(&jobs, "");
+    let running = deployment.start("a");
+    let all = events(1, BUCKETS);
+    let half = format!(r#"{{"time":{}"#, START_MS + BUCKETS / 2 * SPAN_MS);
+    let (before, after) = all.split_at(all.partition_point(|message| message.text < half));
+    // The one that is read first.
+    let last = before.iter().rposition(|message| message.host == 0);
+    let (mut before, last) = (before.to_vec(), last.unwrap());
+    let last = before.remove(last);
+    publish(&input, PARTITIONS, Spread::ByHost, &before);
+    let idle = |job: &str| {
+        let name = format!("tidewatch_inputs_idle_total{{job_id=\"{job}\"}}");
+        metric(&running, &name).unwrap_or_default()
+    };
+    eventually("all inputs are idle", || {
+        ["per-host", "whole", "per-host-keyed"]
+            .map(idle)
+            .into_iter()
+            .all(|count| count >= PARTITIONS.into())
+    });
+    // One of them speaks again, and is not idle yet when the job stops.
+    publish(&input, PARTITIONS, Spread::ByHost, &[last]);
+    std::thread::sleep(Duration::from_millis(2_800));
+    assert_eq!(running.stop(), Some(0), "{}", deployment.logs());
+    publish(&input, PARTITIONS, Spread::ByHost, after);
+    close(&input, PARTITIONS, BUCKETS);
+    let running = deployment.start("a");
+    deployment.await_results(&wanted);
+    assert_eq!(running.stop(), Some(0), "{}", deployment.logs());
+    deployment.assert_results(&wanted, "a backlog of idle partitions");
 }
 
 #[test]

@@ -227,6 +227,7 @@ fn ordered(feed: &Feed, job: &Arc<Job>, cluster: &Cluster, sink: &mut dyn FnMut(
             }
             StageMessage::Watermark(until) => ordered::Input::Watermark { from, until },
             StageMessage::Idle(_) => ordered::Input::Idle { from },
+            StageMessage::Awake => ordered::Input::Awake { from },
             other => panic!("{other:?}"),
         };
         door.handle(input).into_iter().for_each(&mut *sink);

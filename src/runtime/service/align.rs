@@ -57,9 +57,9 @@ impl<L: Log> Service<L> {
     pub(super) fn align(&mut self) {
         let (lag_min, is_waking) = (self.settings.align.lag_min, self.waking.is_some());
         let mut paused = 0;
-        for (at, is_ahead, is_silent) in self.inputs() {
+        for (at, is_ahead, may_speak) in self.inputs() {
             let held = is_ahead && self.log.lag(&at).is_some_and(|lag| lag > lag_min);
-            self.log.hold(&at, held || (is_waking && !is_silent));
+            self.log.hold(&at, held || (is_waking && may_speak));
             paused += usize::from(held);
         }
         if paused != self.paused {
@@ -68,7 +68,7 @@ impl<L: Log> Service<L> {
         }
     }
 
-    /// The inputs, each with whether it has run too far ahead of the slowest that is waited for, and whether it is silent.
+    /// The inputs, each with whether it has run too far ahead of the slowest that is waited for, and whether what it reads is to be said.
     fn inputs(&self) -> Vec<(TopicPartition, bool, bool)> {
         let reach_ms = self.settings.align.reach_ms(&self.plan.job);
         let inputs = || self.tasks.values().filter(|task| task.reads_events());
@@ -83,7 +83,10 @@ impl<L: Log> Service<L> {
             _ => false,
         };
         inputs()
-            .map(|task| (task.at.clone(), is_ahead(task), task.is_silent()))
+            .map(|task| {
+                let may_speak = task.is_live() && !task.is_silent();
+                (task.at.clone(), is_ahead(task), may_speak)
+            })
             .collect()
     }
 }

@@ -30,12 +30,16 @@ impl<L: Log> Service<L> {
     /// The interval grows with the cost of a transaction, so that commits never take more than a tenth of the time while there is a lag to work off.
     /// Without one there is time to spare, and a word waits for nothing but for the last commit to have paid.
     pub(super) fn commit_is_due(&mut self) -> bool {
-        let has_words = self.tasks.values().any(Task::has_words);
+        let says = |task: &Task| task.has_words() || task.owes_awake();
+        let has_words = self.tasks.values().any(says);
         if self.retry
             || self.waking.is_some()
             || !(has_words || self.tasks.values().any(Task::has_moved))
         {
             return false;
+        }
+        if self.tasks.values().any(Task::is_doubtful) {
+            return true; // before another instance closes their buckets
         }
         let since_ms = self.clock.steady_ms() - self.committed_ms;
         let interval_ms = self.settings.commit_interval_ms;
@@ -64,10 +68,12 @@ impl<L: Log> Service<L> {
         let mut parts: Vec<Part> = tasks
             .filter_map(|task| part_of(task, !forsaken.contains(&task.at.topic)))
             .collect();
-        if parts.is_empty() {
+        // Before all else: whoever is to be waited for, so that nobody closes the buckets of what is said here, or is still to be read.
+        let mut messages: Vec<Outgoing> = self.tasks.values().flat_map(Task::awake).collect();
+        if parts.is_empty() && messages.is_empty() {
             return Ok(true);
         }
-        let mut messages = Vec::new();
+        let awake = messages.len();
         for part in &mut parts {
             messages.append(&mut part.speech.messages);
         }
@@ -96,12 +102,13 @@ impl<L: Log> Service<L> {
         }
         match outcome {
             Ok(()) => {
+                self.tasks.values_mut().for_each(Task::awake_is_said);
                 self.made_public(parts, messages.len(), duration_ms);
                 Ok(true)
             }
             Err(CommitError::Retry(error)) => {
                 self.tell(&Fact::Aborted { error });
-                self.put_back(parts, messages);
+                self.put_back(parts, messages.split_off(awake));
                 Ok(false)
             }
             Err(CommitError::Fenced(error)) => {

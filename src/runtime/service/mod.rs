@@ -35,6 +35,7 @@ use crate::decode::together::Given;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
+use wake::Arrivals;
 
 /// How often things are done. Milliseconds of the steady clock.
 #[derive(Clone, Debug)]
@@ -259,7 +260,11 @@ impl<L: Log> Service<L> {
     pub fn is_settled(&mut self) -> bool {
         let log = &mut self.log;
         self.tasks.values().all(|task| {
-            task.is_live() && !task.has_words() && !task.has_moved() && log.lag(&task.at) == Some(0)
+            task.is_live()
+                && !task.owes_awake()
+                && !task.has_words()
+                && !task.has_moved()
+                && log.lag(&task.at) == Some(0)
         })
     }
 
@@ -299,7 +304,7 @@ impl<L: Log> Service<L> {
     /// The first half of a breath: what the log has to tell.
     pub fn receive(&mut self, timeout: Duration) -> Result<(), ServiceError> {
         self.align();
-        let were_silent = self.are_inputs_silent();
+        let (waited, had_inputs) = (self.waiting.len(), self.has_inputs());
         let mut intake = Intake {
             tasks: &mut self.tasks,
             observer: &*self.observer,
@@ -314,8 +319,16 @@ impl<L: Log> Service<L> {
         let (mut arrivals, leaving, taken) = (intake.arrivals, intake.leaving, intake.taken);
         self.outdated |= intake.displaced;
         self.retry = false;
+        let arrivals_are = match arrivals.len() > waited {
+            false => Arrivals::None,
+            true if had_inputs => Arrivals::More,
+            true => Arrivals::First,
+        };
         if !leaving.is_empty() {
             self.hand_over(&leaving)?;
+        }
+        if arrivals_are != Arrivals::None {
+            self.announce(&arrivals)?;
         }
         match self.learn_topics(arrivals.iter().map(|one| one.at.clone())) {
             Err(LogError::Unavailable(error)) => {
@@ -345,7 +358,7 @@ impl<L: Log> Service<L> {
         self.searches
             .retain(|at, _| waiting.iter().any(|one| one.at == *at));
         self.tell_consumed(&taken);
-        self.wake(were_silent)?;
+        self.wake(arrivals_are)?;
         polled?;
         self.refuse_what_is_newer()
     }
@@ -354,6 +367,7 @@ impl<L: Log> Service<L> {
     pub fn settle(&mut self) -> Result<(), ServiceError> {
         self.look_at_topics()?;
         let at_end = self.wake_tasks();
+        self.begin_waking(Arrivals::None);
         self.publish_interim()?;
         if self.commit_is_due() {
             self.commit()?;
@@ -406,6 +420,9 @@ impl<L: Log> Service<L> {
             let lag = self.log.lag(&task.at);
             let at_end = lag == Some(0);
             all_at_end &= at_end;
+            if lag.is_some_and(|ahead| ahead > 0) {
+                task.rouse();
+            }
             if let Some(messages) = task.news_of_lag(lag, now_ms) {
                 let fact = Fact::Lag {
                     at: &task.at,

@@ -558,6 +558,7 @@ impl<L: Log> Service<L> {
             now_ms: past.began_ms,
             time_ms: self.clock.now_ms(),
             snapshot_interval_ms: self.settings.snapshot_interval_ms,
+            wake_ms: self.settings.wake_ms,
             remembers: self.settings.remembers,
         }
     }

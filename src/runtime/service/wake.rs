@@ -5,12 +5,18 @@
 //! to wake says so before all else, in a transaction of its own, and is not read on; nothing is committed until the others have had their time to wake as well:
 //! [`Settings::wake_ms`](super::Settings::wake_ms) from the last that did, and no longer than one silent input is waited for. What comes later than that is
 //! what an idle input's events are, late where their bucket is closed. Other instances do the same with their partitions.
-//! Checked by: tests/waking.rs, tests/simulation.rs, tests/kafka/log.rs.
+//!
+//! The same holds of a beginning after a time in which nobody read: an idle input may have got something meanwhile, and it is waited for until that is known. Whoever
+//! takes one over says so ([`Task::doubt_silence`](crate::runtime::task)) before anything is committed that could close a bucket; while one is still to be
+//! restored, or another instance is about to (which is told by the positions of the group), nothing is.
+//! Checked by: tests/waking.rs, tests/backlog.rs, tests/simulation.rs, tests/kafka/log.rs.
 
 use super::{Service, ServiceError};
-use crate::runtime::log::{CommitError, Log, Outgoing, Transaction};
+use crate::runtime::log::{
+    Assignment, CommitError, Log, Outgoing, Position, TopicPartition, Transaction,
+};
 use crate::runtime::observer::Fact;
-use crate::runtime::task::Task;
+use crate::runtime::task::{self, Mark, Task};
 
 /// Inputs wake.
 #[derive(Debug)]
@@ -19,61 +25,154 @@ pub(super) struct Waking {
     until_ms: i64,
     /// And never longer than that.
     until_ms_max: i64,
-    /// Who is to be waited for, in words that are not committed yet.
-    unsaid: Vec<Outgoing>,
+}
+
+/// Which partitions have been assigned in a poll.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Arrivals {
+    /// None.
+    None,
+    /// To an instance that had no input.
+    First,
+    /// To one that has inputs.
+    More,
 }
 
 impl<L: Log> Service<L> {
-    /// Whether there are several inputs, and nobody waits for one that is read here.
-    pub(super) fn are_inputs_silent(&self) -> bool {
-        let mut inputs = self.tasks.values().filter(|task| task.reads_events());
-        self.plan.inputs.values().sum::<i32>() > 1 && inputs.all(Task::is_silent)
+    /// Whether inputs are read here, or will be.
+    pub(super) fn has_inputs(&self) -> bool {
+        let is_input = |one: &Assignment| self.plan.inputs.contains_key(&one.at.topic);
+        self.tasks.values().any(Task::reads_events) || self.waiting.iter().any(is_input)
     }
 
-    /// What comes of a poll, before which `were_silent` was so.
-    pub(super) fn wake(&mut self, were_silent: bool) -> Result<(), ServiceError> {
-        let woken: Vec<Outgoing> = self.tasks.values_mut().flat_map(Task::take_awake).collect();
-        let is_quiet = woken.is_empty();
-        let now_ms = self.clock.steady_ms();
-        if !is_quiet && were_silent && self.waking.is_none() {
+    /// Whether there are several inputs, and nobody waited for one that is read here until now.
+    fn were_inputs_silent(&self) -> bool {
+        let mut inputs = self.tasks.values().filter(|task| task.reads_events());
+        self.plan.inputs.values().sum::<i32>() > 1
+            && inputs.all(|task| task.is_silent() || task.has_woken())
+    }
+
+    /// Whether an input is still to be restored of which it was said that nobody is to wait for it: it may have got something since.
+    fn is_silent_input_to_come(&self) -> bool {
+        let is_input = |one: &&Assignment| self.plan.inputs.contains_key(&one.at.topic);
+        let mut inputs = self.waiting.iter().filter(is_input);
+        inputs.any(|one| {
+            one.committed
+                .as_ref()
+                .is_some_and(|held| self.was_idle(held))
+        })
+    }
+
+    /// Whether nobody waits for an input that another instance reads, or begins to read at this moment, having been started with this one.
+    fn is_other_input_silent(&mut self) -> bool {
+        let all = self.plan.inputs.iter().flat_map(|(topic, count)| {
+            (0..*count).map(move |partition| TopicPartition::new(topic.clone(), partition))
+        });
+        let is_here = |at: &TopicPartition| {
+            self.tasks.contains_key(at) || self.waiting.iter().any(|one| one.at == *at)
+        };
+        let elsewhere: Vec<TopicPartition> = all.filter(|at| !is_here(at)).collect();
+        if elsewhere.is_empty() {
+            return false;
+        }
+        match self.log.positions(&elsewhere) {
+            Ok(held) => held.values().any(|held| self.was_idle(held)),
+            Err(_) => true, // such as that somebody commits one just now
+        }
+    }
+
+    /// Whether a committed position says that nobody is to wait for its partition.
+    fn was_idle(&self, held: &Position) -> bool {
+        let mark = Mark::parse(&held.metadata);
+        mark.is_some_and(|mark| mark.lineage == self.plan.lineage && mark.idle && !mark.ended)
+    }
+
+    /// Says of those that have just come and were idle that they are to be waited for, before they are restored: that can take longer than other instances wait.
+    pub(super) fn announce(&mut self, arrivals: &[Assignment]) -> Result<(), ServiceError> {
+        let held = |one: &Assignment| {
+            let held = one.committed.clone().filter(|held| self.was_idle(held))?;
+            let is_input = self.plan.inputs.contains_key(&one.at.topic);
+            is_input.then(|| (one.at.clone(), held))
+        };
+        let silent: Vec<(TopicPartition, Position)> = arrivals.iter().filter_map(held).collect();
+        let words = silent
+            .iter()
+            .flat_map(|(at, _)| task::awake(&self.plan, at));
+        let words: Vec<Outgoing> = words.collect();
+        match words.is_empty() {
+            true => Ok(()),
+            // Where that fails, the tasks will say it.
+            false => self.say_first(&words, &silent).map(drop),
+        }
+    }
+
+    /// Where the first of silent inputs has woken, or a silent one may have got something and is still to be restored, here or elsewhere: the others' time begins.
+    pub(super) fn begin_waking(&mut self, arrivals: Arrivals) {
+        let has_woken = self.tasks.values().any(Task::has_woken);
+        let begins = (has_woken && self.were_inputs_silent())
+            || (arrivals != Arrivals::None && self.is_silent_input_to_come())
+            || (arrivals == Arrivals::First && self.has_inputs() && self.is_other_input_silent());
+        if begins && self.waking.is_none() {
+            let now_ms = self.clock.steady_ms();
+            let idle_timeout_ms = self.plan.job.extensions.idle_timeout_ms;
             self.waking = Some(Waking {
-                until_ms: now_ms,
-                until_ms_max: now_ms + self.plan.job.extensions.idle_timeout_ms,
-                unsaid: Vec::new(),
+                until_ms: now_ms + self.settings.wake_ms.min(idle_timeout_ms),
+                until_ms_max: now_ms + idle_timeout_ms,
             });
         }
+    }
+
+    /// What comes of a poll, with which inputs may have been assigned.
+    pub(super) fn wake(&mut self, arrivals: Arrivals) -> Result<(), ServiceError> {
+        self.begin_waking(arrivals);
+        let is_quiet = !self.tasks.values().any(Task::has_woken) && !self.is_silent_input_to_come();
+        let now_ms = self.clock.steady_ms();
         let Some(waking) = &mut self.waking else {
-            return Ok(()); // others are waited for, and close nothing before its time
+            return Ok(()); // said first of all in the next transaction
         };
         if !is_quiet {
             waking.until_ms = waking.until_ms_max.min(now_ms + self.settings.wake_ms);
         }
-        waking.unsaid.extend(woken);
-        if waking.unsaid.is_empty() {
+        let (until_ms, until_ms_max) = (waking.until_ms, waking.until_ms_max);
+        let words: Vec<Outgoing> = self.tasks.values().flat_map(Task::awake).collect();
+        if words.is_empty() {
             // A whole poll after the last one, for somebody else may have had no turn.
-            if is_quiet && now_ms >= waking.until_ms {
+            if now_ms >= until_ms && (is_quiet || now_ms >= until_ms_max) {
                 self.waking = None;
             }
             return Ok(());
         }
-        let said = self.log.commit(Transaction {
-            messages: &waking.unsaid,
-            positions: &[],
-        });
-        match said {
-            Ok(()) => {
-                waking.unsaid.clear();
-                Ok(())
-            }
+        // With the positions as they are, so that the words of one whose partition is another's by now are refused.
+        let speakers = self.tasks.values().filter(|task| task.owes_awake());
+        let held = |task: &Task| Some((task.at.clone(), task.held()?.clone()));
+        let positions: Vec<(TopicPartition, Position)> = speakers.filter_map(held).collect();
+        if self.say_first(&words, &positions)? {
+            self.tasks.values_mut().for_each(Task::awake_is_said);
+        }
+        Ok(())
+    }
+
+    /// A transaction of its own, with positions as they are. Whether it was made.
+    fn say_first(
+        &mut self,
+        messages: &[Outgoing],
+        positions: &[(TopicPartition, Position)],
+    ) -> Result<bool, ServiceError> {
+        let transaction = Transaction {
+            messages,
+            positions,
+        };
+        match self.log.commit(transaction) {
+            Ok(()) => Ok(true),
             Err(CommitError::Retry(error)) => {
                 self.tell(&Fact::Aborted { error });
-                Ok(())
+                Ok(false)
             }
             Err(CommitError::Fenced(error)) => {
                 self.tell(&Fact::Aborted { error });
                 self.tasks.clear();
                 self.waking = None;
-                Ok(())
+                Ok(false)
             }
             Err(CommitError::Fatal(error)) => Err(ServiceError::Commit(error)),
         }

@@ -28,6 +28,7 @@ pub use meter::{LATENESS_BOUNDS_MS, Measured};
 pub(crate) use meter::{Step, Steps, Work};
 pub use plan::{Placement, Plan, PlanError, StageKind, TopicNames};
 pub use range::Range;
+pub(crate) use silence::awake;
 pub use voice::{Plots, Remembered};
 pub(crate) use voice::{Speech, message_of};
 
@@ -43,6 +44,7 @@ use crate::runtime::log::{
 use crate::runtime::store::SnapshotKey;
 use crate::time::EventTime;
 use meter::Meter;
+use silence::Waking;
 use stage::{Note, Stage};
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -89,6 +91,8 @@ pub(crate) struct Beginning {
     /// The time of day.
     pub(crate) time_ms: i64,
     pub(crate) snapshot_interval_ms: i64,
+    /// How long a partition that was idle is waited for where nothing is found in it. Milliseconds.
+    pub(crate) wake_ms: i64,
     pub(crate) remembers: Remembered,
 }
 
@@ -125,10 +129,10 @@ pub(crate) struct Task {
     losses: Vec<(Loss, Option<EventTime>)>,
     /// Nobody may know yet that there is such a partition: said with its first message, so that it is waited for from there on.
     unspoken: bool,
-    /// It was silent, and has been read since.
-    woke: bool,
-    /// A former owner may have said of a silent partition that it is awake, and not have come to commit what it had read.
-    believed_awake: bool,
+    /// It was silent and is not any more, or may not be: not said yet.
+    waking: Option<Waking>,
+    /// How long it had been silent when it was taken over, milliseconds.
+    rested_ms: i64,
     /// Speakers whose partitions do not exist, and which the task has been told not to wait for.
     silenced: BTreeSet<InputId>,
     /// The time of day when it began.
@@ -166,6 +170,7 @@ impl Task {
             topic: None,
             inputs: plan.inputs.clone(),
         };
+        let was_idle = beginning.mark.as_ref().is_some_and(|mark| mark.idle);
         let mark = beginning.mark.unwrap_or(fresh);
         let mark = Mark {
             build: Some(BUILD.to_owned()),
@@ -197,8 +202,8 @@ impl Task {
             at,
             losses: losses.into_iter().collect(),
             silenced: BTreeSet::new(),
-            woke: false,
-            believed_awake: true,
+            waking: None,
+            rested_ms: 0,
             unspoken: snapshot.is_none() && beginning.committed.is_none(),
             began_at_ms: beginning.time_ms,
             meter: Meter::of(&plan.job),
@@ -224,6 +229,7 @@ impl Task {
             barred: None,
         };
         task.end_again();
+        task.doubt_silence(was_idle, beginning.wake_ms);
         Ok(task)
     }
 
@@ -295,8 +301,8 @@ impl Task {
             count += 1;
             bytes += message.payload.map_or(0, <[u8]>::len) as u64;
             if (self.mark.idle || self.unspoken) && !self.voice.muted {
-                self.woke |= self.mark.idle;
-                (self.mark.idle, self.unspoken) = (false, false);
+                self.rouse();
+                self.unspoken = false;
                 self.stage.say_awake(&self.plan, &mut self.voice);
             }
         }
@@ -313,6 +319,9 @@ impl Task {
         if count > 0 {
             self.first_watermark = self.first_watermark.or_else(|| self.stage.watermark());
             self.silent_since_ms = None;
+            if !self.voice.muted {
+                self.rested_ms = 0;
+            }
             self.messages_since_snapshot += count;
             if let Some(replay) = &mut self.replay {
                 replay.messages += count;
@@ -506,7 +515,7 @@ impl Task {
 
     /// Whether somebody waits for what there is to send.
     pub(crate) fn is_awaited(&self) -> bool {
-        self.voice.is_awaited() || self.owes_word()
+        self.voice.is_awaited() || self.owes_word() || self.waking.is_some()
     }
 
     /// Whether the committed position is behind what has been read.

@@ -1,15 +1,58 @@
 //! Partitions that are silent: of which nobody waits, when that is said, and when it is over.
 //!
 //! Only the clock decides that a partition is idle, so it is said in a message and stands in the mark of the committed position. A word too many of either does
-//! no harm; one too few stops the job, or costs events. Checked by: tests/waking.rs, tests/simulation.rs.
+//! no harm; one too few stops the job, or costs events. So whoever takes over an idle partition says before all else that it is awake, for something may have been
+//! written since, and that it is idle again as soon as it is found to have nothing; and one that has something to read is awake before it is read.
+//! Checked by: tests/waking.rs, tests/backlog.rs, tests/simulation.rs.
 
-use super::{Placement, StageKind, Task};
+use super::voice::{Next, Voice};
+use super::{Placement, Plan, StageKind, Task};
 use crate::engine::wire::{InputId, StageMessage};
-use crate::runtime::log::Outgoing;
+use crate::runtime::log::{Outgoing, Position, TopicPartition};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
+/// Why a silent partition is to be waited for again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Waking {
+    /// It has changed hands: nobody knows what was written meanwhile.
+    Doubtful,
+    /// It has something to say.
+    Certain,
+}
+
+/// That an input is to be waited for again, of which there is no task yet.
+pub(crate) fn awake(plan: &Arc<Plan>, at: &TopicPartition) -> Vec<Outgoing> {
+    let next = match plan.stage_of(at) {
+        Some(StageKind::Gather | StageKind::Project) => Next::Judges,
+        Some(StageKind::Keyed) => Next::Rollup,
+        _ => return Vec::new(),
+    };
+    let speaker = InputId(at.to_string());
+    Voice::new(Arc::clone(plan), at.clone(), &speaker).awake(next)
+}
+
 impl Task {
+    /// A partition that has just been taken over may have got something since it fell silent: it is waited for until that is known.
+    pub(super) fn doubt_silence(&mut self, was_idle: bool, wake_ms: i64) {
+        if self.mark.idle && !self.mark.ended && self.kind.is_awaited() {
+            (self.mark.idle, self.unspoken) = (false, true);
+            self.waking = Some(Waking::Doubtful);
+            if was_idle {
+                let patience = self.plan.job.extensions.idle_timeout_ms;
+                self.rested_ms = (patience - wake_ms).max(0);
+            }
+        }
+    }
+
+    /// If it was silent, it has something to say now.
+    pub(crate) fn rouse(&mut self) {
+        if self.mark.idle && self.is_live() {
+            (self.mark.idle, self.unspoken) = (false, true);
+            self.waking = self.kind.is_awaited().then_some(Waking::Certain);
+        }
+    }
+
     /// Says on behalf of those speakers that have no partition any more that nobody is to wait for them: `found` are the input topics that exist.
     /// How many have become silent.
     pub(crate) fn silence(
@@ -62,12 +105,12 @@ impl Task {
             self.end();
         }
         self.say_interim(now_ms);
-        let since = *self.silent_since_ms.get_or_insert(now_ms);
+        let rested_ms = self.rested_ms;
+        let since = *self.silent_since_ms.get_or_insert(now_ms - rested_ms);
         let patience = self.plan.job.extensions.idle_timeout_ms;
-        let is_due = !self.mark.idle || self.believed_awake;
-        let falls_idle = self.kind.is_awaited() && is_due && now_ms - since >= patience;
+        let falls_idle = self.kind.is_awaited() && !self.mark.idle && now_ms - since >= patience;
         if falls_idle {
-            (self.mark.idle, self.believed_awake) = (true, false);
+            self.mark.idle = true;
             self.stage.say_idle(&mut self.voice);
         }
         falls_idle
@@ -78,12 +121,35 @@ impl Task {
         self.mark.idle && !self.ended && self.is_live() && self.kind.is_awaited()
     }
 
-    /// That it is to be waited for again, if it was silent when this was asked last and has been read since.
-    pub(crate) fn take_awake(&mut self) -> Vec<Outgoing> {
-        match (std::mem::take(&mut self.woke), self.stage.next()) {
-            (true, Some(next)) => self.voice.awake(next),
-            _ => Vec::new(),
-        }
+    /// Whether it was silent until something was written to it, and that is not said yet.
+    pub(crate) fn has_woken(&self) -> bool {
+        self.waking == Some(Waking::Certain)
+    }
+
+    /// Whether it has changed hands while it was silent, and it is not said yet that it is to be waited for.
+    pub(crate) fn is_doubtful(&self) -> bool {
+        self.waking == Some(Waking::Doubtful)
+    }
+
+    /// Whether it is not said yet that it is to be waited for again.
+    pub(crate) fn owes_awake(&self) -> bool {
+        self.waking.is_some()
+    }
+
+    /// That it is to be waited for again, if that is not said yet: before whatever else is said.
+    pub(crate) fn awake(&self) -> Vec<Outgoing> {
+        let next = self.stage.next().filter(|_| self.owes_awake());
+        next.map_or(Vec::new(), |next| self.voice.awake(next))
+    }
+
+    /// It has been said.
+    pub(crate) fn awake_is_said(&mut self) {
+        self.waking = None;
+    }
+
+    /// The position that is committed.
+    pub(crate) fn held(&self) -> Option<&Position> {
+        self.committed.as_ref()
     }
 
     /// Whether nobody waits for this partition: it has been silent for too long, or has no more to say.

@@ -1,0 +1,267 @@
+//! Inputs that nobody waits for, and that have something to say when the others go on: it counts, whoever is read first.
+//!
+//! A partition with few events is idle most of the time. Its events stand in the log before those that close their buckets, whether they are read as they come,
+//! or hours later, because the job was stopped: `detect` counts them, and so must the service.
+
+#[path = "support/house.rs"]
+mod house;
+
+use house::{GROUP, House, event};
+use serde_json::Value;
+use std::collections::BTreeMap;
+use std::ops::Range;
+use std::sync::Arc;
+use std::time::Duration;
+use tidewatch::config::Job;
+use tidewatch::engine::result::DocumentKind;
+use tidewatch::runtime::clock::{Clock, ManualClock};
+use tidewatch::runtime::log::memory::MemoryLog;
+use tidewatch::runtime::log::{
+    Assignment, Handler, Log, Message, Outgoing, Revocation, TopicPartition,
+};
+use tidewatch::runtime::observer::Observer;
+use tidewatch::runtime::service::{Service, Settings};
+use tidewatch::runtime::store::{Content, MemoryStore, SnapshotKey, SnapshotStore, StoreError};
+
+const PARTITIONS: i32 = 3;
+/// Staged, keyed, and gathered in one place, in one order.
+const PLACEMENTS: [&str; 3] = [
+    r#"{"shards":2}"#,
+    r#"{"keyed_by_partition_field":true}"#,
+    CATEGORIES,
+];
+const CATEGORIES: &str = "categories";
+
+fn job(placement: &str) -> Arc<Job> {
+    if placement != CATEGORIES {
+        return house::job("1m", placement);
+    }
+    let text = r#"{"job_id":"j","analysis_config":{"bucket_span":"1m","categorization_field_name":"host",
+        "detectors":[{"function":"count","by_field_name":"mlcategory"}]},
+        "data_description":{"time_field":"time","time_format":"epoch_ms"},"datafeed_config":{"indices":["events"]}}"#;
+    Arc::new(Job::from_text(text, "test").unwrap())
+}
+
+fn send(house: &House, partition: i32, minute: i64) {
+    house.send(partition, &event(minute, &format!("h{partition}")));
+}
+
+/// Events of each bucket, by its minute.
+fn counts(house: &House) -> BTreeMap<i64, u64> {
+    let stored = house.results(DocumentKind::Bucket);
+    let payloads = stored.iter().filter_map(|stored| stored.payload.as_deref());
+    let documents = payloads.map(|text| serde_json::from_slice::<Value>(text).unwrap());
+    let count = |document: Value| {
+        let minute = document["timestamp"].as_i64().unwrap() / house::MINUTE_MS;
+        (minute, document["event_count"].as_u64().unwrap())
+    };
+    documents.map(count).collect()
+}
+
+fn breathe(services: &mut [Service<MemoryLog>], times: usize) {
+    for _ in 0..times {
+        for service in &mut *services {
+            service.breathe(Duration::ZERO).unwrap();
+        }
+    }
+}
+
+/// Ten minutes of the busy partition alone, in time enough that nobody waits for the others any more.
+fn fall_idle(house: &House, services: &mut [Service<MemoryLog>], busy: i32) {
+    for minute in 0..10 {
+        send(house, busy, minute);
+        for _ in 0..12 {
+            house.clock.advance(2_000);
+            breathe(services, 1);
+        }
+    }
+    assert!(house.diary.has("Idle"), "the others are idle");
+}
+
+fn settle(house: &House, services: &mut [Service<MemoryLog>]) {
+    for _ in 0..100 {
+        house.clock.advance(1_000);
+        breathe(services, 1);
+    }
+}
+
+fn settings() -> Settings {
+    Settings {
+        wake_ms: 2_000,
+        ..Settings::default()
+    }
+}
+
+/// Each minute of `whole` has so many events.
+fn assert_whole(house: &House, whole: Range<i64>, events: u64, what: &str) {
+    assert!(!house.diary.has("LateForJudge"), "{what}: events came late");
+    let counts = counts(house);
+    for minute in whole {
+        let count = counts.get(&minute).copied();
+        assert_eq!(count, Some(events), "{what}: minute {minute}: {counts:?}");
+    }
+}
+
+#[test]
+fn an_idle_input_is_awake_before_what_is_read_with_it_closes_its_bucket() {
+    for placement in PLACEMENTS {
+        let house = House::new(PARTITIONS);
+        let mut services = [house.start_with(job(placement), settings())];
+        (0..PARTITIONS).for_each(|partition| send(&house, partition, 0));
+        fall_idle(&house, &mut services, 0);
+        (1..PARTITIONS).for_each(|partition| send(&house, partition, 10));
+        (10..13).for_each(|minute| send(&house, 0, minute));
+        settle(&house, &mut services);
+        assert_whole(&house, 10..11, 3, placement);
+    }
+}
+
+#[test]
+fn what_an_idle_input_got_while_nobody_read_is_not_late() {
+    for (placement, is_graceful) in PLACEMENTS
+        .into_iter()
+        .flat_map(|one| [(one, true), (one, false)])
+    {
+        {
+            let house = House::new(PARTITIONS);
+            let start = || house.start_as("one", job(placement), settings());
+            let mut services = [start()];
+            (0..PARTITIONS).for_each(|partition| send(&house, partition, 0));
+            fall_idle(&house, &mut services, 0);
+            let [mut service] = services;
+            match is_graceful {
+                true => service.finish().unwrap(),
+                false => house.cluster.evict(&service.into_log()),
+            }
+            for minute in 10..40 {
+                (0..PARTITIONS).for_each(|partition| send(&house, partition, minute));
+            }
+            let mut services = [start()];
+            settle(&house, &mut services);
+            assert_whole(
+                &house,
+                10..39,
+                3,
+                &format!("{placement}, graceful: {is_graceful}"),
+            );
+        }
+    }
+}
+
+/// A member of the group that has been assigned its partitions, and has not come to do anything with them.
+struct Deaf;
+
+impl Handler for Deaf {
+    fn assigned(&mut self, _: Vec<Assignment>) {}
+    fn revoked(&mut self, _: &[TopicPartition], _: Revocation) {}
+    fn batch(&mut self, _: &TopicPartition, _: &mut dyn Iterator<Item = Message<'_>>) {}
+}
+
+/// Instances that start together do not come to their partitions at the same moment.
+#[test]
+fn what_an_idle_input_of_an_instance_that_starts_somewhat_later_got_meanwhile_is_not_late() {
+    for placement in PLACEMENTS {
+        let house = House::new(PARTITIONS);
+        let start = |name| house.start_as(name, job(placement), settings());
+        let mut services = [start("one")];
+        (0..PARTITIONS).for_each(|partition| send(&house, partition, 0));
+        fall_idle(&house, &mut services, 1);
+        let [mut service] = services;
+        let topics = service.plan().subscription();
+        service.finish().unwrap();
+        for minute in 10..40 {
+            (0..PARTITIONS).for_each(|partition| send(&house, partition, minute));
+        }
+        let mut deaf = house.cluster.open(GROUP, "two");
+        deaf.subscribe(&topics).unwrap();
+        let mut services = [start("one")];
+        for _ in 0..15 {
+            house.clock.advance(100);
+            deaf.poll(Duration::ZERO, &mut Deaf).unwrap();
+            breathe(&mut services, 1);
+        }
+        deaf.leave().unwrap();
+        let [one] = services;
+        let mut services = [start("two"), one];
+        settle(&house, &mut services);
+        assert_whole(&house, 10..39, 3, placement);
+    }
+}
+
+/// A store that takes its time.
+#[derive(Clone)]
+struct Slow(MemoryStore, ManualClock);
+
+impl SnapshotStore for Slow {
+    fn put(&mut self, key: &SnapshotKey, content: &dyn Content) -> Result<u64, StoreError> {
+        self.0.put(key, content)
+    }
+    fn get(&mut self, key: &SnapshotKey) -> Result<Option<Vec<u8>>, StoreError> {
+        self.1.advance(3_000);
+        self.0.get(key)
+    }
+    fn list(&mut self, task: &str) -> Result<Vec<SnapshotKey>, StoreError> {
+        self.0.list(task)
+    }
+    fn delete(&mut self, key: &SnapshotKey) -> Result<(), StoreError> {
+        self.0.delete(key)
+    }
+}
+
+/// Of two topics one has few events, and is restored after the judges, whose models take their time.
+#[test]
+fn an_idle_input_is_waited_for_while_it_is_still_to_be_restored() {
+    let house = House::new(1);
+    house.cluster.create_topic("web", 1);
+    let text = r#"{"job_id":"j","analysis_config":{"bucket_span":"1m","detectors":[{"function":"count"}]},
+        "data_description":{"time_field":"time","time_format":"epoch_ms"},"datafeed_config":{"indices":["events","web"]}}"#;
+    let job = || Arc::new(Job::from_text(text, "test").unwrap());
+    let send_web = |minute| {
+        let message = Outgoing {
+            topic: "web".into(),
+            partition: Some(0),
+            key: None,
+            payload: Some(event(minute, "w").into()),
+            headers: Vec::new(),
+            timestamp_ms: Some(0),
+        };
+        house.cluster.append(&message).unwrap();
+    };
+    let mut services = [house.start_as("one", job(), settings())];
+    send_web(0);
+    fall_idle(&house, &mut services, 0);
+    let [mut service] = services;
+    service.finish().unwrap();
+    for minute in 10..40 {
+        send(&house, 0, minute);
+        send_web(minute);
+    }
+    let diary: Arc<dyn Observer> = house.diary.clone();
+    let slow = Slow(house.store.clone(), house.clock.clone());
+    let log = house.cluster.open(GROUP, "one");
+    let clock: Arc<dyn Clock> = Arc::new(house.clock.clone());
+    let service = Service::start(log, Box::new(slow), clock, diary, job(), settings());
+    let mut services = [service.unwrap()];
+    settle(&house, &mut services);
+    assert_whole(&house, 10..39, 2, "a slow store");
+}
+
+/// What is idle and has got nothing holds nobody up after a restart.
+#[test]
+fn an_idle_input_that_has_got_nothing_is_not_waited_for_after_a_restart() {
+    let house = House::new(PARTITIONS);
+    let start = || house.start_as("one", job(PLACEMENTS[0]), settings());
+    let mut services = [start()];
+    fall_idle(&house, &mut services, 0);
+    let [mut service] = services;
+    service.finish().unwrap();
+    (10..12).for_each(|minute| send(&house, 0, minute));
+    let mut services = [start()];
+    let began_ms = house.clock.steady_ms();
+    while !counts(&house).contains_key(&10) {
+        house.clock.advance(100);
+        breathe(&mut services, 1);
+        let waited_ms = house.clock.steady_ms() - began_ms;
+        assert!(waited_ms < 4_000, "{:?}", counts(&house));
+    }
+}
