@@ -130,3 +130,25 @@ fn what_is_calm_at_night_or_after_unrest_or_seldom_moves_is_hardly_ever_an_alarm
         assert!(calm.count() <= 2, "seed {seed}");
     }
 }
+
+/// Each value of a run is usual by itself; it is the run that is not, and that is over with it. An alarm that went down at each of them would come and go.
+#[test]
+fn what_is_stuck_stays_an_alarm_while_it_is_stuck_and_no_longer() {
+    let (stuck, ends) = (14 * DAY + 100, 14 * DAY + 160);
+    let (mut up, mut buckets, mut after) = (0, 0, 0);
+    for seed in 0..SEEDS {
+        let mut values = gauge(seed, ends + 12, 0.5, 0.0, |_| 1.0);
+        values[stuck..ends].fill(57.7);
+        let told = evidence(Side::Both, &values);
+        let first = (stuck..ends).find(|bucket| told[*bucket] >= CRITICAL);
+        let first = first.unwrap_or_else(|| panic!("seed {seed}: not found"));
+        up += (first..ends).filter(|bucket| told[*bucket] > 1.0).count();
+        buckets += ends - first;
+        after += (ends..ends + 12)
+            .filter(|bucket| told[*bucket] >= CRITICAL)
+            .count();
+    }
+    println!("up for {up} of {buckets} buckets; {after} after");
+    assert!(10 * up >= 9 * buckets, "up for {up} of {buckets}");
+    assert!(after <= SEEDS as usize, "{after} after it");
+}

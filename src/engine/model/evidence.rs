@@ -109,6 +109,8 @@ pub struct Claim {
     is_alone: bool,
     /// What the short-range channel claims, which asks for more than others, and knows what no distribution does: that a value has not moved.
     short: f64,
+    /// The part of that which is told of a run (of one value, or of still ones) and is over with it.
+    pub of_run: f64,
     /// What the bucket's copy saw, which learning the same value needs again.
     rows: Option<Row>,
 }
@@ -562,6 +564,7 @@ impl Copies {
             of_bucket: CHANNEL_WEIGHT * of_bucket.max(tail) + NOVELTY_NATS * of_bucket_novelty,
             is_alone,
             short: CHANNEL_WEIGHT * short,
+            of_run: CHANNEL_WEIGHT * still.max(if surprise.of_run { surprise.short } else { 0.0 }),
             rows: Some(row),
         }
     }

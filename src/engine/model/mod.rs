@@ -147,7 +147,7 @@ impl Verdict {
         if self.has_returned {
             0.0
         } else {
-            self.ln_tail()
+            self.ln_tail().min(-self.claim.of_run)
         }
     }
 }

@@ -181,6 +181,8 @@ pub struct Surprise {
     pub slow: f64,
     /// Evidence of the short-range channel less its handicap; `-3` at the least.
     pub short: f64,
+    /// Whether what the short-range channel tells of is a run of one value, which is over with it.
+    pub of_run: bool,
     /// Share of the value's cells never seen, 0..=1; `None` while too few values are known.
     pub novelty: Option<f64>,
     /// The plain mean of the views' surprises; `None` while none has seen enough to speak. Learning the value asks for it again.
@@ -225,7 +227,8 @@ impl Views {
             };
         }
         let residuals = self.residuals(x.into(), season);
-        let (pooled, moved, keys) = self.look(x, &residuals, side, short);
+        let (pooled, told, keys) = self.look(x, &residuals, side, short);
+        let moved = told.map(|(nats, _)| nats);
         let novelty = self.novelty.share(&self.step(x), keys.as_ref());
         Surprise {
             slow: pooled.map_or(0.0, |c| self.slow_channel.evidence(c)),
@@ -233,6 +236,7 @@ impl Views {
                 .zip(moved)
                 .map_or(0.0, |((short, _), c)| short.calibration.evidence(c))
                 - SHORT_RANGE_HANDICAP,
+            of_run: told.is_some_and(|(_, of_run)| of_run),
             novelty: novelty.map(|share| {
                 if counts(side, f64::from(x) - f64::from(self.slow)) {
                     share
@@ -253,7 +257,7 @@ impl Views {
         residuals: &Residuals,
         side: Side,
         short: Option<(&ShortRange, f64)>,
-    ) -> (Option<f64>, Option<f64>, Option<Keys>) {
+    ) -> (Option<f64>, Option<(f64, bool)>, Option<Keys>) {
         (
             self.pool(residuals, side),
             short.and_then(|short| self.short_surprise(short, x, residuals, side)),
@@ -298,7 +302,8 @@ impl Views {
                 Some(surprise) => (surprise.pooled, surprise.moved, surprise.keys),
                 None => {
                     let short = short.as_ref().map(|(short, nats)| (&**short, *nats));
-                    self.look(x, &residuals, side, short)
+                    let (pooled, told, keys) = self.look(x, &residuals, side, short);
+                    (pooled, told.map(|(nats, _)| nats), keys)
                 }
             };
             // Fixed places ask for no room.
@@ -422,13 +427,14 @@ impl Views {
         [moved, from(short.quick), fast, slow, mean, season]
     }
 
+    /// The short-range channel's surprise, and whether it is that of a run of one value.
     fn short_surprise(
         &self,
         (short, repeat_nats): (&ShortRange, f64),
         x: f32,
         residuals: &Residuals,
         side: Side,
-    ) -> Option<f64> {
+    ) -> Option<(f64, bool)> {
         let candidates = self.short_residuals(short, x, residuals);
         let best = (1..6).fold(0, |best, at| {
             if short.errors[at] < short.errors[best] {
@@ -462,8 +468,9 @@ impl Views {
             f64::from(short.repeats.saturating_add(1)) * each
         });
         match (moved, flat) {
-            (Some(a), Some(b)) => Some(a.max(b)),
-            (a, b) => a.or(b),
+            (Some(moved), Some(flat)) if moved > flat => Some((moved, false)),
+            (_, Some(flat)) => Some((flat, true)),
+            (moved, None) => moved.map(|moved| (moved, false)),
         }
     }
 

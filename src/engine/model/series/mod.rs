@@ -341,7 +341,11 @@ impl Model for SeriesModel {
             0.0
         };
         let has_returned = self.has_returned(&look);
-        let ln_now = if has_returned { 0.0 } else { ln_tail };
+        // What a run of values tells, each of them usual by itself, is over with the run.
+        let ln_now = match has_returned {
+            true => 0.0,
+            false => ln_tail.min(-claim.of_run),
+        };
         let evidence = self
             .alarm
             .said(raw_evidence, ln_now, sample.at, Hold::of_series(kind.span));
