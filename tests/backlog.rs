@@ -7,13 +7,10 @@
 mod house;
 
 use house::{GROUP, House, event};
-use serde_json::Value;
-use std::collections::BTreeMap;
 use std::ops::Range;
 use std::sync::Arc;
 use std::time::Duration;
 use tidewatch::config::Job;
-use tidewatch::engine::result::DocumentKind;
 use tidewatch::runtime::clock::{Clock, ManualClock};
 use tidewatch::runtime::log::memory::MemoryLog;
 use tidewatch::runtime::log::{
@@ -44,18 +41,6 @@ fn job(placement: &str) -> Arc<Job> {
 
 fn send(house: &House, partition: i32, minute: i64) {
     house.send(partition, &event(minute, &format!("h{partition}")));
-}
-
-/// Events of each bucket, by its minute.
-fn counts(house: &House) -> BTreeMap<i64, u64> {
-    let stored = house.results(DocumentKind::Bucket);
-    let payloads = stored.iter().filter_map(|stored| stored.payload.as_deref());
-    let documents = payloads.map(|text| serde_json::from_slice::<Value>(text).unwrap());
-    let count = |document: Value| {
-        let minute = document["timestamp"].as_i64().unwrap() / house::MINUTE_MS;
-        (minute, document["event_count"].as_u64().unwrap())
-    };
-    documents.map(count).collect()
 }
 
 fn breathe(services: &mut [Service<MemoryLog>], times: usize) {
@@ -95,7 +80,7 @@ fn settings() -> Settings {
 /// Each minute of `whole` has so many events.
 fn assert_whole(house: &House, whole: Range<i64>, events: u64, what: &str) {
     assert!(!house.diary.has("LateForJudge"), "{what}: events came late");
-    let counts = counts(house);
+    let counts = house.event_counts();
     for minute in whole {
         let count = counts.get(&minute).copied();
         assert_eq!(count, Some(events), "{what}: minute {minute}: {counts:?}");
@@ -258,10 +243,10 @@ fn an_idle_input_that_has_got_nothing_is_not_waited_for_after_a_restart() {
     (10..12).for_each(|minute| send(&house, 0, minute));
     let mut services = [start()];
     let began_ms = house.clock.steady_ms();
-    while !counts(&house).contains_key(&10) {
+    while !house.event_counts().contains_key(&10) {
         house.clock.advance(100);
         breathe(&mut services, 1);
         let waited_ms = house.clock.steady_ms() - began_ms;
-        assert!(waited_ms < 4_000, "{:?}", counts(&house));
+        assert!(waited_ms < 4_000, "{:?}", house.event_counts());
     }
 }

@@ -7,11 +7,8 @@
 mod house;
 
 use house::{House, event, job};
-use serde_json::Value;
-use std::collections::BTreeMap;
 use std::ops::Range;
 use std::time::Duration;
-use tidewatch::engine::result::DocumentKind;
 use tidewatch::runtime::clock::Clock;
 use tidewatch::runtime::log::TopicPartition;
 use tidewatch::runtime::log::memory::MemoryLog;
@@ -29,18 +26,6 @@ fn send(house: &House, minutes: Range<i64>) {
     }
 }
 
-/// Events of each bucket, by its minute.
-fn counts(house: &House) -> BTreeMap<i64, u64> {
-    let stored = house.results(DocumentKind::Bucket);
-    let payloads = stored.iter().filter_map(|stored| stored.payload.as_deref());
-    let documents = payloads.map(|text| serde_json::from_slice::<Value>(text).unwrap());
-    let count = |document: Value| {
-        let minute = document["timestamp"].as_i64().unwrap() / house::MINUTE_MS;
-        (minute, document["event_count"].as_u64().unwrap())
-    };
-    documents.map(count).collect()
-}
-
 /// Breathes until all of them have been silent for longer than they are waited for.
 fn fall_idle(house: &House, services: &mut [Service<MemoryLog>]) {
     for _ in 0..60 {
@@ -55,9 +40,16 @@ fn breathe(services: &mut [Service<MemoryLog>]) {
     }
 }
 
+fn settings() -> Settings {
+    Settings {
+        wake_ms: 2_000,
+        ..Settings::default()
+    }
+}
+
 fn assert_whole(house: &House, batches: &[Range<i64>], what: &str) {
     assert!(!house.diary.has("LateForJudge"), "{what}: events came late");
-    let counts = counts(house);
+    let counts = house.event_counts();
     // The last minute is open.
     let mut minutes: Vec<i64> = batches.iter().cloned().flatten().collect();
     minutes.pop();
@@ -88,11 +80,7 @@ fn batches_for_idle_partitions_of_two_instances_are_judged_whole_if_they_come_so
  {
     for placement in PLACEMENTS {
         let house = House::new(PARTITIONS);
-        let settings = Settings {
-            wake_ms: 2_000,
-            ..Settings::default()
-        };
-        let start = |name| house.start_as(name, job("1m", placement), settings.clone());
+        let start = |name| house.start_as(name, job("1m", placement), settings());
         let mut services = [start("one"), start("two")];
         fall_idle(&house, &mut services);
         for minute in 0..30 {
@@ -114,11 +102,7 @@ fn batches_for_idle_partitions_of_two_instances_are_judged_whole_if_they_come_so
 fn batches_for_idle_partitions_that_come_one_after_another_are_judged_whole() {
     for placement in PLACEMENTS {
         let house = House::new(8);
-        let settings = Settings {
-            wake_ms: 2_000,
-            ..Settings::default()
-        };
-        let mut services = [house.start_with(job("1m", placement), settings)];
+        let mut services = [house.start_with(job("1m", placement), settings())];
         fall_idle(&house, &mut services);
         for partition in 0..8 {
             (0..30).for_each(|minute| house.send(partition, &event(minute, "h")));
@@ -132,7 +116,7 @@ fn batches_for_idle_partitions_that_come_one_after_another_are_judged_whole() {
             !house.diary.has("LateForJudge"),
             "{placement}: events came late"
         );
-        let counts = counts(&house);
+        let counts = house.event_counts();
         assert!(
             counts.len() == 29 && counts.values().all(|count| *count == 8),
             "{placement}: {counts:?}"
@@ -144,19 +128,15 @@ fn batches_for_idle_partitions_that_come_one_after_another_are_judged_whole() {
 #[test]
 fn one_of_three_idle_partitions_that_speaks_closes_buckets_by_itself() {
     let house = House::new(PARTITIONS);
-    let settings = Settings {
-        wake_ms: 2_000,
-        ..Settings::default()
-    };
-    let mut services = [house.start_with(job("1m", PLACEMENTS[0]), settings)];
+    let mut services = [house.start_with(job("1m", PLACEMENTS[0]), settings())];
     fall_idle(&house, &mut services);
     (0..30).for_each(|minute| house.send(1, &event(minute, "h")));
     let began_ms = house.clock.steady_ms();
-    while counts(&house).len() < 29 {
+    while house.event_counts().len() < 29 {
         house.clock.advance(100);
         breathe(&mut services);
         let waited_ms = house.clock.steady_ms() - began_ms;
-        assert!(waited_ms < 4_000, "{:?}", counts(&house));
+        assert!(waited_ms < 4_000, "{:?}", house.event_counts());
     }
 }
 
@@ -165,11 +145,7 @@ fn one_of_three_idle_partitions_that_speaks_closes_buckets_by_itself() {
 fn a_service_that_stops_while_inputs_wake_loses_nothing_of_those_it_has_not_read() {
     for is_graceful in [true, false] {
         let house = House::new(PARTITIONS);
-        let settings = Settings {
-            wake_ms: 2_000,
-            ..Settings::default()
-        };
-        let start = || house.start_as("one", job("1m", PLACEMENTS[0]), settings.clone());
+        let start = || house.start_as("one", job("1m", PLACEMENTS[0]), settings());
         let mut services = [start()];
         fall_idle(&house, &mut services);
         (0..30).for_each(|minute| house.send(0, &event(minute, "h0")));
@@ -198,11 +174,7 @@ fn a_service_that_stops_while_inputs_wake_loses_nothing_of_those_it_has_not_read
 #[test]
 fn an_input_that_was_called_awake_and_has_nothing_any_more_is_not_waited_for() {
     let house = House::new(PARTITIONS);
-    let settings = Settings {
-        wake_ms: 2_000,
-        ..Settings::default()
-    };
-    let start = || house.start_as("one", job("1m", PLACEMENTS[0]), settings.clone());
+    let start = || house.start_as("one", job("1m", PLACEMENTS[0]), settings());
     let mut services = [start()];
     fall_idle(&house, &mut services);
     (0..30).for_each(|minute| house.send(0, &event(minute, "h0")));
@@ -216,5 +188,5 @@ fn an_input_that_was_called_awake_and_has_nothing_any_more_is_not_waited_for() {
     fall_idle(&house, &mut services);
     (0..30).for_each(|minute| house.send(1, &event(minute, "h1")));
     fall_idle(&house, &mut services);
-    assert_eq!(counts(&house).len(), 29, "{:?}", counts(&house));
+    assert_eq!(house.event_counts().len(), 29, "{:?}", house.event_counts());
 }

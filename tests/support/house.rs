@@ -1,6 +1,7 @@
 //! A job's service in memory, one instance at a time, on a cluster that outlives it.
 #![allow(dead_code, unreachable_pub, missing_docs)] // not every test uses every room
 
+use serde_json::Value;
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -149,6 +150,18 @@ impl House {
     pub fn results(&self, kind: DocumentKind) -> Vec<Arc<Stored>> {
         self.cluster
             .committed(TopicNames::new("tidewatch").results(kind))
+    }
+
+    /// Events of each bucket published, by its minute.
+    pub fn event_counts(&self) -> BTreeMap<i64, u64> {
+        let stored = self.results(DocumentKind::Bucket);
+        let payloads = stored.iter().filter_map(|stored| stored.payload.as_deref());
+        let documents = payloads.map(|text| serde_json::from_slice::<Value>(text).unwrap());
+        let count = |document: Value| {
+            let minute = document["timestamp"].as_i64().unwrap() / MINUTE_MS;
+            (minute, document["event_count"].as_u64().unwrap())
+        };
+        documents.map(count).collect()
     }
 
     /// Minutes of the buckets published, in the order of their first word: a later word on the same bucket is a renormalised score, and a different one.

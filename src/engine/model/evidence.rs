@@ -110,12 +110,21 @@ pub struct Claim {
     /// What the short-range channel claims, which asks for more than others, and knows what no distribution does: that a value has not moved.
     short: f64,
     /// The part of that which is told of a run (of one value, or of still ones) and is over with it.
-    pub of_run: f64,
+    of_run: f64,
     /// What the bucket's copy saw, which learning the same value needs again.
     rows: Option<Row>,
 }
 
 impl Claim {
+    /// ln p of a value as it speaks for an alarm to go on: what a run of values tells, each of them usual by itself, is over with the run, and of one that has returned to
+    /// what is usual nothing is told.
+    pub fn ln_tail_now(&self, ln_tail: f64, has_returned: bool) -> f64 {
+        match has_returned {
+            true => 0.0,
+            false => ln_tail.min(-self.of_run),
+        }
+    }
+
     /// What of the claim is heard on a day of a kind never seen, of a value that is then so many times less far out (a variance ratio) and of which `nearer` is claimed. Nats of a
     /// normal tail go with the square of how far out a value is. But what the bucket by itself claims of the nearer value stands, for that much is beyond such days too.
     pub fn on_strange_day(&self, nearer: &Claim, ratio: f64) -> f64 {
@@ -589,7 +598,10 @@ impl Copies {
         } = judged
             .copied()
             .unwrap_or_else(|| self.row(at, x, side, tail_of.repeat_nats));
-        self.stillness.learn(self.nearness(y, tail_of.deviate));
+        // Of counts, and where one side counts, it is never asked.
+        if kind.side == Side::Both && !kind.counting {
+            self.stillness.learn(self.nearness(y, tail_of.deviate));
+        }
         let (judged, short) = (
             Some(&surprise),
             Some((&mut self.short, tail_of.repeat_nats)),

@@ -142,13 +142,9 @@ impl Verdict {
         self.ln_by_law.min(self.ln_multi.unwrap_or(0.0))
     }
 
-    /// The same as it speaks for an alarm to go on: of a value that has returned to what is usual, nothing.
+    /// The same as it speaks for an alarm to go on.
     pub fn ln_tail_now(&self) -> f64 {
-        if self.has_returned {
-            0.0
-        } else {
-            self.ln_tail().min(-self.claim.of_run)
-        }
+        self.claim.ln_tail_now(self.ln_tail(), self.has_returned)
     }
 }
 

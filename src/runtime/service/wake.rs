@@ -9,7 +9,7 @@
 //! The same holds of a beginning after a time in which nobody read: an idle input may have got something meanwhile, and it is waited for until that is known. Whoever
 //! takes one over says so ([`Task::doubt_silence`](crate::runtime::task)) before anything is committed that could close a bucket; while one is still to be
 //! restored, or another instance is about to (which is told by the positions of the group), nothing is.
-//! Checked by: tests/waking.rs, tests/backlog.rs, tests/simulation.rs, tests/kafka/log.rs.
+//! Checked by: tests/waking.rs, tests/backlog.rs, tests/simulation.rs, tests/kafka/service.rs.
 
 use super::{Service, ServiceError};
 use crate::runtime::log::{

@@ -341,11 +341,7 @@ impl Model for SeriesModel {
             0.0
         };
         let has_returned = self.has_returned(&look);
-        // What a run of values tells, each of them usual by itself, is over with the run.
-        let ln_now = match has_returned {
-            true => 0.0,
-            false => ln_tail.min(-claim.of_run),
-        };
+        let ln_now = claim.ln_tail_now(ln_tail, has_returned);
         let evidence = self
             .alarm
             .said(raw_evidence, ln_now, sample.at, Hold::of_series(kind.span));
