@@ -305,6 +305,92 @@ fn a_released_partition_can_be_committed_before_the_next_poll_and_its_new_owner_
     });
 }
 
+/// librdkafka takes any word on what is fetched for the answer to what the group asks; ours must not give away what nobody was told of.
+fn nothing_is_given_away_unheard(protocol: &[(&str, &str)]) {
+    let input = topic("unheard", 2);
+    let group = unique("group");
+    let join = |instance: &str| {
+        let mut kafka = kafka(&group, instance);
+        if !protocol.is_empty() {
+            kafka.properties = protocol
+                .iter()
+                .map(|(name, value)| (name.to_string(), value.to_string()))
+                .collect();
+            let address = broker().address.clone();
+            kafka
+                .properties
+                .insert("bootstrap.servers".to_owned(), address);
+        }
+        let mut log = KafkaLog::open(&kafka, &settings()).unwrap();
+        log.subscribe(std::slice::from_ref(&input)).unwrap();
+        log
+    };
+    produce(&input, (0..20).map(|i| (i % 2, format!("{i}"))));
+    let (mut first, mut notes) = (join("a"), Notes::default());
+    poll_until(&mut first, &mut notes, "assignment", |_, notes| {
+        notes.assigned.len() == 2
+    });
+    let places: Vec<TopicPartition> = notes.assigned.iter().map(|one| one.at.clone()).collect();
+    for at in &places {
+        first.seek(at, 0).unwrap();
+    }
+    poll_until(&mut first, &mut notes, "messages", |_, notes| {
+        notes.total() == 20
+    });
+    let commit = |log: &mut KafkaLog, at: &TopicPartition, word: &str| {
+        log.commit(Transaction {
+            messages: &[],
+            positions: &[(at.clone(), position(7, word))],
+        })
+    };
+    // Another comes, and the first is asked for one of its partitions, of which it hears when it polls.
+    let (mut second, mut others) = (join("b"), Notes::default());
+    let wait = |second: &mut KafkaLog, others: &mut Notes, ms: u64| {
+        let until = Instant::now() + Duration::from_millis(ms);
+        while Instant::now() < until {
+            second.poll(Duration::from_millis(50), others).unwrap();
+        }
+    };
+    wait(&mut second, &mut others, 4000);
+    for at in &places {
+        first.rest(at).unwrap();
+        first.seek(at, 0).unwrap();
+    }
+    wait(&mut second, &mut others, 4000);
+    assert!(
+        others.assigned.is_empty(),
+        "given away before the owner has heard of it: {:?}",
+        others.assigned
+    );
+    let early = commit(&mut first, &places[0], "not heard yet");
+    assert!(matches!(early, Err(CommitError::Retry(_))), "{early:?}");
+    let deadline = Instant::now() + PATIENCE;
+    while others.assigned.is_empty() {
+        assert!(Instant::now() < deadline, "the second was assigned nothing");
+        let told = notes.revoked.len();
+        first.poll(Duration::from_millis(20), &mut notes).unwrap();
+        for (at, how) in &notes.revoked[told..] {
+            assert_eq!(*how, Revocation::Released);
+            commit(&mut first, at, "handed over").unwrap();
+        }
+        second.poll(Duration::from_millis(20), &mut others).unwrap();
+    }
+    assert_eq!(
+        others.assigned[0].committed,
+        Some(position(7, "handed over"))
+    );
+}
+
+#[test]
+fn a_partition_is_not_given_away_before_its_owner_has_heard_of_it() {
+    nothing_is_given_away_unheard(&[]);
+}
+
+#[test]
+fn a_partition_is_not_given_away_before_its_owner_has_heard_of_it_in_the_consumer_protocol() {
+    nothing_is_given_away_unheard(&[("group.protocol", "consumer")]);
+}
+
 #[test]
 fn missing_topics_are_made_and_existing_ones_left_alone() {
     use tidewatch::runtime::log::{Cleanup, NewTopic};

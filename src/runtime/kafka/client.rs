@@ -248,6 +248,13 @@ impl Member {
             .pop_front()
     }
 
+    /// Whether the group wants partitions back and nobody has been told of it.
+    pub(super) fn wants_back(&self) -> bool {
+        let events = self.events.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut events = events.iter();
+        events.any(|event| matches!(event, GroupEvent::Revoked { .. }))
+    }
+
     /// From now on whatever the group asks is granted at once: nobody polls a consumer that is being closed.
     pub(super) fn close(&self) {
         self.closing.store(true, Ordering::Relaxed);

@@ -245,6 +245,38 @@ pub(super) fn known_end<C: ConsumerContext>(
     (error == sys::rd_kafka_resp_err_t::RD_KAFKA_RESP_ERR_NO_ERROR && high >= 0).then_some(high)
 }
 
+/// Whether a member's client has nothing to tell: no decision of its group, no error.
+pub(super) fn is_quiet<C: ConsumerContext>(consumer: &BaseConsumer<C>) -> bool {
+    // SAFETY: the client lives as long as `consumer`; the handle is ours and given back. A client without a group has no such queue.
+    unsafe {
+        let queue = sys::rd_kafka_queue_get_consumer(consumer.client().native_ptr());
+        if queue.is_null() {
+            return true;
+        }
+        let events = sys::rd_kafka_queue_length(queue);
+        sys::rd_kafka_queue_destroy(queue);
+        events == 0
+    }
+}
+
+/// By what a group knows a member, and as of which generation or epoch. `None`: it is no member now. Brokers take positions of a transaction from somebody without
+/// name and generation without asking further.
+pub(super) fn standing<C: ConsumerContext>(consumer: &BaseConsumer<C>) -> Option<(CString, i32)> {
+    // SAFETY: the client lives as long as `consumer`; what it answers is ours and given back after the name, which ends in zero, was copied.
+    unsafe {
+        let metadata = sys::rd_kafka_consumer_group_metadata(consumer.client().native_ptr());
+        if metadata.is_null() {
+            return None;
+        }
+        let name = sys::rd_kafka_consumer_group_metadata_member_id(metadata);
+        let name = (!name.is_null()).then(|| CStr::from_ptr(name).to_owned());
+        let generation = sys::rd_kafka_consumer_group_metadata_generation_id(metadata);
+        sys::rd_kafka_consumer_group_metadata_destroy(metadata);
+        let name = name.filter(|name| !name.is_empty() && generation >= 0)?;
+        Some((name, generation))
+    }
+}
+
 /// A topic's id, or why it has none.
 type Described = Result<u128, RDKafkaErrorCode>;
 

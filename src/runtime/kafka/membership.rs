@@ -4,17 +4,22 @@
 //! when somebody seeks in it (so nothing is fetched before), and a released one is let go at the next `poll` (so that it can be committed
 //! before). Both follow librdkafka's incremental (cooperative) ways, which the protocol of KIP-848 shares.
 //!
-//! Holds: `owned` is what the group has assigned and we have not let go; a partition with a `delivery` is what the client fetches.
+//! Whatever the client is told of its partitions passes for the answer to the group's question, if one is open: taking one partition from it to
+//! begin it elsewhere would give others away that it was asked for, before we have heard of that, and what we commit of them then is nobody's to refuse.
+//! So what is wanted of the client (`seek`, `rest`) is only noted, and done in `poll` where no question is known to be open. Should one have been put in that very
+//! moment, what it asked for counts as lost: nothing more is said of it. And a transaction proves itself only with a state of the group of which everything has been heard.
+//!
+//! Holds: `owned` is what the group has assigned and we have not let go; the client fetches those of it that have a `queue`.
 //! Checked by: tests/kafka.
 
 use super::client::{GroupEvent, Member, member, unmakeable};
 use super::credentials::Credentials;
-use super::edge::{Buffer, Entry, PartitionQueue, known_end};
+use super::edge::{Batch, Buffer, Entry, PartitionQueue, is_quiet, known_end, standing};
 use super::rights::Resource;
-use super::topics::{REQUEST_TIMEOUT, only, watermarks};
+use super::topics::{REQUEST_TIMEOUT, watermarks};
 use super::watch::Watched;
 use crate::runtime::log::{
-    Assignment, Bell, Handler, LogError, Message, Position, Revocation, TopicPartition,
+    Assignment, Bell, CommitError, Handler, LogError, Message, Position, Revocation, TopicPartition,
 };
 use rdkafka::config::FromClientConfigAndContext;
 use rdkafka::consumer::{BaseConsumer, Consumer, ConsumerGroupMetadata};
@@ -33,6 +38,10 @@ const POLL_MESSAGES: usize = 4000;
 const WAIT_MAX: Duration = Duration::from_millis(100);
 /// For the positions of what is assigned; then it is said that they are not to be had, and again after as long.
 const UNTOLD_MAX: Duration = Duration::from_secs(10);
+/// Events of the client's worked off at once.
+const EVENTS_MAX: usize = 1000;
+/// At a group that does not come to rest, for a transaction.
+const METADATA_LOOKS: usize = 10;
 /// Between two words on all brokers being away.
 const DESERTED_INTERVAL: Duration = Duration::from_secs(10);
 
@@ -49,6 +58,8 @@ pub(super) struct Membership {
     next_turn: Option<TopicPartition>,
     buffer: Buffer,
     group: Resource,
+    /// The client has been told of partitions since it was last seen that the group asked nothing: a question that we hear of now may have been answered by that.
+    meddled: Cell<bool>,
     /// When it was said last that no broker is there: the client says so dozens of times a second.
     deserted: Cell<Option<Instant>>,
     /// After the queues, which belong to it. Its end waits for the group.
@@ -57,11 +68,15 @@ pub(super) struct Membership {
 
 struct Owned {
     log_start: i64,
+    /// What the client fetches goes there.
+    queue: Option<PartitionQueue<Member>>,
+    /// What is wanted of it; `None`: nothing.
     delivery: Option<Delivery>,
 }
 
 struct Delivery {
-    queue: PartitionQueue<Member>,
+    /// The client is still to be told where to begin.
+    is_new: bool,
     /// After everything handed over, markers of transactions included as far as they are known.
     next_offset: i64,
     /// Nothing has come since the client said that all was read.
@@ -93,6 +108,7 @@ impl Membership {
             untold_since: Cell::new(None),
             releasing: Vec::new(),
             next_turn: None,
+            meddled: Cell::new(false),
             buffer: Buffer::with_room_for(BATCH),
             group: Resource::group(&kafka.group_id),
             deserted: Cell::new(None),
@@ -112,9 +128,31 @@ impl Membership {
             .map_err(|error| LogError::Fatal(format!("subscription to {names:?}: {error}")))
     }
 
-    /// The group as it is now: what a transaction proves itself with.
-    pub(super) fn metadata(&self) -> Option<ConsumerGroupMetadata> {
-        self.consumer.group_metadata()
+    /// The group as it is now: what a transaction proves itself with. [`CommitError::Retry`] where the group wants partitions back of which nobody has been told:
+    /// what is committed in this state might be committed of another member's.
+    pub(super) fn metadata(&self) -> Result<ConsumerGroupMetadata, CommitError> {
+        let retry = |why: &str| Err(CommitError::Retry(why.to_owned()));
+        for _ in 0..METADATA_LOOKS {
+            self.hear_group().map_err(|error| match error {
+                LogError::Fatal(why) => CommitError::Fatal(why),
+                LogError::Unavailable(why) => CommitError::Retry(why),
+            })?;
+            let before = standing(&self.consumer);
+            let metadata = self.consumer.group_metadata();
+            let is_same = before == standing(&self.consumer);
+            if self.consumer.context().wants_back() {
+                return retry("the group wants partitions back");
+            }
+            // What it had decided by then would be here.
+            if is_same && is_quiet(&self.consumer) {
+                self.meddled.set(false);
+                return match metadata.filter(|_| before.is_some()) {
+                    Some(metadata) => Ok(metadata),
+                    None => retry("not a member of the group now"),
+                };
+            }
+        }
+        retry("the group does not come to rest")
     }
 
     /// Everything that has been told to the handler as assigned and not as gone.
@@ -137,10 +175,11 @@ impl Membership {
             self.let_go(&released)?;
         }
         loop {
-            if self.serve_group(handler)?
-                || self.tell_assigned(handler)?
-                || self.serve_partitions(handler)?
-            {
+            if self.serve_group(handler)? {
+                return Ok(());
+            }
+            self.tell_client()?;
+            if self.tell_assigned(handler)? || self.serve_partitions(handler)? {
                 return Ok(());
             }
             let left = deadline.saturating_duration_since(Instant::now());
@@ -151,16 +190,24 @@ impl Membership {
         }
     }
 
-    /// Lets the client work off its events and acts on the group's. Whether anything was told.
-    fn serve_group(&mut self, handler: &mut dyn Handler) -> Result<bool, LogError> {
-        if let Some(result) = self.consumer.poll(Duration::ZERO) {
-            match result {
-                Ok(message) => unreachable!(
+    /// Lets the client work off its events; the group's wait to be acted on. Whether none is left.
+    fn hear_group(&self) -> Result<bool, LogError> {
+        for _ in 0..EVENTS_MAX {
+            match self.consumer.poll(Duration::ZERO) {
+                None if is_quiet(&self.consumer) => return Ok(true),
+                None => {} // it was of another kind
+                Some(Ok(message)) => unreachable!(
                     "every partition has its own queue, yet {message:?} came by the common one"
                 ),
-                Err(error) => self.judge(&error)?,
+                Some(Err(error)) => self.judge(&error)?,
             }
         }
+        Ok(false)
+    }
+
+    /// Acts on what the group has decided. Whether anything was told.
+    fn serve_group(&mut self, handler: &mut dyn Handler) -> Result<bool, LogError> {
+        let quiet = self.hear_group()?;
         let mut told = false;
         while let Some(event) = self.consumer.context().next_event() {
             match event {
@@ -180,9 +227,13 @@ impl Membership {
                         .into_iter()
                         .map(|(topic, partition)| TopicPartition::new(topic, partition))
                         .collect();
+                    let lost = lost || self.meddled.get();
                     told |= self.revoke(gone, lost, handler)?;
                 }
             }
+        }
+        if quiet && !told {
+            self.meddled.set(false);
         }
         Ok(told)
     }
@@ -200,6 +251,7 @@ impl Membership {
             .cloned()
             .collect();
         if lost {
+            self.meddled.set(true);
             self.let_go(&gone)?;
         } else {
             self.releasing.extend(gone);
@@ -225,7 +277,7 @@ impl Membership {
             if self
                 .owned
                 .remove(at)
-                .is_some_and(|owned| owned.delivery.is_some())
+                .is_some_and(|owned| owned.queue.is_some())
             {
                 fetched.add_partition(&at.topic, at.partition);
             }
@@ -319,6 +371,7 @@ impl Membership {
                 assignment.at.clone(),
                 Owned {
                     log_start: assignment.log_start,
+                    queue: None,
                     delivery: None,
                 },
             );
@@ -340,48 +393,76 @@ impl Membership {
         Err(LogError::Unavailable(complaints.explain(what)))
     }
 
-    pub(super) fn seek(&mut self, at: &TopicPartition, offset: i64) -> Result<(), LogError> {
-        let Some(owned) = self.owned.get_mut(at) else {
-            // The group has taken it back in the meantime, and says so in the next poll.
-            return Ok(());
-        };
-        let client_error =
-            |error: KafkaError| LogError::Fatal(format!("{at}: seek to {offset}: {error}"));
-        if owned.delivery.take().is_some() {
-            self.consumer
-                .incremental_unassign(&only(at, Offset::Invalid).map_err(client_error)?)
-                .map_err(client_error)?;
+    /// Messages from an offset on, from the next poll on.
+    pub(super) fn seek(&mut self, at: &TopicPartition, offset: i64) {
+        // Where the group has taken it back in the meantime, it says so in the next poll.
+        if let Some(owned) = self.owned.get_mut(at) {
+            owned.delivery = Some(Delivery {
+                is_new: true,
+                next_offset: offset.max(owned.log_start),
+                at_end: false,
+                held: false,
+            });
         }
-        let next_offset = offset.max(owned.log_start);
-        let bell = self.consumer.context().bell.clone();
-        let queue = PartitionQueue::split(&self.consumer, &at.topic, at.partition, bell)
-            .ok_or_else(|| LogError::Fatal(format!("\"{}\" is no name for a topic", at.topic)))?;
-        self.consumer
-            .incremental_assign(&only(at, Offset::Offset(next_offset)).map_err(client_error)?)
-            .map_err(client_error)?;
-        owned.delivery = Some(Delivery {
-            queue,
-            next_offset,
-            at_end: false,
-            held: false,
-        });
-        Ok(())
     }
 
     /// Takes a partition from the client, and keeps it.
-    pub(super) fn rest(&mut self, at: &TopicPartition) -> Result<(), LogError> {
-        let client_error = |error: KafkaError| LogError::Fatal(format!("{at}: rest: {error}"));
-        let delivery = self
-            .owned
-            .get_mut(at)
-            .and_then(|owned| owned.delivery.take());
-        match delivery {
-            Some(_) => self
-                .consumer
-                .incremental_unassign(&only(at, Offset::Invalid).map_err(client_error)?)
-                .map_err(client_error),
-            None => Ok(()),
+    pub(super) fn rest(&mut self, at: &TopicPartition) {
+        if let Some(owned) = self.owned.get_mut(at) {
+            owned.delivery = None;
         }
+    }
+
+    /// Tells the client what is to be fetched, and from where.
+    fn tell_client(&mut self) -> Result<(), LogError> {
+        let is_new = |owned: &Owned| owned.delivery.as_ref().is_some_and(|one| one.is_new);
+        let is_over = |owned: &Owned| owned.queue.is_some() && owned.delivery.is_none();
+        let changed = |(_, owned): &(&TopicPartition, &mut Owned)| is_new(owned) || is_over(owned);
+        let mut changed = self.owned.iter_mut().filter(changed).peekable();
+        if changed.peek().is_none() {
+            return Ok(());
+        }
+        let (mut over, mut new) = (TopicPartitionList::new(), TopicPartitionList::new());
+        let fatal = |what: &str, error: &KafkaError| LogError::Fatal(format!("{what}: {error}"));
+        for (at, owned) in changed {
+            if owned.queue.take().is_some() {
+                over.add_partition(&at.topic, at.partition);
+            }
+            let Some(delivery) = &mut owned.delivery else {
+                continue;
+            };
+            delivery.is_new = false;
+            new.add_partition_offset(
+                &at.topic,
+                at.partition,
+                Offset::Offset(delivery.next_offset),
+            )
+            .map_err(|error| fatal(&format!("{at}: seek"), &error))?;
+        }
+        self.meddled.set(true);
+        if over.count() > 0 {
+            self.consumer
+                .incremental_unassign(&over)
+                .map_err(|error| fatal("rest", &error))?;
+        }
+        // Before they are given to the client, so that no message has gone the common way.
+        for element in new.elements() {
+            let at = TopicPartition::new(element.topic(), element.partition());
+            let bell = self.consumer.context().bell.clone();
+            let queue = PartitionQueue::split(&self.consumer, &at.topic, at.partition, bell)
+                .ok_or_else(|| {
+                    LogError::Fatal(format!("\"{}\" is no name for a topic", at.topic))
+                })?;
+            if let Some(owned) = self.owned.get_mut(&at) {
+                owned.queue = Some(queue);
+            }
+        }
+        if new.count() > 0 {
+            self.consumer
+                .incremental_assign(&new)
+                .map_err(|error| fatal("seek", &error))?;
+        }
+        Ok(())
     }
 
     pub(super) fn hold(&mut self, at: &TopicPartition, held: bool) {
@@ -414,18 +495,17 @@ impl Membership {
             .iter_mut()
             .partition(|(at, _)| first.as_ref().is_some_and(|first| *at < first));
         for (at, owned) in after.into_iter().chain(before) {
-            let Some(delivery) = owned
-                .delivery
-                .as_mut()
-                .filter(|delivery| !delivery.held && !self.releasing.contains(at))
-            else {
+            let (Some(queue), Some(delivery)) = (&mut owned.queue, &mut owned.delivery) else {
                 continue;
             };
+            if delivery.held || delivery.is_new || self.releasing.contains(at) {
+                continue;
+            }
             if budget == 0 {
                 self.next_turn = Some(at.clone());
                 break;
             }
-            let handed = delivery.hand_over(at, &mut self.buffer, handler);
+            let handed = delivery.hand_over(at, queue.batch(&mut self.buffer), handler);
             budget = budget.saturating_sub(handed.messages);
             any |= handed.messages > 0;
             if handed.doubtful {
@@ -447,7 +527,7 @@ impl Membership {
         }
         for (at, next_offset) in doubtful {
             tracing::debug!(%at, next_offset, "read again from where all had been read");
-            self.seek(&at, next_offset)?;
+            self.seek(&at, next_offset);
         }
         for (at, next_offset) in displaced {
             self.find_place(&at, next_offset, handler)?;
@@ -477,7 +557,8 @@ impl Membership {
         if let Some(owned) = self.owned.get_mut(at) {
             owned.log_start = start;
         }
-        self.seek(at, next_offset.max(start))
+        self.seek(at, next_offset.max(start));
+        Ok(())
     }
 
     /// Whether a client error ends everything. Most heal.
@@ -530,10 +611,9 @@ impl Delivery {
     fn hand_over(
         &mut self,
         at: &TopicPartition,
-        buffer: &mut Buffer,
+        batch: Batch<'_>,
         handler: &mut dyn Handler,
     ) -> Handed {
-        let batch = self.queue.batch(buffer);
         let (mut count, mut error, mut doubtful) = (0, None, false);
         let (next_offset, at_end) = (&mut self.next_offset, &mut self.at_end);
         let mut messages = batch

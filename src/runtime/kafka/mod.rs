@@ -235,15 +235,17 @@ impl Log for KafkaLog {
     fn seek(&mut self, at: &TopicPartition, offset: i64) -> Result<(), LogError> {
         match &mut self.session {
             Session::Joined { membership, .. } => membership.seek(at, offset),
-            Session::Fenced { .. } | Session::Left => Ok(()),
+            Session::Fenced { .. } | Session::Left => {}
         }
+        Ok(())
     }
 
     fn rest(&mut self, at: &TopicPartition) -> Result<(), LogError> {
         match &mut self.session {
             Session::Joined { membership, .. } => membership.rest(at),
-            Session::Fenced { .. } | Session::Left => Ok(()),
+            Session::Fenced { .. } | Session::Left => {}
         }
+        Ok(())
     }
 
     fn hold(&mut self, at: &TopicPartition, held: bool) {
@@ -276,7 +278,11 @@ impl Log for KafkaLog {
                 "the group has not been joined again yet".into(),
             ));
         };
-        let outcome = producer.run(transaction, membership.metadata());
+        let group = match transaction.positions.is_empty() {
+            true => None,
+            false => Some(membership.metadata()?),
+        };
+        let outcome = producer.run(transaction, group);
         if let Err(CommitError::Fenced(why)) = &outcome {
             tracing::warn!(
                 why,
