@@ -379,6 +379,22 @@ impl Gatherer {
             .collect()
     }
 
+    /// The open buckets as they would be if they closed now, counts apart: what others may close without this input. Changes nothing.
+    pub fn as_they_stand(&self) -> Vec<ClosedBucket> {
+        let closed = match &self.differences {
+            None => self.interim(),
+            // What counters tell is known where a bucket closes: so a copy closes all.
+            Some(_) => Gatherer::restore(self.job.clone(), &self.snapshot())
+                .map(|mut copy| copy.end())
+                .unwrap_or_default(),
+        };
+        let bucket = |output| match output {
+            Output::Closed(bucket) => Some(bucket).filter(|bucket| !bucket.is_counts_only()),
+            _ => None,
+        };
+        closed.into_iter().filter_map(bucket).collect()
+    }
+
     /// The input has ended.
     fn end(&mut self) -> Vec<Output> {
         let mut outputs = Vec::new();

@@ -479,6 +479,11 @@ impl Judge {
         outputs
     }
 
+    /// What a bucket would be if it closed now, with this and no more in it. Nothing is learnt.
+    pub(super) fn judge_as_it_stands(&mut self, open: &ClosedBucket) -> PartialBucket {
+        self.judge_bucket(open.start, Some(open), Mode::AsItStands)
+    }
+
     fn empty_partial(&self, start: BucketStart, finality: Finality) -> PartialBucket {
         PartialBucket {
             start,

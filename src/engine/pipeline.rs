@@ -154,6 +154,14 @@ impl Keyed {
         outputs
     }
 
+    /// The open buckets judged as if they closed now: what others may close without this input. Nothing is learnt.
+    pub fn as_they_stand(&mut self) -> Vec<PartialBucket> {
+        let open = self.gatherer.as_they_stand();
+        open.iter()
+            .map(|bucket| self.judge.judge_as_it_stands(bucket))
+            .collect()
+    }
+
     /// Notes the partition-field values of a closed bucket; the word on the bucket itself follows in the same breath, with them.
     fn meet(&self, gathered: &gatherer::Output, met: &mut Met) {
         let (gatherer::Output::Closed(bucket) | gatherer::Output::Late(bucket)) = gathered else {

@@ -223,10 +223,7 @@ impl Rollup {
     #[must_use]
     pub fn handle(&mut self, input: Input) -> Vec<Output> {
         match input {
-            Input::Partial { from, bucket } => {
-                self.hear(from, bucket);
-                Vec::new()
-            }
+            Input::Partial { from, bucket } => self.hear(from, bucket),
             Input::Revised { from, bucket } => {
                 self.hear_revised(from, *bucket);
                 Vec::new()
@@ -284,7 +281,7 @@ impl Rollup {
         Ok(Rollup::with_state(job, state, revisions))
     }
 
-    fn hear(&mut self, from: InputId, mut bucket: PartialBucket) {
+    fn hear(&mut self, from: InputId, mut bucket: PartialBucket) -> Vec<Output> {
         self.state.frontier.wake(&from);
         self.state.left.wake(&from);
         if bucket.finality == Finality::Interim {
@@ -294,7 +291,7 @@ impl Rollup {
                     .or_default()
                     .insert(from, bucket);
             }
-            return;
+            return Vec::new();
         }
         let ahead = self.state.ahead.entry(bucket.start).or_default();
         ahead.sizes.push((from.clone(), bucket.size));
@@ -302,10 +299,16 @@ impl Rollup {
         let keys = std::mem::take(&mut bucket.keys).into_iter();
         ahead.keys.extend(keys.map(|value| (value, from.clone())));
         if self.state.next.is_some_and(|next| bucket.start < next) {
-            return; // totals after the end, or of a shard that was not waited for: its counts are in, its buckets are judged no more
+            // Totals after the end, or of a shard that was not waited for: its counts are in, its buckets are judged no more.
+            let had_taken = self.state.left.had_taken(&from, bucket.start);
+            let events = bucket.event_count.saturating_sub(had_taken);
+            return match events {
+                0 => Vec::new(),
+                events => vec![Output::Late { events }],
+            };
         }
         if self.state.next.is_none() && bucket.is_counts_only() {
-            return; // nothing has happened yet but refusals: the first bucket is that of the first event
+            return Vec::new(); // nothing has happened yet but refusals: the first bucket is that of the first event
         }
         self.note_part(&from, &bucket);
         match self.state.pending.get_mut(&bucket.start) {
@@ -314,6 +317,7 @@ impl Rollup {
                 self.state.pending.insert(bucket.start, bucket);
             }
         }
+        Vec::new()
     }
 
     /// A judge is not waited for; its buckets that close without it have what it left in them.

@@ -156,14 +156,11 @@ impl Judge {
         mode: Mode,
     ) -> PartialBucket {
         let learns = matches!(mode, Mode::Learn);
-        let mut partial = self.empty_partial(
-            start,
-            if learns {
-                Finality::Final
-            } else {
-                Finality::Interim
-            },
-        );
+        let finality = match mode {
+            Mode::Learn | Mode::AsItStands => Finality::Final,
+            Mode::Interim(_) => Finality::Interim,
+        };
+        let mut partial = self.empty_partial(start, finality);
         let middle = EventTime(start.millis() + self.job.bucket_span.millis() / 2);
         let refused_before = self.state.size.refusals();
         self.ask(start);
@@ -273,7 +270,7 @@ impl Judge {
         // Of an open bucket, what is said of strangers stands between what is said of the series.
         let (purpose, ahead) = match mode {
             Mode::Learn => (Purpose::Change, AHEAD),
-            Mode::Interim(_) => (Purpose::Look, 1),
+            Mode::Interim(_) | Mode::AsItStands => (Purpose::Look, 1),
         };
         let mut known = series_of.visit(purpose);
         for one in met {
@@ -411,7 +408,7 @@ impl Judge {
         }
     }
 
-    /// A series that nothing is known of, in a bucket that is still open: it may be rare at least. In a closed one it was refused.
+    /// A series that nothing is known of, where nothing is learnt: it may be rare at least. Where it is, it was refused.
     fn tell_stranger(
         &self,
         bucket: &SeriesBucket,
@@ -419,7 +416,7 @@ impl Judge {
         mode: Mode,
         partial: &mut PartialBucket,
     ) {
-        if matches!(mode, Mode::Interim(_)) {
+        if !matches!(mode, Mode::Learn) {
             let telling = Telling {
                 frequent: false,
                 rulings: &self.rulings_on_stranger(bucket),

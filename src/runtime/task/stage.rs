@@ -398,23 +398,10 @@ impl Stage {
 
     /// Tells the next stage that this input partition is silent, and what its open buckets hold.
     pub(super) fn say_idle(&mut self, voice: &mut Voice) {
-        let flush = gatherer::Input::Flush(Finality::Interim);
         match self {
-            Stage::Gather(_, gatherer) => {
-                let open = gatherer.handle(flush).into_iter();
-                voice.idle(open.filter_map(|output| match output {
-                    gatherer::Output::Closed(bucket) => Some(bucket),
-                    _ => None,
-                }));
-            }
-            Stage::Keyed(_, keyed) => {
-                let open = keyed.handle(flush).into_iter();
-                voice.idle_keyed(open.filter_map(|output| match output {
-                    KeyedOutput::Partial(bucket) => Some(bucket),
-                    _ => None,
-                }));
-            }
-            Stage::Project(..) => voice.idle(std::iter::empty()), // its events are gathered already
+            Stage::Gather(_, gatherer) => voice.idle(gatherer.as_they_stand()),
+            Stage::Keyed(_, keyed) => voice.idle_keyed(keyed.as_they_stand()),
+            Stage::Project(..) => voice.idle(Vec::new()), // its events are gathered already
             Stage::Fused(..) | Stage::Order(_) | Stage::Judge(_) | Stage::Rollup(_) => {}
         }
     }

@@ -275,7 +275,7 @@ impl Voice {
     }
 
     /// Every judge hears it, with its share of what is still open.
-    pub(super) fn idle(&mut self, open: impl Iterator<Item = ClosedBucket>) {
+    pub(super) fn idle(&mut self, open: Vec<ClosedBucket>) {
         self.end_batch();
         let mut shares = vec![Vec::new(); usize::from(self.plan.shards)];
         for bucket in open {
@@ -289,9 +289,9 @@ impl Voice {
         }
     }
 
-    pub(super) fn idle_keyed(&mut self, open: impl Iterator<Item = PartialBucket>) {
+    pub(super) fn idle_keyed(&mut self, open: Vec<PartialBucket>) {
         let topic = Arc::clone(&self.plan.partials);
-        self.tell(&topic, 0, &StageMessage::IdleKeyed(open.collect()));
+        self.tell(&topic, 0, &StageMessage::IdleKeyed(open));
     }
 
     pub(super) fn result(&mut self, document: &Document) {

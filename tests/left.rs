@@ -1,0 +1,159 @@
+//! What an input leaves open when it falls silent is in the results that the others close, as if it had closed it itself.
+#![allow(missing_docs)]
+
+#[path = "support/house.rs"]
+mod house;
+
+use house::{House, MINUTE_MS};
+use serde_json::{Value, json};
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use tidewatch::config::Job;
+use tidewatch::engine::result::DocumentKind;
+
+/// The last minute in which both partitions have events.
+const LAST: i64 = 240;
+
+fn job(detectors: &Value, datafeed: &Value, placement: &str) -> Arc<Job> {
+    let mut feed = json!({"indices": ["events"]});
+    for (name, value) in datafeed.as_object().expect("an object") {
+        feed[name] = value.clone();
+    }
+    let mut analysis =
+        json!({"bucket_span": "1m", "detectors": detectors, "influencers": ["host"]});
+    if feed.get("aggregations").is_some() {
+        analysis["summary_count_field_name"] = json!("doc_count");
+    }
+    let mut extensions = json!({"idle_timeout": "10s", "interim_interval": "0s"});
+    match placement {
+        "keyed" => extensions["keyed_by_partition_field"] = json!(true),
+        _ => extensions["shards"] = json!(2),
+    }
+    let body = json!({
+        "job_id": "j", "analysis_config": analysis, "datafeed_config": feed,
+        "data_description": {"time_field": "time", "time_format": "epoch_ms"},
+        "model_plot_config": {"enabled": true}, "tidewatch": extensions,
+    });
+    Arc::new(Job::from_value(&body).expect("a valid job"))
+}
+
+/// Events of a minute: two hosts a partition with some five users each. In the last one a host of the second partition has hardly any, and one user too much.
+fn events(minute: i64) -> Vec<(i32, String)> {
+    let mut events = Vec::new();
+    for (host, name) in ["a", "b", "c", "d"].into_iter().enumerate() {
+        let last = minute == LAST && name == "d";
+        let wave = (minute * 7 + host as i64 * 3) % 5;
+        for nth in 0..if last { 2 } else { 20 + wave } {
+            let time = minute * MINUTE_MS + nth * 2_000 + host as i64;
+            let bytes = 100 + (nth * 37 + minute * 11) % 40 + if last { 900 } else { 0 };
+            let total = minute * 6_000 + nth * 100;
+            let user = nth % 5;
+            let event = json!({"time": time, "host": name, "user": format!("u{user}"), "bytes": bytes, "total": total});
+            events.push((host as i32 / 2, event.to_string()));
+        }
+    }
+    events
+}
+
+/// The last word on every document of the last minute and those before it.
+fn documents(house: &House) -> BTreeMap<String, Value> {
+    let mut documents = BTreeMap::new();
+    for kind in [
+        DocumentKind::Bucket,
+        DocumentKind::Record,
+        DocumentKind::Influencer,
+        DocumentKind::ModelPlot,
+    ] {
+        for stored in house.results(kind) {
+            let payload = stored.payload.as_deref().expect("no tombstone");
+            let document: Value = serde_json::from_slice(payload).expect("a document");
+            let key = stored.key.as_deref().expect("a key");
+            documents.insert(
+                format!("{kind:?} {}", String::from_utf8_lossy(key)),
+                document,
+            );
+        }
+    }
+    documents
+}
+
+/// What comes of the events when the second partition falls silent after the last minute, and the first goes on.
+fn results(job: &Arc<Job>, partitions: i32) -> BTreeMap<String, Value> {
+    let house = House::new(partitions);
+    let mut service = house.start(Arc::clone(job));
+    for minute in 0..=LAST {
+        for (partition, event) in events(minute) {
+            house.send(partition % partitions, &event);
+        }
+    }
+    house.settle(&mut service);
+    let next = json!({"time": (LAST + 1) * MINUTE_MS, "host": "a", "user": "u0", "bytes": 100, "total": 0});
+    house.send(0, &next.to_string());
+    house.settle(&mut service);
+    documents(&house)
+}
+
+fn assert_as_if_closed(detectors: &Value, datafeed: &Value, placements: &[&str]) {
+    let expected = results(&job(detectors, datafeed, "staged"), 1);
+    let of_last = |id: &&String| id.contains(&format!("_{}_", LAST * MINUTE_MS));
+    assert!(
+        expected.keys().any(|id| of_last(&id)),
+        "the last minute is closed"
+    );
+    for placement in placements {
+        let found = results(&job(detectors, datafeed, placement), 2);
+        for (id, document) in &expected {
+            assert_eq!(found.get(id), Some(document), "{placement}: {id}");
+        }
+        let surplus: Vec<&String> = found
+            .keys()
+            .filter(|id| !expected.contains_key(*id))
+            .collect();
+        assert!(surplus.is_empty(), "{placement}: {surplus:?}");
+    }
+}
+
+#[test]
+fn counts_and_values_of_series() {
+    let of_host = |function: &str, field: Option<&str>| {
+        let mut detector = json!({"function": function, "partition_field_name": "host"});
+        if let Some(field) = field {
+            detector["field_name"] = json!(field);
+        }
+        detector
+    };
+    let detectors = json!([
+        of_host("count", None),
+        of_host("low_count", None),
+        of_host("mean", Some("bytes")),
+        of_host("sum", Some("bytes")),
+        of_host("distinct_count", Some("user")),
+    ]);
+    assert_as_if_closed(&detectors, &json!({}), &["staged", "keyed"]);
+}
+
+#[test]
+fn populations_and_rarity() {
+    let detectors = json!([
+        {"function": "low_count", "over_field_name": "user", "partition_field_name": "host"},
+        {"function": "mean", "field_name": "bytes", "over_field_name": "user", "partition_field_name": "host"},
+        {"function": "rare", "by_field_name": "user", "partition_field_name": "host"},
+        {"function": "freq_rare", "by_field_name": "bytes", "over_field_name": "user", "partition_field_name": "host"},
+    ]);
+    assert_as_if_closed(&detectors, &json!({}), &["staged", "keyed"]);
+}
+
+#[test]
+fn differences_of_counters() {
+    let detectors =
+        json!([{"function": "max", "field_name": "received", "partition_field_name": "host"}]);
+    let feed = json!({"aggregations": {"hosts": {"terms": {"field": "host"}, "aggregations": {"buckets": {
+        "date_histogram": {"field": "time", "fixed_interval": "60s"},
+        "aggregations": {
+            "time": {"max": {"field": "time"}},
+            "most": {"max": {"field": "total"}},
+            "received": {"derivative": {"buckets_path": "most"}},
+        },
+    }}}}});
+    assert_as_if_closed(&detectors, &feed, &["staged", "keyed"]);
+}
