@@ -3,14 +3,12 @@
 //! Near is what a quarter of its values are, by how far out they are for their distribution and by their distance from the value before: two levels that follow the series' own
 //! ([`GAIN`]), so that neither heavy tails nor whole numbers make stillness of what is usual, and neither does a distribution that an incident has widened, nor a forecast that has come
 //! to know a season. A near value speaks three to one for that three in four are near by now, another three to one against it: Page's cumulative sum (Biometrika 41, 1954), which is never below 0. Of values that are near by
-//! chance it reaches `k` steps with probability `3^-k` at the most: its nats are those of an exponential variable, and they are held against its own past as −ln p is
-//! ([`calibration`](super::calibration)). A spread that falls to less than half is noticed some time, one that falls to a tenth within some twenty values.
+//! chance it reaches `k` steps with probability `3^-k` at the most: its nats are those of an exponential variable, and they are held against the series' own past, in three numbers ([`Past`]).
+//! A spread that falls to less than half is noticed some time, one that falls to a tenth within some twenty values.
 //!
 //! Units: nats. Holds: of a value that is not near nothing is told; what never moves, or moves seldom, is never too still.
 //! Checked by: tests below, tests/stillness.rs, `cargo bench --bench noise`.
 
-use super::Room;
-use super::calibration::FixedCalibration;
 use super::evidence::BLOCK_BUCKETS;
 use serde::{Deserialize, Serialize};
 
@@ -29,7 +27,11 @@ const HANDICAP: f64 = 6.0;
 /// ln of the values of a block: less is near to certain in one.
 const LN_BLOCK: f64 = 3.178_053_830_347_945_8;
 /// It is heard after so many blocks.
-const AFTER_BLOCKS: f64 = 32.0;
+const AFTER_BLOCKS: f32 = 32.0;
+/// What a block weighs after one more.
+const FADE: f32 = 0.999;
+/// Strength of the prior: blocks of mean one nat, as that of [`calibration`](super::calibration).
+const PRIOR: f64 = 4.0;
 
 /// How near a value is.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -40,10 +42,60 @@ pub struct Nearness {
     pub step: f64,
 }
 
+/// How still a series has been, block by block: what the most of a block has told beyond what is near to certain in one.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+struct Past {
+    /// Blocks, faded by [`FADE`].
+    blocks: f32,
+    /// The sum of their nats, likewise.
+    nats: f32,
+    /// The most of any, likewise.
+    most: f32,
+    /// The most steps in the block that is being filled.
+    open_steps: u16,
+    /// Values in that block.
+    values: u8,
+}
+
+impl Past {
+    /// Evidence of so many nats beyond what is near to certain in a block, nats. Where blocks are honest these are exponential, of mean one; where a series has its calm hours they are so of an unknown
+    /// mean; and who is calm once in a long while, but then very, is known by the calmest block: that of `n` exponential ones is `ln n` of their means. Two Lomax tails, as in
+    /// [`calibration`](super::calibration): of all blocks, and beyond the calmest.
+    fn evidence(&self, beyond: f64) -> f64 {
+        let (blocks, nats, most) = (
+            f64::from(self.blocks),
+            f64::from(self.nats),
+            f64::from(self.most),
+        );
+        let by_mean = (blocks + PRIOR) * (beyond / (nats + PRIOR)).ln_1p();
+        let by_most = match beyond > most {
+            true => {
+                let mean = (most / (blocks + 1.0).ln()).max(1.0);
+                let known = 1.0 + PRIOR;
+                ((blocks + 1.0) / 1.5).ln() + known * ((beyond - most) / (known * mean)).ln_1p()
+            }
+            false => ((blocks + 1.0) / 2.0).ln(),
+        };
+        beyond.min(by_mean).min(by_most).max(0.0)
+    }
+
+    fn learn(&mut self, steps: u16) {
+        self.open_steps = self.open_steps.max(steps);
+        self.values += 1;
+        if u32::from(self.values) >= BLOCK_BUCKETS {
+            let beyond = (f64::from(self.open_steps) * STEP_NATS - LN_BLOCK).max(0.0) as f32;
+            self.blocks = self.blocks * FADE + 1.0;
+            self.nats = self.nats * FADE + beyond;
+            self.most = (self.most * FADE).max(beyond);
+            (self.open_steps, self.values) = (0, 0);
+        }
+    }
+}
+
 /// How still a series has been lately, and how still it ever was.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Stillness {
-    calibration: FixedCalibration,
+    past: Past,
     /// The size of normal deviates that a quarter have less than.
     near_deviate: f32,
     /// The same of steps; 0 before the first.
@@ -55,7 +107,7 @@ pub struct Stillness {
 impl Default for Stillness {
     fn default() -> Stillness {
         Stillness {
-            calibration: FixedCalibration::default(),
+            past: Past::default(),
             near_deviate: QUARTER_OF_NORMAL,
             near_step: 0.0,
             steps: 0,
@@ -67,25 +119,18 @@ impl Stillness {
     /// Evidence that the series has become still with such a value, nats.
     pub fn evidence(&self, value: Nearness) -> f64 {
         let near = self.is_near(value);
-        let told = f64::from(self.after(near)) * STEP_NATS;
-        let past = &self.calibration;
-        if near != [true; 2] || told <= HANDICAP + LN_BLOCK || past.blocks() < AFTER_BLOCKS {
+        let beyond = f64::from(self.after(near)) * STEP_NATS - LN_BLOCK;
+        if near != [true; 2] || beyond <= HANDICAP || self.past.blocks < AFTER_BLOCKS {
             return 0.0;
         }
-        match past.is_honest(BLOCK_BUCKETS) {
-            true => (past.evidence(told) - HANDICAP).max(0.0),
-            false => 0.0,
-        }
+        (self.past.evidence(beyond) - HANDICAP).max(0.0)
     }
 
     /// Takes in a value.
     pub fn learn(&mut self, value: Nearness) {
         let near @ [by_deviate, by_step] = self.is_near(value);
         self.steps = self.after(near);
-        let told = f64::from(self.steps) * STEP_NATS;
-        // Fixed places ask for no room.
-        self.calibration
-            .learn(told, BLOCK_BUCKETS, &mut Room::of(0));
+        self.past.learn(self.steps);
         self.near_deviate = follow(self.near_deviate, by_deviate).clamp(LEAST, 1.0);
         self.near_step = match self.near_step > 0.0 {
             true => follow(self.near_step, by_step).clamp(f32::MIN_POSITIVE, f32::MAX),
