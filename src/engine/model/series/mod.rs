@@ -327,8 +327,9 @@ impl Model for SeriesModel {
         };
         let history = self.forecaster.steps();
         let thin = f64::from(history) / (f64::from(history) + THIN_HISTORY);
-        // Slow views may still lean the other way: a value on the side that does not count is no evidence.
-        let counts = kind.side == Side::Both || ln_by_law < 0.0;
+        // Slow views may still lean the other way: a value on the side that does not count is no evidence. A bucket without any is on the low side, though most be so.
+        let is_silent = kind.side == Side::Low && kind.counting && x == 0.0;
+        let counts = kind.side == Side::Both || ln_by_law < 0.0 || is_silent;
         let (claim, nats) = if counts {
             self.claims(kind, sample.at, &look)
         } else {
