@@ -142,34 +142,52 @@ impl Handler for Deaf {
     fn batch(&mut self, _: &TopicPartition, _: &mut dyn Iterator<Item = Message<'_>>) {}
 }
 
+/// What three partitions got while nobody read is whole, though an instance comes to its partitions `later_ms` after the other.
+fn assert_whole_though_one_is_late(placement: &str, is_graceful: bool, later_ms: i64) {
+    let house = House::new(PARTITIONS);
+    let start = |name| house.start_as(name, job(placement), settings());
+    let mut services = [start("one")];
+    (0..PARTITIONS).for_each(|partition| send(&house, partition, 0));
+    fall_idle(&house, &mut services, 1);
+    let [mut service] = services;
+    let topics = service.plan().subscription();
+    match is_graceful {
+        true => service.finish().unwrap(),
+        false => house.cluster.evict(&service.into_log()),
+    }
+    for minute in 10..40 {
+        (0..PARTITIONS).for_each(|partition| send(&house, partition, minute));
+    }
+    let mut deaf = house.cluster.open(GROUP, "two");
+    deaf.subscribe(&topics).unwrap();
+    let mut services = [start("one")];
+    for _ in 0..later_ms / 100 {
+        house.clock.advance(100);
+        deaf.poll(Duration::ZERO, &mut Deaf).unwrap();
+        breathe(&mut services, 1);
+    }
+    deaf.leave().unwrap();
+    let [one] = services;
+    let mut services = [start("two"), one];
+    settle(&house, &mut services);
+    let what = format!("{placement}, graceful: {is_graceful}, {later_ms} ms later");
+    assert_whole(&house, 10..39, 3, &what);
+}
+
 /// Instances that start together do not come to their partitions at the same moment.
 #[test]
 fn what_an_idle_input_of_an_instance_that_starts_somewhat_later_got_meanwhile_is_not_late() {
     for placement in PLACEMENTS {
-        let house = House::new(PARTITIONS);
-        let start = |name| house.start_as(name, job(placement), settings());
-        let mut services = [start("one")];
-        (0..PARTITIONS).for_each(|partition| send(&house, partition, 0));
-        fall_idle(&house, &mut services, 1);
-        let [mut service] = services;
-        let topics = service.plan().subscription();
-        service.finish().unwrap();
-        for minute in 10..40 {
-            (0..PARTITIONS).for_each(|partition| send(&house, partition, minute));
-        }
-        let mut deaf = house.cluster.open(GROUP, "two");
-        deaf.subscribe(&topics).unwrap();
-        let mut services = [start("one")];
-        for _ in 0..15 {
-            house.clock.advance(100);
-            deaf.poll(Duration::ZERO, &mut Deaf).unwrap();
-            breathe(&mut services, 1);
-        }
-        deaf.leave().unwrap();
-        let [one] = services;
-        let mut services = [start("two"), one];
-        settle(&house, &mut services);
-        assert_whole(&house, 10..39, 3, placement);
+        assert_whole_though_one_is_late(placement, true, 1_500);
+        assert_whole_though_one_is_late(placement, false, 1_500);
+    }
+}
+
+#[test]
+fn nor_is_it_when_that_one_starts_much_later() {
+    for placement in PLACEMENTS {
+        assert_whole_though_one_is_late(placement, true, 60_000);
+        assert_whole_though_one_is_late(placement, false, 20_000);
     }
 }
 
@@ -248,5 +266,45 @@ fn an_idle_input_that_has_got_nothing_is_not_waited_for_after_a_restart() {
         breathe(&mut services, 1);
         let waited_ms = house.clock.steady_ms() - began_ms;
         assert!(waited_ms < 4_000, "{:?}", house.event_counts());
+    }
+}
+
+/// What is no event says nothing of the time: neither a tombstone nor a message that cannot be read keeps the others waiting.
+#[test]
+fn an_input_that_gets_messages_and_no_events_is_not_waited_for() {
+    for (placement, payload) in PLACEMENTS
+        .into_iter()
+        .flat_map(|placement| [(placement, None), (placement, Some("no event"))])
+    {
+        let house = House::new(2);
+        let mut services = [house.start_with(job(placement), settings())];
+        (0..2).for_each(|partition| house.send(partition, &event(0, &format!("h{partition}"))));
+        for minute in 0..30 {
+            house.send(0, &event(minute, "h0"));
+            for _ in 0..3 {
+                let message = Outgoing {
+                    topic: "events".into(),
+                    partition: Some(1),
+                    key: Some(b"k".to_vec()),
+                    payload: payload.map(|text| text.as_bytes().to_vec()),
+                    headers: Vec::new(),
+                    timestamp_ms: Some(0),
+                };
+                house.cluster.append(&message).unwrap();
+                for _ in 0..4 {
+                    house.clock.advance(500);
+                    breathe(&mut services, 1);
+                }
+            }
+        }
+        let counts = house.event_counts();
+        assert!(counts.len() >= 28, "{placement}, {payload:?}: {counts:?}");
+        // When it speaks again, it counts.
+        house.send(1, &event(40, "h1"));
+        house.send(0, &event(40, "h0"));
+        settle(&house, &mut services);
+        house.send(0, &event(41, "h0"));
+        settle(&house, &mut services);
+        assert_eq!(house.event_counts().get(&40), Some(&2), "{placement}");
     }
 }
