@@ -282,7 +282,11 @@ impl Judge {
             }
             self.state.carried.add(&bucket.counts);
             let had_taken = self.state.left.had_taken(&from, bucket.start);
-            let events = bucket.event_count.saturating_sub(had_taken);
+            if had_taken.is_none() && self.window.is_some() && !bucket.is_counts_only() {
+                let counts = DataCounts::default();
+                return self.hear_late(&from, ClosedBucket { counts, ..bucket });
+            }
+            let events = bucket.event_count.saturating_sub(had_taken.unwrap_or(0));
             return if events > 0 {
                 vec![Output::Late { events }]
             } else {
