@@ -171,19 +171,12 @@ impl<L: Log> Service<L> {
         if !is_quiet {
             waking.until_ms = waking.until_ms_max.min(now_ms + self.settings.wake_ms);
         }
-        let (until_ms, until_ms_max, is_start) =
-            (waking.until_ms, waking.until_ms_max, waking.is_start);
+        let (until_ms, until_ms_max) = (waking.until_ms, waking.until_ms_max);
         let words: Vec<Outgoing> = self.tasks.values().flat_map(Task::awake).collect();
         if words.is_empty() {
             // A whole poll after the last one, for somebody else may have had no turn.
             if now_ms >= until_ms && (is_quiet || now_ms >= until_ms_max) {
-                let has_time = is_start && now_ms < until_ms_max;
-                let is_over = !has_time || !self.is_other_input_asleep().unwrap_or(true);
-                let later_ms = until_ms_max.min(now_ms + self.settings.wake_ms);
-                self.waking = self.waking.take().filter(|_| !is_over);
-                self.waking
-                    .iter_mut()
-                    .for_each(|waking| waking.until_ms = later_ms);
+                self.end_waking(now_ms);
             }
             return Ok(());
         }
@@ -201,6 +194,18 @@ impl<L: Log> Service<L> {
             }
         }
         Ok(())
+    }
+
+    /// The others have had their time. At a start there is more of it for those whose instance has not come to them yet.
+    fn end_waking(&mut self, now_ms: i64) {
+        let Some(mut waking) = self.waking.take() else {
+            return;
+        };
+        let has_time = waking.is_start && now_ms < waking.until_ms_max;
+        if has_time && self.is_other_input_asleep().unwrap_or(true) {
+            waking.until_ms = waking.until_ms_max.min(now_ms + self.settings.wake_ms);
+            self.waking = Some(waking);
+        }
     }
 
     /// A transaction of its own, with positions that are where they were. Whether it was made.
