@@ -190,3 +190,64 @@ fn an_input_that_was_called_awake_and_has_nothing_any_more_is_not_waited_for() {
     fall_idle(&house, &mut services);
     assert_eq!(house.event_counts().len(), 29, "{:?}", house.event_counts());
 }
+
+/// Interim results that are due later than a silence is waited for are said with the last word, and do not call the partition back.
+#[test]
+fn an_input_that_falls_idle_before_its_interim_results_are_due_stays_idle() {
+    for placement in [
+        r#"{"shards":2,"idle_timeout":"10s","interim_interval":"1m"}"#,
+        r#"{"keyed_by_partition_field":true,"idle_timeout":"10s","interim_interval":"1m"}"#,
+    ] {
+        let house = House::new(2);
+        let mut services = [house.start_with(job("1m", placement), settings())];
+        for _ in 0..2 {
+            (0..2).for_each(|partition| house.send(partition, &event(0, &format!("h{partition}"))));
+            for _ in 0..4 {
+                house.clock.advance(250);
+                breathe(&mut services);
+            }
+        }
+        // One of them goes on until the interim results of the other are due, and longer.
+        for step in 0..40 {
+            house.send(0, &event(step / 6, "h0"));
+            for _ in 0..4 {
+                house.clock.advance(1_250);
+                breathe(&mut services);
+            }
+        }
+        let counts = house.event_counts();
+        let minutes: Vec<i64> = counts.keys().copied().collect();
+        assert_eq!(minutes, [0, 1, 2, 3, 4, 5], "{placement}: {counts:?}");
+        assert_eq!(counts[&0], 10, "{placement}");
+    }
+}
+
+/// What it adds to a bucket that the others have closed with what it had left there is late, and counted once, whatever it says of the bucket in between.
+#[test]
+fn what_an_input_adds_to_a_bucket_that_was_closed_without_it_is_counted_once() {
+    for placement in PLACEMENTS {
+        let house = House::new(2);
+        let mut services = [house.start_with(job("1m", placement), settings())];
+        (0..2).for_each(|partition| house.send(partition, &event(0, &format!("h{partition}"))));
+        for minute in 0..3 {
+            house.send(0, &event(minute, "h0"));
+            fall_idle(&house, &mut services);
+        }
+        assert_eq!(house.event_counts().get(&0), Some(&3), "{placement}");
+        for _ in 0..3 {
+            house.send(1, &event(0, "h1"));
+            for _ in 0..12 {
+                house.clock.advance(1_000);
+                breathe(&mut services);
+            }
+        }
+        house.send(1, &event(9, "h1"));
+        fall_idle(&house, &mut services);
+        let entries = house.diary.0.lock().unwrap().clone();
+        let late = entries.iter().filter_map(|entry| {
+            let (_, events) = entry.strip_prefix("LateForJudge")?.split_once("events: ")?;
+            events.trim_end_matches([' ', '}']).parse::<u64>().ok()
+        });
+        assert_eq!(late.sum::<u64>(), 3, "{placement}");
+    }
+}

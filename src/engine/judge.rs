@@ -277,11 +277,16 @@ impl Judge {
             }];
         }
         if bucket.is_counts_only() || self.state.next.is_some_and(|next| bucket.start < next) {
-            if bucket.finality == Finality::Final {
-                self.state.carried.add(&bucket.counts);
+            if bucket.finality == Finality::Interim {
+                return Vec::new(); // it says the bucket once more when that closes
             }
+            self.state.carried.add(&bucket.counts);
             let had_taken = self.state.left.had_taken(&from, bucket.start);
-            let events = bucket.event_count.saturating_sub(had_taken);
+            if had_taken.is_none() && self.window.is_some() && !bucket.is_counts_only() {
+                let counts = DataCounts::default();
+                return self.hear_late(&from, ClosedBucket { counts, ..bucket });
+            }
+            let events = bucket.event_count.saturating_sub(had_taken.unwrap_or(0));
             return if events > 0 {
                 vec![Output::Late { events }]
             } else {
@@ -479,9 +484,24 @@ impl Judge {
         outputs
     }
 
-    /// What a bucket would be if it closed now, with this and no more in it. Nothing is learnt.
-    pub(super) fn judge_as_it_stands(&mut self, open: &ClosedBucket) -> PartialBucket {
-        self.judge_bucket(open.start, Some(open), Mode::AsItStands)
+    /// What these buckets, in order, would be if they closed now, with this and no more in them. Nothing is learnt of it: their input may have more of them.
+    pub(super) fn judge_as_they_stand(&mut self, open: Vec<ClosedBucket>) -> Vec<PartialBucket> {
+        let Some(last) = open.last().map(|bucket| bucket.start) else {
+            return Vec::new();
+        };
+        let (before, pruned) = (self.state.clone(), self.pruned);
+        let (window, interim) = (self.window.take(), std::mem::take(&mut self.interim));
+        for bucket in open {
+            self.state.pending.insert(bucket.start, Arc::new(bucket));
+        }
+        let outputs = self.judge_until(self.job.bucket_span.end_of(last));
+        (self.state, self.pruned) = (before, pruned);
+        (self.window, self.interim) = (window, interim);
+        let partial = |output| match output {
+            Output::Partial(bucket) => Some(bucket),
+            _ => None,
+        };
+        outputs.into_iter().filter_map(partial).collect()
     }
 
     fn empty_partial(&self, start: BucketStart, finality: Finality) -> PartialBucket {

@@ -65,10 +65,9 @@ impl<B> Left<B> {
         self.waiting.get(&start).into_iter().flatten()
     }
 
-    /// How many of the events that `from` now says of a bucket closed before had gone in.
-    pub(super) fn had_taken(&mut self, from: &InputId, start: BucketStart) -> u64 {
-        let buckets = self.taken.get_mut(from);
-        buckets.and_then(|b| b.remove(&start)).unwrap_or(0)
+    /// How many of the events that `from` now says of a bucket closed before had gone in, if anything had.
+    pub(super) fn had_taken(&mut self, from: &InputId, start: BucketStart) -> Option<u64> {
+        self.taken.get_mut(from)?.remove(&start)
     }
 
     /// The first and the last bucket that something was left in.

@@ -156,10 +156,8 @@ impl Keyed {
 
     /// The open buckets judged as if they closed now: what others may close without this input. Nothing is learnt.
     pub fn as_they_stand(&mut self) -> Vec<PartialBucket> {
-        let open = self.gatherer.as_they_stand();
-        open.iter()
-            .map(|bucket| self.judge.judge_as_it_stands(bucket))
-            .collect()
+        self.judge
+            .judge_as_they_stand(self.gatherer.as_they_stand())
     }
 
     /// Notes the partition-field values of a closed bucket; the word on the bucket itself follows in the same breath, with them.

@@ -299,12 +299,12 @@ impl Rollup {
         let keys = std::mem::take(&mut bucket.keys).into_iter();
         ahead.keys.extend(keys.map(|value| (value, from.clone())));
         if self.state.next.is_some_and(|next| bucket.start < next) {
-            // Totals after the end, or of a shard that was not waited for: its counts are in, its buckets are judged no more.
+            // Totals after the end, or of a shard that was not waited for: its counts are in.
             let had_taken = self.state.left.had_taken(&from, bucket.start);
-            let events = bucket.event_count.saturating_sub(had_taken);
+            let events = bucket.event_count.saturating_sub(had_taken.unwrap_or(0));
             return match events {
                 0 => Vec::new(),
-                events => vec![Output::Late { events }],
+                events => self.hear_missed(from, bucket, events),
             };
         }
         if self.state.next.is_none() && bucket.is_counts_only() {

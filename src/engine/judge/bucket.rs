@@ -157,7 +157,7 @@ impl Judge {
     ) -> PartialBucket {
         let learns = matches!(mode, Mode::Learn);
         let finality = match mode {
-            Mode::Learn | Mode::AsItStands => Finality::Final,
+            Mode::Learn => Finality::Final,
             Mode::Interim(_) => Finality::Interim,
         };
         let mut partial = self.empty_partial(start, finality);
@@ -270,7 +270,7 @@ impl Judge {
         // Of an open bucket, what is said of strangers stands between what is said of the series.
         let (purpose, ahead) = match mode {
             Mode::Learn => (Purpose::Change, AHEAD),
-            Mode::Interim(_) | Mode::AsItStands => (Purpose::Look, 1),
+            Mode::Interim(_) => (Purpose::Look, 1),
         };
         let mut known = series_of.visit(purpose);
         for one in met {

@@ -58,8 +58,6 @@ pub(super) enum Mode {
     Learn,
     /// The bucket is still open: this share of it has been seen, 0..=1. Nothing is learnt.
     Interim(f64),
-    /// The bucket may close as it stands, and is judged as if it had. Nothing is learnt: its input may have more of it.
-    AsItStands,
 }
 
 /// What of a series is asked for.

@@ -18,7 +18,7 @@ use super::{Output, Rollup, most_unusual};
 use crate::config::Job;
 use crate::engine::judge::{PartialBucket, PlotDraft, RecordDraft, RevisedBucket};
 use crate::engine::probability::Aggregate;
-use crate::engine::result::{Body, Document, DocumentId, LateWord};
+use crate::engine::result::{Body, DataCounts, Document, DocumentId, LateWord};
 use crate::engine::wire::InputId;
 use crate::time::BucketStart;
 use serde::{Deserialize, Serialize};
@@ -52,6 +52,8 @@ struct Closed {
     parts: Parts,
     /// Those that have been judged again, and how many late events are in them.
     revised: BTreeMap<InputId, (Part, u64)>,
+    /// Events that shards which were not waited for have said of it when they spoke again.
+    missed: BTreeMap<InputId, u64>,
     /// Before it was learnt.
     levels: Levels,
     /// Whether earlier buckets were renormalised when it had been learnt.
@@ -98,7 +100,8 @@ impl Part {
 
 impl Closed {
     fn late_events(&self) -> u64 {
-        self.revised.values().map(|(_, events)| events).sum()
+        let revised = self.revised.values().map(|(_, events)| events);
+        revised.chain(self.missed.values()).sum()
     }
 
     /// The bucket as it was scored when it was closed, had it been of these parts.
@@ -204,6 +207,31 @@ impl Rollup {
         }
     }
 
+    /// A shard that was not waited for says whole what it had left a part of, or nothing: so many events were missed when the bucket was closed.
+    pub(super) fn hear_missed(
+        &mut self,
+        from: InputId,
+        bucket: PartialBucket,
+        events: u64,
+    ) -> Vec<Output> {
+        let closed = self.revisions.iter_mut().flat_map(|one| &mut one.closed);
+        let Some(closed) = closed.into_iter().find(|one| one.start == bucket.start) else {
+            return vec![Output::Late { events }];
+        };
+        *closed.missed.entry(from.clone()).or_default() += events;
+        let again = RevisedBucket {
+            until: self.job.bucket_span.end_of(bucket.start),
+            bucket: PartialBucket {
+                counts: DataCounts::default(),
+                changes: Vec::new(),
+                ..bucket
+            },
+            late_events: 0,
+        };
+        self.hear_revised(from, again);
+        Vec::new()
+    }
+
     /// A bucket has been closed: it may be re-opened from now on, and the oldest no more.
     pub(super) fn keep_revisable(
         &mut self,
@@ -221,6 +249,7 @@ impl Rollup {
             start,
             parts: parts.remove(&start).unwrap_or_default(),
             revised: BTreeMap::new(),
+            missed: BTreeMap::new(),
             levels,
             renormalised,
         });
@@ -285,7 +314,8 @@ impl Rollup {
         let start = revisions.closed[at].start;
         let first = self.documents_of(revisions, at, revisions.closed[at].first());
         let (_, before) = self.documents_of(revisions, at, revisions.closed[at].now());
-        let events_before = revisions.closed[at].late_events();
+        let told = revisions.told.remove(&start);
+        let events_before = told.as_ref().map_or(0, |told| told.late_events);
         let mut plots: Vec<PlotDraft> = Vec::new();
         for (from, again) in shards {
             plots.extend(again.bucket.plots.iter().cloned());
@@ -297,7 +327,6 @@ impl Rollup {
         let (kept, after) = self.documents_of(revisions, at, revisions.closed[at].now());
         let window = self.job.renormalization_window_buckets;
         self.state.history.replace(kept, window);
-        let told = revisions.told.remove(&start);
         let words = Words {
             first: by_id(first.1),
             before: by_id(before),

@@ -191,6 +191,9 @@ impl<L: Log> Service<L> {
         if !gone.is_empty() {
             self.part_from(&gone);
         }
+        for at in leaving.iter().filter(|at| !gone.contains(&at.topic)) {
+            self.tasks.get_mut(at).into_iter().for_each(Task::leave);
+        }
         self.forsaken = gone;
         let committed = self.commit();
         let gone = std::mem::take(&mut self.forsaken);

@@ -8,15 +8,18 @@
 //!
 //! The same holds of a beginning after a time in which nobody read: an idle input may have got something meanwhile, and it is waited for until that is known. Whoever
 //! takes one over says so ([`Task::doubt_silence`](crate::runtime::task)) before anything is committed that could close a bucket; while one is still to be
-//! restored, or another instance is about to (which is told by the positions of the group), nothing is.
+//! restored, or another instance is about to (which is told by the positions of the group), nothing is. Who gives an idle input away in order says the same of it. Of one that
+//! was lost with its instance, and has got something, the others' wait goes on until its position says that it is awake.
 //! Checked by: tests/waking.rs, tests/backlog.rs, tests/simulation.rs, tests/kafka/service.rs.
 
 use super::{Service, ServiceError};
 use crate::runtime::log::{
-    Assignment, CommitError, Log, Outgoing, Position, TopicPartition, Transaction,
+    Assignment, CommitError, Log, LogError, METADATA_BYTES_MAX, Outgoing, Place, Position,
+    TopicPartition, Transaction,
 };
 use crate::runtime::observer::Fact;
 use crate::runtime::task::{self, Mark, Task};
+use std::collections::BTreeMap;
 
 /// Inputs wake.
 #[derive(Debug)]
@@ -25,7 +28,12 @@ pub(super) struct Waking {
     until_ms: i64,
     /// And never longer than that.
     until_ms_max: i64,
+    /// The instance has just begun, perhaps before others that are to.
+    is_start: bool,
 }
+
+/// An idle partition that has so many offsets ahead of its position has messages there, and not only the ends of transactions.
+const LOOK_MAX: i64 = 100;
 
 /// Which partitions have been assigned in a poll.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -63,8 +71,8 @@ impl<L: Log> Service<L> {
         })
     }
 
-    /// Whether nobody waits for an input that another instance reads, or begins to read at this moment, having been started with this one.
-    fn is_other_input_silent(&mut self) -> bool {
+    /// The inputs that nobody waits for and that another instance reads, or is to; with where. No answer, such as that somebody commits one just now, is an error.
+    fn silent_inputs_elsewhere(&mut self) -> Result<BTreeMap<TopicPartition, Position>, LogError> {
         let all = self.plan.inputs.iter().flat_map(|(topic, count)| {
             (0..*count).map(move |partition| TopicPartition::new(topic.clone(), partition))
         });
@@ -73,12 +81,27 @@ impl<L: Log> Service<L> {
         };
         let elsewhere: Vec<TopicPartition> = all.filter(|at| !is_here(at)).collect();
         if elsewhere.is_empty() {
-            return false;
+            return Ok(BTreeMap::new());
         }
-        match self.log.positions(&elsewhere) {
-            Ok(held) => held.values().any(|held| self.was_idle(held)),
-            Err(_) => true, // such as that somebody commits one just now
+        let mut held = self.log.positions(&elsewhere)?;
+        held.retain(|_, held| self.was_idle(held));
+        Ok(held)
+    }
+
+    /// Whether an input elsewhere has got something, and its instance, if it has one, has not come to say so.
+    fn is_other_input_asleep(&mut self) -> Result<bool, LogError> {
+        for (at, held) in self.silent_inputs_elsewhere()? {
+            let from = held.next_offset;
+            let ahead = self.log.offset_of(&at, Place::End)? - from;
+            let mut has_message = ahead > LOOK_MAX;
+            if (1..=LOOK_MAX).contains(&ahead) {
+                self.log.read(&at, from, &mut |_| has_message = true)?;
+            }
+            if has_message {
+                return Ok(true);
+            }
         }
+        Ok(false)
     }
 
     /// Whether a committed position says that nobody is to wait for its partition.
@@ -87,12 +110,24 @@ impl<L: Log> Service<L> {
         mark.is_some_and(|mark| mark.lineage == self.plan.lineage && mark.idle && !mark.ended)
     }
 
+    /// The position of an input of which it is said with it that it is to be waited for: others look for that.
+    fn awoken(&self, held: &Position) -> Position {
+        let mark = Mark::parse(&held.metadata).map(|mark| Mark {
+            idle: false,
+            ..mark
+        });
+        Position {
+            metadata: mark.map_or(held.metadata.clone(), |mark| mark.write(METADATA_BYTES_MAX)),
+            ..*held
+        }
+    }
+
     /// Says of those that have just come and were idle that they are to be waited for, before they are restored: that can take longer than other instances wait.
     pub(super) fn announce(&mut self, arrivals: &[Assignment]) -> Result<(), ServiceError> {
         let held = |one: &Assignment| {
             let held = one.committed.clone().filter(|held| self.was_idle(held))?;
             let is_input = self.plan.inputs.contains_key(&one.at.topic);
-            is_input.then(|| (one.at.clone(), held))
+            is_input.then(|| (one.at.clone(), self.awoken(&held)))
         };
         let silent: Vec<(TopicPartition, Position)> = arrivals.iter().filter_map(held).collect();
         let words = silent
@@ -111,13 +146,16 @@ impl<L: Log> Service<L> {
         let has_woken = self.tasks.values().any(Task::has_woken);
         let begins = (has_woken && self.were_inputs_silent())
             || (arrivals != Arrivals::None && self.is_silent_input_to_come())
-            || (arrivals == Arrivals::First && self.has_inputs() && self.is_other_input_silent());
+            || (arrivals == Arrivals::First
+                && self.has_inputs()
+                && !matches!(self.silent_inputs_elsewhere(), Ok(silent) if silent.is_empty()));
         if begins && self.waking.is_none() {
             let now_ms = self.clock.steady_ms();
             let idle_timeout_ms = self.plan.job.extensions.idle_timeout_ms;
             self.waking = Some(Waking {
                 until_ms: now_ms + self.settings.wake_ms.min(idle_timeout_ms),
                 until_ms_max: now_ms + idle_timeout_ms,
+                is_start: arrivals == Arrivals::First,
             });
         }
     }
@@ -138,21 +176,39 @@ impl<L: Log> Service<L> {
         if words.is_empty() {
             // A whole poll after the last one, for somebody else may have had no turn.
             if now_ms >= until_ms && (is_quiet || now_ms >= until_ms_max) {
-                self.waking = None;
+                self.end_waking(now_ms);
             }
             return Ok(());
         }
-        // With the positions as they are, so that the words of one whose partition is another's by now are refused.
+        // With their positions, so that the words of one whose partition is another's by now are refused.
         let speakers = self.tasks.values().filter(|task| task.owes_awake());
-        let held = |task: &Task| Some((task.at.clone(), task.held()?.clone()));
+        let held = |task: &Task| Some((task.at.clone(), self.awoken(task.held()?)));
         let positions: Vec<(TopicPartition, Position)> = speakers.filter_map(held).collect();
         if self.say_first(&words, &positions)? {
             self.tasks.values_mut().for_each(Task::awake_is_said);
+            for (at, position) in positions {
+                self.tasks
+                    .get_mut(&at)
+                    .into_iter()
+                    .for_each(|task| task.committed(position.clone()));
+            }
         }
         Ok(())
     }
 
-    /// A transaction of its own, with positions as they are. Whether it was made.
+    /// The others have had their time. At a start there is more of it for those whose instance has not come to them yet.
+    fn end_waking(&mut self, now_ms: i64) {
+        let Some(mut waking) = self.waking.take() else {
+            return;
+        };
+        let has_time = waking.is_start && now_ms < waking.until_ms_max;
+        if has_time && self.is_other_input_asleep().unwrap_or(true) {
+            waking.until_ms = waking.until_ms_max.min(now_ms + self.settings.wake_ms);
+            self.waking = Some(waking);
+        }
+    }
+
+    /// A transaction of its own, with positions that are where they were. Whether it was made.
     fn say_first(
         &mut self,
         messages: &[Outgoing],

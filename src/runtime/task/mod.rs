@@ -246,6 +246,8 @@ impl Task {
     ) -> (u64, u64) {
         let (mut count, mut bytes) = (0, 0);
         let (mut tombstones, reads_events) = (0, self.kind.reads_events());
+        // What is no event says nothing of the time: it neither calls a partition back, nor keeps the others waiting for it.
+        let mut has_spoken = false;
         let passed_over = self.stage.passed_over();
         for (message, given) in messages {
             let offset = message.offset;
@@ -280,17 +282,21 @@ impl Task {
                 };
                 remark(Remark { offset, what });
             };
+            let mut speaks = !reads_events;
             if reads_events && message.payload.is_none() {
                 tombstones += 1;
             } else {
-                self.news |= self.stage.message(
+                let is_news = self.stage.message(
                     &self.plan,
                     (&message, given),
                     &mut self.voice,
                     &mut self.meter,
                     &mut note,
                 );
+                self.news |= is_news;
+                speaks |= is_news;
             }
+            has_spoken |= speaks;
             if self.barred.is_some() {
                 break;
             }
@@ -300,7 +306,7 @@ impl Task {
             }
             count += 1;
             bytes += message.payload.map_or(0, <[u8]>::len) as u64;
-            if (self.mark.idle || self.unspoken) && !self.voice.muted {
+            if speaks && (self.mark.idle || self.unspoken) && !self.voice.muted {
                 self.rouse();
                 self.unspoken = false;
                 self.stage.say_awake(&self.plan, &mut self.voice);
@@ -316,12 +322,14 @@ impl Task {
             let what = Remarkable::Tombstones { messages };
             remark(Remark { offset, what });
         }
-        if count > 0 {
+        if has_spoken {
             self.first_watermark = self.first_watermark.or_else(|| self.stage.watermark());
             self.silent_since_ms = None;
             if !self.voice.muted {
                 self.rested_ms = 0;
             }
+        }
+        if count > 0 {
             self.messages_since_snapshot += count;
             if let Some(replay) = &mut self.replay {
                 replay.messages += count;
@@ -463,13 +471,20 @@ impl Task {
 
     /// Events are taken up by the clock; what they lead to in the later stages goes on at once.
     fn say_interim(&mut self, now_ms: i64) {
-        let interval = self.plan.job.extensions.interim_interval_ms;
         let waits = self.kind.is_paced() && now_ms < self.interim_due_ms;
-        if interval > 0 && self.news && !waits {
+        if !waits && self.say_news() {
+            self.interim_due_ms = now_ms + self.plan.job.extensions.interim_interval_ms;
+        }
+    }
+
+    /// Says interim results, if they are wanted and there is anything new. Whether there was.
+    fn say_news(&mut self) -> bool {
+        let is_wanted = self.news && self.plan.job.extensions.interim_interval_ms > 0;
+        if is_wanted {
             self.news = false;
-            self.interim_due_ms = now_ms + interval;
             self.stage.flush_interim(&mut self.voice);
         }
+        is_wanted
     }
 
     /// What lies ahead, if it is to be told: that it is nothing at once, anything else now and then.

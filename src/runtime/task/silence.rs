@@ -93,9 +93,22 @@ impl Task {
     /// Its topic is gone: the others are not to wait for it, and have what it leaves.
     pub(crate) fn fall_silent(&mut self) {
         if self.kind.is_awaited() && self.is_live() && !self.mark.idle {
-            self.mark.idle = true;
-            self.stage.say_idle(&mut self.voice);
+            self.fall_idle();
         }
+    }
+
+    /// It changes hands, and nobody sees what is written to it until it has been taken over: it is waited for, though its mark says that it was idle.
+    pub(crate) fn leave(&mut self) {
+        if self.is_silent() {
+            self.waking = Some(Waking::Doubtful);
+        }
+    }
+
+    /// Nobody waits for it any more. Interim results leave before: whatever it says afterwards calls it back.
+    fn fall_idle(&mut self) {
+        self.say_news();
+        self.mark.idle = true;
+        self.stage.say_idle(&mut self.voice);
     }
 
     /// What the clock has to say to a live task that has read all there is. Returns whether the partition has just become idle.
@@ -110,8 +123,7 @@ impl Task {
         let patience = self.plan.job.extensions.idle_timeout_ms;
         let falls_idle = self.kind.is_awaited() && !self.mark.idle && now_ms - since >= patience;
         if falls_idle {
-            self.mark.idle = true;
-            self.stage.say_idle(&mut self.voice);
+            self.fall_idle();
         }
         falls_idle
     }

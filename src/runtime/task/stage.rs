@@ -154,7 +154,7 @@ impl Stage {
         }
     }
 
-    /// Hands a message over. Returns whether there may be something new to say of an open bucket.
+    /// Hands a message over. Returns whether there may be something new to say of an open bucket: whether an event was in it, where events are read.
     pub(super) fn message(
         &mut self,
         plan: &Plan,
@@ -163,8 +163,10 @@ impl Stage {
         meter: &mut Meter,
         note: &mut dyn FnMut(Note),
     ) -> bool {
+        let mut has_event = false;
         match self {
             Stage::Fused(decoder, pipeline) => decode(decoder, message, given, &mut |decoded| {
+                has_event |= decoded.is_ok();
                 if is_outside(plan, &decoded, note) {
                     return;
                 }
@@ -183,6 +185,7 @@ impl Stage {
                 answer_fused(outputs, Some(message), voice, note);
             }),
             Stage::Keyed(decoder, keyed) => decode(decoder, message, given, &mut |decoded| {
+                has_event |= decoded.is_ok();
                 if is_outside(plan, &decoded, note) {
                     return;
                 }
@@ -199,6 +202,7 @@ impl Stage {
                 answer_keyed(outputs, Some(message), voice, note);
             }),
             Stage::Gather(decoder, gatherer) => decode(decoder, message, given, &mut |decoded| {
+                has_event |= decoded.is_ok();
                 if is_outside(plan, &decoded, note) {
                     return;
                 }
@@ -218,6 +222,7 @@ impl Stage {
                 answer_gather(outputs, Some(message), voice, note);
             }),
             Stage::Project(decoder, projector) => decode(decoder, message, given, &mut |decoded| {
+                has_event |= decoded.is_ok();
                 if is_outside(plan, &decoded, note) {
                     return;
                 }
@@ -239,10 +244,9 @@ impl Stage {
                     Err(error @ WireError::Newer { .. }) => note(Note::Newer(error.to_string())),
                     Err(error) => note(Note::Unreadable(error.to_string())),
                 }
-                return false;
             }
         }
-        true
+        has_event
     }
 
     fn heard(

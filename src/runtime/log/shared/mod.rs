@@ -258,12 +258,20 @@ impl<L: Log> SharedLog<L> {
         budget < BATCHES_MAX
     }
 
-    /// Tells those who follow how much there is to come.
-    fn look_ahead(&mut self) {
+    /// Lets those who follow have what was read in a poll, after they have been told how much there is to come, of whatever partition: who is handed a message is to
+    /// know of all that lay beside it.
+    fn publish(&mut self, read: Vec<(TopicPartition, Arc<Batch>)>) {
+        let Places { sharing, key, .. } = &self.places;
         for (at, seat) in &self.places.seats {
             if seat.reads && !seat.alone {
                 let ahead = self.inner.lag(at);
-                lock(&seat.shelf).look_ahead(self.places.key, ahead);
+                let end = ahead.map(|ahead| seat.next.saturating_add_unsigned(ahead));
+                lock(&seat.shelf).look_ahead(*key, end);
+            }
+        }
+        for (at, batch) in read {
+            if let Some(seat) = self.places.seats.get(&at) {
+                ring(lock(&seat.shelf).put(*key, &batch, &sharing.limits));
             }
         }
     }
@@ -274,6 +282,8 @@ struct Ears<'p> {
     handler: &'p mut dyn Handler,
     places: &'p mut Places,
     told: bool,
+    /// What was read that others may want.
+    read: Vec<(TopicPartition, Arc<Batch>)>,
     /// Where the log has a gap, and goes on: each job reads over it by itself, so that it hears of it.
     gaps: Vec<(TopicPartition, i64)>,
 }
@@ -317,16 +327,16 @@ impl Handler for Ears<'_> {
             passing.for_each(drop);
             return lock(&seat.shelf).passed(key, seat.next);
         }
-        let (mut copied, together) = lock(&seat.shelf).prepare(key);
+        let now_ms = self.places.sharing.clock.steady_ms();
+        let (mut copied, together) = lock(&seat.shelf).prepare(key, now_ms);
         copied.fill(&mut messages);
         let Some(end) = copied.end() else {
             return;
         };
         let batch = Arc::new(Batch::new(from, copied, together));
         seat.next = end;
-        let bells = lock(&seat.shelf).put(key, &batch, &self.places.sharing.limits);
-        ring(bells);
         self.handler.shared(at, &Portion::own(&batch, from, key));
+        self.read.push((at.clone(), batch));
     }
 }
 
@@ -389,18 +399,20 @@ impl<L: Log> Log for SharedLog<L> {
                 handler: &mut *handler,
                 places: &mut self.places,
                 told: false,
+                read: Vec::new(),
                 gaps: Vec::new(),
             };
             let wait = match bell {
                 Some(_) => Duration::ZERO,
                 None => timeout,
             };
-            self.inner.poll(wait, &mut ears)?;
-            let (told, gaps) = (ears.told, ears.gaps);
+            let polled = self.inner.poll(wait, &mut ears);
+            let (told, read, gaps) = (ears.told, ears.read, ears.gaps);
+            self.publish(read);
+            polled?;
             for (at, to) in gaps {
                 self.seek(&at, to)?;
             }
-            self.look_ahead();
             let told = self.follow(handler) | told;
             let left = deadline.saturating_duration_since(Instant::now());
             match bell {

@@ -48,8 +48,8 @@ struct Lane {
     bytes: usize,
     /// Where the leader stands, and the ring ends.
     next: i64,
-    /// How far the leader has to go from there, as its client said last.
-    ahead: Option<u64>,
+    /// Where the log ends, as the client of a leader has said last who is not alone.
+    end: Option<i64>,
 }
 
 /// What a member is to do next.
@@ -111,7 +111,7 @@ impl Shelf {
             Some(_) if !self.members.values().any(|member| member.lane == lane) => {
                 self.lanes.remove(&lane);
             }
-            Some(held) if held.leader == Some(key) => (held.leader, held.ahead) = (None, None),
+            Some(held) if held.leader == Some(key) => (held.leader, held.end) = (None, None),
             _ => {}
         }
         bells
@@ -169,7 +169,10 @@ impl Shelf {
             }
             return match elsewhere {
                 Some(other) => (Turn::Follow, self.change_over(key, other)),
-                None if is_alone => (Turn::Alone, Bells::new()),
+                None if is_alone => {
+                    lane.end = None; // nobody is told any more: whoever comes is not to take it for the present end
+                    (Turn::Alone, Bells::new())
+                }
                 None => {
                     let early = self.is_early(key, number, now_ms, limits);
                     (Turn::Lead { early }, Bells::new())
@@ -188,7 +191,7 @@ impl Shelf {
             let own = self.open_lane(key, next, now_ms);
             return (Turn::Begin, self.change_over(key, own));
         }
-        (lane.leader, lane.seen_ms, lane.ahead) = (Some(key), now_ms, None);
+        (lane.leader, lane.seen_ms, lane.end) = (Some(key), now_ms, None);
         (Turn::Begin, Bells::new())
     }
 
@@ -208,7 +211,10 @@ impl Shelf {
         let Some(lane) = self.lanes.get(&number) else {
             return false;
         };
-        if lane.ahead.is_none_or(|ahead| ahead <= limits.live_messages) {
+        let ahead = lane
+            .end
+            .map(|end| u64::try_from(end - lane.next).unwrap_or(0));
+        if ahead.is_none_or(|ahead| ahead <= limits.live_messages) {
             return false;
         }
         let oldest = lane.ring.front().map_or(lane.next, |batch| batch.to);
@@ -259,9 +265,13 @@ impl Shelf {
         }
     }
 
-    /// Memory to copy messages into, and the decoder to use, if anybody would profit.
-    pub(super) fn prepare(&mut self, key: u64) -> (Copied, Option<Arc<Together>>) {
+    /// Memory to copy messages into, and the decoder to use, if anybody would profit. Whoever asks is heard of.
+    pub(super) fn prepare(&mut self, key: u64, now_ms: i64) -> (Copied, Option<Arc<Together>>) {
         let lane = self.members.get(&key).map(|member| member.lane);
+        let led = lane.and_then(|lane| self.lanes.get_mut(&lane));
+        if let Some(led) = led.filter(|led| led.leader == Some(key)) {
+            led.seen_ms = now_ms;
+        }
         let is_followed = |(other, member): (&u64, &Member)| {
             *other != key && Some(member.lane) == lane && !member.resting
         };
@@ -297,13 +307,13 @@ impl Shelf {
         self.others_in(number, key)
     }
 
-    /// How far a leader has to go, by its client.
-    pub(super) fn look_ahead(&mut self, key: u64, ahead: Option<u64>) {
+    /// Where the log ends, by a leader's client.
+    pub(super) fn look_ahead(&mut self, key: u64, end: Option<i64>) {
         if let Some(member) = self.members.get(&key)
             && let Some(lane) = self.lanes.get_mut(&member.lane)
             && lane.leader == Some(key)
         {
-            lane.ahead = ahead;
+            lane.end = end;
         }
     }
 
@@ -311,8 +321,7 @@ impl Shelf {
     pub(super) fn lag(&self, key: u64, now_ms: i64, limits: &Limits) -> Option<u64> {
         let member = self.members.get(&key)?;
         let lane = self.lanes.get(&member.lane)?;
-        let here = u64::try_from(lane.next - member.next).unwrap_or(0);
-        let lag = here + lane.ahead?;
+        let lag = u64::try_from(lane.end? - member.next).unwrap_or(0);
         // What a leader knew who has not been heard of since is no proof that all has been read.
         Some(
             match lane.is_led(now_ms, limits) && member.next <= lane.next {

@@ -56,8 +56,12 @@ struct Reader {
 
 impl World {
     fn new(limits: Limits) -> World {
+        World::of(1, limits)
+    }
+
+    fn of(partitions: i32, limits: Limits) -> World {
         let (cluster, clock) = (Cluster::new(), ManualClock::at(0));
-        cluster.create_topic(TOPIC, 1);
+        cluster.create_topic(TOPIC, partitions);
         let sharing = Sharing::new(Arc::new(clock.clone()), limits);
         World {
             cluster,
@@ -67,10 +71,14 @@ impl World {
     }
 
     fn append(&self, messages: usize) {
+        self.append_to(0, messages);
+    }
+
+    fn append_to(&self, partition: i32, messages: usize) {
         for _ in 0..messages {
             let message = Outgoing {
                 topic: TOPIC.into(),
-                partition: Some(0),
+                partition: Some(partition),
                 key: None,
                 payload: Some(br#"{"t": 1700000000000, "a": 1, "b": 2}"#.to_vec()),
                 headers: Vec::new(),
@@ -87,7 +95,9 @@ impl World {
         log.subscribe(&[TOPIC.to_owned()]).unwrap();
         let mut diary = Diary::default();
         log.poll(Duration::ZERO, &mut diary).unwrap();
-        log.seek(&diary.assigned[0], from).unwrap();
+        for at in &diary.assigned {
+            log.seek(at, from).unwrap();
+        }
         Reader { log, diary }
     }
 }
@@ -392,4 +402,184 @@ fn what_was_read_of_a_topic_is_not_handed_to_who_reads_another_of_its_name() {
     a.has_read(0, 55);
     b.has_read(0, 55);
     assert!(a.diary.of_others + b.diary.of_others >= 25);
+}
+
+#[test]
+fn who_joins_one_that_was_alone_does_not_take_what_that_knew_long_ago_for_its_lag() {
+    let at = TopicPartition::new(TOPIC, 0);
+    for is_held in [true, false] {
+        let world = World::new(small());
+        world.append(40);
+        let (mut a, mut b) = (world.reader("a", "a", 0), world.reader("b", "b", 0));
+        a.poll_to_the_end();
+        b.poll_to_the_end();
+        drop(b);
+        a.log.hold(&at, is_held);
+        a.poll();
+        world.append(100);
+        let mut b = world.reader("again", "b", 40);
+        assert_ne!(b.log.lag(&at), Some(0), "held: {is_held}");
+        b.poll();
+        assert_ne!(b.log.lag(&at), Some(0), "held: {is_held}");
+    }
+}
+
+/// A leader whose messages a follower looks at while it still takes them in itself.
+struct WithOnlooker<'r> {
+    own: Diary,
+    other: &'r mut Reader,
+    /// How much that has been handed of the first partition, and what it knows of the second.
+    seen: Vec<(usize, Option<u64>)>,
+}
+
+impl Handler for WithOnlooker<'_> {
+    fn assigned(&mut self, assignments: Vec<Assignment>) {
+        self.own.assigned(assignments);
+    }
+
+    fn revoked(&mut self, _: &[TopicPartition], _: Revocation) {}
+
+    fn batch(&mut self, at: &TopicPartition, messages: &mut dyn Iterator<Item = Message<'_>>) {
+        self.own.batch(at, messages);
+    }
+
+    fn shared(&mut self, at: &TopicPartition, portion: &Portion<'_>) {
+        self.own.shared(at, portion);
+        self.other.poll();
+        let lag = self.other.log.lag(&TopicPartition::new(TOPIC, 1));
+        self.seen.push((self.other.diary.offsets.len(), lag));
+    }
+}
+
+/// A job wakes an idle partition by its lag, before what it reads of the others closes that one's buckets.
+#[test]
+fn who_is_handed_a_message_knows_of_those_that_the_reader_knew_of_then() {
+    let world = World::of(2, small());
+    let (mut a, mut b) = (world.reader("a", "a", 0), world.reader("b", "b", 0));
+    for _ in 0..3 {
+        a.poll();
+        b.poll();
+    }
+    let at = TopicPartition::new(TOPIC, 1);
+    assert_eq!(b.log.lag(&at), Some(0));
+    (0..2).for_each(|partition| world.append_to(partition, 1));
+    let mut ears = WithOnlooker {
+        own: Diary::default(),
+        other: &mut b,
+        seen: Vec::new(),
+    };
+    a.log.poll(Duration::ZERO, &mut ears).unwrap();
+    assert!(!ears.seen.is_empty());
+    for (read, lag) in ears.seen {
+        assert!(read == 0 || lag != Some(0), "{read} read, lag {lag:?}");
+    }
+    b.poll();
+    assert_eq!((b.diary.offsets.len(), b.log.lag(&at)), (1, Some(1)));
+}
+
+/// Numbers from a seed (xorshift64*).
+fn draws(seed: u64) -> impl FnMut(u64) -> u64 {
+    let mut state = seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1;
+    move |below| {
+        state ^= state >> 12;
+        state ^= state << 25;
+        state ^= state >> 27;
+        (state.wrapping_mul(0x2545_f491_4f6c_dd1d) >> 33) % below
+    }
+}
+
+/// Jobs that wake, or have run ahead, hold a partition for a while, whoever leads, follows or goes meanwhile.
+#[test]
+fn holds_at_any_time_cost_nobody_a_message_and_stop_nobody_else() {
+    let at = TopicPartition::new(TOPIC, 0);
+    for seed in 0..150 {
+        let mut draw = draws(seed + 1);
+        let limits = Limits {
+            ring_bytes: [600, 4_000, 20_000][draw(3) as usize],
+            reach: draw(100) as i64,
+            live_messages: draw(50),
+            patience_ms: 250,
+        };
+        let (patience_ms, world) = (limits.patience_ms, World::new(limits));
+        let (mut readers, mut held) = (Vec::new(), [false; 4]);
+        let mut from = [0; 4];
+        for n in 0..4 {
+            readers.push(world.reader(&format!("job-{n}"), &format!("f{n}"), 0));
+        }
+        // How much there was, and when.
+        let (mut total, mut known) = (0, vec![(0, 0)]);
+        for _ in 0..400 {
+            let n = draw(4) as usize;
+            match draw(20) {
+                0..10 => readers[n].poll(),
+                10..13 => {
+                    let more = draw(30) as i64;
+                    world.append(more as usize);
+                    total += more;
+                }
+                13..16 => world.clock.advance(draw(200) as i64),
+                16..18 => {
+                    held[n] = !held[n];
+                    readers[n].log.hold(&at, held[n]);
+                }
+                // It goes, and comes again where it was or somewhat before, in the place of another one perhaps.
+                18 => {
+                    let read = readers[n].diary.offsets.len() as i64;
+                    readers[n].has_read(from[n], from[n] + read);
+                    from[n] = (from[n] + read - draw(3) as i64 * 7).max(0);
+                    let gone = readers.remove(n);
+                    drop(gone);
+                    let (id, field) = (format!("job-{n}-{}", known.len()), format!("f{n}"));
+                    readers.insert(n, world.reader(&id, &field, from[n]));
+                    held[n] = false;
+                }
+                _ => {
+                    let (was, to) = (held[n], (from[n] + draw(40) as i64).min(total));
+                    readers[n].log.seek(&at, to).unwrap();
+                    readers[n].log.hold(&at, was);
+                    readers[n].diary.offsets.clear();
+                    from[n] = to;
+                }
+            }
+            let now_ms = world.clock.steady_ms();
+            known.push((now_ms, total));
+            let long_ago = known
+                .iter()
+                .rev()
+                .find(|(ms, _)| *ms < now_ms - patience_ms);
+            let least = long_ago.map_or(0, |(_, total)| *total);
+            for (n, reader) in readers.iter_mut().enumerate() {
+                let read = from[n] + reader.diary.offsets.len() as i64;
+                let is_at_end = reader.log.lag(&at) == Some(0);
+                assert!(
+                    !is_at_end || read >= least,
+                    "seed {seed}: {read} of {least} is no end"
+                );
+            }
+        }
+        // First those that nobody holds, then all.
+        for everybody in [false, true] {
+            let free = |n: usize, held: &[bool; 4]| everybody || !held[n];
+            for _ in 0..4_000 {
+                for reader in &mut readers {
+                    if everybody {
+                        reader.log.hold(&at, false);
+                    }
+                    reader.poll();
+                }
+                world.clock.advance(20);
+                let is_done = |(n, reader): (usize, &mut Reader)| {
+                    !free(n, &held) || reader.log.lag(&at) == Some(0)
+                };
+                if readers.iter_mut().enumerate().all(is_done) {
+                    break;
+                }
+            }
+            for (n, reader) in readers.iter().enumerate().filter(|(n, _)| free(*n, &held)) {
+                let read = reader.diary.offsets.len() as i64;
+                assert_eq!(from[n] + read, total, "seed {seed}: job {n}, {held:?}");
+                reader.has_read(from[n], total);
+            }
+        }
+    }
 }
