@@ -27,6 +27,7 @@ use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList, TopicPartitionListElem};
 use std::cell::Cell;
 use std::collections::BTreeMap;
+use std::ffi::CString;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -60,6 +61,8 @@ pub(super) struct Membership {
     group: Resource,
     /// The client has been told of partitions since it was last seen that the group asked nothing: a question that we hear of now may have been answered by that.
     meddled: Cell<bool>,
+    /// By what the group knew us when it assigned what we have. `None`: it has forgotten us since, and what we have may have been another's.
+    name: Option<CString>,
     /// When it was said last that no broker is there: the client says so dozens of times a second.
     deserted: Cell<Option<Instant>>,
     /// After the queues, which belong to it. Its end waits for the group.
@@ -109,6 +112,7 @@ impl Membership {
             releasing: Vec::new(),
             next_turn: None,
             meddled: Cell::new(false),
+            name: None,
             buffer: Buffer::with_room_for(BATCH),
             group: Resource::group(&kafka.group_id),
             deserted: Cell::new(None),
@@ -129,9 +133,19 @@ impl Membership {
     }
 
     /// The group as it is now: what a transaction proves itself with. [`CommitError::Retry`] where the group wants partitions back of which nobody has been told:
-    /// what is committed in this state might be committed of another member's.
-    pub(super) fn metadata(&self) -> Result<ConsumerGroupMetadata, CommitError> {
+    /// what is committed in this state might be committed of another member's. Brokers do not ask whose the partitions are: we do. [`CommitError::Fenced`] where the
+    /// group has forgotten us, and has taken us in again with what we had: somebody else may have had it meanwhile.
+    pub(super) fn metadata(
+        &self,
+        positions: &[(TopicPartition, Position)],
+    ) -> Result<ConsumerGroupMetadata, CommitError> {
         let retry = |why: &str| Err(CommitError::Retry(why.to_owned()));
+        if let Some((at, _)) = positions
+            .iter()
+            .find(|(at, _)| !self.owned.contains_key(at))
+        {
+            return retry(&format!("{at} is not ours now"));
+        }
         for _ in 0..METADATA_LOOKS {
             self.hear_group().map_err(|error| match error {
                 LogError::Fatal(why) => CommitError::Fatal(why),
@@ -146,9 +160,14 @@ impl Membership {
             // What it had decided by then would be here.
             if is_same && is_quiet(&self.consumer) {
                 self.meddled.set(false);
-                return match metadata.filter(|_| before.is_some()) {
-                    Some(metadata) => Ok(metadata),
-                    None => retry("not a member of the group now"),
+                let (Some((name, _)), Some(metadata)) = (before, metadata) else {
+                    return retry("not a member of the group now");
+                };
+                return match self.name.as_ref() == Some(&name) {
+                    true => Ok(metadata),
+                    false => Err(CommitError::Fenced(
+                        "the group had forgotten this member and has taken it in as another".into(),
+                    )),
                 };
             }
         }
@@ -212,6 +231,7 @@ impl Membership {
         while let Some(event) = self.consumer.context().next_event() {
             match event {
                 GroupEvent::Assigned(partitions) => {
+                    self.note_name();
                     // The client only wants to know that the assignment was heard; each partition follows with its seek.
                     self.consumer
                         .incremental_assign(&TopicPartitionList::new())
@@ -236,6 +256,16 @@ impl Membership {
             self.meddled.set(false);
         }
         Ok(told)
+    }
+
+    /// By what the group knows us that is about to assign us something: before it is answered, for then the client joins anew if it has been forgotten, and one with a
+    /// lasting name (`group.instance.id`) keeps what else it has without a word.
+    fn note_name(&mut self) {
+        let name = standing(&self.consumer).map(|(name, _)| name);
+        self.name = match self.owned.is_empty() && self.untold.is_empty() {
+            true => name,
+            false => self.name.take().filter(|held| Some(held) == name.as_ref()),
+        };
     }
 
     fn revoke(

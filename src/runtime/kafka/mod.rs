@@ -279,10 +279,10 @@ impl Log for KafkaLog {
             ));
         };
         let group = match transaction.positions.is_empty() {
-            true => None,
-            false => Some(membership.metadata()?),
+            true => Ok(None),
+            false => membership.metadata(transaction.positions).map(Some),
         };
-        let outcome = producer.run(transaction, group);
+        let outcome = group.and_then(|group| producer.run(transaction, group));
         if let Err(CommitError::Fenced(why)) = &outcome {
             tracing::warn!(
                 why,
