@@ -98,7 +98,7 @@ fn a_static_member_that_was_forgotten_commits_nothing_of_what_it_held() {
 fn a_member_that_was_forgotten_commits_nothing_of_what_it_held_in_the_consumer_protocol() {
     let properties = [
         ("group.protocol", "consumer"),
-        ("max.poll.interval.ms", "4000"),
+        ("max.poll.interval.ms", "12000"),
     ];
     nothing_is_committed_of_what_was_held(&properties, false);
 }

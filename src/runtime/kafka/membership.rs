@@ -14,12 +14,14 @@
 
 use super::client::{GroupEvent, Member, member, unmakeable};
 use super::credentials::Credentials;
-use super::edge::{Batch, Buffer, Entry, PartitionQueue, is_quiet, known_end, standing};
+use super::delivery::Delivery;
+use super::edge::{Buffer, PartitionQueue, is_quiet, known_end, standing};
 use super::rights::Resource;
 use super::topics::{REQUEST_TIMEOUT, watermarks};
 use super::watch::Watched;
+use crate::config::service;
 use crate::runtime::log::{
-    Assignment, Bell, CommitError, Handler, LogError, Message, Position, Revocation, TopicPartition,
+    Assignment, Bell, CommitError, Handler, LogError, Position, Revocation, TopicPartition,
 };
 use rdkafka::config::FromClientConfigAndContext;
 use rdkafka::consumer::{BaseConsumer, Consumer, ConsumerGroupMetadata};
@@ -43,6 +45,8 @@ const UNTOLD_MAX: Duration = Duration::from_secs(10);
 const EVENTS_MAX: usize = 1000;
 /// At a group that does not come to rest, for a transaction.
 const METADATA_LOOKS: usize = 10;
+/// `max.poll.interval.ms`, where nothing is said.
+const POLL_INTERVAL_MAX: Duration = Duration::from_secs(300);
 /// Between two words on all brokers being away.
 const DESERTED_INTERVAL: Duration = Duration::from_secs(10);
 
@@ -63,6 +67,10 @@ pub(super) struct Membership {
     meddled: Cell<bool>,
     /// By what the group knew us when it assigned what we have. `None`: it has forgotten us since, and what we have may have been another's.
     name: Option<CString>,
+    /// When the client was polled last.
+    polled: Cell<Instant>,
+    /// Without a poll for that long the client leaves the group.
+    poll_interval_max: Duration,
     /// When it was said last that no broker is there: the client says so dozens of times a second.
     deserted: Cell<Option<Instant>>,
     /// After the queues, which belong to it. Its end waits for the group.
@@ -75,25 +83,6 @@ struct Owned {
     queue: Option<PartitionQueue<Member>>,
     /// What is wanted of it; `None`: nothing.
     delivery: Option<Delivery>,
-}
-
-struct Delivery {
-    /// The client is still to be told where to begin.
-    is_new: bool,
-    /// After everything handed over, markers of transactions included as far as they are known.
-    next_offset: i64,
-    /// Nothing has come since the client said that all was read.
-    at_end: bool,
-    /// Its queue is left alone: the client fetches no more than fits into it.
-    held: bool,
-}
-
-/// What came of a batch.
-struct Handed {
-    messages: usize,
-    error: Option<RDKafkaErrorCode>,
-    /// The client may have passed over a message: nothing behind it was handed over.
-    doubtful: bool,
 }
 
 impl Membership {
@@ -113,6 +102,8 @@ impl Membership {
             next_turn: None,
             meddled: Cell::new(false),
             name: None,
+            polled: Cell::new(Instant::now()),
+            poll_interval_max: poll_interval_max(kafka),
             buffer: Buffer::with_room_for(BATCH),
             group: Resource::group(&kafka.group_id),
             deserted: Cell::new(None),
@@ -174,6 +165,12 @@ impl Membership {
         retry("the group does not come to rest")
     }
 
+    /// Whether the client has not been polled for so long that it has left the group, or will. In the protocol of KIP-848 librdkafka forgets that it was to join
+    /// anew if the group had just asked for something, and goes on as if it were a member.
+    pub(super) fn is_overdue(&self) -> bool {
+        self.polled.get().elapsed() >= self.poll_interval_max
+    }
+
     /// Everything that has been told to the handler as assigned and not as gone.
     pub(super) fn told(&self) -> Vec<TopicPartition> {
         self.owned
@@ -211,6 +208,7 @@ impl Membership {
 
     /// Lets the client work off its events; the group's wait to be acted on. Whether none is left.
     fn hear_group(&self) -> Result<bool, LogError> {
+        self.polled.set(Instant::now());
         for _ in 0..EVENTS_MAX {
             match self.consumer.poll(Duration::ZERO) {
                 None if is_quiet(&self.consumer) => return Ok(true),
@@ -427,12 +425,7 @@ impl Membership {
     pub(super) fn seek(&mut self, at: &TopicPartition, offset: i64) {
         // Where the group has taken it back in the meantime, it says so in the next poll.
         if let Some(owned) = self.owned.get_mut(at) {
-            owned.delivery = Some(Delivery {
-                is_new: true,
-                next_offset: offset.max(owned.log_start),
-                at_end: false,
-                held: false,
-            });
+            owned.delivery = Some(Delivery::from(offset.max(owned.log_start)));
         }
     }
 
@@ -535,7 +528,8 @@ impl Membership {
                 self.next_turn = Some(at.clone());
                 break;
             }
-            let handed = delivery.hand_over(at, queue.batch(&mut self.buffer), handler);
+            let batch = queue.batch(&mut self.buffer);
+            let handed = delivery.hand_over(at, batch.entries(), handler);
             budget = budget.saturating_sub(handed.messages);
             any |= handed.messages > 0;
             if handed.doubtful {
@@ -559,10 +553,15 @@ impl Membership {
             tracing::debug!(%at, next_offset, "read again from where all had been read");
             self.seek(&at, next_offset);
         }
+        let mut outcome = Ok(any);
         for (at, next_offset) in displaced {
-            self.find_place(&at, next_offset, handler)?;
+            if let Err(error) = self.find_place(&at, next_offset, handler) {
+                // The client fetches no more of it, and would not say so again.
+                self.seek(&at, next_offset);
+                outcome = Err(error);
+            }
         }
-        Ok(any)
+        outcome
     }
 
     /// The log no longer has, or never had, what we wanted to read next.
@@ -632,61 +631,6 @@ impl Membership {
     }
 }
 
-impl Delivery {
-    /// Hands over one batch.
-    ///
-    /// librdkafka 2.12 counts the word that all is read as a message when it is taken with a batch: should it begin to fetch anew then (a group
-    /// that rebalances has it pause what it keeps), it begins one message too late. So where something follows that word, but not at the very
-    /// next offset, it is read again from there; what follows then, follows. (Transactions that were aborted look the same, and cost a fetch. Mended in 2.13.2.)
-    fn hand_over(
-        &mut self,
-        at: &TopicPartition,
-        batch: Batch<'_>,
-        handler: &mut dyn Handler,
-    ) -> Handed {
-        let (mut count, mut error, mut doubtful) = (0, None, false);
-        let (next_offset, at_end) = (&mut self.next_offset, &mut self.at_end);
-        let mut messages = batch
-            .entries()
-            .filter_map(|entry| match entry {
-                Entry::Message(Message { offset, .. }) | Entry::End(offset)
-                    if doubtful || (*at_end && offset > *next_offset) =>
-                {
-                    doubtful = true;
-                    None
-                }
-                Entry::Message(message) => {
-                    debug_assert!(
-                        message.offset >= *next_offset,
-                        "offsets of a partition grow"
-                    );
-                    (*next_offset, *at_end) = (message.offset + 1, false);
-                    count += 1;
-                    Some(message)
-                }
-                Entry::End(offset) => {
-                    (*next_offset, *at_end) = (offset.max(*next_offset), true);
-                    None
-                }
-                Entry::Error(code) => {
-                    error = Some(code);
-                    None
-                }
-            })
-            .peekable();
-        if messages.peek().is_some() {
-            handler.batch(at, &mut messages);
-            // The position counts what was handed over, taken or not.
-            messages.for_each(drop);
-        }
-        Handed {
-            messages: count,
-            error,
-            doubtful,
-        }
-    }
-}
-
 impl Drop for Membership {
     /// Leaves the group. The client asks once more for what it has; nobody polls by then. What it has asked and was not answered is answered first: it
     /// would wait for that without end, and be a member all that time.
@@ -717,6 +661,13 @@ impl Drop for Membership {
         self.consumer.context().close();
         self.owned.clear();
     }
+}
+
+/// How long a group waits for a member that lives, and does not poll.
+fn poll_interval_max(kafka: &service::Kafka) -> Duration {
+    let said = kafka.property("max.poll.interval.ms");
+    let said = said.and_then(|said| said.trim().parse().ok());
+    said.map_or(POLL_INTERVAL_MAX, Duration::from_millis)
 }
 
 /// What a broker has answered of a partition, if anything was committed.
