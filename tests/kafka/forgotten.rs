@@ -1,8 +1,9 @@
 //! Members whom their group has forgotten while they were asked for a partition: whatever they held has been another's since.
 
 use crate::broker::broker;
-use crate::client::{produce, topic, unique};
+use crate::client::{config, grow, produce, topic, unique};
 use crate::log::{Notes, PATIENCE, kafka, poll_until, position, settings};
+use rdkafka::consumer::{BaseConsumer, Consumer};
 use std::time::{Duration, Instant};
 use tidewatch::runtime::kafka::KafkaLog;
 use tidewatch::runtime::log::{CommitError, Log, TopicPartition, Transaction};
@@ -101,4 +102,61 @@ fn a_member_that_was_forgotten_commits_nothing_of_what_it_held_in_the_consumer_p
         ("max.poll.interval.ms", "12000"),
     ];
     nothing_is_committed_of_what_was_held(&properties, false);
+}
+
+/// librdkafka joins again where a topic has grown, though it has asked for a partition and was not answered: it says that it has that one no more.
+#[test]
+fn a_partition_that_the_client_has_given_away_because_its_topic_has_grown_is_not_committed() {
+    let (input, group) = (topic("grown", 6), unique("group"));
+    let join = |instance: &str| {
+        let mut kafka = kafka(&group, instance);
+        let name = "topic.metadata.refresh.interval.ms".to_owned();
+        kafka.properties.insert(name, "500".to_owned());
+        let mut log = KafkaLog::open(&kafka, &settings()).unwrap();
+        log.subscribe(std::slice::from_ref(&input)).unwrap();
+        log
+    };
+    let (mut first, mut notes) = (join("a"), Notes::default());
+    poll_until(&mut first, &mut notes, "assignment", |_, notes| {
+        notes.assigned.len() == 6
+    });
+    // A client that knows nothing of us, and takes what it is given.
+    let second: BaseConsumer = config(broker())
+        .set("group.id", &group)
+        .set("partition.assignment.strategy", "cooperative-sticky")
+        .set("session.timeout.ms", "3000")
+        .set("heartbeat.interval.ms", "300")
+        .set("topic.metadata.refresh.interval.ms", "500")
+        .set("enable.auto.commit", "false")
+        .create()
+        .unwrap();
+    second.subscribe(&[&input]).unwrap();
+    let held: Vec<TopicPartition> = notes.assigned.iter().map(|one| one.at.clone()).collect();
+    let theirs = |second: &BaseConsumer| {
+        let _ = second.poll(Duration::from_millis(50));
+        let list = second.assignment().unwrap();
+        let is_theirs =
+            |at: &&TopicPartition| list.find_partition(&at.topic, at.partition).is_some();
+        held.iter().find(is_theirs).cloned()
+    };
+    let asked = Instant::now() + Duration::from_secs(4);
+    while Instant::now() < asked {
+        assert_eq!(theirs(&second), None, "the first has not answered");
+    }
+    grow(&input, 7);
+    let deadline = Instant::now() + PATIENCE;
+    let at = loop {
+        assert!(Instant::now() < deadline, "the second was assigned nothing");
+        if let Some(at) = theirs(&second) {
+            break at;
+        }
+    };
+    while notes.revoked.is_empty() {
+        assert!(Instant::now() < deadline, "the first has not heard of it");
+        let outcome = commit(&mut first, &at, 7, "stale");
+        assert!(outcome.is_err(), "{at} is another's");
+        let _ = first.poll(Duration::from_millis(20), &mut notes);
+    }
+    let outcome = commit(&mut first, &at, 7, "stale");
+    assert!(outcome.is_err(), "{at} is another's: {:?}", notes.revoked);
 }

@@ -67,6 +67,10 @@ pub(super) struct Membership {
     meddled: Cell<bool>,
     /// By what the group knew us when it assigned what we have. `None`: it has forgotten us since, and what we have may have been another's.
     name: Option<CString>,
+    /// The generation in which the group's last decision was heard.
+    decided: Option<i32>,
+    /// A question stays open until it is answered: what the group wants back is ours until then.
+    waits_for_answers: bool,
     /// When the client was polled last.
     polled: Cell<Instant>,
     /// Without a poll for that long the client leaves the group.
@@ -102,6 +106,8 @@ impl Membership {
             next_turn: None,
             meddled: Cell::new(false),
             name: None,
+            decided: None,
+            waits_for_answers: kafka.speaks_consumer_protocol(),
             polled: Cell::new(Instant::now()),
             poll_interval_max: poll_interval_max(kafka),
             buffer: Buffer::with_room_for(BATCH),
@@ -151,9 +157,15 @@ impl Membership {
             // What it had decided by then would be here.
             if is_same && is_quiet(&self.consumer) {
                 self.meddled.set(false);
-                let (Some((name, _)), Some(metadata)) = (before, metadata) else {
+                let (Some((name, generation)), Some(metadata)) = (before, metadata) else {
                     return retry("not a member of the group now");
                 };
+                let is_asked = !self.waits_for_answers && !self.releasing.is_empty();
+                if is_asked && self.decided != Some(generation) {
+                    return retry(
+                        "the group has not waited for the partitions that it wanted back",
+                    );
+                }
                 return match self.name.as_ref() == Some(&name) {
                     true => Ok(metadata),
                     false => Err(CommitError::Fenced(
@@ -227,6 +239,7 @@ impl Membership {
         let quiet = self.hear_group()?;
         let mut told = false;
         while let Some(event) = self.consumer.context().next_event() {
+            let is_late = !self.is_of_this_generation();
             match event {
                 GroupEvent::Assigned(partitions) => {
                     self.note_name();
@@ -245,7 +258,7 @@ impl Membership {
                         .into_iter()
                         .map(|(topic, partition)| TopicPartition::new(topic, partition))
                         .collect();
-                    let lost = lost || self.meddled.get();
+                    let lost = lost || self.meddled.get() || is_late;
                     told |= self.revoke(gone, lost, handler)?;
                 }
             }
@@ -254,6 +267,17 @@ impl Membership {
             self.meddled.set(false);
         }
         Ok(told)
+    }
+
+    /// Whether a decision just heard is of the generation that the group is in. In the classic protocol librdkafka joins again where a topic has grown or is gone, also
+    /// while it has asked for partitions and was not answered (`rd_kafka_cgrp_metadata_update_check`), and says that it has those no more. Each generation brings a decision: where more
+    /// than one has gone by since the last that was heard, this one may be of an earlier one, and what it wants back another's by now.
+    fn is_of_this_generation(&mut self) -> bool {
+        let Some((_, now)) = standing(&self.consumer) else {
+            return false;
+        };
+        let before = self.decided.replace(now);
+        self.waits_for_answers || before.is_none_or(|before| now <= before.saturating_add(1))
     }
 
     /// By what the group knows us that is about to assign us something: before it is answered, for then the client joins anew if it has been forgotten, and one with a
