@@ -9,6 +9,9 @@
 //! So what is wanted of the client (`seek`, `rest`) is only noted, and done in `poll` where no question is known to be open. Should one have been put in that very
 //! moment, what it asked for counts as lost: nothing more is said of it. And a transaction proves itself only with a state of the group of which everything has been heard.
 //!
+//! What the client does not tell is seen by the state of the group: another name (it had forgotten us: `name`), a generation too many (the client joined again with a question
+//! open: `decided`), too long without a poll (`is_overdue`).
+//!
 //! Holds: `owned` is what the group has assigned and we have not let go; the client fetches those of it that have a `queue`.
 //! Checked by: tests/kafka.
 
