@@ -12,18 +12,18 @@ use tidewatch::runtime::log::{
     TopicPartition, Topics, Transaction,
 };
 
-const PATIENCE: Duration = Duration::from_secs(60);
+pub const PATIENCE: Duration = Duration::from_secs(60);
 
 /// Notes all that it is told.
 #[derive(Default)]
-struct Notes {
-    assigned: Vec<Assignment>,
-    revoked: Vec<(TopicPartition, Revocation)>,
+pub struct Notes {
+    pub assigned: Vec<Assignment>,
+    pub revoked: Vec<(TopicPartition, Revocation)>,
     payloads: BTreeMap<TopicPartition, Vec<(i64, String)>>,
 }
 
 impl Notes {
-    fn total(&self) -> usize {
+    pub fn total(&self) -> usize {
         self.payloads.values().map(Vec::len).sum()
     }
 }
@@ -47,7 +47,7 @@ impl Handler for Notes {
     }
 }
 
-fn settings() -> TopicSettings {
+pub fn settings() -> TopicSettings {
     TopicSettings {
         prefix: "t".into(),
         partitions: 1,
@@ -56,7 +56,7 @@ fn settings() -> TopicSettings {
     }
 }
 
-fn kafka(group: &str, instance: &str) -> Kafka {
+pub fn kafka(group: &str, instance: &str) -> Kafka {
     let properties = [
         ("bootstrap.servers", broker().address.as_str()),
         ("session.timeout.ms", "3000"),
@@ -79,7 +79,7 @@ fn open(group: &str, instance: &str, topic: &str) -> KafkaLog {
     log
 }
 
-fn poll_until(
+pub fn poll_until(
     log: &mut KafkaLog,
     notes: &mut Notes,
     what: &str,
@@ -104,7 +104,7 @@ fn message(topic: &str, text: &str) -> Outgoing {
     }
 }
 
-fn position(next_offset: i64, metadata: &str) -> Position {
+pub fn position(next_offset: i64, metadata: &str) -> Position {
     Position {
         next_offset,
         metadata: metadata.into(),

@@ -14,6 +14,7 @@ mod cluster;
 mod faults;
 #[path = "../support/foretold.rs"]
 mod foretold;
+mod forgotten;
 mod instance;
 mod jobs;
 mod log;

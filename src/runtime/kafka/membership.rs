@@ -9,17 +9,22 @@
 //! So what is wanted of the client (`seek`, `rest`) is only noted, and done in `poll` where no question is known to be open. Should one have been put in that very
 //! moment, what it asked for counts as lost: nothing more is said of it. And a transaction proves itself only with a state of the group of which everything has been heard.
 //!
+//! What the client does not tell is seen by the state of the group: another name (it had forgotten us: `name`), a generation too many (the client joined again with a question
+//! open: `decided`), too long without a poll (`is_overdue`).
+//!
 //! Holds: `owned` is what the group has assigned and we have not let go; the client fetches those of it that have a `queue`.
 //! Checked by: tests/kafka.
 
 use super::client::{GroupEvent, Member, member, unmakeable};
 use super::credentials::Credentials;
-use super::edge::{Batch, Buffer, Entry, PartitionQueue, is_quiet, known_end, standing};
+use super::delivery::Delivery;
+use super::edge::{Buffer, PartitionQueue, is_quiet, known_end, standing};
 use super::rights::Resource;
 use super::topics::{REQUEST_TIMEOUT, watermarks};
 use super::watch::Watched;
+use crate::config::service;
 use crate::runtime::log::{
-    Assignment, Bell, CommitError, Handler, LogError, Message, Position, Revocation, TopicPartition,
+    Assignment, Bell, CommitError, Handler, LogError, Position, Revocation, TopicPartition,
 };
 use rdkafka::config::FromClientConfigAndContext;
 use rdkafka::consumer::{BaseConsumer, Consumer, ConsumerGroupMetadata};
@@ -27,6 +32,7 @@ use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList, TopicPartitionListElem};
 use std::cell::Cell;
 use std::collections::BTreeMap;
+use std::ffi::CString;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -42,6 +48,8 @@ const UNTOLD_MAX: Duration = Duration::from_secs(10);
 const EVENTS_MAX: usize = 1000;
 /// At a group that does not come to rest, for a transaction.
 const METADATA_LOOKS: usize = 10;
+/// `max.poll.interval.ms`, where nothing is said.
+const POLL_INTERVAL_MAX: Duration = Duration::from_secs(300);
 /// Between two words on all brokers being away.
 const DESERTED_INTERVAL: Duration = Duration::from_secs(10);
 
@@ -60,6 +68,16 @@ pub(super) struct Membership {
     group: Resource,
     /// The client has been told of partitions since it was last seen that the group asked nothing: a question that we hear of now may have been answered by that.
     meddled: Cell<bool>,
+    /// By what the group knew us when it assigned what we have. `None`: it has forgotten us since, and what we have may have been another's.
+    name: Option<CString>,
+    /// The generation in which the group's last decision was heard.
+    decided: Option<i32>,
+    /// A question stays open until it is answered: what the group wants back is ours until then.
+    waits_for_answers: bool,
+    /// When the client was polled last.
+    polled: Cell<Instant>,
+    /// Without a poll for that long the client leaves the group.
+    poll_interval_max: Duration,
     /// When it was said last that no broker is there: the client says so dozens of times a second.
     deserted: Cell<Option<Instant>>,
     /// After the queues, which belong to it. Its end waits for the group.
@@ -72,25 +90,6 @@ struct Owned {
     queue: Option<PartitionQueue<Member>>,
     /// What is wanted of it; `None`: nothing.
     delivery: Option<Delivery>,
-}
-
-struct Delivery {
-    /// The client is still to be told where to begin.
-    is_new: bool,
-    /// After everything handed over, markers of transactions included as far as they are known.
-    next_offset: i64,
-    /// Nothing has come since the client said that all was read.
-    at_end: bool,
-    /// Its queue is left alone: the client fetches no more than fits into it.
-    held: bool,
-}
-
-/// What came of a batch.
-struct Handed {
-    messages: usize,
-    error: Option<RDKafkaErrorCode>,
-    /// The client may have passed over a message: nothing behind it was handed over.
-    doubtful: bool,
 }
 
 impl Membership {
@@ -109,6 +108,11 @@ impl Membership {
             releasing: Vec::new(),
             next_turn: None,
             meddled: Cell::new(false),
+            name: None,
+            decided: None,
+            waits_for_answers: kafka.speaks_consumer_protocol(),
+            polled: Cell::new(Instant::now()),
+            poll_interval_max: poll_interval_max(kafka),
             buffer: Buffer::with_room_for(BATCH),
             group: Resource::group(&kafka.group_id),
             deserted: Cell::new(None),
@@ -129,9 +133,19 @@ impl Membership {
     }
 
     /// The group as it is now: what a transaction proves itself with. [`CommitError::Retry`] where the group wants partitions back of which nobody has been told:
-    /// what is committed in this state might be committed of another member's.
-    pub(super) fn metadata(&self) -> Result<ConsumerGroupMetadata, CommitError> {
+    /// what is committed in this state might be committed of another member's. Brokers do not ask whose the partitions are: we do. [`CommitError::Fenced`] where the
+    /// group has forgotten us, and has taken us in again with what we had: somebody else may have had it meanwhile.
+    pub(super) fn metadata(
+        &self,
+        positions: &[(TopicPartition, Position)],
+    ) -> Result<ConsumerGroupMetadata, CommitError> {
         let retry = |why: &str| Err(CommitError::Retry(why.to_owned()));
+        if let Some((at, _)) = positions
+            .iter()
+            .find(|(at, _)| !self.owned.contains_key(at))
+        {
+            return retry(&format!("{at} is not ours now"));
+        }
         for _ in 0..METADATA_LOOKS {
             self.hear_group().map_err(|error| match error {
                 LogError::Fatal(why) => CommitError::Fatal(why),
@@ -146,13 +160,30 @@ impl Membership {
             // What it had decided by then would be here.
             if is_same && is_quiet(&self.consumer) {
                 self.meddled.set(false);
-                return match metadata.filter(|_| before.is_some()) {
-                    Some(metadata) => Ok(metadata),
-                    None => retry("not a member of the group now"),
+                let (Some((name, generation)), Some(metadata)) = (before, metadata) else {
+                    return retry("not a member of the group now");
+                };
+                let is_asked = !self.waits_for_answers && !self.releasing.is_empty();
+                if is_asked && self.decided != Some(generation) {
+                    return retry(
+                        "the group has not waited for the partitions that it wanted back",
+                    );
+                }
+                return match self.name.as_ref() == Some(&name) {
+                    true => Ok(metadata),
+                    false => Err(CommitError::Fenced(
+                        "the group had forgotten this member and has taken it in as another".into(),
+                    )),
                 };
             }
         }
         retry("the group does not come to rest")
+    }
+
+    /// Whether the client has not been polled for so long that it has left the group, or will. In the protocol of KIP-848 librdkafka forgets that it was to join
+    /// anew if the group had just asked for something, and goes on as if it were a member.
+    pub(super) fn is_overdue(&self) -> bool {
+        self.polled.get().elapsed() >= self.poll_interval_max
     }
 
     /// Everything that has been told to the handler as assigned and not as gone.
@@ -192,6 +223,7 @@ impl Membership {
 
     /// Lets the client work off its events; the group's wait to be acted on. Whether none is left.
     fn hear_group(&self) -> Result<bool, LogError> {
+        self.polled.set(Instant::now());
         for _ in 0..EVENTS_MAX {
             match self.consumer.poll(Duration::ZERO) {
                 None if is_quiet(&self.consumer) => return Ok(true),
@@ -210,8 +242,10 @@ impl Membership {
         let quiet = self.hear_group()?;
         let mut told = false;
         while let Some(event) = self.consumer.context().next_event() {
+            let is_late = !self.is_of_this_generation();
             match event {
                 GroupEvent::Assigned(partitions) => {
+                    self.note_name();
                     // The client only wants to know that the assignment was heard; each partition follows with its seek.
                     self.consumer
                         .incremental_assign(&TopicPartitionList::new())
@@ -227,7 +261,7 @@ impl Membership {
                         .into_iter()
                         .map(|(topic, partition)| TopicPartition::new(topic, partition))
                         .collect();
-                    let lost = lost || self.meddled.get();
+                    let lost = lost || self.meddled.get() || is_late;
                     told |= self.revoke(gone, lost, handler)?;
                 }
             }
@@ -236,6 +270,27 @@ impl Membership {
             self.meddled.set(false);
         }
         Ok(told)
+    }
+
+    /// Whether a decision just heard is of the generation that the group is in. In the classic protocol librdkafka joins again where a topic has grown or is gone, also
+    /// while it has asked for partitions and was not answered (`rd_kafka_cgrp_metadata_update_check`), and says that it has those no more. Each generation brings a decision: where more
+    /// than one has gone by since the last that was heard, this one may be of an earlier one, and what it wants back another's by now.
+    fn is_of_this_generation(&mut self) -> bool {
+        let Some((_, now)) = standing(&self.consumer) else {
+            return false;
+        };
+        let before = self.decided.replace(now);
+        self.waits_for_answers || before.is_none_or(|before| now <= before.saturating_add(1))
+    }
+
+    /// By what the group knows us that is about to assign us something: before it is answered, for then the client joins anew if it has been forgotten, and one with a
+    /// lasting name (`group.instance.id`) keeps what else it has without a word.
+    fn note_name(&mut self) {
+        let name = standing(&self.consumer).map(|(name, _)| name);
+        self.name = match self.owned.is_empty() && self.untold.is_empty() {
+            true => name,
+            false => self.name.take().filter(|held| Some(held) == name.as_ref()),
+        };
     }
 
     fn revoke(
@@ -397,12 +452,7 @@ impl Membership {
     pub(super) fn seek(&mut self, at: &TopicPartition, offset: i64) {
         // Where the group has taken it back in the meantime, it says so in the next poll.
         if let Some(owned) = self.owned.get_mut(at) {
-            owned.delivery = Some(Delivery {
-                is_new: true,
-                next_offset: offset.max(owned.log_start),
-                at_end: false,
-                held: false,
-            });
+            owned.delivery = Some(Delivery::from(offset.max(owned.log_start)));
         }
     }
 
@@ -505,7 +555,8 @@ impl Membership {
                 self.next_turn = Some(at.clone());
                 break;
             }
-            let handed = delivery.hand_over(at, queue.batch(&mut self.buffer), handler);
+            let batch = queue.batch(&mut self.buffer);
+            let handed = delivery.hand_over(at, batch.entries(), handler);
             budget = budget.saturating_sub(handed.messages);
             any |= handed.messages > 0;
             if handed.doubtful {
@@ -529,10 +580,15 @@ impl Membership {
             tracing::debug!(%at, next_offset, "read again from where all had been read");
             self.seek(&at, next_offset);
         }
+        let mut outcome = Ok(any);
         for (at, next_offset) in displaced {
-            self.find_place(&at, next_offset, handler)?;
+            if let Err(error) = self.find_place(&at, next_offset, handler) {
+                // The client fetches no more of it, and would not say so again.
+                self.seek(&at, next_offset);
+                outcome = Err(error);
+            }
         }
-        Ok(any)
+        outcome
     }
 
     /// The log no longer has, or never had, what we wanted to read next.
@@ -602,61 +658,6 @@ impl Membership {
     }
 }
 
-impl Delivery {
-    /// Hands over one batch.
-    ///
-    /// librdkafka 2.12 counts the word that all is read as a message when it is taken with a batch: should it begin to fetch anew then (a group
-    /// that rebalances has it pause what it keeps), it begins one message too late. So where something follows that word, but not at the very
-    /// next offset, it is read again from there; what follows then, follows. (Transactions that were aborted look the same, and cost a fetch. Mended in 2.13.2.)
-    fn hand_over(
-        &mut self,
-        at: &TopicPartition,
-        batch: Batch<'_>,
-        handler: &mut dyn Handler,
-    ) -> Handed {
-        let (mut count, mut error, mut doubtful) = (0, None, false);
-        let (next_offset, at_end) = (&mut self.next_offset, &mut self.at_end);
-        let mut messages = batch
-            .entries()
-            .filter_map(|entry| match entry {
-                Entry::Message(Message { offset, .. }) | Entry::End(offset)
-                    if doubtful || (*at_end && offset > *next_offset) =>
-                {
-                    doubtful = true;
-                    None
-                }
-                Entry::Message(message) => {
-                    debug_assert!(
-                        message.offset >= *next_offset,
-                        "offsets of a partition grow"
-                    );
-                    (*next_offset, *at_end) = (message.offset + 1, false);
-                    count += 1;
-                    Some(message)
-                }
-                Entry::End(offset) => {
-                    (*next_offset, *at_end) = (offset.max(*next_offset), true);
-                    None
-                }
-                Entry::Error(code) => {
-                    error = Some(code);
-                    None
-                }
-            })
-            .peekable();
-        if messages.peek().is_some() {
-            handler.batch(at, &mut messages);
-            // The position counts what was handed over, taken or not.
-            messages.for_each(drop);
-        }
-        Handed {
-            messages: count,
-            error,
-            doubtful,
-        }
-    }
-}
-
 impl Drop for Membership {
     /// Leaves the group. The client asks once more for what it has; nobody polls by then. What it has asked and was not answered is answered first: it
     /// would wait for that without end, and be a member all that time.
@@ -687,6 +688,13 @@ impl Drop for Membership {
         self.consumer.context().close();
         self.owned.clear();
     }
+}
+
+/// How long a group waits for a member that lives, and does not poll.
+fn poll_interval_max(kafka: &service::Kafka) -> Duration {
+    let said = kafka.property("max.poll.interval.ms");
+    let said = said.and_then(|said| said.trim().parse().ok());
+    said.map_or(POLL_INTERVAL_MAX, Duration::from_millis)
 }
 
 /// What a broker has answered of a partition, if anything was committed.

@@ -22,6 +22,7 @@
 
 mod client;
 mod credentials;
+mod delivery;
 mod edge;
 mod follow;
 mod groups;
@@ -113,6 +114,17 @@ impl KafkaLog {
             _ => {}
         }
         Ok(change)
+    }
+
+    /// Whoever was not heard of for longer than its group waits has nothing any more, whatever its client makes of it.
+    fn give_up_overdue(&mut self) {
+        if let Session::Joined { membership, .. } = &self.session
+            && membership.is_overdue()
+        {
+            tracing::warn!("not polled for longer than max.poll.interval.ms; joining again as new");
+            let lost = membership.told();
+            self.session = Session::Fenced { lost };
+        }
     }
 
     /// Leaves with the old clients and joins with new ones. A failure leaves us outside, to join in a later poll.
@@ -208,6 +220,7 @@ impl Log for KafkaLog {
         if self.renewing {
             return self.renew();
         }
+        self.give_up_overdue();
         let change = self.follow_credentials()?;
         match &mut self.session {
             Session::Joined { membership, .. } if change == Change::Certificates => {
@@ -269,6 +282,7 @@ impl Log for KafkaLog {
     }
 
     fn commit(&mut self, transaction: Transaction<'_>) -> Result<(), CommitError> {
+        self.give_up_overdue();
         let Session::Joined {
             membership,
             producer,
@@ -279,10 +293,10 @@ impl Log for KafkaLog {
             ));
         };
         let group = match transaction.positions.is_empty() {
-            true => None,
-            false => Some(membership.metadata()?),
+            true => Ok(None),
+            false => membership.metadata(transaction.positions).map(Some),
         };
-        let outcome = producer.run(transaction, group);
+        let outcome = group.and_then(|group| producer.run(transaction, group));
         if let Err(CommitError::Fenced(why)) = &outcome {
             tracing::warn!(
                 why,

@@ -81,6 +81,10 @@ impl<L: Log> Service<L> {
             .iter()
             .filter_map(|part| Some((part.at.clone(), part.position.clone()?)))
             .collect();
+        debug_assert!(
+            !positions.is_empty() || !self.forsaken.is_empty(),
+            "without positions nobody asks whether we are still a member"
+        );
         let (began_ms, began) = (self.clock.steady_ms(), self.traces.now());
         let outcome = self.log.commit(Transaction {
             messages: &messages,
@@ -292,10 +296,12 @@ impl<L: Log> Service<L> {
 
 /// What a task has for a transaction. A partition that does not exist any more has no position.
 fn part_of(task: &mut Task, exists: bool) -> Option<Part> {
-    let position = task.next_position().filter(|_| exists);
-    if position.is_none() && !task.has_words() {
+    let next = task.next_position().filter(|_| exists);
+    if next.is_none() && !task.has_words() && !task.owes_awake() {
         return None;
     }
+    // Words go with the position as it is, where it is no other, so that those of one whose partition is another's by now are refused.
+    let position = next.or_else(|| task.held().filter(|_| exists).cloned());
     let speech = task.take_words();
     Some(Part {
         at: task.at.clone(),
