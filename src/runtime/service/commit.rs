@@ -195,16 +195,14 @@ impl<L: Log> Service<L> {
         if !gone.is_empty() {
             self.part_from(&gone);
         }
-        for at in leaving.iter().filter(|at| !gone.contains(&at.topic)) {
-            self.tasks.get_mut(at).into_iter().for_each(Task::leave);
-        }
+        let exists = |at: &&TopicPartition| !gone.contains(&at.topic);
+        let there: Vec<TopicPartition> = leaving.iter().filter(exists).cloned().collect();
+        self.part_awake(&there)?;
         self.forsaken = gone;
         let committed = self.commit();
         let gone = std::mem::take(&mut self.forsaken);
         if committed? {
-            let exists = |at: &&TopicPartition| !gone.contains(&at.topic);
-            let kept: Vec<TopicPartition> = leaving.iter().filter(exists).cloned().collect();
-            self.keep_and_wait(&kept);
+            self.keep_and_wait(&there);
             self.keep_between_topics(&gone);
         }
         self.tasks.retain(|at, _| !leaving.contains(at));

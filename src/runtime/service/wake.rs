@@ -196,6 +196,32 @@ impl<L: Log> Service<L> {
         Ok(())
     }
 
+    /// Says of idle inputs that are given away that they are to be waited for, before whatever else: until somebody has taken them over nobody sees what is written
+    /// to them. Where it cannot be said, as where the job has been laid out anew meanwhile, whoever comes says it.
+    pub(super) fn part_awake(&mut self, leaving: &[TopicPartition]) -> Result<(), ServiceError> {
+        for at in leaving {
+            self.tasks.get_mut(at).into_iter().for_each(Task::leave);
+        }
+        let there = || leaving.iter().filter_map(|at| self.tasks.get(at));
+        let words: Vec<Outgoing> = there().flat_map(Task::awake).collect();
+        if words.is_empty() {
+            return Ok(());
+        }
+        // With marks that say idle, so that it is soon found to have nothing if it has.
+        let held = |task: &Task| Some((task.at.clone(), task.held()?.clone()));
+        let speakers = there().filter(|task| task.owes_awake());
+        let positions: Vec<(TopicPartition, Position)> = speakers.filter_map(held).collect();
+        match self.say_first(&words, &positions) {
+            Err(ServiceError::Commit(error)) => self.tell(&Fact::Aborted { error }),
+            done => drop(done?),
+        }
+        for at in leaving {
+            let task = self.tasks.get_mut(at);
+            task.into_iter().for_each(Task::awake_is_said);
+        }
+        Ok(())
+    }
+
     /// The others have had their time. At a start there is more of it for those whose instance has not come to them yet.
     fn end_waking(&mut self, now_ms: i64) {
         let Some(mut waking) = self.waking.take() else {
