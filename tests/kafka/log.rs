@@ -12,7 +12,7 @@ use tidewatch::runtime::log::{
     TopicPartition, Topics, Transaction,
 };
 
-pub const PATIENCE: Duration = Duration::from_secs(60);
+pub const PATIENCE: Duration = Duration::from_secs(120);
 
 /// Notes all that it is told.
 #[derive(Default)]
