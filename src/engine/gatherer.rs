@@ -385,8 +385,8 @@ impl Gatherer {
             None => self.interim(),
             // What counters tell is known where a bucket closes: so a copy closes all.
             Some(_) => Gatherer::restore(self.job.clone(), &self.snapshot())
-                .map(|mut copy| copy.end())
-                .unwrap_or_default(),
+                .expect("a gatherer reads what it has just written")
+                .end(),
         };
         let bucket = |output| match output {
             Output::Closed(bucket) => Some(bucket).filter(|bucket| !bucket.is_counts_only()),

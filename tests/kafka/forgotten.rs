@@ -2,7 +2,7 @@
 
 use crate::broker::broker;
 use crate::client::{config, grow, produce, topic, unique};
-use crate::log::{Notes, PATIENCE, kafka, poll_until, position, settings};
+use crate::log::{Notes, PATIENCE, join, kafka, poll_until, position, properties};
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use std::time::{Duration, Instant};
 use tidewatch::runtime::kafka::KafkaLog;
@@ -21,22 +21,16 @@ fn commit(
 }
 
 /// Where the group wants one partition back, and nobody polls until it has given all of them to another.
-fn nothing_is_committed_of_what_was_held(properties: &[(&str, &str)], is_static: bool) {
+fn nothing_is_committed_of_what_was_held(further: &[(&str, &str)], is_static: bool) {
     let (input, group) = (topic("forgotten", 2), unique("group"));
     let join = |instance: &str| {
         let mut kafka = kafka(&group, instance);
-        kafka.properties = [("bootstrap.servers", broker().address.as_str())]
-            .iter()
-            .chain(properties)
-            .map(|(name, value)| (name.to_string(), value.to_string()))
-            .collect();
+        kafka.properties = properties(further);
         if is_static {
             let name = "group.instance.id".to_owned();
             kafka.properties.insert(name, instance.to_owned());
         }
-        let mut log = KafkaLog::open(&kafka, &settings()).unwrap();
-        log.subscribe(std::slice::from_ref(&input)).unwrap();
-        log
+        join(&kafka, &input)
     };
     produce(&input, (0..20).map(|i| (i % 2, format!("{i}"))));
     let (mut first, mut notes) = (join("a"), Notes::default());
@@ -117,9 +111,7 @@ fn a_partition_that_the_client_has_given_away_because_its_topic_has_grown_is_not
         let mut kafka = kafka(&group, instance);
         let name = "topic.metadata.refresh.interval.ms".to_owned();
         kafka.properties.insert(name, "500".to_owned());
-        let mut log = KafkaLog::open(&kafka, &settings()).unwrap();
-        log.subscribe(std::slice::from_ref(&input)).unwrap();
-        log
+        join(&kafka, &input)
     };
     let (mut first, mut notes) = (join("a"), Notes::default());
     poll_until(&mut first, &mut notes, "assignment", |_, notes| {

@@ -73,10 +73,23 @@ pub fn kafka(group: &str, instance: &str) -> Kafka {
     }
 }
 
-fn open(group: &str, instance: &str, topic: &str) -> KafkaLog {
-    let mut log = KafkaLog::open(&kafka(group, instance), &settings()).unwrap();
+/// Where the broker is, and these.
+pub fn properties(further: &[(&str, &str)]) -> BTreeMap<String, String> {
+    [("bootstrap.servers", broker().address.as_str())]
+        .iter()
+        .chain(further)
+        .map(|(name, value)| (name.to_string(), value.to_string()))
+        .collect()
+}
+
+pub fn join(kafka: &Kafka, topic: &str) -> KafkaLog {
+    let mut log = KafkaLog::open(kafka, &settings()).unwrap();
     log.subscribe(&[topic.to_string()]).unwrap();
     log
+}
+
+fn open(group: &str, instance: &str, topic: &str) -> KafkaLog {
+    join(&kafka(group, instance), topic)
 }
 
 pub fn poll_until(
@@ -312,18 +325,9 @@ fn nothing_is_given_away_unheard(protocol: &[(&str, &str)]) {
     let join = |instance: &str| {
         let mut kafka = kafka(&group, instance);
         if !protocol.is_empty() {
-            kafka.properties = protocol
-                .iter()
-                .map(|(name, value)| (name.to_string(), value.to_string()))
-                .collect();
-            let address = broker().address.clone();
-            kafka
-                .properties
-                .insert("bootstrap.servers".to_owned(), address);
+            kafka.properties = properties(protocol);
         }
-        let mut log = KafkaLog::open(&kafka, &settings()).unwrap();
-        log.subscribe(std::slice::from_ref(&input)).unwrap();
-        log
+        join(&kafka, &input)
     };
     produce(&input, (0..20).map(|i| (i % 2, format!("{i}"))));
     let (mut first, mut notes) = (join("a"), Notes::default());

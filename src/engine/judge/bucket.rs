@@ -156,11 +156,14 @@ impl Judge {
         mode: Mode,
     ) -> PartialBucket {
         let learns = matches!(mode, Mode::Learn);
-        let finality = match mode {
-            Mode::Learn => Finality::Final,
-            Mode::Interim(_) => Finality::Interim,
-        };
-        let mut partial = self.empty_partial(start, finality);
+        let mut partial = self.empty_partial(
+            start,
+            if learns {
+                Finality::Final
+            } else {
+                Finality::Interim
+            },
+        );
         let middle = EventTime(start.millis() + self.job.bucket_span.millis() / 2);
         let refused_before = self.state.size.refusals();
         self.ask(start);
@@ -408,7 +411,7 @@ impl Judge {
         }
     }
 
-    /// A series that nothing is known of, where nothing is learnt: it may be rare at least. Where it is, it was refused.
+    /// A series that nothing is known of, in a bucket that is still open: it may be rare at least. In a closed one it was refused.
     fn tell_stranger(
         &self,
         bucket: &SeriesBucket,
@@ -416,7 +419,7 @@ impl Judge {
         mode: Mode,
         partial: &mut PartialBucket,
     ) {
-        if !matches!(mode, Mode::Learn) {
+        if matches!(mode, Mode::Interim(_)) {
             let telling = Telling {
                 frequent: false,
                 rulings: &self.rulings_on_stranger(bucket),

@@ -242,7 +242,7 @@ impl Membership {
         let quiet = self.hear_group()?;
         let mut told = false;
         while let Some(event) = self.consumer.context().next_event() {
-            let is_late = !self.is_of_this_generation();
+            let is_late = !self.hear_generation();
             match event {
                 GroupEvent::Assigned(partitions) => {
                     self.note_name();
@@ -272,10 +272,10 @@ impl Membership {
         Ok(told)
     }
 
-    /// Whether a decision just heard is of the generation that the group is in. In the classic protocol librdkafka joins again where a topic has grown or is gone, also
+    /// Notes the generation in which a decision is heard: whether it is of that one. In the classic protocol librdkafka joins again where a topic has grown or is gone, also
     /// while it has asked for partitions and was not answered (`rd_kafka_cgrp_metadata_update_check`), and says that it has those no more. Each generation brings a decision: where more
     /// than one has gone by since the last that was heard, this one may be of an earlier one, and what it wants back another's by now.
-    fn is_of_this_generation(&mut self) -> bool {
+    fn hear_generation(&mut self) -> bool {
         let Some((_, now)) = standing(&self.consumer) else {
             return false;
         };
