@@ -6,7 +6,7 @@
 
 use super::rights::Resource;
 use crate::config::service::{self, TOKEN};
-use crate::runtime::log::{Bell, LogError};
+use crate::runtime::log::{Bell, LogError, TopicPartition};
 use rdkafka::client::ClientContext;
 use rdkafka::config::{ClientConfig, RDKafkaLogLevel};
 use rdkafka::consumer::{BaseConsumer, Consumer, ConsumerContext};
@@ -224,9 +224,9 @@ impl ConsumerContext for Listener {}
 
 /// What the group decided, in its order.
 pub(super) enum GroupEvent {
-    Assigned(Vec<(String, i32)>),
+    Assigned(Vec<TopicPartition>),
     Revoked {
-        partitions: Vec<(String, i32)>,
+        partitions: Vec<TopicPartition>,
         lost: bool,
     },
 }
@@ -286,7 +286,7 @@ impl ConsumerContext for Member {
         let partitions = list
             .elements()
             .iter()
-            .map(|element| (element.topic().to_string(), element.partition()))
+            .map(|element| TopicPartition::new(element.topic(), element.partition()))
             .collect();
         let event = match code {
             RDKafkaRespErr::RD_KAFKA_RESP_ERR__ASSIGN_PARTITIONS => {

@@ -4,35 +4,26 @@
 //! when somebody seeks in it (so nothing is fetched before), and a released one is let go at the next `poll` (so that it can be committed
 //! before). Both follow librdkafka's incremental (cooperative) ways, which the protocol of KIP-848 shares.
 //!
-//! Whatever the client is told of its partitions passes for the answer to the group's question, if one is open: taking one partition from it to
-//! begin it elsewhere would give others away that it was asked for, before we have heard of that, and what we commit of them then is nobody's to refuse.
-//! So what is wanted of the client (`seek`, `rest`) is only noted, and done in `poll` where no question is known to be open. Should one have been put in that very
-//! moment, what it asked for counts as lost: nothing more is said of it. And a transaction proves itself only with a state of the group of which everything has been heard.
-//!
-//! What the client does not tell is seen by the state of the group: another name (it had forgotten us: `name`), a generation too many (the client joined again with a question
-//! open: `decided`), too long without a poll (`is_overdue`).
+//! What is wanted of the client (`seek`, `rest`) is only noted, and done in `poll` where the [`Group`] has no question open.
 //!
 //! Holds: `owned` is what the group has assigned and we have not let go; the client fetches those of it that have a `queue`.
 //! Checked by: tests/kafka.
 
-use super::client::{GroupEvent, Member, member, unmakeable};
+use super::client::{GroupEvent, Member};
 use super::credentials::Credentials;
 use super::delivery::Delivery;
-use super::edge::{Buffer, PartitionQueue, is_quiet, known_end, standing};
+use super::edge::{Buffer, PartitionQueue, known_end};
+use super::group::Group;
 use super::rights::Resource;
 use super::topics::{REQUEST_TIMEOUT, watermarks};
-use super::watch::Watched;
-use crate::config::service;
 use crate::runtime::log::{
     Assignment, Bell, CommitError, Handler, LogError, Position, Revocation, TopicPartition,
 };
-use rdkafka::config::FromClientConfigAndContext;
-use rdkafka::consumer::{BaseConsumer, Consumer, ConsumerGroupMetadata};
+use rdkafka::consumer::{Consumer, ConsumerGroupMetadata};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList, TopicPartitionListElem};
 use std::cell::Cell;
 use std::collections::BTreeMap;
-use std::ffi::CString;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -44,14 +35,6 @@ const POLL_MESSAGES: usize = 4000;
 const WAIT_MAX: Duration = Duration::from_millis(100);
 /// For the positions of what is assigned; then it is said that they are not to be had, and again after as long.
 const UNTOLD_MAX: Duration = Duration::from_secs(10);
-/// Events of the client's worked off at once.
-const EVENTS_MAX: usize = 1000;
-/// At a group that does not come to rest, for a transaction.
-const METADATA_LOOKS: usize = 10;
-/// `max.poll.interval.ms`, where nothing is said.
-const POLL_INTERVAL_MAX: Duration = Duration::from_secs(300);
-/// Between two words on all brokers being away.
-const DESERTED_INTERVAL: Duration = Duration::from_secs(10);
 
 /// A consumer in a group.
 pub(super) struct Membership {
@@ -65,23 +48,8 @@ pub(super) struct Membership {
     /// Where the next round begins, so that a busy partition does not starve those after it.
     next_turn: Option<TopicPartition>,
     buffer: Buffer,
-    group: Resource,
-    /// The client has been told of partitions since it was last seen that the group asked nothing: a question that we hear of now may have been answered by that.
-    meddled: Cell<bool>,
-    /// By what the group knew us when it assigned what we have. `None`: it has forgotten us since, and what we have may have been another's.
-    name: Option<CString>,
-    /// The generation in which the group's last decision was heard.
-    decided: Option<i32>,
-    /// A question stays open until it is answered: what the group wants back is ours until then.
-    waits_for_answers: bool,
-    /// When the client was polled last.
-    polled: Cell<Instant>,
-    /// Without a poll for that long the client leaves the group.
-    poll_interval_max: Duration,
-    /// When it was said last that no broker is there: the client says so dozens of times a second.
-    deserted: Cell<Option<Instant>>,
-    /// After the queues, which belong to it. Its end waits for the group.
-    consumer: Watched<Arc<BaseConsumer<Member>>>,
+    /// After the queues, which belong to its client.
+    group: Group,
 }
 
 struct Owned {
@@ -95,95 +63,43 @@ struct Owned {
 impl Membership {
     /// A member that has subscribed to nothing.
     pub(super) fn new(credentials: &Credentials) -> Result<Membership, LogError> {
-        let kafka = credentials.kafka();
-        let mut consumer = BaseConsumer::from_config_and_context(&member(kafka), Member::default())
-            .map_err(|error| unmakeable(kafka, error))?;
-        credentials.bring(consumer.client());
-        let bell = consumer.context().bell.clone();
-        consumer.set_nonempty_callback(move || bell.ring());
         Ok(Membership {
             owned: BTreeMap::new(),
             untold: Vec::new(),
             untold_since: Cell::new(None),
             releasing: Vec::new(),
             next_turn: None,
-            meddled: Cell::new(false),
-            name: None,
-            decided: None,
-            waits_for_answers: kafka.speaks_consumer_protocol(),
-            polled: Cell::new(Instant::now()),
-            poll_interval_max: poll_interval_max(kafka),
             buffer: Buffer::with_room_for(BATCH),
-            group: Resource::group(&kafka.group_id),
-            deserted: Cell::new(None),
-            consumer: Watched::new("member's end", Arc::new(consumer)),
+            group: Group::new(credentials)?,
         })
     }
 
     /// Tells the client a new login.
     pub(super) fn bring(&self, credentials: &Credentials) {
-        credentials.bring(self.consumer.client());
+        credentials.bring(self.group.consumer().client());
     }
 
     pub(super) fn subscribe(&self, topics: &[String]) -> Result<(), LogError> {
         let names: Vec<&str> = topics.iter().map(String::as_str).collect();
-        self.consumer
-            .subscribe(&names)
-            .map_err(|error| LogError::Fatal(format!("subscription to {names:?}: {error}")))
+        let subscribed = self.group.consumer().subscribe(&names);
+        subscribed.map_err(|error| LogError::Fatal(format!("subscription to {names:?}: {error}")))
     }
 
-    /// The group as it is now: what a transaction proves itself with. [`CommitError::Retry`] where the group wants partitions back of which nobody has been told:
-    /// what is committed in this state might be committed of another member's. Brokers do not ask whose the partitions are: we do. [`CommitError::Fenced`] where the
-    /// group has forgotten us, and has taken us in again with what we had: somebody else may have had it meanwhile.
+    /// What a transaction proves itself with that commits these positions: [`Group::proof`]. [`CommitError::Retry`] where one is of a partition that is not ours.
     pub(super) fn metadata(
         &self,
         positions: &[(TopicPartition, Position)],
     ) -> Result<ConsumerGroupMetadata, CommitError> {
-        let retry = |why: &str| Err(CommitError::Retry(why.to_owned()));
-        if let Some((at, _)) = positions
-            .iter()
-            .find(|(at, _)| !self.owned.contains_key(at))
-        {
-            return retry(&format!("{at} is not ours now"));
+        let is_foreign = |at: &&TopicPartition| !self.owned.contains_key(*at);
+        match positions.iter().map(|(at, _)| at).find(is_foreign) {
+            Some(at) => Err(CommitError::Retry(format!("{at} is not ours now"))),
+            None => self.group.proof(!self.releasing.is_empty()),
         }
-        for _ in 0..METADATA_LOOKS {
-            self.hear_group().map_err(|error| match error {
-                LogError::Fatal(why) => CommitError::Fatal(why),
-                LogError::Unavailable(why) => CommitError::Retry(why),
-            })?;
-            let before = standing(&self.consumer);
-            let metadata = self.consumer.group_metadata();
-            let is_same = before == standing(&self.consumer);
-            if self.consumer.context().wants_back() {
-                return retry("the group wants partitions back");
-            }
-            // What it had decided by then would be here.
-            if is_same && is_quiet(&self.consumer) {
-                self.meddled.set(false);
-                let (Some((name, generation)), Some(metadata)) = (before, metadata) else {
-                    return retry("not a member of the group now");
-                };
-                let is_asked = !self.waits_for_answers && !self.releasing.is_empty();
-                if is_asked && self.decided != Some(generation) {
-                    return retry(
-                        "the group has not waited for the partitions that it wanted back",
-                    );
-                }
-                return match self.name.as_ref() == Some(&name) {
-                    true => Ok(metadata),
-                    false => Err(CommitError::Fenced(
-                        "the group had forgotten this member and has taken it in as another".into(),
-                    )),
-                };
-            }
-        }
-        retry("the group does not come to rest")
     }
 
-    /// Whether the client has not been polled for so long that it has left the group, or will. In the protocol of KIP-848 librdkafka forgets that it was to join
-    /// anew if the group had just asked for something, and goes on as if it were a member.
+    /// Whether the group has given us up: [`Group::is_overdue`].
     pub(super) fn is_overdue(&self) -> bool {
-        self.polled.get().elapsed() >= self.poll_interval_max
+        self.group.is_overdue()
     }
 
     /// Everything that has been told to the handler as assigned and not as gone.
@@ -217,80 +133,28 @@ impl Membership {
             if left.is_zero() {
                 return Ok(());
             }
-            self.consumer.context().bell.wait(left.min(WAIT_MAX));
+            self.group.member().bell.wait(left.min(WAIT_MAX));
         }
-    }
-
-    /// Lets the client work off its events; the group's wait to be acted on. Whether none is left.
-    fn hear_group(&self) -> Result<bool, LogError> {
-        self.polled.set(Instant::now());
-        for _ in 0..EVENTS_MAX {
-            match self.consumer.poll(Duration::ZERO) {
-                None if is_quiet(&self.consumer) => return Ok(true),
-                None => {} // it was of another kind
-                Some(Ok(message)) => unreachable!(
-                    "every partition has its own queue, yet {message:?} came by the common one"
-                ),
-                Some(Err(error)) => self.judge(&error)?,
-            }
-        }
-        Ok(false)
     }
 
     /// Acts on what the group has decided. Whether anything was told.
     fn serve_group(&mut self, handler: &mut dyn Handler) -> Result<bool, LogError> {
-        let quiet = self.hear_group()?;
+        let quiet = self.group.hear()?;
         let mut told = false;
-        while let Some(event) = self.consumer.context().next_event() {
-            let is_late = !self.hear_generation();
-            match event {
-                GroupEvent::Assigned(partitions) => {
-                    self.note_name();
-                    // The client only wants to know that the assignment was heard; each partition follows with its seek.
-                    self.consumer
-                        .incremental_assign(&TopicPartitionList::new())
-                        .map_err(|error| self.refused("assignment", &error))?;
-                    self.untold.extend(
-                        partitions
-                            .into_iter()
-                            .map(|(topic, partition)| TopicPartition::new(topic, partition)),
-                    );
-                }
-                GroupEvent::Revoked { partitions, lost } => {
-                    let gone: Vec<TopicPartition> = partitions
-                        .into_iter()
-                        .map(|(topic, partition)| TopicPartition::new(topic, partition))
-                        .collect();
-                    let lost = lost || self.meddled.get() || is_late;
-                    told |= self.revoke(gone, lost, handler)?;
+        loop {
+            let is_empty_handed = self.owned.is_empty() && self.untold.is_empty();
+            match self.group.next_decision(is_empty_handed)? {
+                None => break,
+                Some(GroupEvent::Assigned(partitions)) => self.untold.extend(partitions),
+                Some(GroupEvent::Revoked { partitions, lost }) => {
+                    told |= self.revoke(partitions, lost, handler)?;
                 }
             }
         }
         if quiet && !told {
-            self.meddled.set(false);
+            self.group.note_rest();
         }
         Ok(told)
-    }
-
-    /// Notes the generation in which a decision is heard: whether it is of that one. In the classic protocol librdkafka joins again where a topic has grown or is gone, also
-    /// while it has asked for partitions and was not answered (`rd_kafka_cgrp_metadata_update_check`), and says that it has those no more. Each generation brings a decision: where more
-    /// than one has gone by since the last that was heard, this one may be of an earlier one, and what it wants back another's by now.
-    fn hear_generation(&mut self) -> bool {
-        let Some((_, now)) = standing(&self.consumer) else {
-            return false;
-        };
-        let before = self.decided.replace(now);
-        self.waits_for_answers || before.is_none_or(|before| now <= before.saturating_add(1))
-    }
-
-    /// By what the group knows us that is about to assign us something: before it is answered, for then the client joins anew if it has been forgotten, and one with a
-    /// lasting name (`group.instance.id`) keeps what else it has without a word.
-    fn note_name(&mut self) {
-        let name = standing(&self.consumer).map(|(name, _)| name);
-        self.name = match self.owned.is_empty() && self.untold.is_empty() {
-            true => name,
-            false => self.name.take().filter(|held| Some(held) == name.as_ref()),
-        };
     }
 
     fn revoke(
@@ -306,7 +170,7 @@ impl Membership {
             .cloned()
             .collect();
         if lost {
-            self.meddled.set(true);
+            self.group.meddle();
             self.let_go(&gone)?;
         } else {
             self.releasing.extend(gone);
@@ -337,9 +201,7 @@ impl Membership {
                 fetched.add_partition(&at.topic, at.partition);
             }
         }
-        self.consumer
-            .incremental_unassign(&fetched)
-            .map_err(|error| self.refused("release", &error))
+        self.group.give(&fetched)
     }
 
     /// What the group has committed for these partitions.
@@ -353,7 +215,8 @@ impl Membership {
         }
         let away = |error: &KafkaError| LogError::Unavailable(format!("positions: {error}"));
         let committed = self
-            .consumer
+            .group
+            .consumer()
             .committed_offsets(list, REQUEST_TIMEOUT)
             .map_err(|error| away(&error))?;
         let mut positions = BTreeMap::new();
@@ -382,11 +245,15 @@ impl Membership {
         for at in &self.untold {
             list.add_partition(&at.topic, at.partition);
         }
-        let committed = match self.consumer.committed_offsets(list, REQUEST_TIMEOUT) {
+        let committed = match self
+            .group
+            .consumer()
+            .committed_offsets(list, REQUEST_TIMEOUT)
+        {
             Ok(committed) => committed,
             Err(error) => {
                 tracing::warn!(%error, "committed positions are not to be had yet");
-                self.judge(&error)?;
+                self.group.judge(&error)?;
                 return self.not_told_yet(&error);
             }
         };
@@ -398,7 +265,7 @@ impl Membership {
             .find_map(|one| Some((one.topic().to_owned(), one.partition(), one.error().err()?)));
         if let Some((topic, partition, error)) = unknown {
             tracing::info!(%error, at = %TopicPartition::new(topic, partition), "a committed position is not to be had yet");
-            self.judge(&error)?;
+            self.group.judge(&error)?;
             return self.not_told_yet(&error);
         }
         let mut assignments = Vec::with_capacity(self.untold.len());
@@ -406,7 +273,7 @@ impl Membership {
             let position = committed
                 .find_partition(&at.topic, at.partition)
                 .and_then(|element| position_of(&element));
-            let log_start = match watermarks(&self.consumer, at) {
+            let log_start = match watermarks(self.group.consumer(), at) {
                 Ok((start, _)) => start,
                 // A topic just made, or a leader just moved.
                 Err(error) => {
@@ -444,8 +311,7 @@ impl Membership {
         self.untold_since.set(None);
         let count = self.untold.len();
         let what = format!("the positions of {count} assigned partitions are not to be had: {why}");
-        let complaints = &self.consumer.context().complaints;
-        Err(LogError::Unavailable(complaints.explain(what)))
+        Err(LogError::Unavailable(self.group.explain(what)))
     }
 
     /// Messages from an offset on, from the next poll on.
@@ -489,17 +355,18 @@ impl Membership {
             )
             .map_err(|error| fatal(&format!("{at}: seek"), &error))?;
         }
-        self.meddled.set(true);
+        self.group.meddle();
         if over.count() > 0 {
-            self.consumer
+            self.group
+                .consumer()
                 .incremental_unassign(&over)
                 .map_err(|error| fatal("rest", &error))?;
         }
         // Before they are given to the client, so that no message has gone the common way.
         for element in new.elements() {
             let at = TopicPartition::new(element.topic(), element.partition());
-            let bell = self.consumer.context().bell.clone();
-            let queue = PartitionQueue::split(&self.consumer, &at.topic, at.partition, bell)
+            let bell = self.group.member().bell.clone();
+            let queue = PartitionQueue::split(self.group.consumer(), &at.topic, at.partition, bell)
                 .ok_or_else(|| {
                     LogError::Fatal(format!("\"{}\" is no name for a topic", at.topic))
                 })?;
@@ -508,7 +375,8 @@ impl Membership {
             }
         }
         if new.count() > 0 {
-            self.consumer
+            self.group
+                .consumer()
                 .incremental_assign(&new)
                 .map_err(|error| fatal("seek", &error))?;
         }
@@ -523,12 +391,12 @@ impl Membership {
     }
 
     pub(super) fn bell(&self) -> Arc<Bell> {
-        Arc::clone(&self.consumer.context().bell)
+        Arc::clone(&self.group.member().bell)
     }
 
     pub(super) fn lag(&self, at: &TopicPartition) -> Option<u64> {
         let delivery = self.owned.get(at)?.delivery.as_ref()?;
-        let end = known_end(&self.consumer, &at.topic, at.partition)?;
+        let end = known_end(self.group.consumer(), &at.topic, at.partition)?;
         let ahead = u64::try_from(end - delivery.next_offset).unwrap_or(0);
         // Until the client has said that all is read, markers and what is not committed yet may be all that lies ahead, or not.
         Some(if delivery.at_end { ahead } else { ahead.max(1) })
@@ -598,7 +466,7 @@ impl Membership {
         next_offset: i64,
         handler: &mut dyn Handler,
     ) -> Result<(), LogError> {
-        let (start, end) = watermarks(&self.consumer, at)?;
+        let (start, end) = watermarks(self.group.consumer(), at)?;
         if next_offset > end {
             if handler.displaced(at, next_offset) {
                 return Ok(());
@@ -616,46 +484,6 @@ impl Membership {
         self.seek(at, next_offset.max(start));
         Ok(())
     }
-
-    /// Whether a client error ends everything. Most heal.
-    fn judge(&self, error: &KafkaError) -> Result<(), LogError> {
-        let is_fatal = matches!(error, KafkaError::MessageConsumptionFatal(_));
-        match error.rdkafka_error_code() {
-            Some(code @ RDKafkaErrorCode::GroupAuthorizationFailed) => {
-                Err(LogError::Fatal(self.group.denied(code).unwrap_or_default()))
-            }
-            Some(RDKafkaErrorCode::TopicAuthorizationFailed) => Err(LogError::Fatal(
-                self.consumer.context().complaints.explain(error),
-            )),
-            _ if is_fatal => Err(LogError::Fatal(
-                self.consumer.context().complaints.explain(error),
-            )),
-            Some(RDKafkaErrorCode::AllBrokersDown) if self.is_known_to_be_deserted() => Ok(()),
-            _ => {
-                tracing::warn!(%error, "kafka consumer");
-                Ok(())
-            }
-        }
-    }
-
-    /// Whether it was said a moment ago that no broker is there.
-    fn is_known_to_be_deserted(&self) -> bool {
-        let said = self.deserted.get();
-        let is_known = said.is_some_and(|said| said.elapsed() < DESERTED_INTERVAL);
-        if !is_known {
-            self.deserted.set(Some(Instant::now()));
-        }
-        is_known
-    }
-
-    fn refused(&self, step: &str, error: &KafkaError) -> LogError {
-        LogError::Unavailable(
-            self.consumer
-                .context()
-                .complaints
-                .explain(format!("{step}: {error}")),
-        )
-    }
 }
 
 impl Drop for Membership {
@@ -670,12 +498,11 @@ impl Drop for Membership {
                 tracing::debug!(%error, "while leaving");
             }
         };
-        while let Some(event) = self.consumer.context().next_event() {
+        while let Some(event) = self.group.member().next_event() {
             match event {
-                GroupEvent::Assigned(_) => told(self.consumer.incremental_assign(&nothing)),
+                GroupEvent::Assigned(_) => told(self.group.consumer().incremental_assign(&nothing)),
                 GroupEvent::Revoked { partitions, .. } => {
-                    let all = partitions.into_iter();
-                    gone.extend(all.map(|(topic, at)| TopicPartition::new(topic, at)));
+                    gone.extend(partitions);
                     is_asked = true;
                 }
             }
@@ -683,18 +510,11 @@ impl Drop for Membership {
         if is_asked && let Err(error) = self.let_go(&gone) {
             // Of these some are not the client's any more. That is an answer, too: what is left goes with the client.
             tracing::debug!(%error, "while leaving");
-            told(self.consumer.incremental_unassign(&nothing));
+            told(self.group.consumer().incremental_unassign(&nothing));
         }
-        self.consumer.context().close();
+        self.group.member().close();
         self.owned.clear();
     }
-}
-
-/// How long a group waits for a member that lives, and does not poll.
-fn poll_interval_max(kafka: &service::Kafka) -> Duration {
-    let said = kafka.property("max.poll.interval.ms");
-    let said = said.and_then(|said| said.trim().parse().ok());
-    said.map_or(POLL_INTERVAL_MAX, Duration::from_millis)
 }
 
 /// What a broker has answered of a partition, if anything was committed.

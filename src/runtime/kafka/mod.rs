@@ -1,7 +1,7 @@
 //! The log on Apache Kafka, through librdkafka: [`KafkaLog`] implements [`Log`].
 //!
 //! ```text
-//!  KafkaLog ──┬── membership   one consumer of the group: assignments, batches read from each partition's own queue
+//!  KafkaLog ──┬── membership   one consumer: assignments, batches read from each partition's own queue; its standing in the `group`
 //!  (a thread) ├── transaction  one transactional producer: messages and positions, atomically
 //!             └── topics       everything that needs no group
 //!  Follower ───── partitions read on and on, for people who look
@@ -25,6 +25,7 @@ mod credentials;
 mod delivery;
 mod edge;
 mod follow;
+mod group;
 mod groups;
 mod layout;
 mod membership;
