@@ -3,7 +3,8 @@
 #[path = "support/house.rs"]
 mod house;
 
-use house::{House, MINUTE_MS, event, job};
+use house::{GROUP, House, MINUTE_MS, event, job};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, mpsc};
 use std::time::Duration;
 use tidewatch::config::Job;
@@ -420,6 +421,88 @@ fn a_loop_that_waits_for_each_of_its_partitions_goes_on_turning_between_them() {
     assert_eq!(entries.iter().filter(assigned).count(), 11);
 }
 
+/// A store that can be away.
+struct Absentee {
+    store: MemoryStore,
+    is_away: Arc<AtomicBool>,
+    /// Whether it still says what it has.
+    lists: bool,
+}
+
+impl Absentee {
+    fn answer(&self) -> Result<MemoryStore, StoreError> {
+        match self.is_away.load(Ordering::Relaxed) {
+            false => Ok(self.store.clone()),
+            true => Err(StoreError {
+                place: "s3://b".to_owned(),
+                cause: "no answer".to_owned(),
+            }),
+        }
+    }
+}
+
+impl SnapshotStore for Absentee {
+    fn put(&mut self, key: &SnapshotKey, content: &dyn Content) -> Result<u64, StoreError> {
+        self.answer()?.put(key, content)
+    }
+    fn list(&mut self, task: &str) -> Result<Vec<SnapshotKey>, StoreError> {
+        match self.lists {
+            true => self.store.list(task),
+            false => self.answer()?.list(task),
+        }
+    }
+    fn get(&mut self, key: &SnapshotKey) -> Result<Option<Vec<u8>>, StoreError> {
+        self.answer()?.get(key)
+    }
+    fn delete(&mut self, key: &SnapshotKey) -> Result<(), StoreError> {
+        self.answer()?.delete(key)
+    }
+}
+
+/// The log forgets after days, a job has learnt for months: begun without its snapshots it would know days, and its next snapshots would take their place.
+#[test]
+fn a_store_that_is_away_costs_a_job_no_model_that_the_log_cannot_give_back() {
+    for lists in [false, true] {
+        let house = House::new(1);
+        let mut service = house.start(job("1m", "{}"));
+        (0..30).for_each(|n| house.send(0, &event(n, "a")));
+        house.settle(&mut service);
+        service.finish().unwrap();
+        (30..40).for_each(|n| house.send(0, &event(n, "a")));
+        let at = TopicPartition::new("events", 0);
+        house.cluster.truncate(&at, 25);
+        house.diary.clear();
+        let is_away = Arc::new(AtomicBool::new(true));
+        let store = Box::new(Absentee {
+            store: house.store.clone(),
+            is_away: Arc::clone(&is_away),
+            lists,
+        });
+        let log = house.cluster.open(GROUP, "one");
+        let clock: Arc<dyn Clock> = Arc::new(house.clock.clone());
+        let diary: Arc<dyn Observer> = house.diary.clone();
+        let settings = Settings::default();
+        let mut service =
+            Service::start(log, store, clock, diary, job("1m", "{}"), settings).unwrap();
+        for _ in 0..100 {
+            service.breathe(Duration::ZERO).unwrap();
+            house.clock.advance(1_000);
+        }
+        assert!(house.diary.has("SnapshotsAwaited") && !service.is_ready());
+        let asked = {
+            let entries = house.diary.0.lock().unwrap();
+            let awaited = |entry: &&String| entry.starts_with("SnapshotsAwaited");
+            entries.iter().filter(awaited).count()
+        };
+        assert!((5..15).contains(&asked), "now and then: {asked}");
+        is_away.store(false, Ordering::Relaxed);
+        house.clock.advance(10_000);
+        house.settle(&mut service);
+        assert!(!house.diary.has("Gap"));
+        assert_eq!(house.bucket_times(), (0..39).collect::<Vec<i64>>());
+    }
+}
+
 /// A store that takes nothing until it is told to.
 struct Jammed(mpsc::Receiver<()>);
 
@@ -462,6 +545,46 @@ fn partitions_are_left_though_the_store_does_not_take_their_last_snapshots() {
     drop(open);
     outcome.expect("it waits for the store").unwrap();
     assert!(house.diary.has("SnapshotsNotAwaited"));
+}
+
+/// A large snapshot on its way to a slow store takes minutes: a loop that stood still for as long would be taken for dead.
+#[test]
+fn partitions_that_come_while_a_snapshot_is_being_written_do_not_stop_the_loop() {
+    let house = House::new(2);
+    let job = job("1m", "{}");
+    let log = house.cluster.open(GROUP, "one");
+    let clock: Arc<dyn Clock> = Arc::new(house.clock.clone());
+    let diary: Arc<dyn Observer> = house.diary.clone();
+    let (open, jammed) = mpsc::channel();
+    let settings = Settings {
+        snapshot_every_messages: Some(1),
+        ..Settings::default()
+    };
+    let store = Box::new(Jammed(jammed));
+    let mut service = Service::start(log, store, clock, diary, job, settings).unwrap();
+    (0..2).for_each(|partition| house.send(partition, &event(1, "a")));
+    house.settle(&mut service);
+    assert!(service.snapshots_in_the_making() > 0);
+    house.cluster.evict(service.log_mut()); // all is lost, and comes again
+    let (tell, told) = mpsc::channel();
+    std::thread::spawn(move || {
+        for _ in 0..50 {
+            service.breathe(Duration::ZERO).unwrap();
+        }
+        assert!(!service.is_ready());
+        tell.send(service).unwrap();
+    });
+    let service = told.recv_timeout(Duration::from_secs(60));
+    drop(open);
+    let mut service = service.expect("it waits for the store");
+    for _ in 0..10_000 {
+        service.breathe(Duration::ZERO).unwrap();
+        if service.is_ready() {
+            return;
+        }
+        std::thread::sleep(Duration::from_millis(1));
+    }
+    panic!("{}", service.describe());
 }
 
 /// A crash long after the last message costs no replay: what came last is kept when a snapshot is due, though nothing more is committed.

@@ -54,7 +54,7 @@ pub struct Evidence {
 /// Something that goes on, or has ended.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Incident {
-    /// Its name: job, kind, first bucket and entity.
+    /// Its name: job, kind, first bucket and entity; and the last bucket heard, if a correction has begun it.
     pub id: String,
     /// What it stands for.
     pub kind: IncidentKind,
@@ -124,21 +124,24 @@ pub fn entity_text(entity: &Entity) -> String {
     parts.join(", ")
 }
 
-/// The id of an incident, in the manner of document ids (results.md 3.11).
+/// The id of an incident, in the manner of document ids (results.md 3.11). One that a correction has begun, after `heard_ms` was heard, is not the one that
+/// the same bucket had begun before, and which may be long over.
 pub(super) fn incident_id(
     job_id: &str,
     kind: IncidentKind,
     start_ms: i64,
     entity: &Entity,
+    heard_ms: Option<i64>,
 ) -> String {
     let what = match kind {
         IncidentKind::Anomaly => "incident",
         IncidentKind::HeldBack => "held_back",
     };
-    let words: Vec<String> = entity
+    let mut words: Vec<String> = entity
         .iter()
         .map(|(field, value)| format!("{field}\u{1f}{value}\u{1e}"))
         .collect();
+    words.extend(heard_ms.map(|heard_ms| format!("corrected after {heard_ms}\u{1e}")));
     let hash = entity_hash(words.iter().map(|word| Some(word.as_str())));
     format!("{job_id}_{what}_{start_ms}_{hash}")
 }

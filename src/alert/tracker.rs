@@ -197,7 +197,10 @@ impl Tracker {
         }
         let score = round.scores.entry(id.clone()).or_default();
         *score = score.max(finding.evidence.score);
-        incident.score = *score;
+        // A correction speaks of an earlier bucket than the last.
+        if round.start_ms >= incident.last_ms {
+            incident.score = *score;
+        }
         if incident.escalate(Severity::of(finding.evidence.score)) {
             round
                 .news
@@ -236,9 +239,15 @@ impl Tracker {
         oldest.map(|incident| incident.id.clone())
     }
 
+    /// What an incident is called that begins in this round.
+    fn id_of(&self, kind: IncidentKind, entity: &Entity, round: &Round) -> String {
+        let heard_ms = self.state.heard_ms.filter(|heard| *heard >= round.start_ms);
+        incident_id(&self.job_id, kind, round.start_ms, entity, heard_ms)
+    }
+
     fn begin(&mut self, entity: Entity, evidence: &Evidence, round: &mut Round) -> String {
         let kind = IncidentKind::Anomaly;
-        let id = incident_id(&self.job_id, kind, round.start_ms, &entity);
+        let id = self.id_of(kind, &entity, round);
         let interim = (round.finality == Finality::Interim).then_some(round.start_ms);
         let incident = Incident {
             id: id.clone(),
@@ -286,10 +295,11 @@ impl Tracker {
                 .open
                 .get_mut(id)
                 .expect("spoken of, so it goes on");
+            let now_ms = round.start_ms.max(incident.last_ms);
             let silence = policy
                 .silences
                 .iter()
-                .find(|silence| silence.covers(round.start_ms, &incident.entity));
+                .find(|silence| silence.covers(now_ms, &incident.entity));
             incident.silence = silence.map(|silence| silence.comment.clone());
             let has_room = policy.rate_limit == 0
                 || self.state.announced_ms.len() < policy.rate_limit as usize;
@@ -403,7 +413,7 @@ impl Tracker {
         let kind = IncidentKind::HeldBack;
         let entity = Entity::new();
         let mut summary = Incident {
-            id: incident_id(&self.job_id, kind, round.start_ms, &entity),
+            id: self.id_of(kind, &entity, round),
             kind,
             entity,
             started_ms: round.start_ms,

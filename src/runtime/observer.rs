@@ -177,6 +177,14 @@ pub enum Fact<'a> {
         /// Why.
         error: String,
     },
+    /// The store does not answer, and without its snapshots the task would begin with less than it knew, because the log no longer reaches back to where it
+    /// began: it waits for the store.
+    SnapshotsAwaited {
+        /// Who waits.
+        at: &'a TopicPartition,
+        /// What the store said.
+        error: String,
+    },
     /// A committed position is none that this service has written: somebody has set it by Kafka's own tools. It is not gone by.
     PositionNotOurs {
         /// Which partition.

@@ -7,10 +7,10 @@ use tidewatch::config::service::{Credentials, Receiver, ReceiverKind};
 use tidewatch::runtime::alerts::alertmanager::Links;
 use tidewatch::runtime::alerts::dispatcher::{Dispatcher, Manner};
 use tidewatch::runtime::alerts::http::{Post, PostError};
-use tidewatch::runtime::clock::ManualClock;
-use tidewatch::runtime::log::Outgoing;
+use tidewatch::runtime::clock::{Clock, ManualClock};
 use tidewatch::runtime::log::memory::{Break, Cluster, MemoryLog};
-use tidewatch::runtime::observer::Silent;
+use tidewatch::runtime::log::{Groups, Outgoing, Position, TopicPartition};
+use tidewatch::runtime::observer::{Fact, Observer};
 
 const TOPIC: &str = "tidewatch.alerts";
 const NOW_MS: i64 = 1_773_072_000_000;
@@ -21,6 +21,25 @@ const HOUR_MS: i64 = 3_600_000;
 struct Endpoint {
     taken: Arc<Mutex<Vec<serde_json::Value>>>,
     answers: Arc<Mutex<Vec<PostError>>>,
+    /// A text that no message may hold, if it is to be taken.
+    chokes_on: Option<&'static str>,
+    /// What a request takes.
+    slowness: Option<(ManualClock, i64)>,
+}
+
+/// How many notices came to which end.
+#[derive(Default)]
+struct Tally(Mutex<BTreeMap<&'static str, u64>>);
+
+impl Observer for Tally {
+    fn observe(&self, _job_id: &str, fact: &Fact<'_>) {
+        if let Fact::Notified {
+            outcome, alerts, ..
+        } = fact
+        {
+            *self.0.lock().unwrap().entry(outcome).or_default() += alerts;
+        }
+    }
 }
 
 impl Endpoint {
@@ -36,8 +55,15 @@ impl Endpoint {
 
 impl Post for Endpoint {
     fn post(&mut self, _url: &str, body: &[u8]) -> Result<(), PostError> {
+        if let Some((clock, ms)) = &self.slowness {
+            clock.advance(*ms);
+        }
         if let Some(error) = self.answers.lock().unwrap().pop() {
             return Err(error);
+        }
+        let text = std::str::from_utf8(body).unwrap();
+        if self.chokes_on.is_some_and(|word| text.contains(word)) {
+            return Err(PostError::Failed("500".to_owned()));
         }
         self.taken
             .lock()
@@ -51,6 +77,7 @@ struct World {
     cluster: Cluster,
     clock: ManualClock,
     endpoint: Endpoint,
+    tally: Arc<Tally>,
     kind: ReceiverKind,
 }
 
@@ -62,6 +89,7 @@ impl World {
             cluster,
             clock: ManualClock::at(NOW_MS),
             endpoint: Endpoint::default(),
+            tally: Arc::default(),
             kind,
         }
     }
@@ -90,7 +118,7 @@ impl World {
             Box::new(self.endpoint.clone()),
             Arc::new(self.clock.clone()),
         );
-        Dispatcher::start(log, post, clock, Arc::new(Silent), manner).unwrap()
+        Dispatcher::start(log, post, clock, self.tally.clone(), manner).unwrap()
     }
 
     /// Writes a notice: its incident, event, reason, and how long ago.
@@ -115,13 +143,22 @@ impl World {
     }
 
     fn write(&self, key: &str, text: &str) {
+        self.append(key, Some(text.as_bytes().to_vec()));
+    }
+
+    /// What a reset of its job does to an incident.
+    fn withdraw(&self, incident: &str) {
+        self.append(incident, None);
+    }
+
+    fn append(&self, key: &str, payload: Option<Vec<u8>>) {
         let message = Outgoing {
             topic: TOPIC.into(),
             partition: None,
             key: Some(key.as_bytes().to_vec()),
-            payload: Some(text.as_bytes().to_vec()),
+            payload,
             headers: Vec::new(),
-            timestamp_ms: None,
+            timestamp_ms: Some(self.clock.now_ms()),
         };
         self.cluster.append(&message).unwrap();
     }
@@ -208,17 +245,200 @@ fn history_that_is_caught_up_with_rings_no_bell_until_it_has_become_the_present(
 }
 
 #[test]
+fn what_began_while_a_webhook_was_away_is_told_when_it_is_back_though_it_has_only_gone_on_since() {
+    let world = World::new(ReceiverKind::Webhook);
+    world.endpoint.will_fail(2);
+    let mut dispatcher = world.dispatcher("i");
+    world.say("a", 1, "opened", "threshold", 0);
+    settle(&mut dispatcher);
+    world.clock.advance(HOUR_MS);
+    world.say("a", 2, "updated", "still_on", -HOUR_MS);
+    settle(&mut dispatcher);
+    world.clock.advance(HOUR_MS);
+    settle(&mut dispatcher);
+    assert_eq!(words(&world.endpoint.taken()), ["firing a"]);
+    world.clock.advance(HOUR_MS);
+    world.say("a", 3, "updated", "still_on", -3 * HOUR_MS);
+    settle(&mut dispatcher);
+    assert_eq!(words(&world.endpoint.taken()), Vec::<String>::new());
+    assert!(dispatcher.is_settled());
+}
+
+#[test]
+fn a_message_that_a_receiver_chokes_on_holds_up_no_other() {
+    let mut world = World::new(ReceiverKind::Webhook);
+    world.endpoint.chokes_on = Some("host=a");
+    let mut dispatcher = world.dispatcher("i");
+    for incident in ["a", "b", "c"] {
+        world.say(incident, 1, "opened", "threshold", 0);
+    }
+    for _ in 0..3 {
+        settle(&mut dispatcher);
+        world.clock.advance(61_000);
+    }
+    assert_eq!(words(&world.endpoint.taken()), ["firing b", "firing c"]);
+    world.say("d", 1, "opened", "threshold", 0);
+    world.clock.advance(61_000);
+    settle(&mut dispatcher);
+    assert_eq!(words(&world.endpoint.taken()), ["firing d"]);
+    assert!(!dispatcher.is_settled(), "it is still tried");
+}
+
+/// A group takes a member for dead that does not poll for five minutes, and whoever comes after it tells everything again.
+#[test]
+fn a_slow_receiver_is_told_of_everything_once_and_keeps_its_group_waiting_for_seconds_only() {
+    for kind in [ReceiverKind::Webhook, ReceiverKind::Alertmanager] {
+        let mut world = World::new(kind);
+        world.endpoint.slowness = Some((world.clock.clone(), 4_000));
+        let mut dispatcher = world.dispatcher("i");
+        let incidents: Vec<String> = (0..300).map(|n| format!("n{n:03}")).collect();
+        for incident in &incidents {
+            world.say(incident, 1, "opened", "threshold", 0);
+        }
+        let mut longest_ms = 0;
+        let mut breathe = |dispatcher: &mut Dispatcher<MemoryLog>| {
+            let began_ms = world.clock.steady_ms();
+            dispatcher.breathe(Duration::ZERO).unwrap();
+            longest_ms = longest_ms.max(world.clock.steady_ms() - began_ms);
+        };
+        for _ in 0..400 {
+            breathe(&mut dispatcher);
+            world.clock.advance(200);
+        }
+        assert!(dispatcher.is_settled());
+        let told = hosts(world.endpoint.taken());
+        let of_each = |incident: &String| told.iter().filter(|host| *host == incident).count();
+        match kind {
+            ReceiverKind::Webhook => assert!(incidents.iter().all(|one| of_each(one) == 1)),
+            // Again and again: all of them as often as the others.
+            ReceiverKind::Alertmanager => {
+                let times: BTreeSet<usize> = incidents.iter().map(of_each).collect();
+                assert!(times.len() <= 2 && times.first() >= Some(&2), "{times:?}");
+            }
+        }
+        assert!(longest_ms <= 10_000, "{longest_ms}");
+    }
+}
+
+#[test]
+fn the_end_of_what_was_told_is_told_however_late_it_comes_also_by_a_successor() {
+    for dies in [false, true] {
+        let world = World::new(ReceiverKind::Webhook);
+        let mut dispatcher = world.dispatcher("i");
+        world.say("a", 1, "opened", "threshold", 0);
+        settle(&mut dispatcher);
+        assert_eq!(words(&world.endpoint.taken()), ["firing a"]);
+        // The events stop for nine hours; when they come again, the bucket that ends the incident is as old.
+        world.clock.advance(9 * HOUR_MS);
+        if dies {
+            world.cluster.evict(&dispatcher.into_log());
+            dispatcher = world.dispatcher("i");
+        }
+        world.say("a", 2, "resolved", "quiet", -60_000);
+        settle(&mut dispatcher);
+        assert_eq!(words(&world.endpoint.taken()), ["resolved a"], "{dies}");
+    }
+}
+
+#[test]
+fn what_a_reset_withdraws_is_over_for_whoever_was_told_of_it() {
+    for kind in [ReceiverKind::Webhook, ReceiverKind::Alertmanager] {
+        let world = World::new(kind);
+        let mut dispatcher = world.dispatcher("i");
+        world.say("a", 1, "opened", "threshold", 0);
+        world.say("old", 1, "opened", "threshold", 9 * HOUR_MS);
+        settle(&mut dispatcher);
+        assert_eq!(hosts(world.endpoint.taken()), ["a"]);
+        world.clock.advance(30_000);
+        for incident in ["a", "old", "never heard of"] {
+            world.withdraw(incident);
+        }
+        settle(&mut dispatcher);
+        let over = world.endpoint.taken();
+        let ends: Vec<&serde_json::Value> = over
+            .iter()
+            .flat_map(|body| body.get("alerts").unwrap_or(body).as_array().unwrap())
+            .filter(|alert| alert["labels"]["host"] == "a")
+            .map(|alert| &alert["endsAt"])
+            .collect();
+        assert_eq!(ends, ["2026-03-09T16:00:30Z"]);
+        assert_eq!(hosts(over), ["a"]);
+        assert!(dispatcher.is_settled());
+        world.cluster.evict(&dispatcher.into_log());
+        let mut successor = world.dispatcher("i");
+        world.clock.advance(61_000);
+        settle(&mut successor);
+        assert_eq!(hosts(world.endpoint.taken()), Vec::<String>::new());
+    }
+}
+
+#[test]
+fn a_partition_that_cannot_be_read_at_once_is_told_of_when_it_can() {
+    let world = World::new(ReceiverKind::Webhook);
+    let mut dispatcher = world.dispatcher("i");
+    dispatcher.log_mut().leave_reads_unanswered(3);
+    for incident in ["a", "b", "c", "d"] {
+        world.say(incident, 1, "opened", "threshold", 0);
+    }
+    for _ in 0..40 {
+        // As `run` does: a log that does not answer is asked again.
+        let _ = dispatcher.breathe(Duration::ZERO);
+    }
+    let mut told = words(&world.endpoint.taken());
+    told.sort();
+    assert_eq!(told, ["firing a", "firing b", "firing c", "firing d"]);
+    assert!(dispatcher.is_settled());
+}
+
+#[test]
+fn a_topic_that_ends_before_the_position_is_read_from_its_start() {
+    let world = World::new(ReceiverKind::Webhook);
+    world.say("a", 1, "opened", "threshold", 0);
+    let beyond = [0, 1].map(|partition| {
+        let position = Position {
+            next_offset: 50,
+            metadata: String::new(),
+        };
+        (TopicPartition::new(TOPIC, partition), position)
+    });
+    let mut log = world.cluster.open("g", "i");
+    assert!(log.set_positions("g", &beyond).unwrap());
+    let mut dispatcher = world.dispatcher("i");
+    settle(&mut dispatcher);
+    assert_eq!(words(&world.endpoint.taken()), ["firing a"]);
+    assert!(dispatcher.is_settled());
+}
+
+#[test]
+fn what_alertmanager_refuses_is_not_counted_as_delivered() {
+    let world = World::new(ReceiverKind::Alertmanager);
+    let refused = PostError::Refused("400".to_owned());
+    world.endpoint.answers.lock().unwrap().push(refused);
+    let mut dispatcher = world.dispatcher("i");
+    world.say("a", 1, "opened", "threshold", 0);
+    settle(&mut dispatcher);
+    world.say("b", 1, "opened", "threshold", 0);
+    settle(&mut dispatcher);
+    let tally = world.tally.0.lock().unwrap().clone();
+    assert_eq!(tally, BTreeMap::from([("delivered", 1), ("refused", 1)]));
+}
+
+/// The hosts that alerts are about, one an alert.
+fn hosts(taken: Vec<serde_json::Value>) -> Vec<String> {
+    let alerts = taken
+        .iter()
+        .flat_map(|body| body.get("alerts").unwrap_or(body).as_array().unwrap());
+    alerts
+        .map(|alert| alert["labels"]["host"].as_str().unwrap().to_owned())
+        .collect()
+}
+
+#[test]
 fn alertmanager_hears_again_of_what_goes_on_also_from_a_successor_and_no_more_of_what_is_over() {
     let world = World::new(ReceiverKind::Alertmanager);
     let mut dispatcher = world.dispatcher("i");
     world.say("a", 1, "opened", "threshold", 0);
     settle(&mut dispatcher);
-    let hosts = |taken: Vec<serde_json::Value>| -> Vec<String> {
-        let alerts = taken.iter().flat_map(|body| body.as_array().unwrap());
-        alerts
-            .map(|alert| alert["labels"]["host"].as_str().unwrap().to_owned())
-            .collect()
-    };
     assert_eq!(hosts(world.endpoint.taken()), ["a"]);
     settle(&mut dispatcher);
     assert_eq!(hosts(world.endpoint.taken()), Vec::<String>::new());

@@ -6,6 +6,7 @@ mod delivery;
 #[path = "../support/house.rs"]
 mod house;
 mod laws;
+mod post;
 mod results;
 mod scenarios;
 mod state;

@@ -1,9 +1,11 @@
 //! Scenarios: a bucket a line, what it says, and what is told of it.
 
-use crate::results::{influencer, record, span, tell, tracker, whole};
+use crate::results::{influencer, record, span, start, tell, tracker, whole};
+use std::collections::BTreeSet;
 use std::fmt::Write;
-use tidewatch::alert::{Notice, Tracker, entity_text};
+use tidewatch::alert::{Change, Notice, Tracker, entity_text};
 use tidewatch::config::{AlertPolicy, AlertSubject, GroupBy, Silence};
+use tidewatch::engine::result::LateWord;
 use tidewatch::time::Finality;
 
 fn describe(notice: &Notice) -> String {
@@ -246,6 +248,71 @@ fn a_job_may_be_one_incident_and_influencers_or_buckets_may_be_the_subject() {
     assert_eq!(
         told(&by(AlertSubject::Record, fields)),
         "100: Opened host=a, service=shop Threshold critical; 100: Opened host=b Threshold critical"
+    );
+}
+
+/// A record of a closed bucket that late events have brought to a score.
+fn corrected(
+    tracker: &mut Tracker,
+    bucket: i64,
+    (detector, host, score): (u16, &str, f64),
+) -> Vec<Notice> {
+    let mut document = record(bucket, Finality::Final, detector, host, None, score);
+    document.late = Some(LateWord {
+        event_count: 1,
+        is_withdrawn: false,
+        score_before: 10.0,
+    });
+    tracker.document(&document);
+    tracker.revised(start(bucket))
+}
+
+#[test]
+fn what_a_correction_begins_is_another_incident_than_what_its_bucket_had_begun_before() {
+    let mut tracker = tracker(&policy());
+    let mut ids = Vec::new();
+    let mut opened = |notices: Vec<Notice>| {
+        let opened = notices.iter().filter(|one| one.change == Change::Opened);
+        ids.extend(opened.map(|one| one.incident.id.clone()));
+    };
+    let hot = [record(100, Finality::Final, 0, "a", None, 90.0)];
+    opened(tell(&mut tracker, 100, Finality::Final, &hot));
+    for bucket in 101..105 {
+        opened(tell(&mut tracker, bucket, Finality::Final, &[]));
+    }
+    assert_eq!(tracker.open().count(), 0, "it is over");
+    opened(corrected(&mut tracker, 100, (1, "a", 80.0)));
+    opened(tell(&mut tracker, 105, Finality::Final, &[]));
+    opened(corrected(&mut tracker, 100, (2, "a", 80.0)));
+    let distinct: BTreeSet<&String> = ids.iter().collect();
+    assert_eq!((ids.len(), distinct.len()), (3, 3), "{ids:?}");
+}
+
+#[test]
+fn a_correction_in_a_silence_that_is_over_changes_nothing_for_an_incident_that_goes_on() {
+    let silence = Silence {
+        until_ms: Some(101 * span().millis()),
+        comment: "deployment".to_owned(),
+        ..Silence::default()
+    };
+    let silenced = AlertPolicy {
+        silences: vec![silence],
+        ..policy()
+    };
+    let mut tracker = tracker(&silenced);
+    let hot: &[(&str, Option<&str>, f64)] = &[("a", None, 90.0)];
+    told(&mut tracker, 100, Finality::Final, QUIET);
+    told(&mut tracker, 101, Finality::Final, hot);
+    let notices = corrected(&mut tracker, 100, (1, "a", 76.0));
+    assert_eq!(
+        notices.iter().map(describe).collect::<Vec<_>>(),
+        Vec::<String>::new()
+    );
+    let scores: Vec<f64> = tracker.open().map(|one| one.score).collect();
+    assert_eq!(scores, [90.0], "of the last bucket");
+    assert_eq!(
+        told(&mut tracker, 102, Finality::Final, hot),
+        Vec::<String>::new()
     );
 }
 

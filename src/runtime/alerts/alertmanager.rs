@@ -7,6 +7,7 @@
 
 use super::document::{AlertDocument, Status};
 use super::labels::{annotations, labels, time};
+use crate::engine::result::Severity;
 use serde_json::{Value, json};
 
 /// What is the same for every alert.
@@ -29,27 +30,44 @@ impl Links {
 
 /// The alerts that an incident is: those of the bands it has left, ended, and the present one, to be believed until `believe_until_ms`.
 pub fn alerts(document: &AlertDocument, links: &Links, believe_until_ms: i64) -> Vec<Value> {
-    let generator = links.generator_of(document);
-    let alert = |(at, severity): (usize, &crate::engine::result::Severity)| {
-        let is_present = at + 1 == document.severities.len();
-        let ends_ms = match (document.status, is_present) {
-            (Status::Open, true) => believe_until_ms,
-            (Status::Open, false) => document.timestamp,
-            (Status::Resolved, _) => document.ended_at.unwrap_or(document.timestamp),
-        };
-        let mut alert = json!({
-            "labels": labels(document, *severity),
-            "annotations": annotations(document),
-            "startsAt": time(document.started_at),
-            // Alertmanager refuses an end before the beginning.
-            "endsAt": time(ends_ms.max(document.started_at + 1)),
-        });
-        if !generator.is_empty() {
-            alert["generatorURL"] = generator.clone().into();
-        }
-        alert
+    let left = match &document.severities[..] {
+        [left @ .., _] => left,
+        [] => &[],
     };
-    document.severities.iter().enumerate().map(alert).collect()
+    let ended_ms = match document.status {
+        Status::Open => document.timestamp,
+        Status::Resolved => document.ended_at.unwrap_or(document.timestamp),
+    };
+    let left = left
+        .iter()
+        .map(|severity| alert(document, *severity, links, ended_ms));
+    left.chain([standing(document, links, believe_until_ms)])
+        .collect()
+}
+
+/// The alert of the present band alone: all that there is to be told again of what goes on. The ends of the others, told every time, would be in every
+/// notification of their group.
+pub fn standing(document: &AlertDocument, links: &Links, believe_until_ms: i64) -> Value {
+    let ends_ms = match document.status {
+        Status::Open => believe_until_ms,
+        Status::Resolved => document.ended_at.unwrap_or(document.timestamp),
+    };
+    alert(document, document.severity, links, ends_ms)
+}
+
+fn alert(document: &AlertDocument, severity: Severity, links: &Links, ends_ms: i64) -> Value {
+    let mut alert = json!({
+        "labels": labels(document, severity),
+        "annotations": annotations(document),
+        "startsAt": time(document.started_at),
+        // Alertmanager refuses an end before the beginning.
+        "endsAt": time(ends_ms.max(document.started_at + 1)),
+    });
+    let generator = links.generator_of(document);
+    if !generator.is_empty() {
+        alert["generatorURL"] = generator.into();
+    }
+    alert
 }
 
 /// Where alerts are posted to.
@@ -61,7 +79,6 @@ pub fn address(url: &str) -> String {
 mod tests {
     use super::super::document::tests::{opened, resolved};
     use super::*;
-    use crate::engine::result::Severity;
 
     #[test]
     fn what_goes_on_is_to_be_believed_for_a_while_and_what_is_over_has_ended() {
@@ -86,6 +103,10 @@ mod tests {
         let mut document = opened();
         document.severities = vec![Severity::Major, Severity::Critical];
         let both = alerts(&document, &Links::default(), 1_773_099_999_000);
+        assert_eq!(
+            standing(&document, &Links::default(), 1_773_099_999_000),
+            both[1]
+        );
         assert_eq!(both[0]["labels"]["severity"], "major");
         assert_eq!(both[0]["endsAt"], time(document.timestamp));
         assert_eq!(both[1]["labels"]["severity"], "critical");

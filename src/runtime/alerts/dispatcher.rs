@@ -2,23 +2,25 @@
 //!
 //! A member of a consumer group of its own, which nobody else's slowness holds up. Its position moves when the receiver has taken the news: after a crash the last news is
 //! delivered again, never left out. What waits for a receiver that is down is one notice an incident, the latest; it is tried again after 1 s, 2 s... 60 s
-//! until it is older than `max_age`.
+//! until it is older than `max_age`, each time beginning with what has failed least: a message that a receiver chokes on holds up no other. Delivering pauses
+//! every few seconds for the group, which would take a member that is busy with a slow receiver for dead.
 //!
 //! What has gone on before the position is read from the topic when a partition is assigned: Alertmanager has to hear of it again and again.
 //! No notice is delivered that is older than `max_age` (and two buckets) by the clock: history that is caught up with rings no bell. An incident that began in such
-//! history and still goes on is told with its next `still_on` notice.
+//! history and still goes on is told with its next `still_on` notice. The end of what was told is told however late it comes; so is that of an incident
+//! that is withdrawn, because its job was reset.
 //! Checked by: tests/alerts (in memory, with crashes) and tests/kafka (a real Alertmanager).
 
 use super::alertmanager::{self, Links};
 use super::document::{AlertDocument, Status};
 use super::http::{Post, PostError};
+use super::shelf::{Shelf, Waiting};
 use super::webhook;
-use crate::alert::Reason;
 use crate::config::service::{Receiver, ReceiverKind};
 use crate::runtime::clock::Clock;
 use crate::runtime::log::{
-    Assignment, CommitError, Handler, Log, LogError, Message, Position, Revocation, TopicPartition,
-    Transaction,
+    Assignment, CommitError, Handler, Log, LogError, Message, Place, Position, Revocation,
+    TopicPartition, Transaction,
 };
 use crate::runtime::observer::{Fact, Observer};
 use crate::runtime::shutdown::Shutdown;
@@ -29,10 +31,15 @@ use std::time::Duration;
 
 const RETRY_FIRST_MS: i64 = 1_000;
 const RETRY_MAX_MS: i64 = 60_000;
-/// Alerts in one request to Alertmanager.
-const ALERTS_PER_REQUEST: usize = 64;
+/// Incidents in one request to Alertmanager; each is an alert, and one more for every band that it has left.
+const INCIDENTS_PER_REQUEST: usize = 32;
+/// After so long the group is polled before more is delivered. Far below its `max.poll.interval.ms` (5 min), which a request under way adds to.
+const TURN_MS: i64 = 5_000;
 /// Incidents of a partition that wait at the most; what comes after is read again when they are through.
 const WAITING_MAX: usize = 10_000;
+/// Outcomes that end the waiting of a notice.
+const DELIVERED: &str = "delivered";
+const REFUSED: &str = "refused";
 /// Alertmanager believes in an alert for so many intervals of telling it again.
 const BELIEF_INTERVALS: i64 = 4;
 
@@ -75,31 +82,17 @@ pub struct Dispatcher<L> {
     observer: Arc<dyn Observer>,
     manner: Manner,
     shelves: BTreeMap<TopicPartition, Shelf>,
+    /// Partitions that are ours and not begun with, because the log did not answer.
+    arrivals: Vec<Assignment>,
     failures: u32,
     retry_ms: i64,
+    /// When Alertmanager is to hear of what goes on, and what it has heard of in this round.
     resend_ms: i64,
+    resent: Option<Whereabouts>,
 }
 
-/// What is known of one partition.
-#[derive(Debug, Default)]
-struct Shelf {
-    committed: Option<i64>,
-    /// The offset to read next.
-    next_offset: i64,
-    /// What goes on, as it was last told.
-    active: BTreeMap<String, AlertDocument>,
-    /// What has not been delivered, by incident.
-    waiting: BTreeMap<String, Waiting>,
-    /// Where to read again what there was no room for.
-    overflow: bool,
-}
-
-#[derive(Debug)]
-struct Waiting {
-    /// Of the first notice that was not delivered.
-    first_offset: i64,
-    document: AlertDocument,
-}
+/// An incident of a partition.
+type Whereabouts = (TopicPartition, String);
 
 /// What is to become of a notice.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -129,9 +122,11 @@ impl<L: Log> Dispatcher<L> {
             observer,
             manner,
             shelves: BTreeMap::new(),
+            arrivals: Vec::new(),
             failures: 0,
             retry_ms: i64::MIN,
             resend_ms,
+            resent: None,
         })
     }
 
@@ -153,7 +148,7 @@ impl<L: Log> Dispatcher<L> {
                 && shelf.committed == Some(shelf.next_offset)
                 && log.lag(at) == Some(0)
         };
-        self.shelves.iter().all(settled)
+        self.arrivals.is_empty() && self.shelves.iter().all(settled)
     }
 
     /// Breathes until `shutdown` is asked for.
@@ -161,11 +156,7 @@ impl<L: Log> Dispatcher<L> {
         while !shutdown.is_asked() {
             match self.breathe(Duration::from_millis(200)) {
                 Err(DispatchError::Log(LogError::Unavailable(error))) => {
-                    tracing::warn!(
-                        receiver = self.manner.receiver.name,
-                        error,
-                        "the log does not answer; asking again"
-                    );
+                    self.say_unavailable(&error);
                 }
                 done => done?,
             }
@@ -180,7 +171,7 @@ impl<L: Log> Dispatcher<L> {
             receiver: &self.manner.receiver,
             observer: &*self.observer,
             shelves: &mut self.shelves,
-            arrivals: Vec::new(),
+            arrivals: std::mem::take(&mut self.arrivals),
             leaving: Vec::new(),
         };
         let polled = self.log.poll(timeout, &mut intake);
@@ -190,7 +181,18 @@ impl<L: Log> Dispatcher<L> {
             self.shelves.retain(|at, _| !leaving.contains(at));
         }
         for assignment in arrivals {
-            self.take_over(assignment)?;
+            // Each would wait for as long: the others have their turn in the next breath.
+            if !self.arrivals.is_empty() {
+                self.arrivals.push(assignment);
+                continue;
+            }
+            match self.take_over(assignment.clone()) {
+                Err(DispatchError::Log(LogError::Unavailable(error))) => {
+                    self.say_unavailable(&error);
+                    self.arrivals.push(assignment);
+                }
+                done => done?,
+            }
         }
         polled?;
         self.deliver();
@@ -205,20 +207,34 @@ impl<L: Log> Dispatcher<L> {
             committed,
             log_start,
         } = assignment;
-        let begin = committed.map(|position| position.next_offset);
+        let committed = committed.map(|position| position.next_offset);
+        // A topic that ends before was made anew, or has lost its newest messages: nobody knows what is told of those it has now.
+        let end = self.log.offset_of(&at, Place::End)?;
+        let begin = committed.filter(|next_offset| *next_offset <= end);
         let from = begin.unwrap_or(log_start).max(log_start);
         let mut shelf = Shelf {
-            committed: begin,
+            committed,
             next_offset: from,
             ..Shelf::default()
         };
-        let receiver = &self.manner.receiver;
+        let (receiver, now_ms) = (&self.manner.receiver, self.clock.now_ms());
+        let manner = &self.manner;
         self.log.read(&at, log_start, &mut |message| {
-            if message.offset < from
-                && let Some(Ok(document)) = message.payload.map(AlertDocument::read)
-                && receiver.hears_of(&document.job_id)
-            {
-                shelf.note(document);
+            if message.offset >= from {
+                return;
+            }
+            match message.payload.map(AlertDocument::read) {
+                Some(Ok(document)) if receiver.hears_of(&document.job_id) => {
+                    // What was news when it was written has been told.
+                    let written_ms = message.timestamp_ms.unwrap_or(now_ms);
+                    let is_told = document.is_for_receivers()
+                        && !manner.is_old(document.timestamp, &document, written_ms);
+                    shelf.note(document, is_told);
+                }
+                Some(_) => {}
+                None => {
+                    shelf.active.remove(&key_of(message));
+                }
             }
         })?;
         match self.log.seek(&at, from) {
@@ -232,38 +248,38 @@ impl<L: Log> Dispatcher<L> {
         Ok(())
     }
 
-    fn verdict(&self, document: &AlertDocument, now_ms: i64) -> Verdict {
-        let receiver = &self.manner.receiver;
-        let patience_ms = self.manner.max_age_ms + 2 * document.bucket_span * 1000;
-        let is_old = |at: i64| now_ms - at > patience_ms;
-        // Whoever was not told of the beginning is not told of the end.
-        let was_old = document.previous_timestamp.is_some_and(is_old);
+    fn verdict(&self, shelf: &Shelf, waiting: &Waiting, now_ms: i64) -> Verdict {
+        let (manner, document) = (&self.manner, &waiting.document);
+        let is_told = shelf.is_told(&document.incident_id);
+        let is_old = |at: i64| manner.is_old(at, document, now_ms);
         // Alertmanager is told everything, and knows by itself what is news.
-        let is_news = receiver.kind == ReceiverKind::Alertmanager
-            || match document.status {
-                Status::Open => document.reason != Reason::StillOn || was_old,
-                Status::Resolved => receiver.send_resolved,
-            };
+        let tells_all = manner.receiver.kind == ReceiverKind::Alertmanager;
         if !document.is_for_receivers() {
-            Verdict::Keep
-        } else if is_old(document.timestamp) || (was_old && document.status == Status::Resolved) {
-            Verdict::Stale
-        } else if is_news {
-            Verdict::Deliver
-        } else {
-            Verdict::Keep
+            return Verdict::Keep;
+        }
+        match document.status {
+            Status::Resolved if !tells_all && !manner.receiver.send_resolved => Verdict::Keep,
+            Status::Resolved if is_told => Verdict::Deliver,
+            // Whoever was not told of the beginning is not told of the end.
+            Status::Resolved if document.previous_timestamp.is_some_and(is_old) => Verdict::Stale,
+            _ if is_old(document.timestamp) => Verdict::Stale,
+            Status::Resolved => Verdict::Deliver,
+            Status::Open if tells_all || waiting.is_news || !is_told => Verdict::Deliver,
+            Status::Open => Verdict::Keep,
         }
     }
 
     fn deliver(&mut self) {
         let now_ms = self.clock.now_ms();
         self.drop_what_is_not_to_be_told(now_ms);
-        if self.clock.steady_ms() < self.retry_ms {
+        let steady_ms = self.clock.steady_ms();
+        if steady_ms < self.retry_ms {
             return;
         }
+        let until_ms = steady_ms + TURN_MS;
         let outcome = match self.manner.receiver.kind {
-            ReceiverKind::Alertmanager => self.tell_alertmanager(now_ms),
-            ReceiverKind::Webhook => self.tell_webhook(),
+            ReceiverKind::Alertmanager => self.tell_alertmanager(now_ms, until_ms),
+            ReceiverKind::Webhook => self.tell_webhook(until_ms),
         };
         match outcome {
             Ok(()) => self.failures = 0,
@@ -286,21 +302,16 @@ impl<L: Log> Dispatcher<L> {
         let mut stale = 0;
         let mut shelves = std::mem::take(&mut self.shelves);
         for shelf in shelves.values_mut() {
-            let done: Vec<String> = shelf
-                .waiting
-                .iter()
-                .filter_map(
-                    |(id, waiting)| match self.verdict(&waiting.document, now_ms) {
-                        Verdict::Deliver => None,
-                        Verdict::Keep => Some(id.clone()),
-                        Verdict::Stale => {
-                            stale += 1;
-                            Some(id.clone())
-                        }
-                    },
-                )
-                .collect();
-            done.iter().for_each(|id| shelf.done(id));
+            let mut done: Vec<String> = Vec::new();
+            for (id, waiting) in &shelf.waiting {
+                match self.verdict(shelf, waiting, now_ms) {
+                    Verdict::Deliver => continue,
+                    Verdict::Keep => {}
+                    Verdict::Stale => stale += 1,
+                }
+                done.push(id.clone());
+            }
+            done.iter().for_each(|id| shelf.done(id, false));
         }
         self.shelves = shelves;
         if stale > 0 {
@@ -313,58 +324,91 @@ impl<L: Log> Dispatcher<L> {
         }
     }
 
-    /// Everything that is new, and, when it is time, everything that goes on.
-    fn tell_alertmanager(&mut self, now_ms: i64) -> Result<(), String> {
-        let steady_ms = self.clock.steady_ms();
-        let is_time = steady_ms >= self.resend_ms;
-        let believe_until_ms = now_ms + BELIEF_INTERVALS * self.manner.resend_interval_ms;
-        let mut alerts: Vec<Value> = Vec::new();
-        let mut news: Vec<(TopicPartition, String)> = Vec::new();
+    /// What waits, whatever has failed least and waits longest first.
+    fn news(&self) -> Vec<Whereabouts> {
+        let mut news: Vec<(u32, i64, &TopicPartition, &String)> = Vec::new();
         for (at, shelf) in &self.shelves {
-            for (id, waiting) in &shelf.waiting {
-                alerts.extend(alertmanager::alerts(
-                    &waiting.document,
-                    &self.manner.links,
-                    believe_until_ms,
-                ));
-                news.push((at.clone(), id.clone()));
+            let waiting = shelf.waiting.iter();
+            news.extend(waiting.map(|(id, one)| (one.failures, one.first_offset, at, id)));
+        }
+        news.sort();
+        let place = |(.., at, id): (u32, i64, &TopicPartition, &String)| (at.clone(), id.clone());
+        news.into_iter().map(place).collect()
+    }
+
+    /// Everything that is new, and, when it is time, everything that goes on.
+    fn tell_alertmanager(&mut self, now_ms: i64, until_ms: i64) -> Result<(), String> {
+        let believe_until_ms = now_ms + BELIEF_INTERVALS * self.manner.resend_interval_ms;
+        let mut news = self.news();
+        // An end before a beginning: of two incidents with the same labels, the later is to be what Alertmanager has heard last.
+        news.sort_by_key(|place| {
+            self.waiting(place).map(|one| one.document.status) == Some(Status::Open)
+        });
+        for portion in news.chunks(INCIDENTS_PER_REQUEST) {
+            let links = &self.manner.links;
+            let told = portion.iter().filter_map(|place| self.waiting(place));
+            let alerts: Vec<Value> = told
+                .flat_map(|one| alertmanager::alerts(&one.document, links, believe_until_ms))
+                .collect();
+            let outcome = self.post_to_all(&alerts)?;
+            self.count(outcome, portion.len() as u64);
+            for (at, id) in portion {
+                if let Some(shelf) = self.shelves.get_mut(at) {
+                    shelf.done(id, outcome == DELIVERED);
+                }
             }
-            let on = shelf.active.iter().filter(|(id, document)| {
-                is_time
-                    && !shelf.waiting.contains_key(*id)
-                    && self.verdict(document, now_ms) == Verdict::Deliver
-            });
-            for (_, document) in on {
-                alerts.extend(alertmanager::alerts(
-                    document,
-                    &self.manner.links,
-                    believe_until_ms,
-                ));
+            if self.clock.steady_ms() >= until_ms {
+                return Ok(());
             }
         }
-        for chunk in alerts.chunks(ALERTS_PER_REQUEST) {
-            let body = Value::from(chunk).to_string();
-            self.post_to_all(body.as_bytes())?;
+        match self.clock.steady_ms() >= self.resend_ms {
+            true => self.tell_what_goes_on(now_ms, believe_until_ms, until_ms),
+            false => Ok(()),
         }
-        if is_time {
-            self.resend_ms = steady_ms + self.manner.resend_interval_ms;
-        }
-        self.count("delivered", news.len() as u64);
-        for (at, id) in news {
-            if let Some(shelf) = self.shelves.get_mut(&at) {
-                shelf.done(&id);
+    }
+
+    /// A round of what goes on, as much of it as the turn has time for.
+    fn tell_what_goes_on(
+        &mut self,
+        now_ms: i64,
+        believe_until_ms: i64,
+        until_ms: i64,
+    ) -> Result<(), String> {
+        let mut on: Vec<(Whereabouts, Value)> = Vec::new();
+        for (at, shelf) in &self.shelves {
+            for (id, active) in &shelf.active {
+                let (place, document) = ((at.clone(), id.clone()), &active.document);
+                let is_on = document.is_for_receivers()
+                    && !self.manner.is_old(document.timestamp, document, now_ms);
+                if is_on && self.resent.as_ref().is_none_or(|last| place > *last) {
+                    let links = &self.manner.links;
+                    let alert = alertmanager::standing(document, links, believe_until_ms);
+                    on.push((place, alert));
+                }
             }
         }
+        for portion in on.chunks(INCIDENTS_PER_REQUEST) {
+            let alerts: Vec<Value> = portion.iter().map(|(_, alert)| alert.clone()).collect();
+            self.post_to_all(&alerts)?;
+            self.resent = portion.last().map(|(place, _)| place.clone());
+            if self.clock.steady_ms() >= until_ms {
+                return Ok(()); // the rest in the next turn
+            }
+        }
+        self.resent = None;
+        self.resend_ms = self.clock.steady_ms() + self.manner.resend_interval_ms;
         Ok(())
     }
 
-    /// Every Alertmanager of a cluster is told; one of them is enough, the others hear of it from it.
-    fn post_to_all(&mut self, body: &[u8]) -> Result<(), String> {
+    /// Every Alertmanager of a cluster is told, since they tell each other of silences and notifications, not of alerts. That one has taken it is enough: the
+    /// others hear of what goes on in the next round, and believe no longer than they were told in what is over. Returns whether it was taken or refused.
+    fn post_to_all(&mut self, alerts: &[Value]) -> Result<&'static str, String> {
+        let body = Value::from(alerts).to_string();
         let urls = self.manner.receiver.urls.clone();
         let mut taken = false;
         let mut problems: Vec<PostError> = Vec::new();
         for url in &urls {
-            match self.post.post(&alertmanager::address(url), body) {
+            match self.post.post(&alertmanager::address(url), body.as_bytes()) {
                 Ok(()) => taken = true,
                 Err(error) => problems.push(error),
             }
@@ -375,33 +419,21 @@ impl<L: Log> Dispatcher<L> {
                 .all(|error| matches!(error, PostError::Refused(_)));
         let said: Vec<String> = problems.iter().map(ToString::to_string).collect();
         match (taken, is_refused) {
-            (true, _) => Ok(()),
+            (true, _) => Ok(DELIVERED),
             (false, true) => {
                 tracing::error!(
                     receiver = self.manner.receiver.name,
                     error = said.join("; "),
                     "alerts refused; passed over"
                 );
-                self.count("refused", 1);
-                Ok(())
+                Ok(REFUSED)
             }
             (false, false) => Err(said.join("; ")),
         }
     }
 
-    /// One message an incident, in the order of the topic.
-    fn tell_webhook(&mut self) -> Result<(), String> {
-        let mut news: Vec<(i64, TopicPartition, String)> = self
-            .shelves
-            .iter()
-            .flat_map(|(at, shelf)| {
-                let one = |(id, waiting): (&String, &Waiting)| {
-                    (waiting.first_offset, at.clone(), id.clone())
-                };
-                shelf.waiting.iter().map(one).collect::<Vec<_>>()
-            })
-            .collect();
-        news.sort();
+    /// One message an incident.
+    fn tell_webhook(&mut self, until_ms: i64) -> Result<(), String> {
         let url = self
             .manner
             .receiver
@@ -409,11 +441,11 @@ impl<L: Log> Dispatcher<L> {
             .first()
             .cloned()
             .unwrap_or_default();
-        for (_, at, id) in news {
+        for (at, id) in self.news() {
             let Some(shelf) = self.shelves.get_mut(&at) else {
                 continue;
             };
-            let Some(waiting) = shelf.waiting.get(&id) else {
+            let Some(waiting) = shelf.waiting.get_mut(&id) else {
                 continue;
             };
             let payload = webhook::payload(
@@ -422,7 +454,7 @@ impl<L: Log> Dispatcher<L> {
                 &self.manner.links,
             );
             let outcome = match self.post.post(&url, payload.to_string().as_bytes()) {
-                Ok(()) => "delivered",
+                Ok(()) => DELIVERED,
                 Err(PostError::Refused(error)) => {
                     tracing::error!(
                         receiver = self.manner.receiver.name,
@@ -430,14 +462,33 @@ impl<L: Log> Dispatcher<L> {
                         error,
                         "alert refused; passed over"
                     );
-                    "refused"
+                    REFUSED
                 }
-                Err(PostError::Failed(error)) => return Err(error),
+                Err(PostError::Failed(error)) => {
+                    waiting.failures += 1;
+                    return Err(error);
+                }
             };
-            shelf.done(&id);
+            shelf.done(&id, outcome == DELIVERED);
+            self.failures = 0;
             self.count(outcome, 1);
+            if self.clock.steady_ms() >= until_ms {
+                break;
+            }
         }
         Ok(())
+    }
+
+    fn waiting(&self, (at, id): &Whereabouts) -> Option<&Waiting> {
+        self.shelves.get(at)?.waiting.get(id)
+    }
+
+    fn say_unavailable(&self, error: &str) {
+        tracing::warn!(
+            receiver = self.manner.receiver.name,
+            error,
+            "the log does not answer; asking again"
+        );
     }
 
     fn count(&self, outcome: &'static str, alerts: u64) {
@@ -493,10 +544,10 @@ impl<L: Log> Dispatcher<L> {
     fn read_again(&mut self) -> Result<(), DispatchError> {
         for (at, shelf) in &mut self.shelves {
             if shelf.overflow && shelf.waiting.len() < WAITING_MAX / 2 {
-                shelf.overflow = false;
                 match self.log.seek(at, shelf.next_offset) {
-                    Err(LogError::Unavailable(_)) => {}
-                    done => done?,
+                    Err(LogError::Unavailable(_)) => {} // what comes meanwhile is passed over, as before
+                    Err(error) => return Err(error.into()),
+                    Ok(()) => shelf.overflow = false,
                 }
             }
         }
@@ -504,43 +555,16 @@ impl<L: Log> Dispatcher<L> {
     }
 }
 
-impl Shelf {
-    /// The latest word on an incident.
-    fn note(&mut self, document: AlertDocument) {
-        match document.status {
-            Status::Open => drop(self.active.insert(document.incident_id.clone(), document)),
-            Status::Resolved => drop(self.active.remove(&document.incident_id)),
-        }
+impl Manner {
+    /// Whether what happened `at` in an incident was too long ago to be told at `now_ms`.
+    fn is_old(&self, at: i64, document: &AlertDocument, now_ms: i64) -> bool {
+        now_ms - at > self.max_age_ms + 2 * document.bucket_span * 1000
     }
+}
 
-    fn wait(&mut self, offset: i64, document: AlertDocument) {
-        let id = document.incident_id.clone();
-        match self.waiting.get_mut(&id) {
-            Some(waiting) => waiting.document = document,
-            None => {
-                let waiting = Waiting {
-                    first_offset: offset,
-                    document,
-                };
-                self.waiting.insert(id, waiting);
-            }
-        }
-    }
-
-    fn done(&mut self, id: &str) {
-        if let Some(waiting) = self.waiting.remove(id) {
-            self.note(waiting.document);
-        }
-    }
-
-    fn done_until(&self) -> i64 {
-        let first = self
-            .waiting
-            .values()
-            .map(|waiting| waiting.first_offset)
-            .min();
-        first.unwrap_or(self.next_offset)
-    }
+/// The incident that a message is about: its key.
+fn key_of(message: &Message<'_>) -> String {
+    String::from_utf8_lossy(message.key.unwrap_or_default()).into_owned()
 }
 
 struct Intake<'d> {
@@ -586,7 +610,8 @@ impl Handler for Intake<'_> {
                 Some(Ok(document)) if self.receiver.hears_of(&document.job_id) => {
                     shelf.wait(message.offset, document);
                 }
-                Some(Ok(_)) | None => {}
+                Some(Ok(_)) => {}
+                None => shelf.withdraw(message.offset, &key_of(&message), message.timestamp_ms),
                 Some(Err(error)) => {
                     let offset = message.offset;
                     let fact = Fact::Unreadable { at, offset, error };

@@ -1,16 +1,20 @@
 //! Posting to a receiver.
 //!
 //! Credentials, and an address that is a secret, are read from their files each time. An error names the receiver's host at the most: what
-//! follows it may be a secret too.
+//! follows it may be a secret too, also where an answer repeats it.
 
 use crate::config::service::{Credentials, Receiver};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
+use std::io::Read;
 use std::path::Path;
 use ureq::tls::{Certificate, PemItem, RootCerts, TlsConfig, parse_pem};
 
-/// The part of an answer that is quoted, bytes.
-const QUOTED_BYTES_MAX: u64 = 300;
+/// The part of an answer that is looked at, bytes, and of that the part that is quoted.
+const READ_BYTES_MAX: u64 = 8 << 10;
+const QUOTED_CHARS_MAX: usize = 300;
+/// A run of letters and digits of a secret address that is as long as this may be what makes it secret.
+const SECRET_CHARS_MIN: usize = 6;
 
 /// Why something was not delivered.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -93,20 +97,29 @@ impl Post for HttpPost {
         if status.is_success() {
             return Ok(());
         }
-        let said = answer
-            .body_mut()
-            .with_config()
-            .limit(QUOTED_BYTES_MAX)
-            .lossy_utf8(true)
-            .read_to_string()
-            .unwrap_or_default();
-        let what = format!("{status}: {}", said.trim().replace('\n', " "));
+        let mut body = Vec::new();
+        let mut reader = answer.body_mut().as_reader().take(READ_BYTES_MAX);
+        let _ = reader.read_to_end(&mut body); // cut off, it says what came before
+        let said = String::from_utf8_lossy(&body);
+        let said: String = match self.receiver.url_file.is_some() && repeats(&said, &url) {
+            true => "(an answer that repeats the address)".to_owned(),
+            false => said.trim().chars().take(QUOTED_CHARS_MAX).collect(),
+        };
+        let what = format!("{status}: {}", said.replace(char::is_control, " "));
         match status.as_u16() {
             // About the message; everything else is about the moment, or the configuration.
             400 | 413 | 422 => Err(PostError::Refused(what)),
             _ => Err(PostError::Failed(what)),
         }
     }
+}
+
+/// Whether an answer says part of what follows the host of an address, in whatever spelling: letters and digits are themselves in all of them.
+fn repeats(said: &str, url: &str) -> bool {
+    let after_scheme = url.split_once("://").map_or(url, |(_, rest)| rest);
+    let path = after_scheme.split_once('/').map_or("", |(_, path)| path);
+    let mut words = path.split(|c: char| !c.is_ascii_alphanumeric());
+    words.any(|word| word.len() >= SECRET_CHARS_MIN && said.contains(word))
 }
 
 /// What a file with a secret holds, blanks around it left out.

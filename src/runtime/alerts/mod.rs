@@ -19,6 +19,7 @@ pub mod document;
 pub mod http;
 pub mod labels;
 pub mod ocsf;
+mod shelf;
 pub mod webhook;
 
 pub use desk::{AlertSettings, Desk, DeskPlace, Found};

@@ -166,6 +166,10 @@ pub struct Service<L> {
     forsaken: BTreeSet<Arc<str>>,
     /// How often these partitions have been found to end before what was to be read next.
     doubts: BTreeMap<TopicPartition, u32>,
+    /// Nothing is restored before: the store has not answered.
+    store_due_ms: i64,
+    /// Since when partitions wait for snapshots that are being written.
+    writing_since_ms: Option<i64>,
     look_due_ms: i64,
     /// The job is to be laid out anew.
     outdated: bool,
@@ -214,6 +218,8 @@ impl<L: Log> Service<L> {
             topics: BTreeMap::new(),
             absent: BTreeSet::new(),
             doubts: BTreeMap::new(),
+            store_due_ms: i64::MIN,
+            writing_since_ms: None,
             forsaken: BTreeSet::new(),
             outdated: false,
             traces: settings.traces.of_job(&plan.job.id, plan.placement),

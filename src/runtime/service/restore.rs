@@ -13,7 +13,8 @@
 //! A snapshot or position that a later build has written is not begun over: the service ends with a sentence, and nothing is deleted.
 //! A snapshot of a format given up is passed over: the replay is longer, its end the same.
 //! An internal topic is always begun at its start: of another lineage's messages nothing is heard. A replay begins at its range, or at the warm-up before it.
-//! If the log no longer reaches back that far, the task begins at its start and says so.
+//! If the log no longer reaches back that far, the task begins at its start and says so; but where that is because the store does not answer, it waits for the
+//! store: its next snapshots would take the place of those that are there.
 //! If the topic is not the one that was read (another id than stands beside the position or, where that has vanished, in the newest snapshot; or it ends
 //! before the position), the newest state goes on at its start; if it is the same topic that has lost its newest messages, at its end. Then all snapshots of old offsets are replaced by one of the new, because offsets are what
 //! tells them apart.
@@ -75,12 +76,35 @@ pub(super) struct Search {
 /// How often a log that ends too early is asked again; some ten times a second.
 const DOUBTS_MAX: u32 = 30;
 
+/// After a store has not answered, it is not asked again for so long, and not for so many times as long as it took to say so: what is at work has to get on with
+/// it. Milliseconds.
+const STORE_PAUSE_MS: i64 = 10_000;
+const STORE_PAUSE_SHARE: i64 = 4;
+
+/// For so long partitions wait without holding up those at work, when snapshots are being written one after the other. Milliseconds.
+const WRITING_PATIENCE_MS: i64 = 60_000;
+
 /// Why a snapshot is not begun with.
 enum Unusable {
     /// The next older one may do.
     Passed(String),
+    /// The store does not answer: nor may it be for good.
+    Unanswered(String),
     /// Of a later build.
     Newer(RestoreError),
+}
+
+/// What has become of a partition's task.
+enum Begun {
+    /// It is there; the snapshot that it came from, and where it begins.
+    Task(Box<Task>, Option<SnapshotKey>, Beginning),
+    /// It has to wait for the store, which says this.
+    Awaits(String),
+}
+
+/// Whether a task that begins to read at `wanted` knows less than it did: of a topic that was made anew nothing can be read again.
+fn is_loss(past: &Past, wanted: i64) -> bool {
+    past.renewal.is_some() || past.log_start > wanted
 }
 
 fn newer(past: &Past, key: &SnapshotKey, error: &RestoreError) -> ServiceError {
@@ -159,6 +183,10 @@ impl<L: Log> Service<L> {
         if self.is_beyond_plan(&assignment.at) {
             return Ok(());
         }
+        if self.is_store_to_be_awaited() {
+            self.waiting.push(assignment);
+            return Ok(());
+        }
         self.traces.restoring(&assignment.at, kind);
         let mut past = self.past_of(kind, assignment.clone())?;
         // First of all, for it may have to wait for somebody else, and what is restored meanwhile would be restored again.
@@ -167,7 +195,17 @@ impl<L: Log> Service<L> {
             return Ok(());
         };
         past.renewal = self.renewal(&past)?;
-        let (mut task, snapshot, beginning) = self.begin(&past)?;
+        let (mut task, snapshot, beginning) = match self.begin(&past)? {
+            Begun::Task(task, snapshot, beginning) => (*task, snapshot, beginning),
+            Begun::Awaits(error) => {
+                let (at, now_ms) = (&past.at, self.clock.steady_ms());
+                self.tell(&Fact::SnapshotsAwaited { at, error });
+                let pause_ms = STORE_PAUSE_SHARE * (now_ms - past.began_ms);
+                self.store_due_ms = now_ms + pause_ms.max(STORE_PAUSE_MS);
+                self.waiting.push(assignment);
+                return Ok(());
+            }
+        };
         if let Some(desk) = self.open_desk(&past, found) {
             task.set_desk(desk);
         }
@@ -197,6 +235,18 @@ impl<L: Log> Service<L> {
             }
             done => Ok(done?),
         }
+    }
+
+    /// Whether the store is better not asked now: it has not answered, or is being written to, for which the loop would stand still. In a queue of snapshots that
+    /// does not end somebody has to push in.
+    fn is_store_to_be_awaited(&mut self) -> bool {
+        let now_ms = self.clock.steady_ms();
+        if !self.keeper.is_writing() {
+            self.writing_since_ms = None;
+            return now_ms < self.store_due_ms;
+        }
+        let since_ms = *self.writing_since_ms.get_or_insert(now_ms);
+        now_ms - since_ms < WRITING_PATIENCE_MS
     }
 
     /// Whether the partition is another one than it was, or shorter.
@@ -433,32 +483,40 @@ impl<L: Log> Service<L> {
     }
 
     /// The task, with the newest state that restores; the snapshot it came from; and where it begins.
-    fn begin(
-        &mut self,
-        past: &Past,
-    ) -> Result<(Task, Option<SnapshotKey>, Beginning), ServiceError> {
-        for key in self.usable(past) {
+    fn begin(&mut self, past: &Past) -> Result<Begun, ServiceError> {
+        let (keys, mut unanswered) = self.usable(past);
+        for key in keys {
             match self.begin_with(past, &key) {
                 Ok((task, beginning)) => {
+                    if let Some(error) = unanswered.filter(|_| is_loss(past, key.offset)) {
+                        return Ok(Begun::Awaits(error));
+                    }
                     self.tell_gap(past, key.offset);
                     if past.committed.is_none() && past.renewal.is_none() {
                         let (at, from) = (&past.at, beginning.from);
                         self.tell(&Fact::PositionVanished { at, from });
                     }
-                    return Ok((task, Some(key), beginning));
+                    return Ok(Begun::Task(Box::new(task), Some(key), beginning));
                 }
                 Err(Unusable::Newer(error)) => return Err(newer(past, &key, &error)),
                 Err(Unusable::Passed(error)) => {
                     self.tell(&Fact::SnapshotUnusable { key: &key, error });
                 }
+                Err(Unusable::Unanswered(error)) => {
+                    unanswered.get_or_insert(error.clone());
+                    self.tell(&Fact::SnapshotUnusable { key: &key, error });
+                }
             }
         }
         let began = self.first_offset(past)?;
+        if let Some(error) = unanswered.filter(|_| is_loss(past, began)) {
+            return Ok(Begun::Awaits(error));
+        }
         let beginning = self.beginning(past, began);
         self.tell_gap(past, began);
         let task = self.task(past, None, beginning.clone());
         let task = task.expect("only a snapshot can fail to restore");
-        Ok((task, None, beginning))
+        Ok(Begun::Task(Box::new(task), None, beginning))
     }
 
     /// Where reading begins without any snapshot.
@@ -509,7 +567,7 @@ impl<L: Log> Service<L> {
             .keeper
             .store()
             .get(key)
-            .map_err(|error| Unusable::Passed(error.to_string()))?;
+            .map_err(|error| Unusable::Unanswered(error.to_string()))?;
         let bytes = bytes.ok_or_else(|| Unusable::Passed("it is gone, or not whole".to_owned()))?;
         let snapshot = Snapshot::from_bytes(bytes);
         let beginning = self.beginning(past, key.offset);
@@ -580,10 +638,10 @@ impl<L: Log> Service<L> {
         }
     }
 
-    /// The snapshots of our lineage at or before the committed position, newest first. A store that does not answer has none: the replay is longer.
-    fn usable(&mut self, past: &Past) -> Vec<SnapshotKey> {
+    /// The snapshots of our lineage at or before the committed position, newest first; and what the store says where it does not answer, as if it had none.
+    fn usable(&mut self, past: &Past) -> (Vec<SnapshotKey>, Option<String>) {
         if past.foreign.is_some() {
-            return Vec::new();
+            return (Vec::new(), None);
         }
         let (task, lineage) = (self.plan.task_name(&past.at), self.plan.lineage);
         let committed = past.committed.as_ref();
@@ -597,7 +655,7 @@ impl<L: Log> Service<L> {
             Ok(mut keys) => {
                 let is_ours = |of: u64| of == lineage || Some(of) == waiting;
                 keys.retain(|key| is_ours(key.lineage) && key.offset <= offset_max);
-                keys
+                (keys, None)
             }
             Err(error) => {
                 let key = SnapshotKey {
@@ -606,8 +664,9 @@ impl<L: Log> Service<L> {
                     offset: offset_max,
                 };
                 let error = error.to_string();
+                let said = Some(error.clone());
                 self.tell(&Fact::SnapshotUnusable { key: &key, error });
-                Vec::new()
+                (Vec::new(), said)
             }
         }
     }

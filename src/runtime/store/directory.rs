@@ -38,6 +38,19 @@ impl DirectoryStore {
     }
 }
 
+/// A file to write `path` aside, which nobody else writes: two instances may write one name at a time, and in containers their processes have one number.
+fn draft_of(path: &Path) -> io::Result<(PathBuf, File)> {
+    let mut number = 0u32;
+    loop {
+        let name = format!("{}{}-{number}", &DRAFT[1..], std::process::id());
+        let draft = path.with_extension(name);
+        match File::create_new(&draft) {
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => number += 1,
+            made => return Ok((draft, made?)),
+        }
+    }
+}
+
 /// Removes what processes that were killed had begun to write: nobody writes on one for a day.
 fn clear_drafts(folder: &Path) {
     let is_left = |entry: &fs::DirEntry| {
@@ -79,17 +92,16 @@ impl SnapshotStore for DirectoryStore {
         let folder = self.folder(&key.task);
         fs::create_dir_all(&folder).map_err(|error| at(&folder, &error))?;
         let path = self.path(key);
-        // The process's number keeps two writers of one name apart.
-        let draft = path.with_extension(format!("{}{}", &DRAFT[1..], std::process::id()));
+        clear_drafts(&folder);
+        let (draft, file) = draft_of(&path).map_err(|error| at(&path, &error))?;
         let write = || -> io::Result<u64> {
-            let file = compress(content, File::create(&draft)?)?;
+            let file = compress(content, file)?;
             file.sync_all()?;
             let size = file.metadata()?.len();
             fs::rename(&draft, &path)?;
             File::open(&folder)?.sync_all()?;
             Ok(size)
         };
-        clear_drafts(&folder);
         write().map_err(|error| {
             // On a full disk it would stand in the way of the next one.
             let _ = fs::remove_file(&draft);

@@ -13,7 +13,7 @@ use crate::runtime::clock::Clock;
 use crate::runtime::traces::SnapshotTrace;
 use std::collections::{BTreeSet, VecDeque};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, TryRecvError, channel};
-use std::sync::{Arc, Mutex, MutexGuard};
+use std::sync::{Arc, Mutex, MutexGuard, TryLockError};
 use std::thread;
 use std::time::Duration;
 
@@ -168,6 +168,11 @@ impl Keeper {
         tasks.iter().all(|task| self.wait_for(task, until_ms))
     }
 
+    /// Whether a snapshot is being written, for which [`Keeper::store`] would wait: minutes, where the store is slow.
+    pub(crate) fn is_writing(&self) -> bool {
+        matches!(self.store.try_lock(), Err(TryLockError::WouldBlock))
+    }
+
     /// The store, when no snapshot is being written.
     pub(crate) fn store(&self) -> MutexGuard<'_, Box<dyn SnapshotStore + Send>> {
         lock(&self.store)
@@ -258,7 +263,8 @@ fn carry_out(store: &Store, clock: &dyn Clock, order: Order) -> Done {
     }
 }
 
-/// Keeps the newest few. Those of another lineage serve nobody any more as soon as ours has that many.
+/// Keeps the newest few up to the one that was just written, and as many beyond it: those are of an owner that is further on, or of a topic that has been made
+/// anew since, whose old snapshots the store would not let go. Those of another lineage serve nobody any more as soon as ours has that many.
 fn forget_old(
     store: &mut dyn SnapshotStore,
     newest: &SnapshotKey,
@@ -268,9 +274,60 @@ fn forget_old(
         .list(&newest.task)?
         .into_iter()
         .partition(|key| key.lineage == newest.lineage);
+    let (beyond, ours): (Vec<_>, Vec<_>) =
+        ours.into_iter().partition(|key| key.offset > newest.offset);
     let foreign = foreign.iter().filter(|_| ours.len() >= kept_max);
-    for key in ours.iter().skip(kept_max).chain(foreign) {
+    let old = ours.iter().skip(kept_max);
+    for key in old.chain(beyond.iter().skip(kept_max)).chain(foreign) {
         store.delete(key)?;
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::MemoryStore;
+    use super::*;
+
+    fn key(lineage: u64, offset: i64) -> SnapshotKey {
+        SnapshotKey {
+            task: "job/in/0".to_owned(),
+            lineage,
+            offset,
+        }
+    }
+
+    /// What is left of these offsets, newest first, after that of `written` was stored and two are to stay.
+    fn left(offsets: &[i64], written: i64) -> Vec<i64> {
+        let mut store = MemoryStore::new();
+        for offset in offsets.iter().chain([&written]) {
+            store.put(&key(1, *offset), &Vec::new()).unwrap();
+        }
+        forget_old(&mut store, &key(1, written), 2).unwrap();
+        let left = store.list("job/in/0").unwrap();
+        left.iter().map(|key| key.offset).collect()
+    }
+
+    #[test]
+    fn the_newest_few_stay_and_what_was_just_written_always_does() {
+        assert_eq!(left(&[10, 20, 30], 40), [40, 30]);
+        // Of a topic that was made anew: the store would not let go of those at offsets of the old one.
+        assert_eq!(left(&[900, 1000], 5), [1000, 900, 5]);
+        assert_eq!(left(&[900, 1000, 5, 7], 9), [1000, 900, 9, 7]);
+        // Written late, by somebody who has been replaced.
+        assert_eq!(left(&[50, 60, 70], 40), [70, 60, 40]);
+    }
+
+    #[test]
+    fn those_of_another_lineage_stay_until_there_are_enough_of_ours() {
+        let mut store = MemoryStore::new();
+        for key in [key(2, 500), key(1, 10)] {
+            store.put(&key, &Vec::new()).unwrap();
+        }
+        forget_old(&mut store, &key(1, 10), 2).unwrap();
+        assert_eq!(store.list("job/in/0").unwrap().len(), 2);
+        store.put(&key(1, 20), &Vec::new()).unwrap();
+        forget_old(&mut store, &key(1, 20), 2).unwrap();
+        assert_eq!(store.list("job/in/0").unwrap(), [key(1, 20), key(1, 10)]);
+    }
 }

@@ -164,6 +164,83 @@ fn what_a_killed_process_had_begun_is_cleared_away_and_what_a_living_one_writes_
     assert!(!old.exists() && young.exists());
 }
 
+/// Content during whose writing another instance, whose process has the same number, writes the same.
+struct WrittenTwice<'a>(&'a std::path::Path);
+
+impl Content for WrittenTwice<'_> {
+    fn write_to(&self, out: &mut dyn Write) -> io::Result<()> {
+        let whole = noise(1_000_000);
+        out.write_all(&whole[..500_000])?;
+        let mut other = DirectoryStore::open(self.0).unwrap();
+        other.put(&key("job/in/0", 10), &whole).unwrap();
+        assert_eq!(
+            other.get(&key("job/in/0", 10)).unwrap(),
+            Some(whole.clone())
+        );
+        out.write_all(&whole[500_000..])
+    }
+}
+
+#[test]
+fn two_containers_that_write_one_file_at_a_time_both_write_it_whole() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut store = DirectoryStore::open(folder.path()).unwrap();
+    store
+        .put(&key("job/in/0", 10), &WrittenTwice(folder.path()))
+        .unwrap();
+    let stored = store.get(&key("job/in/0", 10)).unwrap();
+    assert_eq!(stored, Some(noise(1_000_000)));
+    let files = std::fs::read_dir(folder.path().join("job%2Fin%2F0")).unwrap();
+    assert_eq!(files.count(), 1);
+}
+
+/// Content whose writer ends after the first chunks were published.
+struct Torn;
+
+impl Content for Torn {
+    fn write_to(&self, out: &mut dyn Write) -> io::Result<()> {
+        out.write_all(&noise(9_000_000))?;
+        Err(io::ErrorKind::BrokenPipe.into())
+    }
+}
+
+/// A compacted topic forgets nothing by itself: with each process that was killed while it wrote, its chunks stayed for good.
+#[test]
+fn chunks_that_nobody_finished_are_deleted_when_a_later_snapshot_is_safe() {
+    let cluster = Cluster::new();
+    let mut torn = TopicStore::open(cluster.open("", ""), "snapshots").unwrap();
+    torn.put(&key("job/in/0", 20), &Torn).unwrap_err();
+    torn.put(&key("job/in/0", 40), &Torn).unwrap_err();
+    torn.put(&key("other/in/0", 5), &Torn).unwrap_err();
+    let mut store = TopicStore::open(cluster.open("", ""), "snapshots").unwrap();
+    store.put(&key("job/in/0", 30), &noise(2_000_000)).unwrap();
+    store.put(&key("job/in/0", 35), &b"x".to_vec()).unwrap();
+    cluster.compact();
+    let held: std::collections::BTreeSet<String> = cluster
+        .committed("snapshots")
+        .iter()
+        .filter(|message| message.payload.is_some())
+        .map(|message| String::from_utf8_lossy(message.key.as_deref().unwrap()).into_owned())
+        .map(|name| {
+            name.split_once('#')
+                .unwrap()
+                .0
+                .replace("/0000000000000007/", "@")
+        })
+        .collect();
+    let expected = ["job/in/0@30", "job/in/0@35", "job/in/0@40", "other/in/0@5"];
+    assert_eq!(held, expected.map(str::to_owned).into());
+    let mut late = TopicStore::open(cluster.open("", ""), "snapshots").unwrap();
+    let whole = late.get(&key("job/in/0", 30)).unwrap();
+    assert_eq!(whole, Some(noise(2_000_000)));
+    // One that was begun and is finished after all is a snapshot.
+    late.put(&key("job/in/0", 40), &b"forty".to_vec()).unwrap();
+    assert_eq!(
+        store.get(&key("job/in/0", 40)).unwrap(),
+        Some(b"forty".to_vec())
+    );
+}
+
 #[test]
 fn a_file_cut_short_or_overwritten_is_not_a_snapshot() {
     let folder = tempfile::tempdir().unwrap();

@@ -2,7 +2,8 @@
 //!
 //! A snapshot is compressed (zstd) and cut into chunks below a message's size limit; a manifest (chunk count, length, CRC-32), written last and only when the chunks are safe,
 //! makes it exist. Keys: `<snapshot>#<chunk>` and `<snapshot>#manifest`, all in the partition that the task's name hashes to. Deleting writes tombstones, the
-//! manifest's first. Readers go through a partition from where they stopped last time and keep the manifests only; chunks are read
+//! manifest's first. Chunks that a process left without a manifest, killed or failing at it, are deleted when a later snapshot of the task is safe: nobody else
+//! would, in a topic that forgets nothing by itself. Readers go through a partition from where they stopped last time and keep the manifests only; chunks are read
 //! again when a snapshot is wanted.
 
 use super::{Content, SnapshotKey, SnapshotStore, StoreError, compress, decompress, newest_first};
@@ -31,9 +32,17 @@ pub(super) struct Manifest {
 #[derive(Debug, Default)]
 struct Index {
     next_offset: i64,
-    /// The manifests, each with the offset of the first chunk seen under its name (a place to begin reading).
-    manifests: BTreeMap<SnapshotKey, (Manifest, i64)>,
-    first_chunks: BTreeMap<SnapshotKey, i64>,
+    manifests: BTreeMap<SnapshotKey, Manifest>,
+    chunks: BTreeMap<SnapshotKey, Seen>,
+}
+
+/// The chunks that are under a name.
+#[derive(Clone, Copy, Debug)]
+struct Seen {
+    /// The offset of the first: a place to begin reading.
+    first_offset: i64,
+    /// Their number, as far as it is known: the highest, and one.
+    count: u32,
 }
 
 /// A store in a compacted topic.
@@ -86,6 +95,13 @@ impl<T: Topics> TopicStore<T> {
             headers: Vec::new(),
             timestamp_ms: None,
         }
+    }
+
+    /// What deletes a snapshot of so many chunks.
+    fn tombstones(&self, key: &SnapshotKey, chunks: u32) -> Vec<Outgoing> {
+        let parts = (0..chunks).map(|number| self.message(key, &number.to_string(), None));
+        let manifest = self.message(key, MANIFEST, None);
+        std::iter::once(manifest).chain(parts).collect()
     }
 
     fn publish(&mut self, messages: &[Outgoing]) -> Result<(), StoreError> {
@@ -180,19 +196,41 @@ impl Index {
         match (part == MANIFEST, message.payload) {
             (true, Some(bytes)) => {
                 if let Ok(manifest) = postcard::from_bytes::<Manifest>(bytes) {
-                    let first = self.first_chunks.get(&key).copied().unwrap_or(0);
-                    self.manifests.insert(key, (manifest, first));
+                    self.manifests.insert(key, manifest);
                 }
             }
-            (true, None) => {
-                self.manifests.remove(&key);
-                self.first_chunks.remove(&key);
-            }
-            (false, Some(_)) => {
-                self.first_chunks.entry(key).or_insert(message.offset);
-            }
-            (false, None) => {}
+            (true, None) => drop(self.manifests.remove(&key)),
+            (false, payload) => self.learn_chunk(key, part, payload.is_some(), message.offset),
         }
+    }
+
+    fn learn_chunk(&mut self, key: SnapshotKey, part: &str, is_there: bool, offset: i64) {
+        let Ok(number) = part.parse::<u32>() else {
+            return;
+        };
+        let count = number.saturating_add(1);
+        match (is_there, self.chunks.get_mut(&key)) {
+            (true, Some(seen)) => seen.count = seen.count.max(count),
+            (true, None) => {
+                let seen = Seen {
+                    first_offset: offset,
+                    count,
+                };
+                self.chunks.insert(key, seen);
+            }
+            // They are deleted in their order: with the last of them all are gone.
+            (false, Some(seen)) if seen.count <= count => drop(self.chunks.remove(&key)),
+            (false, _) => {}
+        }
+    }
+
+    /// Chunks without a manifest, of the same task, that were written before a snapshot that is safe.
+    fn left_before(&self, safe: &SnapshotKey) -> Vec<(SnapshotKey, u32)> {
+        let is_left = |key: &SnapshotKey| {
+            key.task == safe.task && key.offset < safe.offset && !self.manifests.contains_key(key)
+        };
+        let left = self.chunks.iter().filter(|(key, _)| is_left(key));
+        left.map(|(key, seen)| (key.clone(), seen.count)).collect()
     }
 }
 
@@ -236,6 +274,10 @@ impl<T: Topics> SnapshotStore for TopicStore<T> {
         }
         let bytes = postcard::to_stdvec(&manifest).expect("three numbers can be written");
         self.publish(&[self.message(key, MANIFEST, Some(bytes))])?;
+        let partition = self.partition_of(&key.task);
+        for (left, chunks) in self.refresh(&partition)?.left_before(key) {
+            self.publish(&self.tombstones(&left, chunks))?;
+        }
         Ok(manifest.bytes)
     }
 
@@ -250,9 +292,11 @@ impl<T: Topics> SnapshotStore for TopicStore<T> {
 
     fn get(&mut self, key: &SnapshotKey) -> Result<Option<Vec<u8>>, StoreError> {
         let partition = self.partition_of(&key.task);
-        let Some(&(manifest, from)) = self.refresh(&partition)?.manifests.get(key) else {
+        let index = self.refresh(&partition)?;
+        let Some(&manifest) = index.manifests.get(key) else {
             return Ok(None);
         };
+        let from = index.chunks.get(key).map_or(0, |seen| seen.first_offset);
         let mut chunks: BTreeMap<u32, Vec<u8>> = BTreeMap::new();
         let read = self.log.read(&partition, from, &mut |message| {
             let Some((held, part)) = parts(message) else {
@@ -277,11 +321,12 @@ impl<T: Topics> SnapshotStore for TopicStore<T> {
 
     fn delete(&mut self, key: &SnapshotKey) -> Result<(), StoreError> {
         let partition = self.partition_of(&key.task);
-        let Some(&(manifest, _)) = self.refresh(&partition)?.manifests.get(key) else {
+        let index = self.refresh(&partition)?;
+        let Some(manifest) = index.manifests.get(key) else {
             return Ok(());
         };
-        let mut tombstones = vec![self.message(key, MANIFEST, None)];
-        tombstones.extend((0..manifest.chunks).map(|n| self.message(key, &n.to_string(), None)));
-        self.publish(&tombstones)
+        let seen = index.chunks.get(key).map_or(0, |seen| seen.count);
+        let chunks = manifest.chunks.max(seen);
+        self.publish(&self.tombstones(key, chunks))
     }
 }

@@ -348,6 +348,7 @@ impl Telemetry {
                 .snapshots
                 .with_label_values(&[job_id, "unusable"])
                 .inc(),
+            Fact::SnapshotsAwaited { error, .. } => self.ledger().snapshot_failed(job_id, error),
             Fact::Gap { .. } | Fact::PositionVanished { .. } => {
                 metrics.gaps.with_label_values(job).inc()
             }

@@ -48,6 +48,9 @@ pub(super) fn say(job_id: &str, fact: &Fact<'_>) {
         Fact::SnapshotUnusable { key, error } => {
             tracing::warn!(job_id, snapshot = %key, error, "snapshot passed over; an older one, or the log's beginning, stands in");
         }
+        Fact::SnapshotsAwaited { at, error } => {
+            tracing::error!(job_id, %at, error, "waits for the snapshots' store: without it the models would be lost, because the log no longer reaches back to where they began");
+        }
         Fact::Assigned {
             at,
             snapshot,

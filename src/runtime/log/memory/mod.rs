@@ -52,6 +52,8 @@ pub struct MemoryLog {
     turn: usize,
     batch_max: usize,
     break_next_commit: Option<Break>,
+    /// So many reads are not answered.
+    unanswered_reads: u32,
     must_rejoin: bool,
 }
 
@@ -73,6 +75,7 @@ impl MemoryLog {
             turn: 0,
             batch_max: 4096,
             break_next_commit: None,
+            unanswered_reads: 0,
             must_rejoin: false,
         }
     }
@@ -85,6 +88,11 @@ impl MemoryLog {
     /// Chooses the fate of the next commit.
     pub fn break_next_commit(&mut self, how: Break) {
         self.break_next_commit = Some(how);
+    }
+
+    /// As if brokers were away: the next reads to the end of a partition find nobody.
+    pub fn leave_reads_unanswered(&mut self, reads: u32) {
+        self.unanswered_reads = reads;
     }
 
     pub(super) fn group(&self) -> &str {
@@ -279,6 +287,10 @@ impl Topics for MemoryLog {
         from: i64,
         sink: &mut dyn FnMut(&Message<'_>),
     ) -> Result<i64, LogError> {
+        if self.unanswered_reads > 0 {
+            self.unanswered_reads -= 1;
+            return Err(LogError::Unavailable(format!("{at}: nobody answers")));
+        }
         let (messages, next) = match self.cluster.lock().partition(at) {
             Some(partition) => partition.readable(from.max(partition.start()), usize::MAX),
             None => return Err(LogError::Fatal(format!("{at} does not exist"))),
