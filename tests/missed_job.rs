@@ -1,6 +1,6 @@
 //! A job that does not run: every night at two some hundred events more, for weeks, and one night none of them.
 //!
-//! The worlds: counts in buckets of five minutes, with a job beside events that come evenly or by waves of the day, and one that is all there is. How many events the job makes varies by
+//! The worlds: counts in buckets of five minutes, with a job beside events that come evenly or by waves of the day. How many events the job makes varies by
 //! more than Poisson's law says. Held against the same lives without that night: alarms in vain.
 
 use rand_chacha::ChaCha8Rng;
@@ -56,7 +56,7 @@ struct World {
     job: fn(&mut Chance) -> f64,
 }
 
-const WORLDS: [World; 3] = [
+const WORLDS: [World; 2] = [
     World {
         name: "evenly",
         beside: |chance, _| chance.poisson(20.0 / 12.0),
@@ -70,11 +70,6 @@ const WORLDS: [World; 3] = [
             chance.uneven(100.0 / 12.0 * wave, 20)
         },
         job: |chance| chance.uneven(400.0, 100),
-    },
-    World {
-        name: "alone",
-        beside: |_, _| 0.0,
-        job: |chance| chance.uneven(50.0, 20),
     },
 ];
 
