@@ -210,6 +210,16 @@ impl Residuals {
             .max(self.deviation_floor(forecast))
     }
 
+    /// Standard deviation around the forecast by the likeliest family: of counts, and of what varies in proportion, it grows with the forecast.
+    pub fn deviation_by_law(&self, forecast: f64, counting: bool) -> f64 {
+        match self.likeliest(counting) {
+            LOG_NORMAL => positive(forecast) * self.log_deviation(forecast),
+            GAMMA => positive(forecast) / self.gamma_shape(forecast).sqrt(),
+            COUNTS => self.count_deviation(forecast),
+            _ => self.deviation(forecast),
+        }
+    }
+
     /// No standard deviation is less: values are rounded, whatever they are.
     pub fn deviation_floor(&self, forecast: f64) -> f64 {
         let floor = if self.integer { SD_FLOOR_INTEGER } else { 0.0 };

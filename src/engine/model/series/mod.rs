@@ -160,11 +160,15 @@ impl SeriesModel {
         }
     }
 
-    /// How much more values vary at `at` than over the day as a whole: in its hour, and where a pulse is due.
+    /// How much more values vary at `at` than the law says: in its hour, and where a pulse is due. A law of counts, or of what varies in proportion, gives what is large a spread of its
+    /// own; told again by the pulse, none of it would ever be missed.
     fn restlessness(&self, kind: &Kind, at: EventTime, forecast: f64) -> f64 {
         let hour = self.finer.spread_at(at);
         match self.forecaster.due(at, kind.span) {
-            Some(due) => hour.max(due.square.sqrt() / self.residuals.deviation(forecast)),
+            Some(due) => {
+                let by_law = self.residuals.deviation_by_law(forecast, kind.counting);
+                hour.max(due.square.sqrt() / by_law)
+            }
             None => hour,
         }
     }
