@@ -408,7 +408,7 @@ impl Model for SeriesModel {
         let strangeness = self.strangeness(sample.at, typical).sqrt();
         let foresight = self.forecast(kind, sample.at);
         let due = foresight.and_then(|(_, foresight)| foresight.due());
-        let restless = self.restlessness(sample.at, typical, due);
+        let restless = self.restlessness(kind, sample.at, typical, due);
         let spread = |p: f64| {
             let bound = self.residuals.quantile(p, typical, kind.counting);
             let bound = stretched(bound, typical, restless, self.residuals.positive());
