@@ -3,50 +3,25 @@
 //! The worlds: counts in buckets of five minutes, with a job beside events that come evenly or by waves of the day. How many events the job makes varies by
 //! more than Poisson's law says. Held against the same lives without that night: alarms in vain.
 
-use rand_chacha::ChaCha8Rng;
-use rand_chacha::rand_core::{Rng, SeedableRng};
+#[path = "support/counts.rs"]
+mod counts;
+
+use counts::{CRITICAL, Chance};
 use std::f64::consts::TAU;
 use tidewatch::config::Side;
-use tidewatch::engine::model::{Kind, Law, Model, Room, Sample, SeriesModel};
-use tidewatch::time::{BucketSpan, EventTime};
 
-/// Monday, 2 March 2026, in days since the epoch.
-const MONDAY: i64 = 20_514;
 const MINUTES: i64 = 5;
 const A_DAY: usize = 1_440 / MINUTES as usize;
 const DAYS: usize = 35;
 const SEEDS: u64 = 10;
-/// Evidence of a score of 75.
-const CRITICAL: f64 = 3.0;
 /// The job's bucket of the day, and the one of the night that it does not run.
 const AT: usize = 120 / MINUTES as usize;
 const MISSED: usize = (DAYS - 2) * A_DAY + AT;
 
-struct Chance(ChaCha8Rng);
-
-impl Chance {
-    fn uniform(&mut self) -> f64 {
-        ((self.0.next_u64() >> 11) as f64 + 0.5) / (1u64 << 53) as f64
-    }
-
-    fn poisson(&mut self, mean: f64) -> f64 {
-        let (mut events, mut left) = (0.0, mean + self.uniform().ln());
-        while left >= 0.0 {
-            events += 1.0;
-            left += self.uniform().ln();
-        }
-        events
-    }
-
-    /// Around 1, with a variance of one in so many.
-    fn gamma(&mut self, shape: u32) -> f64 {
-        (0..shape).map(|_| -self.uniform().ln()).sum::<f64>() / f64::from(shape)
-    }
-
-    fn uneven(&mut self, mean: f64, shape: u32) -> f64 {
-        let mean = mean * self.gamma(shape);
-        self.poisson(mean)
-    }
+/// Events around a mean that varies itself: by one in so many.
+fn uneven(chance: &mut Chance, mean: f64, shape: u32) -> f64 {
+    let mean = mean * chance.gamma(shape);
+    chance.poisson(mean)
 }
 
 /// Events of a bucket beside the job's, and those of the job.
@@ -60,32 +35,23 @@ const WORLDS: [World; 2] = [
     World {
         name: "evenly",
         beside: |chance, _| chance.poisson(20.0 / 12.0),
-        job: |chance| chance.uneven(400.0, 100),
+        job: |chance| uneven(chance, 400.0, 100),
     },
     World {
         name: "waves",
         beside: |chance, bucket| {
             let day = (bucket % A_DAY) as f64 / A_DAY as f64;
             let wave = 1.0 + 0.6 * ((day - 0.375) * TAU).sin();
-            chance.uneven(100.0 / 12.0 * wave, 20)
+            uneven(chance, 100.0 / 12.0 * wave, 20)
         },
-        job: |chance| chance.uneven(400.0, 100),
+        job: |chance| uneven(chance, 400.0, 100),
     },
 ];
 
 /// The evidence of each bucket of a life in which the job always runs, or is missed once.
 fn evidence(world: &World, side: Side, seed: u64, misses: bool) -> Vec<f64> {
-    let kind = Kind {
-        side,
-        counting: true,
-        law: Law::Plain,
-        joined: false,
-        span: BucketSpan::from_seconds(MINUTES * 60).expect("a span"),
-    };
-    let mut chance = Chance(ChaCha8Rng::seed_from_u64(seed));
-    let mut model = SeriesModel::new();
-    let first = MONDAY * A_DAY as i64;
-    let judged = (0..DAYS * A_DAY).map(|bucket| {
+    let mut chance = Chance::new(seed);
+    let values = (0..DAYS * A_DAY).map(|bucket| {
         let beside = (world.beside)(&mut chance, bucket);
         let of_job = if bucket % A_DAY == AT {
             (world.job)(&mut chance)
@@ -93,17 +59,9 @@ fn evidence(world: &World, side: Side, seed: u64, misses: bool) -> Vec<f64> {
             0.0
         };
         let is_missed = misses && bucket == MISSED;
-        let value = beside + if is_missed { 0.0 } else { of_job };
-        let sample = Sample {
-            at: EventTime((2 * (first + bucket as i64) + 1) * MINUTES * 30_000),
-            value,
-            measurements: value as u64,
-        };
-        let verdict = model.judge(&kind, &sample);
-        model.learn(&kind, &sample, verdict.as_ref(), &mut Room::unlimited());
-        verdict.map_or(0.0, |verdict| verdict.evidence)
+        beside + if is_missed { 0.0 } else { of_job }
     });
-    judged.collect()
+    counts::evidence(side, MINUTES, values)
 }
 
 #[test]

@@ -3,42 +3,16 @@
 //! The worlds: three to fifty events an hour, as Poisson's or more uneven, with days and weekends. After three weeks nothing comes for half a workday; and streams that stop and go by
 //! themselves, of which a pause is nothing new.
 
-use rand_chacha::ChaCha8Rng;
-use rand_chacha::rand_core::{Rng, SeedableRng};
+#[path = "support/counts.rs"]
+mod counts;
+
+use counts::{CRITICAL, Chance};
 use std::f64::consts::TAU;
 use tidewatch::config::Side;
-use tidewatch::engine::model::{Kind, Law, Model, Room, Sample, SeriesModel};
-use tidewatch::time::{BucketSpan, EventTime};
 
-/// Monday, 2 March 2026, in hours since the epoch.
-const MONDAY: i64 = 20_514 * 24;
 const SEEDS: u64 = 10;
-/// Evidence of a score of 75.
-const CRITICAL: f64 = 3.0;
 /// Wednesday of the fourth week, ten o'clock.
 const STOPS: usize = (21 + 2) * 24 + 10;
-
-struct Chance(ChaCha8Rng);
-
-impl Chance {
-    fn uniform(&mut self) -> f64 {
-        ((self.0.next_u64() >> 11) as f64 + 0.5) / (1u64 << 53) as f64
-    }
-
-    fn poisson(&mut self, mean: f64) -> f64 {
-        let (mut events, mut left) = (0.0, mean + self.uniform().ln());
-        while left >= 0.0 {
-            events += 1.0;
-            left += self.uniform().ln();
-        }
-        events
-    }
-
-    /// Around 1, with a variance of one in so many.
-    fn gamma(&mut self, shape: u32) -> f64 {
-        (0..shape).map(|_| -self.uniform().ln()).sum::<f64>() / f64::from(shape)
-    }
-}
 
 fn wave(hour: usize) -> f64 {
     let day = 1.0 + 0.6 * ((hour % 24) as f64 / 24.0 * TAU - 0.375 * TAU).sin();
@@ -47,31 +21,7 @@ fn wave(hour: usize) -> f64 {
 
 /// The evidence of each hour.
 fn evidence(side: Side, values: impl IntoIterator<Item = f64>) -> Vec<f64> {
-    evidence_of(side, 60, values)
-}
-
-/// The evidence of each bucket of so many minutes.
-fn evidence_of(side: Side, minutes: i64, values: impl IntoIterator<Item = f64>) -> Vec<f64> {
-    let kind = Kind {
-        side,
-        counting: true,
-        law: Law::Plain,
-        joined: false,
-        span: BucketSpan::from_seconds(minutes * 60).expect("a span"),
-    };
-    let mut model = SeriesModel::new();
-    let first = MONDAY * 60 / minutes;
-    let judged = values.into_iter().zip(first..).map(|(value, bucket)| {
-        let sample = Sample {
-            at: EventTime((2 * bucket + 1) * minutes * 30_000),
-            value,
-            measurements: value as u64,
-        };
-        let verdict = model.judge(&kind, &sample);
-        model.learn(&kind, &sample, verdict.as_ref(), &mut Room::unlimited());
-        verdict.map_or(0.0, |verdict| verdict.evidence)
-    });
-    judged.collect()
+    counts::evidence(side, 60, values)
 }
 
 #[test]
@@ -82,7 +32,7 @@ fn a_count_that_stops_is_critical_within_hours_however_few_came() {
         for side in [Side::Both, Side::Low] {
             for (shape, within) in [(None, within), (Some(20), within_if_uneven)] {
                 let found = (0..SEEDS).filter(|seed| {
-                    let mut chance = Chance(ChaCha8Rng::seed_from_u64(*seed));
+                    let mut chance = Chance::new(*seed);
                     let values = (0..STOPS + 12).map(|hour| {
                         let uneven = shape.map_or(1.0, |shape| chance.gamma(shape));
                         let value = chance.poisson(mean * wave(hour) * uneven);
@@ -105,7 +55,7 @@ fn a_count_that_stops_is_critical_within_hours_however_few_came() {
 fn what_stops_and_goes_by_itself_is_hardly_ever_an_alarm_for_stopping() {
     let (mut alarms, mut buckets) = (0, 0);
     for seed in 0..2 * SEEDS {
-        let mut chance = Chance(ChaCha8Rng::seed_from_u64(seed));
+        let mut chance = Chance::new(seed);
         let (mut goes, mut left) = (false, 0.0);
         let values = (0..56 * 24).map(|hour| {
             left -= 1.0;
@@ -139,13 +89,13 @@ fn a_count_of_less_than_one_a_bucket_that_stops_is_critical_within_some_thirty_e
         for side in [Side::Both, Side::Low] {
             let mut loud = 0;
             let found = (0..SEEDS).filter(|seed| {
-                let mut chance = Chance(ChaCha8Rng::seed_from_u64(*seed));
+                let mut chance = Chance::new(*seed);
                 let stops = STOPS * an_hour;
                 let values = (0..stops + 12 * an_hour).map(|bucket| {
                     let value = chance.poisson(mean * wave(bucket / an_hour) / an_hour as f64);
                     if bucket < stops { value } else { 0.0 }
                 });
-                let told = evidence_of(side, MINUTES, values.collect::<Vec<_>>());
+                let told = counts::evidence(side, MINUTES, values.collect::<Vec<_>>());
                 loud += told[stops / 2..stops]
                     .iter()
                     .filter(|nats| **nats >= CRITICAL)
