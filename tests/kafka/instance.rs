@@ -232,7 +232,8 @@ impl Deployment {
                 .is_some_and(|extension| extension == "log")
             {
                 let log = fs::read_to_string(entry.path()).unwrap_or_default();
-                let telling = |line: &&str| !line.contains("snapshot stored");
+                let told_often = ["snapshot stored", "created topic"];
+                let telling = |line: &&str| !told_often.iter().any(|often| line.contains(often));
                 let lines: Vec<&str> = log.lines().filter(telling).collect();
                 text.push_str(&format!(
                     "--- {}\n{}\n",
