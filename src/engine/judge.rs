@@ -228,8 +228,15 @@ impl Judge {
     pub fn freeze(&self) -> Frozen {
         let (state, fingerprint) = (self.state.clone(), self.job.fingerprint);
         match &self.window {
-            None => Frozen::new(Door::Judge, fingerprint, state),
-            Some(window) => Frozen::new(Door::Judge, fingerprint, (state, window.clone())),
+            None => Frozen::sharing(Door::Judge, fingerprint, state, |state| {
+                state.series.unshare();
+            }),
+            Some(window) => {
+                let state = (state, window.clone());
+                Frozen::sharing(Door::Judge, fingerprint, state, |(state, _)| {
+                    state.series.unshare();
+                })
+            }
         }
     }
 

@@ -117,6 +117,13 @@ impl<Key: Ord + Clone, Value: Clone> Shelves<Key, Value> {
         })
     }
 
+    /// Copies every shelf that another clone shares, from the last on.
+    pub(super) fn unshare(&mut self) {
+        for shelf in self.shelves.iter_mut().rev() {
+            Arc::make_mut(shelf);
+        }
+    }
+
     /// The entries from `first` on.
     pub(super) fn range_from(&self, first: &Key) -> impl Iterator<Item = (&Key, &Value)> {
         let at = self.shelf_of(first);
@@ -370,6 +377,23 @@ mod tests {
                 .iter()
                 .eq((0..2000).map(|key| (key, 0)).collect::<Numbers>().iter())
         );
+    }
+
+    #[test]
+    fn what_is_unshared_while_the_other_changes_is_as_it_was() {
+        let mut shelves: Numbers = (0..20_000).map(|key| (key, 0)).collect();
+        let mut frozen = shelves.clone();
+        let unsharing = std::thread::spawn(move || {
+            frozen.unshare();
+            frozen
+        });
+        shelves.visit(Purpose::Change).for_each(add_one);
+        let mut frozen = unsharing.join().unwrap();
+        assert!(frozen.iter().all(|(_, value)| *value == 0) && frozen.len() == 20_000);
+        assert!(shelves.iter().all(|(_, value)| *value == 1) && shelves.len() == 20_000);
+        let is_alone = |shelf: &mut Shelf<u16, u64>| Arc::get_mut(shelf).is_some();
+        assert!(frozen.shelves.iter_mut().all(is_alone));
+        assert!(shelves.shelves.iter_mut().all(is_alone));
     }
 
     #[test]

@@ -39,6 +39,19 @@ impl Frozen {
         Frozen::with_body(door, fingerprint, Box::new(Plain(state)))
     }
 
+    /// Of a state that shares something with its door, until `unshare`d.
+    pub(crate) fn sharing<T>(
+        door: Door,
+        fingerprint: u64,
+        state: T,
+        unshare: fn(&mut T),
+    ) -> Frozen
+    where
+        T: Serialize + Send + Sync + 'static,
+    {
+        Frozen::with_body(door, fingerprint, Box::new(Sharing(Plain(state), unshare)))
+    }
+
     /// Of a fused door: what is its own, then its parts.
     pub(crate) fn of_parts<T, const N: usize>(
         door: Door,
@@ -60,6 +73,12 @@ impl Frozen {
             body_bytes: OnceLock::new(),
             origin: None,
         }
+    }
+
+    /// Copies what the door still shares, from the end on: a door that goes on at full speed copies from the beginning on what it changes, and is held up
+    /// by that. The two may work at the same time.
+    pub fn unshare(&mut self) {
+        self.body.unshare();
     }
 
     fn body_bytes(&self) -> u64 {
@@ -109,6 +128,8 @@ impl Frozen {
 trait Body: Send + Sync {
     fn bytes(&self) -> u64;
     fn write(&self, out: &mut dyn Write) -> io::Result<()>;
+    /// See [`Frozen::unshare`].
+    fn unshare(&mut self) {}
 }
 
 struct Plain<T>(T);
@@ -135,6 +156,23 @@ impl<T: Serialize + Send + Sync> Body for Plain<T> {
     }
 }
 
+/// A state, and how it comes to share nothing.
+struct Sharing<T>(Plain<T>, fn(&mut T));
+
+impl<T: Serialize + Send + Sync> Body for Sharing<T> {
+    fn bytes(&self) -> u64 {
+        self.0.bytes()
+    }
+
+    fn write(&self, out: &mut dyn Write) -> io::Result<()> {
+        self.0.write(out)
+    }
+
+    fn unshare(&mut self) {
+        (self.1)(&mut self.0.0);
+    }
+}
+
 struct Fused<T, const N: usize>(Plain<T>, [Frozen; N]);
 
 impl<T: Serialize + Send + Sync, const N: usize> Body for Fused<T, N> {
@@ -150,6 +188,10 @@ impl<T: Serialize + Send + Sync, const N: usize> Body for Fused<T, N> {
             part.write_to(out)?;
         }
         Ok(())
+    }
+
+    fn unshare(&mut self) {
+        self.1.iter_mut().for_each(Frozen::unshare);
     }
 }
 
@@ -214,6 +256,7 @@ impl Flavor for Blocks<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::sync::Arc;
 
     /// A disk of so many bytes.
     struct Full(usize);
@@ -242,5 +285,20 @@ mod tests {
             let error = frozen.write_to(&mut Full(room)).unwrap_err();
             assert_eq!(error.kind(), io::ErrorKind::StorageFull, "room for {room}");
         }
+    }
+
+    #[test]
+    fn a_part_of_a_fused_door_comes_to_share_nothing_and_keeps_its_bytes() {
+        let held = Arc::new(vec![1u8, 2, 3]);
+        let part = Frozen::sharing(Door::Judge, 7, Arc::clone(&held), |held| {
+            Arc::make_mut(held);
+        });
+        let other = Frozen::new(Door::Gatherer, 7, 5u8);
+        let mut frozen = Frozen::of_parts(Door::Keyed, 7, 3u8, [other, part]);
+        let before = frozen.seal();
+        assert_eq!(Arc::strong_count(&held), 2);
+        frozen.unshare();
+        assert_eq!(Arc::strong_count(&held), 1);
+        assert_eq!(frozen.seal(), before);
     }
 }

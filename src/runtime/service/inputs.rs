@@ -195,6 +195,7 @@ impl<L: Log> Service<L> {
                 key,
                 state,
                 kept_max: self.settings.snapshots_kept.max(2),
+                is_in_haste: false,
             });
         }
         self.await_kept(&names, until_ms);

@@ -329,6 +329,7 @@ impl<L: Log> Service<L> {
             key: key.clone(),
             state,
             kept_max: usize::MAX,
+            is_in_haste: false,
         });
         self.keeper.wait_for(&name, until_ms);
         let mut store = self.keeper.store();

@@ -33,6 +33,8 @@ pub(crate) struct Order {
     pub(crate) state: Frozen,
     /// So many snapshots of the task and lineage stay, this one included.
     pub(crate) kept_max: usize,
+    /// Whether the task goes on at full speed, and would have to copy what the state shares with it while it is written.
+    pub(crate) is_in_haste: bool,
     /// For whoever traces.
     pub(crate) trace: SnapshotTrace,
 }
@@ -241,12 +243,16 @@ fn on_a_thread(store: Store, clock: Arc<dyn Clock>) -> Hand {
 fn carry_out(store: &Store, clock: &dyn Clock, order: Order) -> Done {
     let Order {
         key,
-        state,
+        mut state,
         kept_max,
+        is_in_haste,
         trace,
     } = order;
     let began_ms = clock.steady_ms();
     let began = trace.now();
+    if is_in_haste {
+        state.unshare();
+    }
     let mut store = lock(store);
     let stored = store.put(&key, &state);
     trace.stored(began, &stored);
