@@ -202,18 +202,40 @@ impl Scale {
     }
 }
 
+/// What the distribution around the forecast has claimed by its tails.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+struct Tail {
+    /// Of −ln p.
+    claims: FixedCalibration,
+    /// Whether they have been looked at from the first: those of a count, while the distribution knows no more than at first.
+    from_first: bool,
+}
+
+impl Tail {
+    /// What it claims now, while it may be believed; `known` is what others claim already, and less is not asked for.
+    fn evidence(&self, ln_tail: f64, known: f64) -> f64 {
+        if !self.from_first && self.claims.blocks() < TAIL_AFTER_BLOCKS {
+            return 0.0;
+        }
+        let claimed = self.claims.evidence(-ln_tail) - TAIL_HANDICAP;
+        if claimed > known && self.claims.is_honest(BLOCK_BUCKETS) {
+            claimed
+        } else {
+            0.0
+        }
+    }
+}
+
 /// The two copies and what they share.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 struct Copies {
     scale: Scale,
     filling: HourMeans,
     held: Held,
-    /// Whether the tail has been looked at from the first: that of a count, while the distribution knows no more than at first.
-    counts: bool,
     /// The copy on means of an hour: asked once an hour, so it has a place of its own.
     hours: Option<Box<Views>>,
-    /// Of −ln p by the distribution around the forecast: of counts, and where it knows more than the views.
-    tail: Option<Box<FixedCalibration>>,
+    /// Of counts, and where the distribution around the forecast knows more than the views.
+    tail: Option<Box<Tail>>,
     rows: Views,
     short: ShortRange,
     stillness: Stillness,
@@ -371,7 +393,7 @@ impl EvidenceModel {
                 }
             }
             Stage::Grown(copies) => {
-                let bytes = size_of::<FixedCalibration>();
+                let bytes = size_of::<Tail>();
                 if tail.knows_more && copies.tail.is_none() && room.grant(bytes) {
                     copies.tail = Some(Box::default());
                 }
@@ -386,8 +408,7 @@ impl EvidenceModel {
         if let Stage::Grown(copies) = &mut self.stage
             && let Some(tail) = &mut copies.tail
         {
-            **tail = FixedCalibration::default();
-            copies.counts = false;
+            **tail = Tail::default();
         }
     }
 
@@ -396,7 +417,7 @@ impl EvidenceModel {
         if let Stage::Grown(copies) = &mut self.stage
             && let Some(tail) = &mut copies.tail
         {
-            tail.forgive(BLOCK_BUCKETS);
+            tail.claims.forgive(BLOCK_BUCKETS);
         }
     }
 
@@ -455,16 +476,6 @@ impl Default for EvidenceModel {
     }
 }
 
-/// What the tail claims, while it may be believed; `known` is what others claim already, and less is not asked for.
-fn of_the_tail(tail: &FixedCalibration, ln_tail: f64, known: f64) -> f64 {
-    let claimed = tail.evidence(-ln_tail) - TAIL_HANDICAP;
-    if claimed > known && tail.is_honest(BLOCK_BUCKETS) {
-        claimed
-    } else {
-        0.0
-    }
-}
-
 impl Copies {
     /// Copies that have learnt nothing, with the scale of a series that began with these values.
     fn new(values: &[Early], kind: &Kind) -> Copies {
@@ -474,9 +485,13 @@ impl Copies {
             scale: Scale { log, first },
             filling: HourMeans::default(),
             held: Held::default(),
-            counts: kind.counting,
             hours: (kind.span.millis() < HOUR_MS).then(Box::default),
-            tail: kind.counting.then(Box::default),
+            tail: kind.counting.then(|| {
+                Box::new(Tail {
+                    from_first: true,
+                    ..Tail::default()
+                })
+            }),
             rows: Views::default(),
             short: ShortRange::default(),
             stillness: Stillness::default(),
@@ -562,12 +577,8 @@ impl Copies {
         };
         let short = surprise.short.max(still);
         let [views, of_bucket] = [slow, of_bucket].map(|slow| slow.max(short).max(0.0));
-        let tail = match &self.tail {
-            Some(tail) if self.counts || tail.blocks() >= TAIL_AFTER_BLOCKS => {
-                of_the_tail(tail, foretold.ln_tail, of_bucket)
-            }
-            _ => 0.0,
-        };
+        let tail = self.tail.as_ref();
+        let tail = tail.map_or(0.0, |tail| tail.evidence(foretold.ln_tail, of_bucket));
         Claim {
             nats: CHANNEL_WEIGHT * views.max(tail) + copies * NOVELTY_NATS * novelty,
             of_bucket: CHANNEL_WEIGHT * of_bucket.max(tail) + NOVELTY_NATS * of_bucket_novelty,
@@ -589,7 +600,7 @@ impl Copies {
     ) {
         let (span, side) = (kind.span, kind.side);
         if let Some(tail) = &mut self.tail {
-            tail.learn(-tail_of.ln_p, BLOCK_BUCKETS, room);
+            tail.claims.learn(-tail_of.ln_p, BLOCK_BUCKETS, room);
         }
         let Row {
             y,
@@ -635,7 +646,7 @@ impl Copies {
     fn heap_bytes(&self) -> usize {
         let hours = self.hours.as_ref().map_or(0, |_| size_of::<Views>());
         let tail = self.tail.as_ref();
-        let tail = tail.map_or(0, |_| size_of::<FixedCalibration>());
+        let tail = tail.map_or(0, |_| size_of::<Tail>());
         hours + tail + self.profile.heap_bytes()
     }
 }

@@ -278,13 +278,7 @@ impl Forecaster {
 
     /// What a pulse, and the day of the month or of the year, add at `at`.
     pub(super) fn due(&self, at: EventTime, span: BucketSpan) -> Option<Due> {
-        match (self.pulse(at, span), self.date(at)) {
-            (Some(pulse), Some(date)) => Some(Due {
-                excess: pulse.excess + date.excess,
-                square: pulse.square + date.square,
-            }),
-            (pulse, date) => pulse.or(date),
-        }
+        Due::both(self.pulse(at, span), self.date(at))
     }
 
     /// What a pulse adds at `at`.

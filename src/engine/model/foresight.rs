@@ -65,6 +65,11 @@ impl Foresight {
         expected - self.date.map_or(0.0, |date| date.excess)
     }
 
+    /// What is due at its time.
+    pub(super) fn due(&self) -> Option<Due> {
+        Due::both(self.pulse, self.date)
+    }
+
     /// What a pulse adds.
     pub(super) fn of_pulse(&self) -> f64 {
         self.pulse.map_or(0.0, |pulse| pulse.excess)

@@ -5,9 +5,11 @@
 //! Source: modelling-notes.md 6. Units: standard deviations. Holds: ln p is at most 0.
 
 use crate::config::Side;
-use crate::numerics::special::{normal, student_t};
+use crate::numerics::special::normal;
+use crate::numerics::special::student_t::Freedom;
 use serde::{Deserialize, Serialize};
 use std::f64::consts::LN_2;
+use std::sync::LazyLock;
 
 const FACTOR: f64 = 0.9;
 const WINDOW: u32 = 12;
@@ -19,6 +21,9 @@ const DEVIATE_MAX: f64 = 8.0;
 const SPREAD_MEMORY: f64 = 500.0;
 /// Variance of a fading mean of independent standard deviates: Σ f^2i / (Σ f^i)².
 const INDEPENDENT: f64 = (1.0 - FACTOR) / (1.0 + FACTOR);
+
+/// The degrees of freedom of every spread that has seen all it remembers: so few that they cost gamma functions.
+static MATURE: LazyLock<Freedom> = LazyLock::new(|| Freedom::of(SPREAD_MEMORY * INDEPENDENT));
 
 /// The fading mean and its spread.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -45,7 +50,7 @@ impl MultiBucket {
             };
             // The spread of independent buckets is known; another one stands on as many windows as there were apart from each other.
             let tail = match spread > INDEPENDENT {
-                true => student_t::ln_sf(z, self.windows()),
+                true => self.freedom().ln_sf(z),
                 false => normal::ln_sf(z),
             };
             (tail + LN_2).min(0.0)
@@ -66,9 +71,12 @@ impl MultiBucket {
     }
 
     /// Windows apart from each other that the spread stands on.
-    fn windows(&self) -> f64 {
+    fn freedom(&self) -> Freedom {
         let buckets = f64::from(self.buckets.saturating_sub(WINDOW));
-        (buckets.min(SPREAD_MEMORY) * INDEPENDENT).max(1.0)
+        match buckets < SPREAD_MEMORY {
+            true => Freedom::of((buckets * INDEPENDENT).max(1.0)),
+            false => *MATURE,
+        }
     }
 
     fn next(&self, u: f64) -> f64 {

@@ -22,7 +22,18 @@ const PLACES: [u16; WIDTHS] = [16, 8, 4, 4, 2, 2, 2, 2];
 /// Where the bits of each width begin: those of cells alone, then those of pairs.
 const BEGINS: [[u16; 2]; WIDTHS] = begins();
 const WORDS: usize = 13;
-/// Stands for the bit of a cell outside the range, which nothing was seen in.
+/// Cells of each width beside those of the finest.
+const UNITS: [f64; WIDTHS] = [
+    1.0,
+    1.0 / 2.0,
+    1.0 / 4.0,
+    1.0 / 8.0,
+    1.0 / 16.0,
+    1.0 / 32.0,
+    1.0 / 64.0,
+    1.0 / 128.0,
+];
+/// Stands for the bit of a cell outside the range, which nothing was seen in: it is in no word.
 const OUTSIDE: u16 = u16::MAX;
 
 const fn begins() -> [[u16; 2]; WIDTHS] {
@@ -135,9 +146,7 @@ impl Novelty {
     fn remember(&mut self, keys: &Keys, scale: i32) {
         self.widest = self.widest.max((scale + WIDTHS_AHEAD) as i16);
         for &bit in keys.bits.as_flattened() {
-            if bit != OUTSIDE {
-                self.set(bit);
-            }
+            self.set(bit);
         }
     }
 
@@ -192,27 +201,32 @@ impl Novelty {
 
     /// The bits where the middle width is `scale`, of the widths up to those remembered where it is `known`.
     fn keys_at(&self, scale: i32, known: i32, step: &Step) -> Keys {
-        let mut bits = [[OUTSIDE; 2]; WIDTHS];
         // A value between others is in a cell between theirs.
         let is_inside = (self.low..=self.high).contains(&step.x);
-        let [x, last] = [step.x, step.last].map(|x| self.above_first(x));
-        let widths = scale - WIDTHS_BELOW..known + WIDTHS_AHEAD + 1;
-        for (at, (width, bits)) in widths.zip(&mut bits).enumerate() {
-            let per_unit = power_of_two(-width);
-            let here = cell(x, per_unit);
-            if is_inside || self.cells(width).contains(&here) {
-                *bits = [alone(at, here), pair(at, here, cell(last, per_unit))];
+        let (finest, most) = (scale - WIDTHS_BELOW, known + WIDTHS_AHEAD);
+        let per_unit = UNITS.map(|units| power_of_two(-finest) * units);
+        let [here, last] = [step.x, step.last].map(|x| {
+            let from_first = self.above_first(x);
+            per_unit.map(|per_unit| cell(from_first, per_unit))
+        });
+        let mut bits = [[OUTSIDE; 2]; WIDTHS];
+        for (at, (width, bits)) in (finest..=most).zip(&mut bits).enumerate() {
+            if is_inside || self.cells(width).contains(&here[at]) {
+                *bits = [alone(at, here[at]), pair(at, here[at], last[at])];
             }
         }
         Keys { scale, bits }
     }
 
     fn set(&mut self, bit: u16) {
-        self.seen[usize::from(bit / 32) % WORDS] |= 1 << (bit % 32);
+        if let Some(word) = self.seen.get_mut(usize::from(bit / 32)) {
+            *word |= 1 << (bit % 32);
+        }
     }
 
     fn has(&self, bit: u16) -> bool {
-        bit != OUTSIDE && self.seen[usize::from(bit / 32) % WORDS] & (1 << (bit % 32)) != 0
+        let word = self.seen.get(usize::from(bit / 32));
+        word.is_some_and(|word| word & (1 << (bit % 32)) != 0)
     }
 }
 

@@ -95,92 +95,111 @@ pub fn content_age(visits: u8) -> f64 {
     })
 }
 
-/// A ring of slots: means, and how often each was visited (saturating); one piece of memory, empty until it is made.
+/// The hours of one day: the mean of each, and how often it was visited (saturating).
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-struct Ring<const SLOTS: usize> {
-    /// The means, and after them the visits, four a word.
-    words: Box<[u32]>,
+struct DaySlots {
+    means: [f32; DAY_HOURS],
+    visits: [u8; DAY_HOURS],
 }
 
-impl<const SLOTS: usize> Ring<SLOTS> {
-    const WORDS: usize = SLOTS + SLOTS.div_ceil(4);
-    const HEAP_BYTES: usize = Self::WORDS * size_of::<u32>();
+/// A ring of slots, those of one day or of the seven of a week; one piece of memory, none until it is made.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+struct Ring<Days> {
+    days: Option<Box<Days>>,
+}
+
+type Day = [DaySlots; 1];
+/// From a Thursday on, as the epoch begins.
+type Week = [DaySlots; WEEK_HOURS / DAY_HOURS];
+
+impl<Days: Clone + Default + AsRef<[DaySlots]> + AsMut<[DaySlots]>> Ring<Days> {
+    const HEAP_BYTES: usize = size_of::<Days>();
+    const SLOTS: usize = DAY_HOURS * (Self::HEAP_BYTES / size_of::<DaySlots>());
 
     fn new() -> Self {
         Ring {
-            words: vec![0; Self::WORDS].into_boxed_slice(),
+            days: Some(Box::default()),
         }
     }
 
     fn is_empty(&self) -> bool {
-        self.words.len() != Self::WORDS
+        self.days.is_none()
+    }
+
+    /// Those there are.
+    fn days(&self) -> &[DaySlots] {
+        self.days.as_deref().map_or(&[], Days::as_ref)
+    }
+
+    fn days_mut(&mut self) -> &mut [DaySlots] {
+        self.days.as_deref_mut().map_or(&mut [], Days::as_mut)
     }
 
     fn slot(hour: i64) -> usize {
-        hour.rem_euclid(SLOTS as i64) as usize
+        hour.rem_euclid(Self::SLOTS as i64) as usize
     }
 
     /// The slot of the hour before, and of the hour after.
     fn beside(slot: usize) -> [usize; 2] {
         let (before, after) = (slot.checked_sub(1), slot + 1);
         [
-            before.unwrap_or(SLOTS - 1),
-            if after == SLOTS { 0 } else { after },
+            before.unwrap_or(Self::SLOTS - 1),
+            if after == Self::SLOTS { 0 } else { after },
         ]
-    }
-
-    fn visits(&self, slot: usize) -> u8 {
-        (self.words[SLOTS + slot / 4] >> (8 * (slot % 4))) as u8
-    }
-
-    fn visit(&mut self, slot: usize) {
-        if self.visits(slot) < u8::MAX {
-            self.words[SLOTS + slot / 4] += 1 << (8 * (slot % 4));
-        }
     }
 
     /// Asks for what is known of an hour's slot and the one after it.
     fn prefetch_slot(&self, hour: i64) {
-        if !self.is_empty() {
-            let slot = Self::slot(hour);
-            prefetch(&self.words[slot]);
-            prefetch(&self.words[Self::slot(hour + 1)]);
-            prefetch(&self.words[SLOTS + slot / 4]);
+        let [here, next] = [hour, hour + 1].map(Self::slot);
+        let days = self.days();
+        if let (Some(day), Some(other)) = (days.get(here / DAY_HOURS), days.get(next / DAY_HOURS)) {
+            prefetch(&day.means[here % DAY_HOURS]);
+            prefetch(&day.visits[here % DAY_HOURS]);
+            prefetch(&other.means[next % DAY_HOURS]);
         }
     }
 
-    fn mean(&self, slot: usize) -> f32 {
-        f32::from_bits(self.words[slot])
+    /// Mean of a slot, and how often it was visited; `None` while there are no slots.
+    fn get(&self, slot: usize) -> Option<(f32, u8)> {
+        let day = self.days().get(slot / DAY_HOURS)?;
+        let at = slot % DAY_HOURS;
+        Some((day.means[at], day.visits[at]))
     }
 
-    fn set_mean(&mut self, slot: usize, mean: f32) {
-        self.words[slot] = mean.to_bits();
+    fn get_mut(&mut self, slot: usize) -> Option<(&mut f32, &mut u8)> {
+        let day = self.days_mut().get_mut(slot / DAY_HOURS)?;
+        let at = slot % DAY_HOURS;
+        Some((&mut day.means[at], &mut day.visits[at]))
+    }
+
+    /// Every mean, in order.
+    fn means_mut(&mut self) -> impl Iterator<Item = &mut f32> {
+        self.days_mut().iter_mut().flat_map(|day| &mut day.means)
     }
 
     /// Mean of a slot visited at least `visits_min` times.
     fn known(&self, slot: usize, visits_min: u8) -> Option<f64> {
-        (!self.is_empty() && self.visits(slot) >= visits_min).then(|| f64::from(self.mean(slot)))
+        let (mean, visits) = self.get(slot)?;
+        (visits >= visits_min).then(|| f64::from(mean))
     }
 
     fn what_is_known(&self, hour: i64) -> Option<Slot> {
-        let slot = Self::slot(hour);
-        let mean = self.known(slot, 1)?;
-        let visits = self.visits(slot);
-        Some(Slot { mean, visits })
+        let (mean, visits) = self.get(Self::slot(hour))?;
+        (visits >= 1).then(|| Slot {
+            mean: mean.into(),
+            visits,
+        })
     }
 
     fn learn(&mut self, hour: i64, x: f64) {
-        let slot = Self::slot(hour);
-        let gain = (1.0 / (f32::from(self.visits(slot)) + 1.0)).max(VISIT_GAIN_MIN);
-        let mean = self.mean(slot);
-        self.set_mean(slot, mean + gain * (x as f32 - mean));
-        self.visit(slot);
+        if let Some((mean, visits)) = self.get_mut(Self::slot(hour)) {
+            let gain = (1.0 / (f32::from(*visits) + 1.0)).max(VISIT_GAIN_MIN);
+            *mean += gain * (x as f32 - *mean);
+            *visits = visits.saturating_add(1);
+        }
     }
 
     fn band(&self, hour: i64, visits_min: u8) -> Option<Band> {
-        if self.is_empty() {
-            return None;
-        }
         let slot = Self::slot(hour);
         let own = self.known(slot, visits_min)?;
         let neighbours = Self::beside(slot).map(|slot| self.known(slot, 1));
@@ -205,11 +224,11 @@ impl<const SLOTS: usize> Ring<SLOTS> {
 
     /// How many visits what is said of `at` stands on: those of its slot, or of two where lines join them.
     fn visits_known(&self, at: EventTime, by_steps: bool) -> f64 {
-        if self.is_empty() {
+        let Some((_, visits)) = self.get(Self::slot(hour_of(at))) else {
             return 1.0;
-        }
+        };
         let most = 2.0 / f64::from(VISIT_GAIN_MIN) - 1.0;
-        let visits = f64::from(self.visits(Self::slot(hour_of(at)))).clamp(1.0, most);
+        let visits = f64::from(visits).clamp(1.0, most);
         let beside = match by_steps {
             true => 0.0,
             false => at.millis().rem_euclid(HOUR_MS) as f64 / HOUR_MS as f64 - 0.5,
@@ -236,35 +255,29 @@ impl<const SLOTS: usize> Ring<SLOTS> {
         Some(after + of_before * (before - after))
     }
 
+    /// What a visited slot says of `at` by lines, by steps and flatly.
+    fn joints(&self, at: EventTime, share: f64) -> Option<[f64; 3]> {
+        let flat = self.known(Self::slot(hour_of(at)), 1)?;
+        Some([self.interpolate(at, 1)?, self.step(at, share, 1)?, flat])
+    }
+
     /// What slot h knew, slot h + `hours` knows from now on.
     fn turn(&mut self, hours: i8) {
-        if self.is_empty() {
-            return;
-        }
-        let by = Self::slot(i64::from(hours));
-        let mut visits: [u8; SLOTS] = std::array::from_fn(|slot| self.visits(slot));
-        self.words[..SLOTS].rotate_right(by);
-        visits.rotate_right(by);
-        for (slot, visits) in visits.into_iter().enumerate() {
-            let (word, at) = (SLOTS + slot / 4, 8 * (slot % 4));
-            self.words[word] = (self.words[word] & !(0xFF << at)) | (u32::from(visits) << at);
+        let before = self.clone();
+        for slot in 0..Self::SLOTS {
+            let later = Self::slot(slot as i64 + i64::from(hours));
+            if let (Some((mean, visits)), Some(known)) = (self.get_mut(later), before.get(slot)) {
+                (*mean, *visits) = known;
+            }
         }
     }
 
     fn scale(&mut self, factor: f32) {
-        if !self.is_empty() {
-            for slot in 0..SLOTS {
-                self.set_mean(slot, self.mean(slot) * factor);
-            }
-        }
+        self.means_mut().for_each(|mean| *mean *= factor);
     }
 
     fn shift(&mut self, shift: f32) {
-        if !self.is_empty() {
-            for slot in 0..SLOTS {
-                self.set_mean(slot, self.mean(slot) + shift);
-            }
-        }
+        self.means_mut().for_each(|mean| *mean += shift);
     }
 
     fn heap_bytes(&self) -> usize {
@@ -321,11 +334,11 @@ impl Evidence {
     }
 
     /// Takes an hour whose slot of the day had this mean after so many visits.
-    fn learn(&mut self, mean: f64, slot: Option<(f64, u8)>) {
+    fn learn(&mut self, mean: f64, slot: Option<Slot>) {
         const SQUARE_MOST: f64 = 1e37;
         let plain = 1.0 / (f64::from(self.hours) + 1.0);
         self.hours = (self.hours + 1).min(WEEK_HOURS as u8);
-        let Some((slot, visits)) = slot else {
+        let Some(Slot { mean: slot, visits }) = slot else {
             self.level += (plain * (mean - f64::from(self.level))) as f32;
             return;
         };
@@ -368,16 +381,17 @@ impl Evidence {
 /// Means by hour of the day and of the week.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Profile {
-    day: Ring<DAY_HOURS>,
-    week: Ring<WEEK_HOURS>,
-    born_hour: i64,
+    day: Ring<Day>,
+    week: Ring<Week>,
+    /// For 245,000 years around the epoch.
+    born_hour: i32,
     evidence: Evidence,
 }
 
 impl Profile {
     /// As [`SeriesModel::prefetch_parts`](super::SeriesModel::prefetch_parts).
     pub fn prefetch_parts(&self, hour: i64) {
-        prefetch(&*self.day.words);
+        prefetch(self.day.days());
         self.week.prefetch_slot(hour);
     }
 
@@ -393,7 +407,7 @@ impl Profile {
 
     /// The mean of this hour of the day once visited.
     pub fn day_slot(&self, hour: i64) -> Option<f64> {
-        self.day.known(Ring::<DAY_HOURS>::slot(hour), 1)
+        self.day.known(Ring::<Day>::slot(hour), 1)
     }
 
     /// The means of this time of the day and of the week once visited: between the middles of slots by straight lines, or by steps.
@@ -417,11 +431,12 @@ impl Profile {
 
     /// The mean of this time of the week, or of the day where that is not known: by lines and by steps. `None` where it is the same.
     pub fn joints(&self, at: EventTime, span: BucketSpan) -> Option<Joints> {
-        share_of_hour(span)?;
-        let [lines, steps] = [false, true].map(|by_steps| self.means(at, span, by_steps));
-        let season = usize::from(lines[1].is_some());
-        let (line, step) = (lines[season]?, steps[season]?);
-        let flat = self.slots(hour_of(at))[season]?.mean;
+        let share = share_of_hour(span)?;
+        let joints = match self.week.joints(at, share) {
+            Some(means) => (1, means),
+            None => (0, self.day.joints(at, share)?),
+        };
+        let (season, [line, step, flat]) = joints;
         (line != step).then_some(Joints {
             season,
             line,
@@ -443,24 +458,20 @@ impl Profile {
     /// Takes the mean of an hour that is over. Without room for a day or a week it stays as it is.
     pub fn learn(&mut self, hour: i64, mean: f64, room: &mut Room) {
         if self.evidence.hours == 0 {
-            self.born_hour = hour;
+            self.born_hour = hour as i32;
         }
-        let slot = Ring::<DAY_HOURS>::slot(hour);
-        let known = self.day.known(slot, 1);
+        let known = self.day.what_is_known(hour);
         if let Some(slot) = known.filter(|_| !self.has_seen_the_like(hour)) {
-            self.evidence.learn_strange(mean, slot);
+            self.evidence.learn_strange(mean, slot.mean);
         }
-        self.evidence
-            .learn(mean, known.map(|mean| (mean, self.day.visits(slot))));
+        self.evidence.learn(mean, known);
         if self.day.is_empty() {
-            if !room.grant(Ring::<DAY_HOURS>::HEAP_BYTES) {
+            if !room.grant(Ring::<Day>::HEAP_BYTES) {
                 return;
             }
             self.day = Ring::new();
         }
-        if self.week.is_empty()
-            && self.asks_for_week(hour)
-            && room.grant(Ring::<WEEK_HOURS>::HEAP_BYTES)
+        if self.week.is_empty() && self.asks_for_week(hour) && room.grant(Ring::<Week>::HEAP_BYTES)
         {
             self.week = self.week_from_days();
         }
@@ -473,7 +484,7 @@ impl Profile {
     /// Whether a week is worth its memory: after two days, if the hours say so; or unasked where most hours have no bucket, since there weeks would pass
     /// until they could.
     fn asks_for_week(&self, hour: i64) -> bool {
-        let lived = hour - self.born_hour;
+        let lived = hour - i64::from(self.born_hour);
         let is_sparse = i64::from(self.evidence.hours) < lived.min(WEEK_HOURS as i64) / 2;
         lived >= WEEK_AFTER_HOURS && (is_sparse || self.evidence.speaks_for_a_week())
     }
@@ -513,7 +524,7 @@ impl Profile {
 
     /// Whether this hour of the day was lived on a day of its kind: the same day a week ago, or for a weekday another one.
     fn has_seen_the_like(&self, hour: i64) -> bool {
-        let lived_days = (hour - self.born_hour).div_euclid(DAY_HOURS as i64);
+        let lived_days = (hour - i64::from(self.born_hour)).div_euclid(DAY_HOURS as i64);
         if !(1..7).contains(&lived_days) || self.evidence.hours == 0 {
             return true;
         }
@@ -523,8 +534,7 @@ impl Profile {
 
     /// The mean of this hour of the week once it was visited twice.
     pub fn week_slot(&self, hour: i64) -> Option<f64> {
-        self.week
-            .known(Ring::<WEEK_HOURS>::slot(hour), WEEK_SPEAKS_AFTER)
+        self.week.known(Ring::<Week>::slot(hour), WEEK_SPEAKS_AFTER)
     }
 
     /// Heap bytes.
@@ -533,10 +543,10 @@ impl Profile {
     }
 
     /// So far hours are known only as hours of the day: the week starts from them.
-    fn week_from_days(&self) -> Ring<WEEK_HOURS> {
-        let mut week = Ring::<WEEK_HOURS>::new();
-        for slot in 0..WEEK_HOURS {
-            week.set_mean(slot, self.day.mean(slot % DAY_HOURS));
+    fn week_from_days(&self) -> Ring<Week> {
+        let mut week = Ring::<Week>::new();
+        for (hour, mean) in week.means_mut().enumerate() {
+            *mean = self.day.get(hour % DAY_HOURS).map_or(0.0, |known| known.0);
         }
         week
     }

@@ -69,6 +69,17 @@ pub struct Due {
 }
 
 impl Due {
+    /// What both add, or either.
+    pub(super) fn both(one: Option<Due>, other: Option<Due>) -> Option<Due> {
+        match (one, other) {
+            (Some(one), Some(other)) => Some(Due {
+                excess: one.excess + other.excess,
+                square: one.square + other.square,
+            }),
+            (one, other) => one.or(other),
+        }
+    }
+
     /// Whether it may as well not come: it is as uncertain as half of itself.
     pub(super) fn is_in_doubt(&self) -> bool {
         4.0 * self.square >= self.excess * self.excess

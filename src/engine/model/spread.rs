@@ -41,31 +41,58 @@ struct Slots {
     scale: f32,
 }
 
-/// What is known of the spread by hour.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-pub struct HourSpread {
-    slots: Option<Box<Slots>>,
-    /// Size of the last deviate, less the usual; mean square, and mean product with the one before.
+/// Whether there are calm and restless times that last: size of the last deviate, less the usual; mean square, and mean product with the one before.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+struct Neighbours {
     last: f32,
     square: f32,
     product: f32,
-    seen: u16,
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+enum Stage {
+    Watched(Neighbours),
+    Slotted {
+        slots: Box<Slots>,
+        /// What speaks for them, nats.
+        credit: f32,
+        believed: bool,
+    },
+}
+
+/// What is known of the spread by hour.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct HourSpread {
+    stage: Stage,
     /// Mean size over all hours.
     size: f32,
-    credit: f32,
-    believed: bool,
+    seen: u16,
+}
+
+impl Default for HourSpread {
+    fn default() -> HourSpread {
+        HourSpread {
+            stage: Stage::Watched(Neighbours::default()),
+            size: 0.0,
+            seen: 0,
+        }
+    }
 }
 
 impl HourSpread {
     /// Whether the hours are believed to vary differently.
     pub fn is_believed(&self) -> bool {
-        self.believed
+        matches!(self.stage, Stage::Slotted { believed: true, .. })
     }
 
     /// The spread at `at`; 1 is that of the day as a whole.
     pub fn at(&self, at: EventTime) -> f64 {
-        match &self.slots {
-            Some(slots) if self.believed => slots.spread(slot(at)),
+        match &self.stage {
+            Stage::Slotted {
+                slots,
+                believed: true,
+                ..
+            } => slots.spread(slot(at)),
             _ => 1.0,
         }
     }
@@ -83,41 +110,63 @@ impl HourSpread {
         self.seen = self.seen.saturating_add(1);
         let gain = (1.0 / f32::from(self.seen)).max(1.0 / MEMORY);
         self.size += gain * (size - self.size);
-        let Some(slots) = &mut self.slots else {
-            let off = size - SIZE_USUAL;
-            self.square += gain * (off * off - self.square);
-            self.product += gain * (off * self.last - self.product);
-            self.last = off;
-            let known = f32::from(self.seen).min(MEMORY);
-            let lasts = self.product > self.square * ERRORS / known.sqrt();
-            // Half a day at least, and slots that hold several values between them.
-            let is_due = lasts
-                && self.seen > (buckets_a_day / 2).max(48)
-                && usize::from(buckets_a_day) >= HOURS;
-            if is_due && room.grant(size_of::<Slots>()) {
-                self.slots = Some(Box::default());
-                self.credit = 0.0;
+        match &mut self.stage {
+            Stage::Watched(neighbours) => {
+                neighbours.learn(size - SIZE_USUAL, gain);
+                // Half a day at least, and slots that hold several values between them.
+                let is_due = neighbours.are_alike(self.seen)
+                    && self.seen > (buckets_a_day / 2).max(48)
+                    && usize::from(buckets_a_day) >= HOURS;
+                if is_due && room.grant(size_of::<Slots>()) {
+                    self.stage = Stage::Slotted {
+                        slots: Box::default(),
+                        credit: 0.0,
+                        believed: false,
+                    };
+                }
+                false
             }
-            return false;
-        };
-        let slot = slot(at);
-        let per_day = (f32::from(buckets_a_day) / HOURS as f32).max(1.0);
-        if f32::from(slots.seen[slot]) >= SPEAKS_AFTER_DAYS * per_day {
-            let foretold = |mean: f32| -mean.max(0.05).ln() - size / mean.max(0.05);
-            let told = foretold(slots.size[slot]) - foretold(self.size);
-            self.credit =
-                (self.credit + told.clamp(-TELLS_MOST, TELLS_MOST)).clamp(-BELIEF, 2.0 * BELIEF);
+            Stage::Slotted {
+                slots,
+                credit,
+                believed,
+            } => {
+                let slot = slot(at);
+                let per_day = (f32::from(buckets_a_day) / HOURS as f32).max(1.0);
+                if f32::from(slots.seen[slot]) >= SPEAKS_AFTER_DAYS * per_day {
+                    let foretold = |mean: f32| -mean.max(0.05).ln() - size / mean.max(0.05);
+                    let told = foretold(slots.size[slot]) - foretold(self.size);
+                    *credit = (*credit + told.clamp(-TELLS_MOST, TELLS_MOST))
+                        .clamp(-BELIEF, 2.0 * BELIEF);
+                }
+                slots.learn(slot, size, SLOT_DAYS * per_day);
+                let before = *believed;
+                *believed = *credit > if before { 0.0 } else { BELIEF };
+                *believed != before
+            }
         }
-        slots.learn(slot, size, SLOT_DAYS * per_day);
-        let believed = self.credit > if self.believed { 0.0 } else { BELIEF };
-        let changed = believed != self.believed;
-        self.believed = believed;
-        changed
     }
 
     /// Heap bytes.
     pub fn heap_bytes(&self) -> usize {
-        self.slots.as_ref().map_or(0, |_| size_of::<Slots>())
+        match self.stage {
+            Stage::Watched(_) => 0,
+            Stage::Slotted { .. } => size_of::<Slots>(),
+        }
+    }
+}
+
+impl Neighbours {
+    fn learn(&mut self, off: f32, gain: f32) {
+        self.square += gain * (off * off - self.square);
+        self.product += gain * (off * self.last - self.product);
+        self.last = off;
+    }
+
+    /// Whether the sizes of so many values go with those of their neighbours.
+    fn are_alike(&self, seen: u16) -> bool {
+        let known = f32::from(seen).min(MEMORY);
+        self.product > self.square * ERRORS / known.sqrt()
     }
 }
 
@@ -136,14 +185,12 @@ impl Slots {
     fn learn(&mut self, slot: usize, size: f32, memory: f32) {
         self.seen[slot] = (self.seen[slot] + 1).min(memory.min(f32::from(u16::MAX)) as u16);
         self.size[slot] += (size - self.size[slot]) / f32::from(self.seen[slot]);
-        let known = || {
-            self.size
-                .iter()
-                .zip(self.seen)
-                .filter(|(_, seen)| *seen > 0)
-        };
-        let squares: f32 = known().map(|(size, _)| size * size).sum();
-        self.scale = (squares / known().count() as f32).sqrt();
+        let known = self.size.iter().zip(self.seen);
+        let known = known.filter(|(_, seen)| *seen > 0);
+        let (squares, count) = known.fold((0.0, 0u8), |(squares, count), (size, _)| {
+            (squares + size * size, count + 1)
+        });
+        self.scale = (squares / f32::from(count)).sqrt();
     }
 }
 

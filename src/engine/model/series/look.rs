@@ -109,7 +109,7 @@ impl SeriesModel {
         forecast: f64,
         foresight: &Foresight,
     ) -> Tails {
-        let steadied = self.steadied(kind, x, at, forecast);
+        let steadied = self.steadied(kind, x, at, forecast, foresight);
         let counts = kind.counting.then(|| foresight.events(forecast));
         let families = self.residuals.tails(steadied, forecast, counts);
         let least = self.residuals.least_deviation();

@@ -17,6 +17,7 @@ use super::outliers::{LN_LEAST, LN_USUAL, Outliers};
 use super::outlook::Outlook;
 use super::predictors;
 use super::prefetch::prefetch;
+use super::pulse::Due;
 use super::residual::Residuals;
 use super::{Change, Kind, Model, Noticed, Room, Sample, Shape, Verdict, ongoing};
 use crate::config::Side;
@@ -150,8 +151,15 @@ impl SeriesModel {
     }
 
     /// A comparable value as if its hour were as restless as the day: what varies in proportion is steadied in proportion, and stays above 0.
-    fn steadied(&self, kind: &Kind, x: f64, at: EventTime, forecast: f64) -> f64 {
-        let times = 1.0 / self.restlessness(kind, at, forecast);
+    fn steadied(
+        &self,
+        kind: &Kind,
+        x: f64,
+        at: EventTime,
+        forecast: f64,
+        foresight: &Foresight,
+    ) -> f64 {
+        let times = 1.0 / self.restlessness(kind, at, forecast, foresight.due());
         let steadied = stretched(x, forecast, times, self.residuals.positive());
         if kind.counting {
             steadied.round()
@@ -160,11 +168,11 @@ impl SeriesModel {
         }
     }
 
-    /// How much more values vary at `at` than the law says: in its hour, and where a pulse is due. A law of counts, or of what varies in proportion, gives what is large a spread of its
-    /// own; told again by the pulse, none of it would ever be missed.
-    fn restlessness(&self, kind: &Kind, at: EventTime, forecast: f64) -> f64 {
+    /// How much more values vary at `at` than the law says: in its hour, and where something is due. A law of counts, or of what varies in proportion, gives what is
+    /// large a spread of its own; told again by what is due, none of it would ever be missed.
+    fn restlessness(&self, kind: &Kind, at: EventTime, forecast: f64, due: Option<Due>) -> f64 {
         let hour = self.finer.spread_at(at);
-        match self.forecaster.due(at, kind.span) {
+        match due {
             Some(due) => {
                 let by_law = self.residuals.deviation_by_law(forecast, kind.counting);
                 hour.max(due.square.sqrt() / by_law)
@@ -398,9 +406,11 @@ impl Model for SeriesModel {
     fn bounds(&self, kind: &Kind, sample: &Sample, typical: f64) -> (f64, f64) {
         let measured = self.measured(sample, typical);
         let strangeness = self.strangeness(sample.at, typical).sqrt();
+        let foresight = self.forecast(kind, sample.at);
+        let due = foresight.and_then(|(_, foresight)| foresight.due());
+        let restless = self.restlessness(kind, sample.at, typical, due);
         let spread = |p: f64| {
             let bound = self.residuals.quantile(p, typical, kind.counting);
-            let restless = self.restlessness(kind, sample.at, typical);
             let bound = stretched(bound, typical, restless, self.residuals.positive());
             let bound = stretched(bound, typical, strangeness, false);
             let bound = kind.law.as_measured(bound, &measured);
@@ -417,7 +427,6 @@ impl Model for SeriesModel {
         };
         let (low, high) = (spread(0.025).min(typical), spread(0.975).max(typical));
         let least = self.residuals.least_deviation();
-        let foresight = self.forecast(kind, sample.at);
         let calm = foresight.map_or(typical, |(_, foresight)| foresight.calm());
         match self.finer.range(calm, least) {
             Some((lower, upper)) if self.residuals.nonnegative() => (lower.max(0.0), upper),
@@ -467,7 +476,8 @@ impl Model for SeriesModel {
         }
         if let Some(verdict) = verdict {
             let comparable = self.comparable(kind, sample, verdict.typical);
-            let steadied = self.steadied(kind, comparable, sample.at, verdict.typical);
+            let (typical, foresight) = (verdict.typical, &verdict.foresight);
+            let steadied = self.steadied(kind, comparable, sample.at, typical, foresight);
             let left = (comparable, steadied);
             self.multi.learn(verdict.deviate);
             self.remember_anomaly(verdict);
