@@ -40,12 +40,7 @@ impl Frozen {
     }
 
     /// Of a state that shares something with its door, until `unshare`d.
-    pub(crate) fn sharing<T>(
-        door: Door,
-        fingerprint: u64,
-        state: T,
-        unshare: fn(&mut T),
-    ) -> Frozen
+    pub(crate) fn sharing<T>(door: Door, fingerprint: u64, state: T, unshare: fn(&mut T)) -> Frozen
     where
         T: Serialize + Send + Sync + 'static,
     {

@@ -19,62 +19,22 @@
 //! before the position), the newest state goes on at its start; if it is the same topic that has lost its newest messages, at its end. Then all snapshots of old offsets are replaced by one of the new, because offsets are what
 //! tells them apart.
 
+mod alerts;
+mod past;
+mod renewal;
+
 use super::inputs::between_topics;
 use super::{Service, ServiceError};
 use crate::config::Start;
 use crate::engine::snapshot::{RestoreError, Snapshot};
-use crate::runtime::alerts::{Desk, DeskPlace, Found};
-use crate::runtime::log::{Assignment, Log, LogError, Place, Position, TopicId, TopicPartition};
+use crate::runtime::log::{Assignment, Log, LogError, Place, TopicId};
 use crate::runtime::observer::Fact;
-use crate::runtime::store::{Order, SnapshotKey};
-use crate::runtime::task::{BUILD, Beginning, Loss, Mark, Plan, StageKind, Task};
+use crate::runtime::store::SnapshotKey;
+use crate::runtime::task::{BUILD, Beginning, Plan, StageKind, Task};
+pub(super) use alerts::Search;
+use past::{Past, is_loss, loss};
+use renewal::{Renewal, renewed};
 use std::sync::Arc;
-
-/// What is known of a partition's past.
-struct Past {
-    /// Which build has committed.
-    build: Option<String>,
-    kind: StageKind,
-    at: TopicPartition,
-    log_start: i64,
-    committed: Option<Position>,
-    /// The committed position's mark, if it is of our lineage.
-    mark: Option<Mark>,
-    /// Another lineage has committed here.
-    foreign: Option<Foreign>,
-    began_ms: i64,
-    /// The last bucket that earlier lineages have published, for whom it concerns.
-    published: Option<i64>,
-    /// The version of the state of alerts at the committed position, of whatever lineage.
-    alerts: u64,
-    /// Which topic of its name the committed position is in, where its mark says so.
-    topic: Option<TopicId>,
-    /// The topic is not the one that was read before.
-    renewal: Option<Renewal>,
-}
-
-/// A partition whose offsets are not those that were read.
-#[derive(Clone, Copy, Debug)]
-struct Renewal {
-    /// What was to be read next.
-    held: i64,
-    /// Where reading goes on.
-    from: i64,
-    /// Whether it is another topic, and not the same that has lost messages.
-    anew: bool,
-}
-
-/// How long a version of the state of alerts is waited for that is not there yet: a transaction that holds readers up ends within its timeout of 15 s.
-const ALERTS_PATIENCE_MS: i64 = 20_000;
-
-/// The state of alerts, as far as it has been found.
-pub(super) struct Search {
-    since_ms: i64,
-    found: Found,
-}
-
-/// How often a log that ends too early is asked again; some ten times a second.
-const DOUBTS_MAX: u32 = 30;
 
 /// After a store has not answered, it is not asked again for so long, and not for so many times as long as it took to say so: what is at work has to get on with
 /// it. Milliseconds.
@@ -102,11 +62,6 @@ enum Begun {
     Awaits(String),
 }
 
-/// Whether a task that begins to read at `wanted` knows less than it did: of a topic that was made anew nothing can be read again.
-fn is_loss(past: &Past, wanted: i64) -> bool {
-    past.renewal.is_some() || past.log_start > wanted
-}
-
 fn newer(past: &Past, key: &SnapshotKey, error: &RestoreError) -> ServiceError {
     let build = past.build.as_deref();
     let build = build.filter(|build| *build != BUILD);
@@ -116,30 +71,6 @@ fn newer(past: &Past, key: &SnapshotKey, error: &RestoreError) -> ServiceError {
             format!("version {build}")
         }),
         instead: "stop all later instances and delete the job's snapshots: it then replays from the log's beginning",
-    }
-}
-
-/// What an earlier lineage leaves behind.
-#[derive(Clone, Copy, Debug, Default)]
-struct Foreign {
-    /// Where it began to read.
-    began: Option<i64>,
-}
-
-/// What is gone before the offset that was wanted.
-fn loss(past: &Past, wanted: i64) -> Option<Loss> {
-    let committed = past.committed.as_ref().map_or(0, |held| held.next_offset);
-    match past.renewal {
-        Some(renewal) => renewal.anew.then_some(Loss {
-            from: renewal.held,
-            to: None,
-            was_read: false,
-        }),
-        None => (past.log_start > wanted).then_some(Loss {
-            from: wanted,
-            to: Some(past.log_start),
-            was_read: past.log_start <= committed,
-        }),
     }
 }
 
@@ -163,16 +94,6 @@ pub(super) fn unmet_starts(plan: &Plan) -> Vec<String> {
             )
         })
         .collect()
-}
-
-/// The mark of a position whose offsets mean nothing any more: what was published stays so.
-fn renewed(mark: Mark, renewal: Renewal) -> Mark {
-    Mark {
-        began: Some(renewal.from),
-        told: 0,
-        silent_until_ms: mark.silent_until_ms.max(mark.final_until_ms),
-        ..mark
-    }
 }
 
 impl<L: Log> Service<L> {
@@ -247,240 +168,6 @@ impl<L: Log> Service<L> {
         }
         let since_ms = *self.writing_since_ms.get_or_insert(now_ms);
         now_ms - since_ms < WRITING_PATIENCE_MS
-    }
-
-    /// Whether the partition is another one than it was, or shorter.
-    fn renewal(&mut self, past: &Past) -> Result<Option<Renewal>, ServiceError> {
-        if !past.kind.reads_events() || self.plan.range.is_some() {
-            return Ok(None);
-        }
-        let (lineage, waits) = (self.plan.lineage, between_topics(self.plan.lineage));
-        let committed = past.committed.as_ref().map(|held| held.next_offset);
-        let newest = match committed {
-            Some(_) => None,
-            None => {
-                let listed = self.keeper.store().list(&self.plan.task_name(&past.at));
-                let keys = listed.unwrap_or_default().into_iter();
-                let ours = |key: &SnapshotKey| key.lineage == lineage || key.lineage == waits;
-                keys.filter(ours).max_by_key(|key| key.offset)
-            }
-        };
-        let Some(held) = committed.or(newest.as_ref().map(|key| key.offset)) else {
-            return Ok(None);
-        };
-        let now = self.topics.get(&past.at.topic).copied();
-        // Brokers forget a position with its topic; what the state was read from, it knows.
-        let topic = past
-            .topic
-            .or_else(|| newest.as_ref().and_then(|key| self.topic_of(key)));
-        let is_another = topic.is_some() && now.is_some() && topic != now;
-        let renewed = Renewal {
-            held,
-            from: past.log_start,
-            anew: true,
-        };
-        if is_another || newest.is_some_and(|key| key.lineage == waits) {
-            return Ok(Some(renewed));
-        }
-        let end = self.log.offset_of(&past.at, Place::End)?;
-        if held <= end {
-            self.doubts.remove(&past.at);
-            return Ok(None);
-        }
-        // A leader that is new may not know yet how far its log is readable. It is asked again before it is believed.
-        let doubts = self.doubts.entry(past.at.clone()).or_default();
-        *doubts += 1;
-        if *doubts < DOUBTS_MAX {
-            return Err(ServiceError::Log(LogError::Unavailable(format!(
-                "{} ends at offset {end}, but {held} is to be read next",
-                past.at
-            ))));
-        }
-        self.doubts.remove(&past.at);
-        let is_same = topic.is_some() && topic == now;
-        Ok(Some(match is_same {
-            false => renewed,
-            true => Renewal {
-                from: end,
-                anew: false,
-                ..renewed
-            },
-        }))
-    }
-
-    /// Which topic of its name a snapshot's offset is in, as far as it reads and says so.
-    fn topic_of(&self, key: &SnapshotKey) -> Option<TopicId> {
-        let bytes = self.keeper.store().get(key).ok().flatten()?;
-        Snapshot::from_bytes(bytes).origin().map(TopicId)
-    }
-
-    /// Replaces a task's snapshots by one at the offset that it goes on from. Until the next position is committed all of this can be done again.
-    fn file_anew(&mut self, from: &SnapshotKey, task: &mut Task, renewal: Renewal) {
-        let lineage = self.plan.lineage;
-        let began = self.traces.now();
-        let (key, state) = task.last_state(lineage);
-        debug_assert_eq!(key.offset, renewal.from.max(0), "where the task begins");
-        let (name, until_ms) = (key.task.clone(), self.snapshots_until_ms());
-        if !self.keeper.wait_for(&name, until_ms) {
-            return;
-        }
-        self.keeper.take(Order {
-            trace: self.traces.frozen(began, &key),
-            key: key.clone(),
-            state,
-            kept_max: usize::MAX,
-            is_in_haste: false,
-        });
-        self.keeper.wait_for(&name, until_ms);
-        let mut store = self.keeper.store();
-        let is_stored = matches!(store.get(&key), Ok(Some(_)));
-        let listed = if is_stored {
-            store.list(&name)
-        } else {
-            Ok(Vec::new())
-        };
-        let others = listed.unwrap_or_default().into_iter();
-        // One that stays because the store does not answer lies at an offset of the old topic, and is passed over.
-        let failed: Vec<String> = others
-            .filter(|other| *other != key)
-            .filter_map(|other| store.delete(&other).err())
-            .map(|error| error.to_string())
-            .collect();
-        drop(store);
-        for error in failed {
-            self.tell(&Fact::SnapshotsNotForgotten { key: from, error });
-        }
-        self.tell_kept();
-    }
-
-    /// The state of alerts at the committed position, of whoever writes the results. `None`: it is there, but not to be read yet, because another job's
-    /// transaction is open before it; ask again.
-    fn find_alerts(&mut self, past: &Past) -> Result<Option<Found>, ServiceError> {
-        if self.settings.alerts.is_none() || !past.kind.writes_results() {
-            return Ok(Some(Found::default()));
-        }
-        let now_ms = self.clock.steady_ms();
-        let at = past.at.clone();
-        let search = self.searches.entry(at).or_insert_with(|| Search {
-            since_ms: now_ms,
-            found: Found::default(),
-        });
-        let (names, job_id) = (&self.plan.names, &self.plan.job.id);
-        search.found.look(&mut self.log, names, job_id)?;
-        let waited_ms = now_ms - search.since_ms;
-        if search.found.version() >= past.alerts || waited_ms > ALERTS_PATIENCE_MS {
-            let search = self.searches.remove(&past.at);
-            return Ok(search.map(|search| search.found));
-        }
-        if waited_ms == 0 {
-            let (at, version) = (&past.at, past.alerts);
-            self.tell(&Fact::AlertStateAwaited { at, version });
-        }
-        Ok(None)
-    }
-
-    /// The desk of whoever writes the results, as it stood at the committed position.
-    fn open_desk(&mut self, past: &Past, found: Found) -> Option<Desk> {
-        let settings = self.settings.alerts.as_ref();
-        let settings = settings.filter(|_| past.kind.writes_results())?;
-        let published = past.mark.as_ref().and_then(|mark| mark.final_until_ms);
-        let heard = published.max(past.published);
-        let (job, names) = (&self.plan.job, &self.plan.names);
-        let at = DeskPlace {
-            version: past.alerts,
-            heard_until_ms: heard,
-        };
-        let (desk, error) = Desk::open(job, settings, names, found, at);
-        if let Some(error) = error {
-            self.tell(&Fact::AlertStateUnusable { error });
-        }
-        Some(desk)
-    }
-
-    /// The last bucket that was published, and the version of the state of alerts, as the job's other positions say it: another layout had its results written by another
-    /// task (one partition: by the one that reads it; several: by the rollup).
-    fn written_elsewhere(&mut self, at: &TopicPartition) -> Result<(Option<i64>, u64), LogError> {
-        let inputs = self.plan.inputs.iter().flat_map(|(topic, count)| {
-            (0..*count).map(move |partition| TopicPartition::new(Arc::clone(topic), partition))
-        });
-        let internal = [&self.plan.partials, &self.plan.closed];
-        let internal = internal.map(|topic| TopicPartition::new(Arc::clone(topic), 0));
-        let others: Vec<_> = inputs.chain(internal).filter(|one| one != at).collect();
-        let held = self.log.positions(&others)?;
-        let marks = held.values().filter_map(|held| Mark::parse(&held.metadata));
-        Ok(marks.fold((None, 0), |(published, alerts), mark| {
-            (mark.final_until_ms.max(published), mark.alerts.max(alerts))
-        }))
-    }
-
-    fn past_of(&mut self, kind: StageKind, assignment: Assignment) -> Result<Past, ServiceError> {
-        let Assignment {
-            at,
-            committed,
-            log_start,
-        } = assignment;
-        let written = committed.as_ref().map_or("", |held| &held.metadata);
-        if let Some(version) = Mark::newer(written) {
-            return Err(ServiceError::Newer {
-                what: format!("{at}: the committed position is marked tidewatch/{version}"),
-                build: "a later version".to_owned(),
-                instead: "stop all later instances and delete the job's consumer group and snapshots: it then learns anew from the log's beginning",
-            });
-        }
-        let found = Mark::parse(written);
-        // What others have set says neither what was published nor with which models to go on: a snapshot does.
-        let (committed, others) = match found {
-            Some(_) => (committed, None),
-            None => (None, committed),
-        };
-        if let Some(set) = others {
-            let offset = set.next_offset;
-            self.tell(&Fact::PositionNotOurs { at: &at, offset });
-        }
-        let ours = self.plan.names.prefix();
-        let theirs = found.as_ref().and_then(|mark| mark.prefix.as_deref());
-        if let Some(theirs) = theirs.filter(|theirs| *theirs != ours) {
-            return Err(ServiceError::OtherPrefix {
-                at,
-                job: self.plan.job.id.clone(),
-                theirs: theirs.to_owned(),
-                ours: ours.to_owned(),
-            });
-        }
-        let found_build = found.as_ref().and_then(|mark| mark.build.clone());
-        let left = Foreign {
-            began: found.as_ref().and_then(|mark| mark.began),
-        };
-        let published = found.as_ref().and_then(|mark| mark.final_until_ms);
-        let alerts = found.as_ref().map_or(0, |mark| mark.alerts);
-        let topic = found.as_ref().and_then(|mark| mark.topic);
-        let mark = found.filter(|mark| mark.lineage == self.plan.lineage);
-        let is_foreign = committed.is_some() && mark.is_none();
-        if is_foreign {
-            self.tell(&Fact::Reconfigured { at: &at });
-        }
-        let is_anew = mark.is_none() && self.plan.range.is_none() && kind.writes_results();
-        let elsewhere = match is_anew {
-            true => self.written_elsewhere(&at)?,
-            false => (None, 0),
-        };
-        Ok(Past {
-            build: found_build,
-            kind,
-            at,
-            log_start,
-            committed,
-            mark,
-            foreign: is_foreign.then_some(left),
-            began_ms: self.clock.steady_ms(),
-            published: match is_foreign || is_anew {
-                true => published.max(elsewhere.0),
-                false => None,
-            },
-            alerts: alerts.max(elsewhere.1),
-            topic,
-            renewal: None,
-        })
     }
 
     /// The task, with the newest state that restores; the snapshot it came from; and where it begins.
