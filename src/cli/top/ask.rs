@@ -55,6 +55,12 @@ impl Asker {
     pub(super) fn new(urls: &[String], login: &Login, interval: Duration) -> anyhow::Result<Asker> {
         for text in urls {
             let url = url::Url::parse(text).ok();
+            let has_login = |url: &url::Url| !url.username().is_empty() || url.password().is_some();
+            anyhow::ensure!(
+                !url.as_ref().is_some_and(has_login),
+                // Neither this nor a frame, which names the instances, shows it.
+                "--url: an address with a user in it; say --basic-user and --basic-password-file instead"
+            );
             let is_right = url.is_some_and(|url| ["http", "https"].contains(&url.scheme()));
             anyhow::ensure!(
                 is_right,
@@ -322,6 +328,17 @@ mod tests {
         let none = Login::default;
         assert!(refused("localhost:9600", none()).contains("--url localhost:9600"));
         assert!(refused("ftp://x", none()).contains("http://127.0.0.1:9600"));
+        for url in [
+            "http://ops:pa55word@x",
+            "ftp://ops:pa55word@x",
+            "http://:pa55word@x",
+        ] {
+            let said = refused(url, none());
+            assert!(
+                said.contains("--basic-password-file") && !said.contains("pa55word"),
+                "{said}"
+            );
+        }
         let missing = Login {
             bearer_token_file: Some("/nowhere/token".into()),
             ..none()

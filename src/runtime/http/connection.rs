@@ -44,10 +44,10 @@ pub(super) async fn serve(listener: TcpListener, router: Router, mut tls: Option
                 if crowd.is_to_be_said() {
                     tracing::warn!(%error, "no HTTP connection accepted");
                 }
-                match places.free_one() {
-                    // Its socket is ours again when its task has had a turn.
-                    Some(_) => yield_now().await,
-                    None => sleep(EXHAUSTED_WAIT).await,
+                match places.give_back() {
+                    // They are the system's again when their tasks have had a turn.
+                    true => yield_now().await,
+                    false => sleep(EXHAUSTED_WAIT).await,
                 }
                 continue;
             }

@@ -8,6 +8,9 @@ use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv6Addr};
 use tokio::task::AbortHandle;
 
+/// Enough for probes and a scraper, however little the system has.
+const PLACES_MIN: usize = 8;
+
 /// The connections that are open, oldest first.
 pub(super) struct Places {
     max: usize,
@@ -31,8 +34,21 @@ impl Places {
         }
     }
 
+    /// The system has no more sockets or files: half of ours go back, because the jobs need some more than strangers do, and from now on we take no more than
+    /// that. Returns whether there were any.
+    pub(super) fn give_back(&mut self) -> bool {
+        self.taken.retain(|(_, open)| !open.is_finished());
+        let left = self.taken.len() / 2;
+        self.max = left.clamp(PLACES_MIN.min(self.max), self.max);
+        let mut is_any = false;
+        while self.taken.len() > left {
+            is_any |= self.free_one().is_some();
+        }
+        is_any
+    }
+
     /// Ends a connection, if there is one. Returns whose.
-    pub(super) fn free_one(&mut self) -> Option<IpAddr> {
+    fn free_one(&mut self) -> Option<IpAddr> {
         let at = first_of_most(self.taken.iter().map(|(party, _)| *party))?;
         let (party, connection) = self.taken.remove(at);
         connection.abort();
@@ -91,6 +107,27 @@ mod tests {
             let parties = held.iter().map(|text| party(address(text)));
             assert_eq!(first_of_most(parties), goes, "{held:?}");
         }
+    }
+
+    #[test]
+    fn what_the_system_lacks_is_given_back_by_halves_and_not_taken_again() {
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .build()
+            .unwrap();
+        runtime.block_on(async {
+            let mut places = Places::of(64);
+            let take = |places: &mut Places| {
+                let lasting = tokio::spawn(std::future::pending::<()>());
+                places.take(address("10.0.0.1"), lasting.abort_handle())
+            };
+            (0..40).for_each(|_| assert_eq!(take(&mut places), None));
+            assert!(places.give_back());
+            assert_eq!((places.taken.len(), places.max), (20, 20));
+            assert!(take(&mut places).is_some());
+            let halves = std::iter::from_fn(|| places.give_back().then_some(places.taken.len()));
+            assert_eq!(halves.collect::<Vec<_>>(), [10, 5, 2, 1, 0]);
+            assert_eq!(places.max, PLACES_MIN);
+        });
     }
 
     #[test]
