@@ -63,6 +63,8 @@ pub(super) async fn serve(listener: TcpListener, router: Router, mut tls: Option
         if let Some(most) = ended.filter(|_| crowd.is_to_be_said()) {
             tracing::warn!(%most, max = CONNECTIONS_MAX, "too many HTTP connections; whose are the most loses the oldest");
         }
+        // Whoever has asked already is heard before the next one comes, who may take his place.
+        yield_now().await;
     }
 }
 

@@ -89,51 +89,92 @@ fn a_connection_is_one_request_and_who_has_said_everything_may_say_so() {
     }
 }
 
-/// A clock that tells the time of day, which only details are stamped with, when it is let.
+/// Somewhere to wait until one is let on.
+struct Gate {
+    reached: Mutex<Sender<()>>,
+    opened: Mutex<Receiver<()>>,
+}
+
+impl Gate {
+    /// With what tells that it is reached, and what opens it once.
+    fn new() -> (Gate, Receiver<()>, Sender<()>) {
+        let ((reached, is_reached), (open, opened)) = (channel(), channel());
+        let gate = Gate {
+            reached: Mutex::new(reached),
+            opened: Mutex::new(opened),
+        };
+        (gate, is_reached, open)
+    }
+
+    fn pass(&self) {
+        self.reached.lock().unwrap().send(()).unwrap();
+        self.opened.lock().unwrap().recv().unwrap();
+    }
+}
+
+/// A clock that takes its time: of the day, with which only details are stamped, or the steady one, which a probe asks.
+#[derive(Default)]
 struct SlowClock {
-    asked: Mutex<Sender<()>>,
-    go_on: Mutex<Receiver<()>>,
+    day: Option<Gate>,
+    steady: Option<Gate>,
 }
 
 impl Clock for SlowClock {
     fn now_ms(&self) -> i64 {
-        self.asked.lock().unwrap().send(()).unwrap();
-        self.go_on.lock().unwrap().recv().unwrap();
+        self.day.iter().for_each(Gate::pass);
         1
     }
 
     fn steady_ms(&self) -> i64 {
+        self.steady.iter().for_each(Gate::pass);
         1
     }
 }
 
+fn served_by(clock: SlowClock) -> HttpServer {
+    let telemetry = Arc::new(Telemetry::new(Arc::new(clock), &[]));
+    HttpServer::start(&open(), telemetry).unwrap()
+}
+
+fn asked(server: &HttpServer, path: &str) -> TcpStream {
+    let mut stream = client(server, HEAD_PATIENCE / 2);
+    stream.write_all(&request("GET", path, "")).unwrap();
+    stream
+}
+
 #[test]
 fn a_probe_does_not_wait_for_an_answer_that_takes_work() {
-    let ((asked, is_asked), (go_on, may_go_on)) = (channel(), channel());
-    let clock = SlowClock {
-        asked: Mutex::new(asked),
-        go_on: Mutex::new(may_go_on),
-    };
-    let telemetry = Arc::new(Telemetry::new(Arc::new(clock), &[]));
-    let server = HttpServer::start(&open(), telemetry).unwrap();
-    let details: Vec<TcpStream> = (0..3)
-        .map(|_| {
-            let mut stream = client(&server, HEAD_PATIENCE);
-            stream.write_all(&request("GET", "/healthz", "")).unwrap();
-            stream
-        })
-        .collect();
-    is_asked.recv().unwrap();
-    let mut probe = client(&server, HEAD_PATIENCE / 2);
-    probe.write_all(&request("GET", "/livez", "")).unwrap();
+    let (gate, is_reached, open) = Gate::new();
+    let server = served_by(SlowClock {
+        day: Some(gate),
+        ..SlowClock::default()
+    });
+    let details = [(); 3].map(|()| asked(&server, "/healthz"));
+    is_reached.recv().unwrap();
     let mut answer = Vec::new();
-    let read = probe.read_to_end(&mut answer);
-    assert!(is_asked.try_recv().is_err(), "one is made at a time");
-    for _ in &details {
-        go_on.send(()).unwrap();
-    }
+    let read = asked(&server, "/livez").read_to_end(&mut answer);
+    assert!(is_reached.try_recv().is_err(), "one is made at a time");
+    details.iter().for_each(|_| open.send(()).unwrap());
     assert!(read.is_ok(), "no answer");
     for stream in details {
+        assert_eq!(status(&read_all(stream)), 200);
+    }
+}
+
+#[test]
+fn a_probe_that_has_asked_is_heard_before_those_that_come_after_it() {
+    let (gate, is_reached, open) = Gate::new();
+    let server = served_by(SlowClock {
+        steady: Some(gate),
+        ..SlowClock::default()
+    });
+    let busy = asked(&server, "/livez");
+    is_reached.recv().unwrap();
+    // Nobody is taken in now: all of them wait together.
+    let probe = asked(&server, "/livez");
+    let _strangers = silent(&server, "127.0.0.1", CONNECTIONS_MAX + 10);
+    (0..2).for_each(|_| open.send(()).unwrap());
+    for stream in [busy, probe] {
         assert_eq!(status(&read_all(stream)), 200);
     }
 }
