@@ -4,7 +4,7 @@
 //! error has one in it. Every instance is asked at the same time, and has so long to answer.
 
 use super::look::{Look, Outcome};
-use crate::runtime::alerts::http::{authorities, secret};
+use crate::runtime::alerts::http::{authorities, bearer, secret};
 use anyhow::Context;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
@@ -138,15 +138,15 @@ impl Asker {
             basic_password_file,
             ..
         } = &self.login;
-        let read = |file: &Path| secret(file).map_err(|error| error.to_string());
-        Ok(match (bearer_token_file, basic_user, basic_password_file) {
-            (Some(file), ..) => Some(format!("Bearer {}", read(file)?)),
-            (_, Some(user), Some(file)) => {
-                let pair = format!("{user}:{}", read(file)?);
-                Some(format!("Basic {}", STANDARD.encode(pair)))
-            }
-            _ => None,
-        })
+        let value = match (bearer_token_file, basic_user, basic_password_file) {
+            (Some(file), ..) => bearer(file),
+            (_, Some(user), Some(file)) => secret(file).map(|password| {
+                let pair = format!("{user}:{password}");
+                format!("Basic {}", STANDARD.encode(pair))
+            }),
+            _ => return Ok(None),
+        };
+        value.map(Some).map_err(|error| error.to_string())
     }
 
     fn get(&self, url: &str) -> Result<String, String> {
@@ -344,6 +344,18 @@ mod tests {
             ..none()
         };
         assert!(refused("http://x", missing).contains("/nowhere/token"));
+        let files = TempDir::new().unwrap();
+        let lines = files.path().join("lines");
+        fs::write(&lines, "t0ken\nt0ken\n").unwrap();
+        let lines = Login {
+            bearer_token_file: Some(lines),
+            ..none()
+        };
+        let said = refused("http://x", lines);
+        assert!(
+            said.contains("on one line") && !said.contains("t0ken"),
+            "{said}"
+        );
         let empty = Login {
             ca_file: Some("/dev/null".into()),
             ..none()

@@ -13,6 +13,7 @@ use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
+use std::io::ErrorKind::{ConnectionAborted, ConnectionReset};
 use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
@@ -40,6 +41,8 @@ pub(super) async fn serve(listener: TcpListener, router: Router, mut tls: Option
     loop {
         let (stream, peer) = match listener.accept().await {
             Ok(accepted) => accepted,
+            // Whoever it was has gone: that says nothing of what the system has left.
+            Err(error) if matches!(error.kind(), ConnectionAborted | ConnectionReset) => continue,
             Err(error) => {
                 if crowd.is_to_be_said() {
                     tracing::warn!(%error, "no HTTP connection accepted");
