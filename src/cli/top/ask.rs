@@ -4,7 +4,7 @@
 //! error has one in it. Every instance is asked at the same time, and has so long to answer.
 
 use super::look::{Look, Outcome};
-use crate::runtime::alerts::http::{authorities, secret};
+use crate::runtime::alerts::http::{authorities, bearer, secret};
 use anyhow::Context;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
@@ -55,6 +55,12 @@ impl Asker {
     pub(super) fn new(urls: &[String], login: &Login, interval: Duration) -> anyhow::Result<Asker> {
         for text in urls {
             let url = url::Url::parse(text).ok();
+            let has_login = |url: &url::Url| !url.username().is_empty() || url.password().is_some();
+            anyhow::ensure!(
+                !url.as_ref().is_some_and(has_login),
+                // Neither this nor a frame, which names the instances, shows it.
+                "--url: an address with a user in it; say --basic-user and --basic-password-file instead"
+            );
             let is_right = url.is_some_and(|url| ["http", "https"].contains(&url.scheme()));
             anyhow::ensure!(
                 is_right,
@@ -132,15 +138,15 @@ impl Asker {
             basic_password_file,
             ..
         } = &self.login;
-        let read = |file: &Path| secret(file).map_err(|error| error.to_string());
-        Ok(match (bearer_token_file, basic_user, basic_password_file) {
-            (Some(file), ..) => Some(format!("Bearer {}", read(file)?)),
-            (_, Some(user), Some(file)) => {
-                let pair = format!("{user}:{}", read(file)?);
-                Some(format!("Basic {}", STANDARD.encode(pair)))
-            }
-            _ => None,
-        })
+        let value = match (bearer_token_file, basic_user, basic_password_file) {
+            (Some(file), ..) => bearer(file),
+            (_, Some(user), Some(file)) => secret(file).map(|password| {
+                let pair = format!("{user}:{password}");
+                format!("Basic {}", STANDARD.encode(pair))
+            }),
+            _ => return Ok(None),
+        };
+        value.map(Some).map_err(|error| error.to_string())
     }
 
     fn get(&self, url: &str) -> Result<String, String> {
@@ -322,11 +328,34 @@ mod tests {
         let none = Login::default;
         assert!(refused("localhost:9600", none()).contains("--url localhost:9600"));
         assert!(refused("ftp://x", none()).contains("http://127.0.0.1:9600"));
+        for url in [
+            "http://ops:pa55word@x",
+            "ftp://ops:pa55word@x",
+            "http://:pa55word@x",
+        ] {
+            let said = refused(url, none());
+            assert!(
+                said.contains("--basic-password-file") && !said.contains("pa55word"),
+                "{said}"
+            );
+        }
         let missing = Login {
             bearer_token_file: Some("/nowhere/token".into()),
             ..none()
         };
         assert!(refused("http://x", missing).contains("/nowhere/token"));
+        let files = TempDir::new().unwrap();
+        let lines = files.path().join("lines");
+        fs::write(&lines, "t0ken\nt0ken\n").unwrap();
+        let lines = Login {
+            bearer_token_file: Some(lines),
+            ..none()
+        };
+        let said = refused("http://x", lines);
+        assert!(
+            said.contains("on one line") && !said.contains("t0ken"),
+            "{said}"
+        );
         let empty = Login {
             ca_file: Some("/dev/null".into()),
             ..none()

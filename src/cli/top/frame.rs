@@ -389,7 +389,7 @@ fn entity_line(entity: &Entity, width: usize, style: Style) -> String {
 
 /// `2026-03-09 15:00:04`
 fn seconds(ms: i64) -> String {
-    let text = EventTime(ms - ms.rem_euclid(1000)).to_string();
+    let text = EventTime(ms.saturating_sub(ms.rem_euclid(1000))).to_string();
     text.replace('T', " ").trim_end_matches('Z').to_owned()
 }
 

@@ -101,16 +101,32 @@ fn read_tls(reader: &mut Reader, base: &Path) -> Option<HttpTls> {
 }
 
 fn read_auth(reader: &mut Reader, base: &Path) -> HttpAuth {
-    let mut secret = |name: &str| {
+    let mut secret = |name: &str, is_fit: fn(&str) -> bool, wanted: &str| {
         let path = format!("http.auth.{name}");
         let file = SecretFile::at(base.join(reader.text(&path)?));
-        if let Err(error) = file.read() {
-            reader.mistake(&path, error.to_string());
+        match file.read() {
+            Ok(secret) if !is_fit(secret.reveal()) => {
+                let place = file.path().display();
+                reader.mistake(
+                    &path,
+                    format!("{place} holds what no client can send; {wanted}"),
+                );
+            }
+            Ok(_) => {}
+            Err(error) => reader.mistake(&path, error.to_string()),
         }
         Some(file)
     };
-    let bearer_token = secret("bearer_token_file");
-    let password = secret("basic_password_file");
+    let bearer_token = secret(
+        "bearer_token_file",
+        |token| token.bytes().all(|byte| byte.is_ascii_graphic()),
+        "a token of ASCII letters, digits and signs on one line, without blanks, would be right",
+    );
+    let password = secret(
+        "basic_password_file",
+        |password| !password.contains(char::is_control),
+        "a password on one line would be right",
+    );
     let basic = match (reader.text("http.auth.basic_user"), password) {
         (Some(user), Some(password)) if !user.contains(':') => Some((user, password)),
         (Some(user), Some(_)) => {
@@ -163,6 +179,8 @@ mod tests {
             std::fs::write(base.path().join(name), "x\n").unwrap();
         }
         std::fs::write(base.path().join("empty"), "\n").unwrap();
+        std::fs::write(base.path().join("lines"), "s3cret\nother\n").unwrap();
+        std::fs::write(base.path().join("blank"), "s3cret \n").unwrap();
         let whole = "{http: {tls: {cert_file: a, key_file: b}, auth: {bearer_token_file: a, basic_user: u, basic_password_file: b, probes: guarded}}}";
         let http = read(whole, base.path()).unwrap();
         assert!(http.auth.guards_probes && http.tls.is_some() && http.auth.basic.is_some());
@@ -195,6 +213,12 @@ mod tests {
                 "http.auth.basic_user: \"u:v\" has a colon",
             ),
             ("{auth: {bearer_token_file: empty}}", "is empty"),
+            ("{auth: {bearer_token_file: lines}}", "on one line"),
+            ("{auth: {bearer_token_file: blank}}", "without blanks"),
+            (
+                "{auth: {basic_user: u, basic_password_file: lines}}",
+                "a password on one line",
+            ),
             (
                 "{auth: {bearer_token_file: none}}",
                 "http.auth.bearer_token_file: cannot read",
@@ -209,6 +233,7 @@ mod tests {
                 mistakes.iter().any(|mistake| mistake.contains(expected)),
                 "{text}: {mistakes:?}"
             );
+            assert!(!mistakes.concat().contains("s3cret"), "{mistakes:?}");
         }
     }
 }

@@ -61,7 +61,7 @@ impl HttpPost {
     fn authorization(&self) -> Result<Option<String>, PostError> {
         Ok(match &self.receiver.credentials {
             Credentials::None => None,
-            Credentials::Bearer(file) => Some(format!("Bearer {}", secret(file)?)),
+            Credentials::Bearer(file) => Some(bearer(file)?),
             Credentials::Basic {
                 username,
                 password_file,
@@ -128,6 +128,19 @@ pub(crate) fn secret(file: &Path) -> Result<String, PostError> {
         Ok(text) => Ok(text.trim().to_owned()),
         Err(error) => Err(PostError::Failed(format!(
             "cannot read {}: {error}",
+            file.display()
+        ))),
+    }
+}
+
+/// The value of `Authorization` by the token in a file.
+pub(crate) fn bearer(file: &Path) -> Result<String, PostError> {
+    let token = secret(file)?;
+    let is_fit = |byte: u8| byte.is_ascii_graphic();
+    match !token.is_empty() && token.bytes().all(is_fit) {
+        true => Ok(format!("Bearer {token}")),
+        false => Err(PostError::Failed(format!(
+            "{} holds no token; ASCII letters, digits and signs on one line, without blanks, would be right",
             file.display()
         ))),
     }

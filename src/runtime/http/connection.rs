@@ -1,9 +1,11 @@
 //! The life of a connection, within limits: a stranger may cost us a socket for some seconds, and nobody else anything.
 //!
-//! Times are wall clock. Holds: at most [`CONNECTIONS_MAX`] at once; each ends, whatever the other side does or leaves undone; a request's head is at
-//! most [`HEAD_BYTES_MAX`] long, and its body is never read. Checked by: the tests of the parent module.
+//! Times are wall clock. Holds: at most [`CONNECTIONS_MAX`] at once, and the next is taken in all the same ([`Places`]); each is for one request and ends,
+//! whatever the other side does or leaves undone; a request's head is at most [`HEAD_BYTES_MAX`] long, and its body is never read. Checked by: the
+//! tests of the parent module.
 
 use super::guard::Certificate;
+use super::places::Places;
 use super::tls::Certificates;
 use axum::Router;
 use hyper::Request;
@@ -11,55 +13,102 @@ use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
-use std::sync::Arc;
+use std::io::ErrorKind::{ConnectionAborted, ConnectionReset};
 use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::Semaphore;
-use tokio::time::{sleep, timeout};
+use tokio::task::yield_now;
+use tokio::time::{Instant, sleep, timeout};
+use tokio_rustls::TlsAcceptor;
 
-/// Connections at once; further ones wait to be accepted.
-const CONNECTIONS_MAX: usize = 128;
-/// For a TLS handshake, and for the head of a request, from the first byte or from the last answer on.
+/// Connections at once: several times what probes, scrapers and people need, and each may hold an answer.
+pub(super) const CONNECTIONS_MAX: usize = 64;
+/// For a TLS handshake, and for the head of the request.
 pub(super) const HEAD_PATIENCE: Duration = Duration::from_secs(10);
 /// Of a request's head.
 pub(super) const HEAD_BYTES_MAX: usize = 16 << 10;
-/// After so long a connection ends with the request that it is at.
-const CONNECTION_LIFE: Duration = Duration::from_secs(300);
-/// For that request.
-const LAST_WORD_PATIENCE: Duration = Duration::from_secs(10);
-/// When the system has no more sockets to give.
+/// From the handshake to the last byte of the answer: no scraper waits longer, and who reads slower keeps the answer in our memory.
+const CONNECTION_LIFE: Duration = Duration::from_secs(60);
+/// When the system has no more sockets to give, and we have none to return.
 const EXHAUSTED_WAIT: Duration = Duration::from_millis(200);
+/// Between two lines in the log that there are too many.
+const CROWD_SAID_INTERVAL: Duration = Duration::from_secs(60);
 
 /// Accepts for ever.
 pub(super) async fn serve(listener: TcpListener, router: Router, mut tls: Option<Certificates>) {
-    let slots = Arc::new(Semaphore::new(CONNECTIONS_MAX));
+    let mut places = Places::of(CONNECTIONS_MAX);
+    let mut crowd = Crowd::default();
     loop {
-        let slot = Arc::clone(&slots)
-            .acquire_owned()
-            .await
-            .expect("the semaphore is never closed");
-        let stream = match listener.accept().await {
-            Ok((stream, _)) => stream,
+        let (stream, peer) = match listener.accept().await {
+            Ok(accepted) => accepted,
+            // Whoever it was has gone: that says nothing of what the system has left.
+            Err(error) if matches!(error.kind(), ConnectionAborted | ConnectionReset) => continue,
             Err(error) => {
-                tracing::debug!(%error, "no connection accepted");
-                sleep(EXHAUSTED_WAIT).await;
+                if crowd.is_to_be_said() {
+                    tracing::warn!(%error, "no HTTP connection accepted");
+                }
+                match places.give_back() {
+                    // They are the system's again when their tasks have had a turn.
+                    true => yield_now().await,
+                    false => sleep(EXHAUSTED_WAIT).await,
+                }
                 continue;
             }
         };
         let acceptor = tls.as_mut().map(Certificates::acceptor);
-        let router = router.clone();
-        tokio::spawn(async move {
-            match acceptor {
-                None => talk(stream, router, Certificate::NotShown).await,
-                Some(acceptor) => secured(stream, router, acceptor).await,
-            }
-            drop(slot);
-        });
+        let connection = tokio::spawn(see_through(
+            stream,
+            router.clone(),
+            acceptor,
+            CONNECTION_LIFE,
+        ));
+        let ended = places.take(peer.ip(), connection.abort_handle());
+        if let Some(most) = ended.filter(|_| crowd.is_to_be_said()) {
+            tracing::warn!(%most, max = CONNECTIONS_MAX, "too many HTTP connections; whose are the most loses the oldest");
+        }
+        // Whoever has asked already is heard before the next one comes, who may take his place.
+        yield_now().await;
     }
 }
 
-async fn secured(stream: TcpStream, router: Router, acceptor: tokio_rustls::TlsAcceptor) {
+/// What strangers can bring about at will is said once in a while.
+#[derive(Default)]
+struct Crowd {
+    said: Option<Instant>,
+}
+
+impl Crowd {
+    fn is_to_be_said(&mut self) -> bool {
+        let now = Instant::now();
+        let is_due = self
+            .said
+            .is_none_or(|said| now.duration_since(said) >= CROWD_SAID_INTERVAL);
+        if is_due {
+            self.said = Some(now);
+        }
+        is_due
+    }
+}
+
+/// A connection from its beginning to its end, which comes within `life`.
+pub(super) async fn see_through(
+    stream: TcpStream,
+    router: Router,
+    acceptor: Option<TlsAcceptor>,
+    life: Duration,
+) {
+    let whole = async {
+        match acceptor {
+            None => talk(stream, router, Certificate::NotShown).await,
+            Some(acceptor) => secured(stream, router, acceptor).await,
+        }
+    };
+    if timeout(life, whole).await.is_err() {
+        tracing::debug!("connection ended: its answer was not read in time");
+    }
+}
+
+async fn secured(stream: TcpStream, router: Router, acceptor: TlsAcceptor) {
     match timeout(HEAD_PATIENCE, acceptor.accept(stream)).await {
         Ok(Ok(stream)) => {
             let shown = stream.get_ref().1.peer_certificates().is_some();
@@ -86,18 +135,12 @@ where
         .timer(TokioTimer::new())
         .header_read_timeout(HEAD_PATIENCE)
         .max_buf_size(HEAD_BYTES_MAX)
+        // Scrapes and probes are seconds apart: an open connection would only take a place meanwhile.
+        .keep_alive(false)
+        // Who has said everything may say so, and is answered.
+        .half_close(true)
         .serve_connection(TokioIo::new(stream), service);
-    tokio::pin!(connection);
-    let outcome = match timeout(CONNECTION_LIFE, connection.as_mut()).await {
-        Ok(outcome) => outcome,
-        Err(_) => {
-            connection.as_mut().graceful_shutdown();
-            timeout(LAST_WORD_PATIENCE, connection)
-                .await
-                .unwrap_or(Ok(()))
-        }
-    };
-    if let Err(error) = outcome {
+    if let Err(error) = connection.await {
         tracing::debug!(%error, "connection ended");
     }
 }

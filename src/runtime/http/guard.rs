@@ -116,22 +116,45 @@ impl Guard {
 /// A secret's file, and what was in it when it could be read last.
 struct Remembered {
     file: SecretFile,
-    last: Mutex<Option<Secret>>,
+    last: Mutex<Last>,
+}
+
+struct Last {
+    secret: Option<Secret>,
+    /// Whether it is said that the file cannot be read: it is strangers who choose how often it is tried.
+    is_said: bool,
 }
 
 impl Remembered {
     fn new(file: SecretFile) -> Remembered {
-        let last = Mutex::new(file.read().ok());
-        Remembered { file, last }
+        let last = Last {
+            secret: file.read().ok(),
+            is_said: false,
+        };
+        Remembered {
+            file,
+            last: Mutex::new(last),
+        }
     }
 
     fn is(&self, given: &[u8]) -> bool {
         let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
         match self.file.read() {
-            Ok(secret) => *last = Some(secret),
-            Err(error) => tracing::warn!(%error, "http.auth: the last known value stays in use"),
+            Ok(secret) => {
+                *last = Last {
+                    secret: Some(secret),
+                    is_said: false,
+                };
+            }
+            Err(error) => {
+                if !last.is_said {
+                    tracing::warn!(%error, "http.auth: the last known value stays in use");
+                }
+                last.is_said = true;
+            }
         }
-        last.as_ref()
+        last.secret
+            .as_ref()
             .is_some_and(|secret| equal(given, secret.reveal().as_bytes()))
     }
 }

@@ -1,11 +1,13 @@
 //! `/livez`, `/readyz`, `/healthz` and `/metrics`, on a thread of their own.
 //!
 //! Answers: 200 when it is so, 503 when not, with the reasons as JSON. Holds: a request never waits for a job's loop, and no request can
-//! disturb one, nor another request: heads are short and come soon, connections are counted and end. Who may ask is the guard's affair.
+//! disturb one, nor another request: heads are short and come soon, connections are counted and end, and what takes work is made one at a time on a
+//! second thread, so that a probe waits for none of it. Who may ask is the guard's affair.
 //! Checked by: the tests below.
 
 mod connection;
 mod guard;
+mod places;
 mod tls;
 
 use super::telemetry::{Health, Telemetry};
@@ -22,7 +24,8 @@ use std::sync::Arc;
 use std::thread::JoinHandle;
 use tls::Certificates;
 pub use tls::TlsError;
-use tokio::sync::oneshot;
+use tokio::sync::{Semaphore, oneshot};
+use tokio::task::spawn_blocking;
 
 /// Why there is no server.
 #[derive(Debug, thiserror::Error)]
@@ -66,6 +69,7 @@ impl HttpServer {
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_io()
             .enable_time()
+            .thread_name("http-maker")
             .build()
             .map_err(failed)?;
         let (stop, stopped) = oneshot::channel();
@@ -115,11 +119,40 @@ fn router(telemetry: Arc<Telemetry>, guard: Guard) -> Router {
     Router::new()
         .route("/livez", get(live))
         .route("/readyz", get(ready))
-        .route("/healthz", get(report))
-        .route("/metrics", get(metrics))
+        .with_state(Arc::clone(&telemetry))
+        .merge(
+            Router::new()
+                .route("/healthz", get(report))
+                .route("/metrics", get(metrics))
+                .with_state(Maker::of(telemetry)),
+        )
         .fallback(unknown)
         .layer(middleware::from_fn_with_state(Arc::new(guard), admit))
-        .with_state(telemetry)
+}
+
+/// Makes answers that take work, one at a time: whoever asks for many waits for himself.
+#[derive(Clone)]
+struct Maker {
+    telemetry: Arc<Telemetry>,
+    turn: Arc<Semaphore>,
+}
+
+impl Maker {
+    fn of(telemetry: Arc<Telemetry>) -> Maker {
+        let turn = Arc::new(Semaphore::new(1));
+        Maker { telemetry, turn }
+    }
+
+    async fn make(self, answer: impl FnOnce(&Telemetry) -> Response + Send + 'static) -> Response {
+        let turn = self.turn.acquire_owned().await;
+        let turn = turn.expect("the semaphore is never closed");
+        let made = spawn_blocking(move || {
+            let _turn = turn; // until it is made, also if nobody waits for it any more
+            answer(&self.telemetry)
+        });
+        made.await
+            .unwrap_or_else(|_| StatusCode::INTERNAL_SERVER_ERROR.into_response())
+    }
 }
 
 /// Before anything else: also whether a path exists is only told to those who may ask.
@@ -163,18 +196,20 @@ fn answer(health: Health, holds: impl Fn(&Health) -> bool) -> (StatusCode, Json<
 }
 
 /// Always 200 when it can be had at all: whether all is well is in it, and the probes' affair.
-async fn report(State(telemetry): State<Arc<Telemetry>>) -> impl IntoResponse {
-    Json(telemetry.report())
+async fn report(State(maker): State<Maker>) -> Response {
+    maker
+        .make(|telemetry| Json(telemetry.report()).into_response())
+        .await
 }
 
-async fn metrics(State(telemetry): State<Arc<Telemetry>>) -> impl IntoResponse {
-    (
-        [(
-            header::CONTENT_TYPE,
-            "text/plain; version=0.0.4; charset=utf-8",
-        )],
-        telemetry.exposition(),
-    )
+async fn metrics(State(maker): State<Maker>) -> Response {
+    let content_type = (
+        header::CONTENT_TYPE,
+        "text/plain; version=0.0.4; charset=utf-8",
+    );
+    maker
+        .make(move |telemetry| ([content_type], telemetry.exposition()).into_response())
+        .await
 }
 
 #[cfg(test)]

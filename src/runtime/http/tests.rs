@@ -504,3 +504,5 @@ fn files_that_are_no_certificates_are_named_before_anything_is_served() {
         assert!(said.contains(expected), "{said}");
     }
 }
+
+mod strangers;

@@ -143,8 +143,8 @@ impl Telemetry {
 
     /// How everybody is now, in detail.
     pub fn report(&self) -> Report {
-        self.ledger()
-            .report(self.clock.now_ms(), self.clock.steady_ms())
+        let (now_ms, steady_ms) = (self.clock.now_ms(), self.clock.steady_ms());
+        self.ledger().report(now_ms, steady_ms)
     }
 
     fn result(&self, job_id: &str, document: &Document) {

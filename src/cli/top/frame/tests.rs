@@ -163,6 +163,7 @@ proptest! {
     #[test]
     fn nothing_that_is_said_commands_the_terminal_or_leaves_its_lines(
         text in "(\\PC|\\p{Cc}|\u{202e}|東){0,60}", width in 40_usize..200, height in 5_usize..60, color: bool, count in 1_usize..40,
+        ms in prop_oneof![Just(i64::MIN), Just(i64::MAX), any::<i64>()],
     ) {
         let mut view = view();
         let style = Style { color, ..PLAIN };
@@ -174,7 +175,15 @@ proptest! {
             job.state = text.clone();
             job.error = Some(long.clone());
             job.lag_messages = u64::MAX;
+            (job.watermark_ms, job.delay_ms) = (Some(ms), Some(ms));
+            if let Some(bucket) = &mut job.last_bucket {
+                bucket.timestamp_ms = ms;
+            }
         }
+        if let Ok(facts) = &mut view.instances[0].facts {
+            facts.timestamp_ms = ms;
+        }
+        view.hottest[0].timestamp_ms = ms;
         let [a, b] = [view.jobs[0].clone(), view.jobs[1].clone()];
         view.jobs = (0..count).flat_map(|_| [a.clone(), b.clone()]).collect();
         view.hottest[0].name = text.clone();
