@@ -100,6 +100,11 @@ fn read_tls(reader: &mut Reader, base: &Path) -> Option<HttpTls> {
     }
 }
 
+/// Whether this can be sent as a bearer token: ASCII letters, digits and signs, without blanks.
+pub(crate) fn is_token(text: &str) -> bool {
+    !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_graphic())
+}
+
 fn read_auth(reader: &mut Reader, base: &Path) -> HttpAuth {
     let mut secret = |name: &str, is_fit: fn(&str) -> bool, wanted: &str| {
         let path = format!("http.auth.{name}");
@@ -119,7 +124,7 @@ fn read_auth(reader: &mut Reader, base: &Path) -> HttpAuth {
     };
     let bearer_token = secret(
         "bearer_token_file",
-        |token| token.bytes().all(|byte| byte.is_ascii_graphic()),
+        is_token,
         "a token of ASCII letters, digits and signs on one line, without blanks, would be right",
     );
     let password = secret(

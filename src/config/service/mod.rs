@@ -21,6 +21,7 @@ pub use jobs::{JobSources, Look, SharedFile, SharedKind, SharedSources};
 
 use super::{ConfigErrors, Shared};
 pub use alerts::{Alerts, Credentials, Receiver, ReceiverKind};
+pub(crate) use http::is_token;
 use http::read_http;
 pub use http::{Http, HttpAuth, HttpTls};
 use kafka::read_kafka;

@@ -3,7 +3,7 @@
 //! Credentials, and an address that is a secret, are read from their files each time. An error names the receiver's host at the most: what
 //! follows it may be a secret too, also where an answer repeats it.
 
-use crate::config::service::{Credentials, Receiver};
+use crate::config::service::{Credentials, Receiver, is_token};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use std::io::Read;
@@ -136,8 +136,7 @@ pub(crate) fn secret(file: &Path) -> Result<String, PostError> {
 /// The value of `Authorization` by the token in a file.
 pub(crate) fn bearer(file: &Path) -> Result<String, PostError> {
     let token = secret(file)?;
-    let is_fit = |byte: u8| byte.is_ascii_graphic();
-    match !token.is_empty() && token.bytes().all(is_fit) {
+    match is_token(&token) {
         true => Ok(format!("Bearer {token}")),
         false => Err(PostError::Failed(format!(
             "{} holds no token; ASCII letters, digits and signs on one line, without blanks, would be right",

@@ -56,7 +56,9 @@ impl<L: Log> Service<L> {
     /// Whether so little lies ahead of every task that a commit now is not paid for by a lag that grows.
     fn is_near_the_end(&mut self) -> bool {
         let (tasks, log) = (&self.tasks, &mut self.log);
-        tasks.keys().all(|at| is_near_the_end(log, at))
+        tasks
+            .keys()
+            .all(|at| log.lag(at).is_some_and(|ahead| ahead <= NEAR_MESSAGES))
     }
 
     /// Makes the transaction; returns whether it happened. When it did not, what was said waits for the next, unless its task is lost by then.
@@ -249,7 +251,9 @@ impl<L: Log> Service<L> {
     fn keep(&mut self, at: &TopicPartition) {
         let now_ms = self.clock.steady_ms();
         let is_busy = self.keeper.is_busy_with(&self.plan.task_name(at));
-        let is_in_haste = !is_near_the_end(&mut self.log, at);
+        // Where it is not known, no memory is spent on it.
+        let lag = self.log.lag(at);
+        let is_in_haste = lag.is_some_and(|ahead| ahead > NEAR_MESSAGES);
         let task = self.tasks.get_mut(at).filter(|task| task.may_snapshot());
         if let (Some(task), false) = (task, is_busy) {
             let began = self.traces.now();
@@ -290,11 +294,6 @@ impl<L: Log> Service<L> {
             }
         }
     }
-}
-
-/// Whether little lies ahead in a partition, as far as is known.
-fn is_near_the_end(log: &mut impl Log, at: &TopicPartition) -> bool {
-    log.lag(at).is_some_and(|ahead| ahead <= NEAR_MESSAGES)
 }
 
 /// What a task has for a transaction. A partition that does not exist any more has no position.
