@@ -203,6 +203,31 @@ fn a_webhook_that_fails_at_first_hears_of_everything_once_it_answers() {
     assert_eq!(words(&world.endpoint.taken()), ["resolved a"]);
 }
 
+/// Chat services limit rates so; whoever goes on asking is shut out for longer.
+#[test]
+fn a_receiver_that_asks_to_be_left_alone_is_asked_when_it_says_and_after_ten_minutes_at_the_latest()
+{
+    for (kind, asked_s, waited_s) in [
+        (ReceiverKind::Webhook, 120, 120),
+        (ReceiverKind::Alertmanager, 120, 120),
+        (ReceiverKind::Webhook, u64::MAX, 600),
+        (ReceiverKind::Webhook, 0, 1),
+    ] {
+        let world = World::new(kind);
+        let later = PostError::Later("429".to_owned(), Duration::from_secs(asked_s));
+        world.endpoint.answers.lock().unwrap().push(later);
+        let mut dispatcher = world.dispatcher("i");
+        world.say("a", 1, "opened", "threshold", 0);
+        settle(&mut dispatcher);
+        world.clock.advance(1_000 * waited_s - 1);
+        settle(&mut dispatcher);
+        assert!(world.endpoint.taken().is_empty(), "{asked_s}: too soon");
+        world.clock.advance(1);
+        settle(&mut dispatcher);
+        assert!(!world.endpoint.taken().is_empty(), "{asked_s}: not told");
+    }
+}
+
 #[test]
 fn what_a_receiver_refuses_is_passed_over_and_holds_up_nothing() {
     let world = World::new(ReceiverKind::Webhook);

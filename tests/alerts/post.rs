@@ -62,6 +62,25 @@ fn answers_are_taken_refused_or_to_be_tried_again_and_the_beginning_of_a_long_on
         let failed = ask(status, "");
         assert_eq!(failed, Err(PostError::Failed(format!("{status}: "))));
     }
+    for (header, wait) in [
+        ("Retry-After: 30", Some(30)),
+        ("retry-after:  7 ", Some(7)),
+        ("Retry-After: Tue, 01 Dec 2026 00:00:00 GMT", None),
+        ("Retry-After: -1", None),
+    ] {
+        let answer = answer("429 Too Many Requests", "");
+        let answer = answer.replacen("\r\n", &format!("\r\n{header}\r\n"), 1);
+        let said = "429 Too Many Requests: ".to_owned();
+        let expected = match wait {
+            Some(seconds) => PostError::Later(said, Duration::from_secs(seconds)),
+            None => PostError::Failed(said),
+        };
+        assert_eq!(
+            post(&receiver(), &server(answer)),
+            Err(expected),
+            "{header}"
+        );
+    }
     let page = format!("the reason{}", " and so on".repeat(10_000));
     let Err(PostError::Failed(said)) = ask("502 Bad Gateway", &page) else {
         panic!("a bad gateway is for now")

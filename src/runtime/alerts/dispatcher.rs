@@ -31,6 +31,8 @@ use std::time::Duration;
 
 const RETRY_FIRST_MS: i64 = 1_000;
 const RETRY_MAX_MS: i64 = 60_000;
+/// The longest that a receiver may ask to be left alone: what an alert is for is over by then.
+const LEFT_ALONE_MAX: Duration = Duration::from_secs(600);
 /// Incidents in one request to Alertmanager; each is an alert, and one more for every band that it has left.
 const INCIDENTS_PER_REQUEST: usize = 32;
 /// After so long the group is polled before more is delivered. Far below its `max.poll.interval.ms` (5 min), which a request under way adds to.
@@ -93,6 +95,12 @@ pub struct Dispatcher<L> {
 
 /// An incident of a partition.
 type Whereabouts = (TopicPartition, String);
+
+/// Why something was not delivered, and for how long at least it is not tried again.
+struct Setback {
+    why: String,
+    wait: Duration,
+}
 
 /// What is to become of a notice.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -283,13 +291,14 @@ impl<L: Log> Dispatcher<L> {
         };
         match outcome {
             Ok(()) => self.failures = 0,
-            Err(error) => {
+            Err(Setback { why, wait }) => {
                 let wait_ms = RETRY_MAX_MS.min(RETRY_FIRST_MS << self.failures.min(10));
+                let wait_ms = wait_ms.max(wait.min(LEFT_ALONE_MAX).as_millis() as i64);
                 self.failures += 1;
                 self.retry_ms = self.clock.steady_ms() + wait_ms;
                 tracing::warn!(
                     receiver = self.manner.receiver.name,
-                    error,
+                    error = why,
                     again_in_ms = wait_ms,
                     "alerts not delivered"
                 );
@@ -337,7 +346,7 @@ impl<L: Log> Dispatcher<L> {
     }
 
     /// Everything that is new, and, when it is time, everything that goes on.
-    fn tell_alertmanager(&mut self, now_ms: i64, until_ms: i64) -> Result<(), String> {
+    fn tell_alertmanager(&mut self, now_ms: i64, until_ms: i64) -> Result<(), Setback> {
         let believe_until_ms = now_ms + BELIEF_INTERVALS * self.manner.resend_interval_ms;
         let mut news = self.news();
         // An end before a beginning: of two incidents with the same labels, the later is to be what Alertmanager has heard last.
@@ -373,7 +382,7 @@ impl<L: Log> Dispatcher<L> {
         now_ms: i64,
         believe_until_ms: i64,
         until_ms: i64,
-    ) -> Result<(), String> {
+    ) -> Result<(), Setback> {
         let mut on: Vec<(Whereabouts, Value)> = Vec::new();
         for (at, shelf) in &self.shelves {
             for (id, active) in &shelf.active {
@@ -402,7 +411,7 @@ impl<L: Log> Dispatcher<L> {
 
     /// Every Alertmanager of a cluster is told, since they tell each other of silences and notifications, not of alerts. That one has taken it is enough: the
     /// others hear of what goes on in the next round, and believe no longer than they were told in what is over. Returns whether it was taken or refused.
-    fn post_to_all(&mut self, alerts: &[Value]) -> Result<&'static str, String> {
+    fn post_to_all(&mut self, alerts: &[Value]) -> Result<&'static str, Setback> {
         let body = Value::from(alerts).to_string();
         let urls = self.manner.receiver.urls.clone();
         let mut taken = false;
@@ -428,12 +437,20 @@ impl<L: Log> Dispatcher<L> {
                 );
                 Ok(REFUSED)
             }
-            (false, false) => Err(said.join("; ")),
+            (false, false) => Err(Setback {
+                why: said.join("; "),
+                // Each may take it: the first that wants to be asked is asked.
+                wait: problems
+                    .iter()
+                    .map(PostError::wait)
+                    .min()
+                    .unwrap_or_default(),
+            }),
         }
     }
 
     /// One message an incident.
-    fn tell_webhook(&mut self, until_ms: i64) -> Result<(), String> {
+    fn tell_webhook(&mut self, until_ms: i64) -> Result<(), Setback> {
         let url = self
             .manner
             .receiver
@@ -464,9 +481,12 @@ impl<L: Log> Dispatcher<L> {
                     );
                     REFUSED
                 }
-                Err(PostError::Failed(error)) => {
+                Err(error) => {
                     waiting.failures += 1;
-                    return Err(error);
+                    return Err(Setback {
+                        why: error.to_string(),
+                        wait: error.wait(),
+                    });
                 }
             };
             shelf.done(&id, outcome == DELIVERED);

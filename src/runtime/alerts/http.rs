@@ -8,6 +8,8 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use std::io::Read;
 use std::path::Path;
+use std::time::Duration;
+use ureq::http::HeaderMap;
 use ureq::tls::{Certificate, PemItem, RootCerts, TlsConfig, parse_pem};
 
 /// The part of an answer that is looked at, bytes, and of that the part that is quoted.
@@ -22,9 +24,22 @@ pub enum PostError {
     /// Trying again may help.
     #[error("{0}")]
     Failed(String),
+    /// Trying again may help, and the receiver says when.
+    #[error("{0}")]
+    Later(String, Duration),
     /// The receiver will never take this message.
     #[error("refused: {0}")]
     Refused(String),
+}
+
+impl PostError {
+    /// For how long the receiver asks to be left alone.
+    pub fn wait(&self) -> Duration {
+        match self {
+            PostError::Later(_, after) => *after,
+            PostError::Failed(_) | PostError::Refused(_) => Duration::ZERO,
+        }
+    }
 }
 
 /// Delivers a body of JSON.
@@ -97,6 +112,7 @@ impl Post for HttpPost {
         if status.is_success() {
             return Ok(());
         }
+        let again_after = again_after(answer.headers());
         let mut body = Vec::new();
         let mut reader = answer.body_mut().as_reader().take(READ_BYTES_MAX);
         let _ = reader.read_to_end(&mut body); // cut off, it says what came before
@@ -109,9 +125,18 @@ impl Post for HttpPost {
         match status.as_u16() {
             // About the message; everything else is about the moment, or the configuration.
             400 | 413 | 422 => Err(PostError::Refused(what)),
-            _ => Err(PostError::Failed(what)),
+            _ => Err(match again_after {
+                Some(after) => PostError::Later(what, after),
+                None => PostError::Failed(what),
+            }),
         }
     }
+}
+
+/// After how long an answer asks to be tried again: `Retry-After` in seconds (RFC 9110, 10.2.3). Its other form, a date, would need the other side's clock.
+pub(crate) fn again_after(headers: &HeaderMap) -> Option<Duration> {
+    let seconds = headers.get("retry-after")?.to_str().ok()?;
+    seconds.trim().parse().ok().map(Duration::from_secs)
 }
 
 /// Whether an answer says part of what follows the host of an address, in whatever spelling: letters and digits are themselves in all of them.

@@ -11,7 +11,7 @@
 
 use super::TracesError;
 use crate::config::service::{Headers, Otlp};
-use crate::runtime::alerts::http::authorities;
+use crate::runtime::alerts::http::{again_after, authorities};
 use crate::runtime::observer::{Delivery, Fact, Observer};
 use flate2::Compression;
 use flate2::write::GzEncoder;
@@ -322,8 +322,7 @@ impl Post {
             other => Failure::new(other.to_string(), true),
         })?;
         let status = answer.status();
-        let again_after = answer.headers().get("retry-after");
-        let again_after = again_after.and_then(|value| value.to_str().ok()?.parse().ok());
+        let again_after = again_after(answer.headers());
         let said = answer.body_mut().with_config().limit(ANSWER_BYTES_MAX);
         let said = said.read_to_vec().unwrap_or_default();
         if !status.is_success() {
@@ -331,7 +330,7 @@ impl Post {
             return Err(Failure {
                 why: format!("the collector answers {status}"),
                 may_pass: matches!(status.as_u16(), 429 | 502 | 503 | 504),
-                again_after: again_after.map(Duration::from_secs),
+                again_after,
             });
         }
         // Not every collector answers as it should; that it took the spans is what counts.
