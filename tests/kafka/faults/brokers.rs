@@ -170,27 +170,33 @@ fn a_transaction_that_takes_too_long_is_aborted_and_made_again() {
             ("TIDEWATCH_KAFKA_PROPERTIES_TRANSACTION_TIMEOUT_MS", "6000"),
             // So that the pause ends the transaction and not the membership.
             ("TIDEWATCH_KAFKA_PROPERTIES_SESSION_TIMEOUT_MS", "30000"),
+            // One transaction after the other, so that a pause is likely to hit one.
+            ("TIDEWATCH_TIMING_COMMIT_INTERVAL", "1ms"),
         ];
         trial.deployment.start_with(name, &variables)
     };
     let a = start("a");
     a.await_ready();
-    let feed = trial.feed(SECOND * of(10, 60));
+    let feed = trial.feed(SECOND * of(40, 120));
     let watch = trial.watch();
-    // A transaction of three brokers takes tens of milliseconds, and they come one after another: most pauses hit one.
-    for pause in 0..of(2u64, 12) {
-        std::thread::sleep(Duration::from_millis(700 + 137 * pause));
+    let aborted = || {
+        let aborted = metric(&a, "tidewatch_transactions_total{outcome=\"aborted\"}");
+        aborted.unwrap_or(0.0)
+    };
+    // Not every pause hits a transaction: as many as it takes for one that does.
+    let (least, mut pauses) = (of(2u64, 12), 0);
+    while pauses < least || (aborted() < 1.0 && pauses < least + 3) {
+        std::thread::sleep(Duration::from_millis(700 + 137 * (pauses % 12)));
         a.pause();
         std::thread::sleep(Duration::from_millis(7_500));
         a.resume();
+        pauses += 1;
     }
     feed.join().expect("all is written");
     trial.assert_right(&format!("transactions that time out, seed {seed}"));
-    let aborted = metric(&a, "tidewatch_transactions_total{outcome=\"aborted\"}");
     println!(
-        "chaos: {name}: {} pauses of 7.5 s at a transaction timeout of 6 s; results equal detect; transactions aborted {}; longest time without a bucket {:.1} s",
-        of(2, 12),
-        aborted.unwrap_or(0.0),
+        "chaos: {name}: {pauses} pauses of 7.5 s at a transaction timeout of 6 s; results equal detect; transactions aborted {}; longest time without a bucket {:.1} s",
+        aborted(),
         watch.longest_silence().as_secs_f64()
     );
     assert_eq!(a.stop(), Some(0), "{}", trial.deployment.logs());
