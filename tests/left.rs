@@ -135,6 +135,65 @@ fn counts_and_values_of_series() {
     assert_as_if_closed(&detectors, &json!({}), 0);
 }
 
+/// Whoever keeps the models of a silent partition judges that its hosts are missing, as if it went on to be waited for; to the byte, also when it changes hands.
+#[test]
+fn series_of_a_silent_partition_are_missing_in_the_buckets_that_follow() {
+    let detectors = json!([
+        {"function": "count", "partition_field_name": "host"},
+        {"function": "low_count", "partition_field_name": "host"},
+        {"function": "mean", "field_name": "bytes", "partition_field_name": "host"},
+    ]);
+    // What comes of it when the others go on for so many minutes, and the instance is another one in the middle of them.
+    let results = |placement, partitions: i32, minutes: i64, begins_anew: bool| {
+        let job = job(&detectors, &json!({}), (placement, 0));
+        let house = House::new(partitions);
+        let mut service = house.start(Arc::clone(&job));
+        for minute in 0..=LAST {
+            for (partition, event) in events(minute) {
+                house.send(partition % partitions, &event);
+            }
+        }
+        house.settle(&mut service);
+        for minute in LAST + 1..=LAST + minutes {
+            if begins_anew && minute == LAST + minutes / 2 {
+                service.finish().expect("an end in order");
+                service = house.start(Arc::clone(&job));
+                house.settle(&mut service);
+            }
+            let of_first = events(minute)
+                .into_iter()
+                .filter(|(partition, _)| *partition == 0);
+            of_first.for_each(|(_, event)| house.send(0, &event));
+            // As time passes, so does that of the events.
+            house.clock.advance(MINUTE_MS);
+            house.settle(&mut service);
+        }
+        documents(&house)
+    };
+    for (minutes, begins_anew) in [(12, false), (40, false), (40, true)] {
+        let expected = results("keyed", 1, minutes, false);
+        let is_missing = |document: &&Value| {
+            document["result_type"] == "record"
+                && document["partition_field_value"] == "c"
+                && document["function"] == "low_count"
+                && document["actual"] == json!([0.0])
+        };
+        assert!(
+            expected.values().filter(is_missing).count() > 2,
+            "{minutes}"
+        );
+        let found = results("keyed", 2, minutes, begins_anew);
+        for (id, document) in &expected {
+            assert_eq!(
+                found.get(id),
+                Some(document),
+                "{minutes} {begins_anew}: {id}"
+            );
+        }
+        assert_eq!(found.len(), expected.len());
+    }
+}
+
 /// Each is judged by what the one before it has taught.
 #[test]
 fn several_buckets_that_are_open_at_once() {

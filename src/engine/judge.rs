@@ -37,7 +37,7 @@ use super::left::Left;
 use super::probability::Aggregate;
 use super::result::DataCounts;
 use super::snapshot::{self, Door, Frozen, RestoreError, Snapshot};
-use super::wire::{ClosedBucket, InputId, SeriesKey};
+use super::wire::{ClosedBucket, Heard, InputId, Pieces, SeriesKey};
 use crate::config::Job;
 use crate::time::{BucketStart, Finality};
 use customs::AllCustoms;
@@ -57,6 +57,8 @@ use window::Window;
 
 /// Empty buckets in a row that are judged; in a longer gap the rest is passed over, as if time had been skipped.
 pub const GAP_BUCKETS_MAX: u32 = 1000;
+/// Series that are judged beforehand in buckets that follow a silence, all of those buckets together: some tenths of a second.
+const FORETOLD_MAX: u64 = 100_000;
 /// How fast the usual number of measurements a bucket is followed.
 const VOLUME_GAIN: f64 = 0.05;
 
@@ -127,6 +129,8 @@ struct State {
     /// Parts of buckets that some gatherer still works on, merged.
     pending: BTreeMap<BucketStart, Arc<ClosedBucket>>,
     left: Left<ClosedBucket>,
+    /// What has come of messages in pieces.
+    pieces: Pieces,
     series: SeriesShelves,
     entities: Entities,
     rare: Tables,
@@ -222,6 +226,11 @@ impl Judge {
             Input::Flush(Finality::Final) => self.finish(),
             Input::Flush(Finality::Interim) => self.judge_interim(),
         }
+    }
+
+    /// What `from` says with these bytes: an input to hand over, once it is whole.
+    pub fn read(&mut self, from: &InputId, bytes: &[u8]) -> Heard {
+        self.state.pieces.take(from, bytes)
     }
 
     /// The state, also in mid-bucket; to be written while the judge goes on.
@@ -339,14 +348,14 @@ impl Judge {
     /// The first bucket of which anything is known.
     fn first_known(&self) -> Option<BucketStart> {
         let pending = self.state.pending.keys().next().copied();
-        let left = self.state.left.ends().map(|(first, _)| first);
+        let left = self.state.left.ends(|_| true).map(|(first, _)| first);
         pending.into_iter().chain(left).min()
     }
 
     /// The last one likewise.
     fn last_known(&self) -> Option<BucketStart> {
         let pending = self.state.pending.keys().next_back().copied();
-        let left = self.state.left.ends().map(|(_, last)| last);
+        let left = self.state.left.ends(|_| true).map(|(_, last)| last);
         pending.into_iter().chain(left).max()
     }
 
@@ -491,17 +500,27 @@ impl Judge {
         outputs
     }
 
-    /// What these buckets, in order, would be if they closed now, with this and no more in them. Nothing is learnt of it: their input may have more of them.
-    pub(super) fn judge_as_they_stand(&mut self, open: Vec<ClosedBucket>) -> Vec<PartialBucket> {
-        let Some(last) = open.last().map(|bucket| bucket.start) else {
+    /// What these buckets, in order, would be if they closed now, with this and no more in them, and so many empty ones that follow (fewer where there are very
+    /// many series). Nothing is learnt of it: their input may have more of them.
+    pub(super) fn judge_as_they_stand(
+        &mut self,
+        open: Vec<ClosedBucket>,
+        following: u32,
+    ) -> Vec<PartialBucket> {
+        let span = self.job.bucket_span;
+        let last_end = open.last().map(|bucket| span.end_of(bucket.start));
+        let Some(end) = last_end.or(self.state.next) else {
             return Vec::new();
         };
+        let affordable = FORETOLD_MAX / self.state.size.series.max(1);
+        let following = u64::from(following).min(affordable.max(1));
+        let until = (0..following).fold(end, |start, _| span.end_of(start));
         let (before, pruned) = (self.state.clone(), self.pruned);
         let (window, interim) = (self.window.take(), std::mem::take(&mut self.interim));
         for bucket in open {
             self.state.pending.insert(bucket.start, Arc::new(bucket));
         }
-        let outputs = self.judge_until(self.job.bucket_span.end_of(last));
+        let outputs = self.judge_until(until);
         (self.state, self.pruned) = (before, pruned);
         (self.window, self.interim) = (window, interim);
         let partial = |output| match output {
@@ -535,6 +554,7 @@ impl State {
             frontier: Frontier::new(inputs),
             pending: BTreeMap::new(),
             left: Left::default(),
+            pieces: Pieces::default(),
             series: SeriesShelves::default(),
             entities: Entities::new(),
             rare: Tables::new(),

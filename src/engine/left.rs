@@ -70,9 +70,12 @@ impl<B> Left<B> {
         self.taken.get_mut(from)?.remove(&start)
     }
 
-    /// The first and the last bucket that something was left in.
-    pub(super) fn ends(&self) -> Option<(BucketStart, BucketStart)> {
-        let first = *self.waiting.first_key_value()?.0;
-        Some((first, *self.waiting.last_key_value()?.0))
+    /// The first and the last bucket that something was left in which `counts`.
+    pub(super) fn ends(&self, counts: impl Fn(&B) -> bool) -> Option<(BucketStart, BucketStart)> {
+        let is_one =
+            |(_, inputs): &(&BucketStart, &BTreeMap<InputId, B>)| inputs.values().any(&counts);
+        let mut buckets = self.waiting.iter().filter(is_one).map(|(start, _)| *start);
+        let first = buckets.next()?;
+        Some((first, buckets.next_back().unwrap_or(first)))
     }
 }

@@ -13,7 +13,7 @@ use super::pipeline::{Output, Pipeline};
 use super::projector::EventBatch;
 use super::result::Document;
 use super::snapshot::{self, Door, Frozen, RestoreError, Snapshot};
-use super::wire::InputId;
+use super::wire::{Heard, InputId, Pieces};
 use crate::config::Job;
 use crate::time::{BucketStart, EventTime, Finality};
 use std::ops::ControlFlow;
@@ -54,6 +54,8 @@ pub enum Input {
 pub struct Ordered {
     job: Arc<Job>,
     frontier: Frontier,
+    /// What has come of messages in pieces.
+    pieces: Pieces,
     pipeline: Pipeline,
 }
 
@@ -62,6 +64,7 @@ impl Ordered {
     pub fn new(job: Arc<Job>, inputs: Vec<InputId>) -> Ordered {
         Ordered {
             frontier: Frontier::new(inputs),
+            pieces: Pieces::default(),
             pipeline: Pipeline::new(job.clone()).guided(),
             job,
         }
@@ -121,6 +124,11 @@ impl Ordered {
         }
     }
 
+    /// What `from` says with these bytes: an input to hand over, once it is whole.
+    pub fn read(&mut self, from: &InputId, bytes: &[u8]) -> Heard {
+        self.pieces.take(from, bytes)
+    }
+
     /// Every bucket that ends at or before this is closed.
     pub fn watermark(&self) -> Option<EventTime> {
         self.pipeline.watermark()
@@ -148,7 +156,8 @@ impl Ordered {
     /// The state, also in mid-bucket; to be written while the door goes on.
     pub fn freeze(&self) -> Frozen {
         let (fingerprint, parts) = (self.job.fingerprint, [self.pipeline.freeze()]);
-        Frozen::of_parts(Door::Ordered, fingerprint, self.frontier.clone(), parts)
+        let own = (self.frontier.clone(), self.pieces.clone());
+        Frozen::of_parts(Door::Ordered, fingerprint, own, parts)
     }
 
     /// The state as bytes.
@@ -158,12 +167,13 @@ impl Ordered {
 
     /// A door that goes on exactly where the snapshot was taken.
     pub fn restore(job: Arc<Job>, snapshot: &Snapshot) -> Result<Ordered, RestoreError> {
-        let (frontier, pipeline): (Frontier, &[u8]) =
+        let ((frontier, pieces), pipeline): ((Frontier, Pieces), &[u8]) =
             snapshot::open(snapshot.as_bytes(), Door::Ordered, job.fingerprint)?;
         let pipeline = Pipeline::restore_from(job.clone(), pipeline)?.guided();
         Ok(Ordered {
             job,
             frontier,
+            pieces,
             pipeline,
         })
     }

@@ -154,10 +154,10 @@ impl Keyed {
         outputs
     }
 
-    /// The open buckets judged as if they closed now: what others may close without this input. Nothing is learnt.
-    pub fn as_they_stand(&mut self) -> Vec<PartialBucket> {
-        self.judge
-            .judge_as_they_stand(self.gatherer.as_they_stand())
+    /// The open buckets judged as if they closed now, and so many empty ones behind them: what others may close without this input. Nothing is learnt.
+    pub fn as_they_stand(&mut self, following: u32) -> Vec<PartialBucket> {
+        let open = self.gatherer.as_they_stand();
+        self.judge.judge_as_they_stand(open, following)
     }
 
     /// Notes the partition-field values of a closed bucket; the word on the bucket itself follows in the same breath, with them.

@@ -28,7 +28,7 @@ use super::result::{
 };
 use super::score::of_evidence;
 use super::snapshot::{self, Door, Frozen, RestoreError, Snapshot};
-use super::wire::InputId;
+use super::wire::{Heard, InputId, Pieces};
 use crate::config::Job;
 use crate::time::{BucketStart, Finality};
 use categories::{CategoryTotals, Terms, with_messages};
@@ -135,6 +135,8 @@ struct State {
     frontier: Frontier,
     pending: BTreeMap<BucketStart, PartialBucket>,
     left: Left<PartialBucket>,
+    /// What has come of messages in pieces.
+    pieces: Pieces,
     /// As of the last closed bucket.
     sizes: BTreeMap<InputId, ShardSize>,
     ahead: BTreeMap<BucketStart, Ahead>,
@@ -183,6 +185,7 @@ impl Rollup {
             frontier: Frontier::new(inputs),
             pending: BTreeMap::new(),
             left: Left::default(),
+            pieces: Pieces::default(),
             sizes: BTreeMap::new(),
             ahead: BTreeMap::new(),
             next: None,
@@ -244,6 +247,11 @@ impl Rollup {
             Input::Flush(Finality::Final) => self.finish(),
             Input::Flush(Finality::Interim) => self.say_interim(),
         }
+    }
+
+    /// What `from` says with these bytes: an input to hand over, once it is whole.
+    pub fn read(&mut self, from: &InputId, bytes: &[u8]) -> Heard {
+        self.state.pieces.take(from, bytes)
     }
 
     /// Every bucket that ends at or before this is closed; `None` before the first word of every input.
@@ -336,14 +344,14 @@ impl Rollup {
     /// The first bucket of which anything is known.
     fn first_known(&self) -> Option<BucketStart> {
         let pending = self.state.pending.keys().next().copied();
-        let left = self.state.left.ends().map(|(first, _)| first);
+        let left = self.state.left.ends(has_events).map(|(first, _)| first);
         pending.into_iter().chain(left).min()
     }
 
     /// The last one likewise.
     fn last_known(&self) -> Option<BucketStart> {
         let pending = self.state.pending.keys().next_back().copied();
-        let left = self.state.left.ends().map(|(_, last)| last);
+        let left = self.state.left.ends(has_events).map(|(_, last)| last);
         pending.into_iter().chain(left).max()
     }
 
@@ -603,6 +611,11 @@ impl Rollup {
 }
 
 /// As many as are written, the least probable ones, in order.
+/// Whether a silent shard has left something in a bucket, and not only judged beforehand that nothing may come.
+fn has_events(left: &PartialBucket) -> bool {
+    left.event_count > 0
+}
+
 fn most_unusual(mut drafts: Vec<RecordDraft>) -> Vec<RecordDraft> {
     if drafts.len() > RECORDS_MAX {
         drafts.sort_by(|a, b| {

@@ -3,11 +3,14 @@
 //! Versions: a later build says a higher one in the first byte, and reads those before it (tests/formats has one of each): in a rolling upgrade the
 //! old instances leave what they cannot read to the new ones.
 //!
-//! Layout: version (u8), form (u8: 0 plain, 1 zstd), body (postcard; the series of a closed bucket in it as `columns` writes them). Bodies above 1 KiB are compressed where that makes them smaller.
-//! Holds: equal values give equal bytes; decoding never panics, whatever the bytes, never makes more than 64 MiB of a body, and accepts
+//! Layout: version (u8), form (u8: 0 plain, 1 zstd; 2 a piece of a longer message, 3 its last one), body (postcard; the series of a closed bucket in it as `columns` writes them). Bodies above 1 KiB are compressed where that makes them smaller.
+//! Holds: equal values give equal bytes; decoding never panics, whatever the bytes, never makes more than 64 MiB of a body (or 64 times what came), and accepts
 //! only series and shares that are sorted, each once. Checked: tests below.
 
 mod columns;
+mod pieces;
+
+pub use pieces::{Heard, Pieces, pieces};
 
 pub use super::feature::{SeriesBucket, SeriesKey, Share};
 pub use super::projector::{EventBatch, ProjectedEvent};
@@ -145,6 +148,8 @@ const ZSTD: u8 = 1;
 const COMPRESSED_BYTES_MIN: usize = 1024;
 /// A body that says it is larger is a bomb, not a message.
 const BODY_BYTES_MAX: usize = 64 << 20;
+/// Or so many times what came, which a large bucket may need: names repeat.
+const INFLATED_MAX: usize = 64;
 /// Names stand once in a message, so that there is little to be found: level 1 saves 9 % of the bytes more, for twice the work of compressing.
 const ZSTD_LEVEL: i32 = -1;
 
@@ -207,14 +212,15 @@ fn inflate(body: &[u8]) -> Result<Vec<u8>, WireError> {
     let damaged = |error: std::io::Error| WireError::Damaged(format!("zstd: {error}"));
     let stream = zstd::stream::read::Decoder::with_buffer(body).map_err(damaged)?;
     let mut inflated = Vec::new();
+    let bytes_max = BODY_BYTES_MAX.max(INFLATED_MAX.saturating_mul(body.len()));
     stream
-        .take(BODY_BYTES_MAX as u64 + 1)
+        .take(bytes_max as u64 + 1)
         .read_to_end(&mut inflated)
         .map_err(damaged)?;
-    match inflated.len() {
-        0..=BODY_BYTES_MAX => Ok(inflated),
-        _ => Err(WireError::Damaged(format!(
-            "a body of more than {BODY_BYTES_MAX} bytes"
+    match inflated.len() <= bytes_max {
+        true => Ok(inflated),
+        false => Err(WireError::Damaged(format!(
+            "a body of more than {bytes_max} bytes"
         ))),
     }
 }

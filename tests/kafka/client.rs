@@ -129,6 +129,8 @@ pub fn produce_at<P: AsRef<[u8]>>(
     let producer: BaseProducer = config(broker)
         .set("linger.ms", "5")
         .set("enable.idempotence", "true")
+        // Whatever the broker takes.
+        .set("message.max.bytes", "2000000")
         .create()
         .expect("a producer");
     for (partition, payload, timestamp_ms) in messages {

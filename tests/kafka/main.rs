@@ -17,6 +17,7 @@ mod foretold;
 mod forgotten;
 mod instance;
 mod jobs;
+mod large;
 mod log;
 mod operations;
 mod ordered;

@@ -220,7 +220,12 @@ fn ordered(feed: &Feed, job: &Arc<Job>, cluster: &Cluster, sink: &mut dyn FnMut(
             .position(|id| *id == from)
             .expect("a partition of the topic");
         let bytes = message.payload.as_deref().unwrap_or_default();
-        let input = match StageMessage::decode(bytes).expect("a stage's message") {
+        let heard = door.read(&from, bytes);
+        assert_eq!(heard.error, None, "a stage's message");
+        let Some(word) = heard.message else {
+            continue; // a piece
+        };
+        let input = match word {
             StageMessage::Events(batch) => {
                 told[at].extend(batch.events.iter().cloned());
                 ordered::Input::Events { from, batch }

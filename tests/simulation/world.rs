@@ -44,7 +44,7 @@ pub(crate) fn names() -> TopicNames {
 const DAY_MS: u64 = 86_400_000;
 
 /// A world that does not come to rest within so many rounds never will.
-const ROUNDS_MAX: usize = 5_000;
+const ROUNDS_MAX: usize = 20_000;
 
 /// Counts what the seeds have exercised, and remembers what must never happen.
 #[derive(Default)]
@@ -245,6 +245,11 @@ impl<'f> World<'f> {
                 lag_min: draw.range(0, 20),
             },
             wake_ms: draw.range(0, 600) as i64,
+            // What stages say leaves in pieces of whatever size.
+            message_bytes_max: match draw.one_in(2) {
+                true => Settings::default().message_bytes_max,
+                false => draw.range(120, 600) as usize,
+            },
             ..Settings::default()
         };
         let assignor = [Assignor::Cooperative, Assignor::Eager][draw.range(0, 2) as usize];

@@ -17,6 +17,7 @@ use crate::runtime::alerts::AlertSettings;
 use crate::runtime::clock::{Clock, SystemClock};
 use crate::runtime::http::HttpServer;
 use crate::runtime::kafka::{KafkaLog, KafkaTopics};
+use crate::runtime::log::MESSAGE_BYTES_MAX;
 use crate::runtime::log::shared::{Limits, SharedLog, Sharing};
 use crate::runtime::observer::{Fact, Observer};
 use crate::runtime::service::{Align, Service, Settings, group_of};
@@ -269,6 +270,7 @@ pub(super) fn settings(configuration: &Configuration) -> Settings {
         snapshot_interval_ms: millis(configuration.timing.snapshot_interval),
         snapshots_kept: configuration.snapshots_kept.into(),
         remembers: remembers(configuration.scores),
+        message_bytes_max: message_bytes_max(&configuration.kafka),
         alerts: alert_settings(configuration),
         align: Align {
             ahead_buckets: configuration.align.ahead_buckets,
@@ -289,6 +291,15 @@ fn topics_interval_ms(kafka: &Kafka) -> i64 {
     let said = said.and_then(|text| text.parse().ok());
     said.filter(|ms| *ms > 0)
         .unwrap_or(Settings::default().topics_interval_ms)
+}
+
+/// Less than usual where the operator says that brokers take less. Headers need some of it.
+fn message_bytes_max(kafka: &Kafka) -> usize {
+    let said = kafka.property("message.max.bytes");
+    let said: Option<usize> = said.and_then(|text| text.parse().ok());
+    said.map_or(MESSAGE_BYTES_MAX, |most| {
+        MESSAGE_BYTES_MAX.min(most.saturating_sub(10_000).max(most / 2))
+    })
 }
 
 /// What the series of scores want to hear of.

@@ -1,7 +1,7 @@
 //! What an event says, field by field, read once for all detectors.
 //!
 //! Numbers are parsed, texts hashed and made symbols only where some detector or influencer asks for it. Rules (functions.md 2.9): texts
-//! by [`Value::text`], numbers by [`Value::number`]; an empty text is a missing value, for splits, influencers and distinct counts
+//! by [`Value::text`], numbers by [`Value::number`]; a very long text goes by a [`name_of`] its own; an empty text is a missing value, for splits, influencers and distinct counts
 //! alike; of an array the first element is the value, and each distinct element an influencer value. Reading an event whose texts are
 //! known allocates nothing.
 
@@ -47,6 +47,30 @@ struct Whole {
 }
 
 const WHOLES: usize = 64;
+
+/// The longest text that is a name, bytes. ECS indexes no keyword that is longer (`ignore_above: 1024`); and results say a name several times, in messages of a
+/// million bytes at the most.
+const NAME_BYTES_MAX: usize = 1024;
+/// Of a longer one's name: what is not its beginning.
+const NAME_END_BYTES: usize = "… #0123456789abcdef".len();
+
+/// What a text that splits, or influences, is called: itself; if very long, its beginning and the hash of the whole, so that long texts are told apart.
+#[inline]
+fn name_of(text: &str) -> Cow<'_, str> {
+    match text.len() <= NAME_BYTES_MAX {
+        true => Cow::Borrowed(text),
+        false => Cow::Owned(short_name(text)),
+    }
+}
+
+#[cold]
+fn short_name(text: &str) -> String {
+    let mut end = NAME_BYTES_MAX - NAME_END_BYTES;
+    while !text.is_char_boundary(end) {
+        end -= 1;
+    }
+    format!("{}… #{:016x}", &text[..end], hash_of(text))
+}
 
 impl Wholes {
     fn new() -> Wholes {
@@ -208,7 +232,10 @@ impl Reader {
             (reading.hash, reading.symbol) = match text {
                 Some(text) if !text.is_empty() => {
                     let hash = hash_of(text);
-                    let symbol = symbols.map(|symbols| symbols.intern(text, hash, epoch));
+                    let symbol = symbols.map(|symbols| match name_of(text) {
+                        Cow::Borrowed(text) => symbols.intern(text, hash, epoch),
+                        Cow::Owned(name) => symbols.intern(&name, hash_of(&name), epoch),
+                    });
                     if let (Some((number, place)), Some(symbol)) = (&mut whole, symbol) {
                         **place = Whole {
                             number: *number,
@@ -233,7 +260,8 @@ impl Reader {
                     let first = self.influences.len();
                     for element in elements {
                         let text = element.text(&mut self.scratch).unwrap_or_default();
-                        let symbol = symbols.intern(text, hash_of(text), epoch);
+                        let name = name_of(text);
+                        let symbol = symbols.intern(&name, hash_of(&name), epoch);
                         let influence = (influencer, symbol);
                         if symbol != EMPTY && !self.influences[first..].contains(&influence) {
                             self.influences.push(influence);
@@ -411,6 +439,33 @@ mod tests {
             assert_eq!(reader.len(), 1);
             symbol_of(&mut reader, Value::Text("another".into()), round);
         }
+    }
+
+    #[test]
+    fn long_texts_are_told_apart_and_have_names_that_are_not_long() {
+        let text = r#"{"job_id": "names", "analysis_config": {"bucket_span": "10s",
+            "detectors": [{"function": "count"}], "influencers": ["name"]}, "data_description": {"time_field": "time"}}"#;
+        let job = Job::from_text(text, "names").expect("a job");
+        let mut reader = Reader::new(&job, &Layout::of(&job));
+        let (field, mut told) = (FieldId(0), Vec::new());
+        // Two bytes a letter: wherever the limit falls.
+        for (length, ending) in [(512, ""), (512, "a"), (512, "b"), (900, "a"), (900, "b")] {
+            let text = format!("{}{ending}", "é".repeat(length));
+            let symbol = symbol_of(&mut reader, Value::Text(text.as_str().into()), 1);
+            let name = Arc::clone(reader.text(field, symbol.expect("a symbol")));
+            assert!(name.len() <= NAME_BYTES_MAX, "{}", name.len());
+            assert_eq!(*name == *text, text.len() <= NAME_BYTES_MAX);
+            // An array's element, a name that comes back from a snapshot, and a name itself are the same.
+            let list = Value::List(vec![Value::Text("x".into()), Value::Text(text.into())]);
+            symbol_of(&mut reader, list, 1);
+            assert_eq!(Some(reader.influences()[1].1), symbol);
+            assert_eq!(Some(reader.intern(field, &name, 1)), symbol);
+            let again = Value::Text(name.to_string().into());
+            assert_eq!(symbol_of(&mut reader, again, 1), symbol);
+            told.push(symbol);
+        }
+        told.dedup();
+        assert_eq!(told.len(), 5, "each its own");
     }
 
     #[test]

@@ -39,6 +39,10 @@ use std::time::Duration;
 /// The longest metadata text that a broker keeps beside a committed position, bytes (Kafka's `offset.metadata.max.bytes`).
 pub const METADATA_BYTES_MAX: usize = 4096;
 
+/// The longest message that is written, key included and headers not, bytes. Brokers take 1,048,588 of a batch unless told otherwise (`message.max.bytes`),
+/// librdkafka a million of a message with its headers.
+pub const MESSAGE_BYTES_MAX: usize = 990_000;
+
 /// One partition of one topic.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct TopicPartition {

@@ -23,7 +23,8 @@ use super::alerts::AlertSettings;
 use super::clock::Clock;
 use super::log::shared::Portion;
 use super::log::{
-    Assignment, CommitError, Handler, Log, LogError, Message, Revocation, TopicId, TopicPartition,
+    Assignment, CommitError, Handler, Log, LogError, MESSAGE_BYTES_MAX, Message, Revocation,
+    TopicId, TopicPartition,
 };
 use super::observer::{Fact, Observer};
 use super::shutdown::Shutdown;
@@ -52,6 +53,8 @@ pub struct Settings {
     pub snapshots_kept: usize,
     /// How much of the results is told to the observer.
     pub remembers: Remembered,
+    /// The longest message that is written, bytes: what is said between stages leaves in pieces of it.
+    pub message_bytes_max: usize,
     /// How results become alerts; `None`: not at all.
     pub alerts: Option<AlertSettings>,
     /// Who writes them.
@@ -81,6 +84,7 @@ impl Default for Settings {
             snapshot_every_messages: None,
             snapshots_kept: 3,
             remembers: Remembered::default(),
+            message_bytes_max: MESSAGE_BYTES_MAX,
             alerts: None,
             snapshot_writing: Writing::default(),
             snapshot_patience_ms: 30_000,
@@ -422,6 +426,9 @@ impl<L: Log> Service<L> {
     fn wake_tasks(&mut self) -> bool {
         let now_ms = self.clock.steady_ms();
         let mut all_at_end = true;
+        let lag_min = self.settings.align.lag_min;
+        let mut lags = self.tasks.keys().filter_map(|at| self.log.lag(at));
+        let is_catch_up = lags.any(|lag| lag > lag_min);
         for task in self.tasks.values_mut() {
             let lag = self.log.lag(&task.at);
             let at_end = lag == Some(0);
@@ -446,7 +453,7 @@ impl<L: Log> Service<L> {
                 };
                 self.observer.observe(&self.plan.job.id, &fact);
             }
-            if at_end && task.is_live() && task.at_end(now_ms) {
+            if at_end && task.is_live() && task.at_end(now_ms, is_catch_up) {
                 let fact = Fact::Idle { at: &task.at };
                 self.observer.observe(&self.plan.job.id, &fact);
             }

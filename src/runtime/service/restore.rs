@@ -306,6 +306,7 @@ impl<L: Log> Service<L> {
             snapshot_interval_ms: self.settings.snapshot_interval_ms,
             wake_ms: self.settings.wake_ms,
             remembers: self.settings.remembers,
+            message_bytes_max: self.settings.message_bytes_max,
         }
     }
 

@@ -94,6 +94,8 @@ pub(crate) struct Beginning {
     /// How long a partition that was idle is waited for where nothing is found in it. Milliseconds.
     pub(crate) wake_ms: i64,
     pub(crate) remembers: Remembered,
+    /// The longest message that is written, bytes.
+    pub(crate) message_bytes_max: usize,
 }
 
 /// The work on one topic partition.
@@ -131,6 +133,8 @@ pub(crate) struct Task {
     unspoken: bool,
     /// It was silent and is not any more, or may not be: not said yet.
     waking: Option<Waking>,
+    /// So many empty buckets behind its last events are judged, since it is silent.
+    foretold: u32,
     /// How long it had been silent when it was taken over, milliseconds.
     rested_ms: i64,
     /// Speakers whose partitions do not exist, and which the task has been told not to wait for.
@@ -188,6 +192,7 @@ impl Task {
         };
         let mut voice = Voice::new(Arc::clone(&plan), at.clone(), &speaker);
         voice.remembers = beginning.remembers;
+        voice.message_bytes_max = beginning.message_bytes_max;
         voice.muted = beginning.from < beginning.live_from;
         voice.silent_until_ms = mark.silent_until_ms;
         voice.final_until_ms = mark.final_until_ms;
@@ -204,6 +209,7 @@ impl Task {
             silenced: BTreeSet::new(),
             waking: None,
             rested_ms: 0,
+            foretold: 0,
             unspoken: snapshot.is_none() && beginning.committed.is_none(),
             began_at_ms: beginning.time_ms,
             meter: Meter::of(&plan.job),

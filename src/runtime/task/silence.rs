@@ -12,6 +12,11 @@ use crate::runtime::log::{Outgoing, Position, TopicPartition};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
+/// Empty buckets behind its last events that a silent keyed partition has judged beforehand, while the others go on: that its series are missing has been told by then.
+const FORETOLD_MAX: u32 = 64;
+/// So many at least beyond those that may have passed.
+const FORETOLD_MIN: i64 = 2;
+
 /// Why a silent partition is to be waited for again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Waking {
@@ -93,7 +98,7 @@ impl Task {
     /// Its topic is gone: the others are not to wait for it, and have what it leaves.
     pub(crate) fn fall_silent(&mut self) {
         if self.kind.is_awaited() && self.is_live() && !self.mark.idle {
-            self.fall_idle();
+            self.fall_idle(FORETOLD_MAX);
         }
     }
 
@@ -105,14 +110,27 @@ impl Task {
     }
 
     /// Nobody waits for it any more. Interim results leave before: whatever it says afterwards calls it back.
-    fn fall_idle(&mut self) {
+    fn fall_idle(&mut self, following: u32) {
         self.say_news();
         self.mark.idle = true;
-        self.stage.say_idle(&mut self.voice);
+        self.foretell(following);
     }
 
-    /// What the clock has to say to a live task that has read all there is. Returns whether the partition has just become idle.
-    pub(crate) fn at_end(&mut self, now_ms: i64) -> bool {
+    /// Says what it leaves, and what `following` empty buckets behind that are worth: only who keeps the models of a keyed partition can judge that its series are
+    /// missing there.
+    fn foretell(&mut self, following: u32) {
+        self.foretold = following;
+        self.stage.say_idle(&mut self.voice, following);
+    }
+
+    /// As many buckets as may have passed while it has been silent for so long, and some more.
+    fn buckets_in(&self, silent_ms: i64) -> u32 {
+        let buckets = silent_ms / self.plan.job.bucket_span.millis() + FORETOLD_MIN;
+        u32::try_from(buckets).map_or(FORETOLD_MAX, |count| count.min(FORETOLD_MAX))
+    }
+
+    /// What the clock has to say to a live task that has read all there is, while others are far behind or not. Returns whether the partition has just become idle.
+    pub(crate) fn at_end(&mut self, now_ms: i64, is_catch_up: bool) -> bool {
         self.end_again();
         if !self.ended {
             self.end();
@@ -122,8 +140,21 @@ impl Task {
         let since = *self.silent_since_ms.get_or_insert(now_ms - rested_ms);
         let patience = self.plan.job.extensions.idle_timeout_ms;
         let falls_idle = self.kind.is_awaited() && !self.mark.idle && now_ms - since >= patience;
+        // In a catch-up buckets pass as fast as they are read; and how many have while it changed hands nobody knows.
+        let wanted = match is_catch_up || rested_ms > 0 {
+            true => FORETOLD_MAX,
+            false => self.buckets_in(now_ms - since),
+        };
+        // Each time for twice as long, so that all of them together cost little more than the last.
+        let following = FORETOLD_MAX.min(2 * wanted);
         if falls_idle {
-            self.fall_idle();
+            self.fall_idle(following);
+        } else if self.kind == StageKind::Keyed
+            && self.is_silent()
+            && !self.owes_awake()
+            && wanted > self.foretold
+        {
+            self.foretell(following);
         }
         falls_idle
     }

@@ -18,7 +18,7 @@ use crate::engine::pipeline::{self, Keyed, KeyedOutput, Pipeline};
 use crate::engine::projector::{self, Projector};
 use crate::engine::rollup::{self, Rollup};
 use crate::engine::snapshot::{Frozen, RestoreError, Snapshot};
-use crate::engine::wire::{InputId, StageMessage, WireError};
+use crate::engine::wire::{Heard, InputId, StageMessage, WireError};
 use crate::runtime::log::{Message, TopicPartition};
 use crate::time::{BucketStart, EventTime, Finality};
 use std::sync::Arc;
@@ -235,18 +235,33 @@ impl Stage {
                 let Some(from) = Voice::speaker(plan, message) else {
                     return false; // of another lineage
                 };
-                match StageMessage::decode(message.payload.unwrap_or_default()) {
-                    Ok(word) => {
-                        let is_interim = is_interim(&word);
-                        self.heard(from, word, voice, meter, note);
-                        return is_interim;
-                    }
-                    Err(error @ WireError::Newer { .. }) => note(Note::Newer(error.to_string())),
-                    Err(error) => note(Note::Unreadable(error.to_string())),
+                let heard = self.read(&from, message.payload.unwrap_or_default());
+                match heard.error {
+                    Some(error @ WireError::Newer { .. }) => note(Note::Newer(error.to_string())),
+                    Some(error) => note(Note::Unreadable(error.to_string())),
+                    None => {}
+                }
+                if let Some(word) = heard.message {
+                    let is_interim = is_interim(&word);
+                    self.heard(from, word, voice, meter, note);
+                    return is_interim;
                 }
             }
         }
         has_event
+    }
+
+    /// What another stage says with these bytes.
+    fn read(&mut self, from: &InputId, bytes: &[u8]) -> Heard {
+        match self {
+            Stage::Order(ordered) => ordered.read(from, bytes),
+            Stage::Judge(judge) => judge.read(from, bytes),
+            Stage::Rollup(rollup) => rollup.read(from, bytes),
+            // Nobody speaks to those that read events.
+            Stage::Fused(..) | Stage::Keyed(..) | Stage::Gather(..) | Stage::Project(..) => {
+                StageMessage::decode(bytes).into()
+            }
+        }
     }
 
     fn heard(
@@ -401,10 +416,10 @@ impl Stage {
     }
 
     /// Tells the next stage that this input partition is silent, and what its open buckets hold.
-    pub(super) fn say_idle(&mut self, voice: &mut Voice) {
+    pub(super) fn say_idle(&mut self, voice: &mut Voice, following: u32) {
         match self {
             Stage::Gather(_, gatherer) => voice.idle(gatherer.as_they_stand()),
-            Stage::Keyed(_, keyed) => voice.idle_keyed(keyed.as_they_stand()),
+            Stage::Keyed(_, keyed) => voice.idle_keyed(keyed.as_they_stand(following)),
             Stage::Project(..) => voice.idle(Vec::new()), // its events are gathered already
             Stage::Fused(..) | Stage::Order(_) | Stage::Judge(_) | Stage::Rollup(_) => {}
         }

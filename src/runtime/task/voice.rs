@@ -3,7 +3,7 @@
 //! Final results, dead letters and what one stage says to the next wait in the outbox for a transaction. Interim results need no such
 //! care: they leave at once, at least once, to topics of their own. A muted voice says nothing (a replay: all of it has been said).
 //!
-//! Messages between stages have the key `<lineage, 16 hex digits> <speaker>`, so that a stage hears only its own lineage. Between two commits, a
+//! Messages between stages leave in pieces that brokers take, and have the key `<lineage, 16 hex digits> <speaker>`, so that a stage hears only its own lineage. Between two commits, a
 //! watermark that follows another to the same partition replaces it: only the last one says anything.
 
 use super::loss::Loss;
@@ -16,9 +16,9 @@ use crate::engine::result::{
     Annotation, AnnotationEvent, Body, BucketSummary, Document, DocumentId, DocumentKind, Lost, id,
 };
 use crate::engine::rollup::Revision;
-use crate::engine::wire::{ClosedBucket, EventBatch, InputId, ProjectedEvent, StageMessage};
+use crate::engine::wire::{self, ClosedBucket, EventBatch, InputId, ProjectedEvent, StageMessage};
 use crate::runtime::alerts::Desk;
-use crate::runtime::log::{Message, Outgoing, TopicPartition};
+use crate::runtime::log::{MESSAGE_BYTES_MAX, Message, Outgoing, TopicPartition};
 use crate::time::{BucketStart, EventTime, Finality};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -98,6 +98,8 @@ pub(super) struct Voice {
     remembered: Vec<Document>,
     left_out: u64,
     pub(super) remembers: Remembered,
+    /// The longest message that the log takes, bytes.
+    pub(super) message_bytes_max: usize,
     loose: Vec<Outgoing>,
     interim_summaries: Vec<BucketSummary>,
     /// Where in the outbox the last word to a partition of the next stage is, if that word is a watermark.
@@ -152,6 +154,7 @@ impl Voice {
             remembered: Vec::new(),
             left_out: 0,
             remembers: Remembered::default(),
+            message_bytes_max: MESSAGE_BYTES_MAX,
             loose: Vec::new(),
             interim_summaries: Vec::new(),
             watermarks: BTreeMap::new(),
@@ -424,16 +427,22 @@ impl Voice {
         self.add(message);
     }
 
-    /// The bytes that were refused, with the reason and where they came from.
+    /// The bytes that were refused, with the reason and where they came from. Of those that the log would not take, the beginning.
     pub(super) fn dead_letter(&mut self, message: &Message<'_>, rejection: &Rejection) {
         if self.muted {
             return;
         }
-        let letter = Outgoing {
+        let key_bytes_max = self.message_bytes_max / 2;
+        let key = message.key.map(|key| &key[..key.len().min(key_bytes_max)]);
+        let room = self.message_bytes_max - key.map_or(0, <[u8]>::len);
+        let payload = message.payload;
+        let bytes = payload.map_or(0, <[u8]>::len);
+        let payload = payload.map(|payload| &payload[..bytes.min(room)]);
+        let mut letter = Outgoing {
             topic: Arc::clone(self.plan.names.dead_letters()),
             partition: None,
-            key: message.key.map(<[u8]>::to_vec),
-            payload: message.payload.map(<[u8]>::to_vec),
+            key: key.map(<[u8]>::to_vec),
+            payload: payload.map(<[u8]>::to_vec),
             headers: vec![
                 ("reason", rejection.reason.label().to_owned()),
                 ("detail", rejection.detail.clone()),
@@ -444,6 +453,9 @@ impl Voice {
             ],
             timestamp_ms: None,
         };
+        if bytes > room {
+            letter.headers.push(("payload_bytes", bytes.to_string()));
+        }
         self.letters += 1;
         self.add(letter);
     }
@@ -551,7 +563,10 @@ impl Voice {
 
     /// Stamped with the time of writing: by its bucket's time, history would outlive the topic's retention before it is read.
     fn push(&mut self, topic: &Arc<str>, partition: i32, payload: Vec<u8>) {
-        self.add(self.word(topic, partition, payload));
+        let room = self.message_bytes_max.saturating_sub(self.key.len());
+        for piece in wire::pieces(payload, room) {
+            self.add(self.word(topic, partition, piece));
+        }
     }
 
     fn word(&self, topic: &Arc<str>, partition: i32, payload: Vec<u8>) -> Outgoing {

@@ -24,6 +24,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
+/// What librdkafka takes of one message unless told otherwise, bytes.
+const REFUSED_ABOVE_BYTES: usize = 1_000_000;
+
 /// What is to become of a commit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Break {
@@ -271,6 +274,7 @@ impl Topics for MemoryLog {
     }
 
     fn publish(&mut self, messages: &[Outgoing]) -> Result<(), LogError> {
+        ensure_taken(messages)?;
         let mut state = self.cluster.lock();
         messages
             .iter()
@@ -383,6 +387,8 @@ impl Log for MemoryLog {
                 "metadata of {at} is too long"
             );
         }
+        ensure_taken(transaction.messages)
+            .map_err(|error| CommitError::Fatal(error.to_string()))?;
         let fate = self.break_next_commit.take();
         self.may_commit()?;
         let mut state = self.cluster.lock();
@@ -420,6 +426,17 @@ impl Log for MemoryLog {
         self.assigned.clear();
         self.releasing.clear();
         Ok(())
+    }
+}
+
+/// Brokers refuse what is too long, and with it the transaction.
+fn ensure_taken(messages: &[Outgoing]) -> Result<(), LogError> {
+    let bytes = messages.iter().map(Outgoing::bytes).max().unwrap_or(0);
+    match bytes <= REFUSED_ABOVE_BYTES {
+        true => Ok(()),
+        false => Err(LogError::Fatal(format!(
+            "a message of {bytes} bytes; at most {REFUSED_ABOVE_BYTES} are taken"
+        ))),
     }
 }
 
