@@ -24,5 +24,6 @@ mod tracker;
 pub use incident::{
     Change, Delivery, Entity, Evidence, Incident, IncidentKind, Notice, Reason, entity_text,
 };
+pub(crate) use state::MAGIC as STATE_MAGIC;
 pub use state::StateError;
 pub use tracker::Tracker;

@@ -7,7 +7,8 @@ use super::incident::Incident;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
-const MAGIC: &[u8; 4] = b"TWAL";
+/// What a state begins with.
+pub(crate) const MAGIC: &[u8; 4] = b"TWAL";
 /// Raised whenever the body changes shape.
 const VERSION: u16 = 1;
 const HEADER_BYTES: usize = 6;

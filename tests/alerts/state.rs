@@ -45,6 +45,10 @@ fn leave_open(house: &House) -> MemoryLog {
 }
 
 fn start(house: &House) -> Service<MemoryLog> {
+    start_with(house, Settings::default())
+}
+
+fn start_with(house: &House, settings: Settings) -> Service<MemoryLog> {
     let defaults = AlertPolicy {
         threshold: 0.0,
         resolve_below: 0.0,
@@ -56,7 +60,7 @@ fn start(house: &House) -> Service<MemoryLog> {
     };
     let settings = Settings {
         alerts: Some(alerts),
-        ..Settings::default()
+        ..settings
     };
     house.start_with(job("1m", r#"{"idle_timeout":"1d","shards":2}"#), settings)
 }
@@ -128,4 +132,70 @@ fn a_state_that_stays_hidden_is_given_up_and_said_to_be() {
     breathe(&house, &mut service, 50);
     assert!(service.is_ready(), "{}", service.describe());
     assert!(house.diary.has("AlertStateUnusable"));
+}
+
+/// In an outage of thousands of entities it is more than brokers take of one message.
+#[test]
+fn a_state_longer_than_a_message_is_written_in_several_and_a_successor_goes_on_from_it() {
+    let told = |message_bytes_max: usize, dies: bool| {
+        let house = House::new(1);
+        let begin = || {
+            let settings = Settings {
+                message_bytes_max,
+                ..Settings::default()
+            };
+            start_with(&house, settings)
+        };
+        let mut service = begin();
+        for minute in 0..80 {
+            for host in 0..60 {
+                let crowd = if minute >= 30 && (minute + host) % 10 == 0 {
+                    60
+                } else {
+                    3
+                };
+                let event = event(minute, &format!("host-{host}"));
+                (0..crowd).for_each(|_| house.send(0, &event));
+            }
+            if minute % 7 == 0 {
+                breathe(&house, &mut service, 30);
+                if dies {
+                    house.cluster.evict(&service.into_log());
+                    service = begin();
+                }
+            }
+        }
+        house.settle(&mut service);
+        assert!(!house.diary.has("AlertStateUnusable"));
+        let notices = house.cluster.committed("tidewatch.alerts").into_iter();
+        let notices: Vec<_> = notices
+            .map(|notice| (notice.key.clone(), notice.payload.clone()))
+            .collect();
+        (notices, house.cluster.committed(STATE))
+    };
+    let (whole, states) = told(Settings::default().message_bytes_max, false);
+    assert!(whole.len() > 100, "{}", whole.len());
+    assert!(
+        states
+            .iter()
+            .all(|state| state.key.as_deref() == Some(b"j"))
+    );
+    let (parted, states) = told(300, true);
+    assert!(
+        parted == whole,
+        "{} notices of {}",
+        parted.len(),
+        whole.len()
+    );
+    let bytes = |part: &Option<Vec<u8>>| part.as_ref().map_or(0, Vec::len);
+    let sizes = states
+        .iter()
+        .map(|state| bytes(&state.key) + bytes(&state.payload));
+    assert!(sizes.max() <= Some(300));
+    let is_third = |key: &[u8]| key == b"j#2";
+    assert!(
+        states
+            .iter()
+            .any(|state| state.key.as_deref().is_some_and(is_third))
+    );
 }

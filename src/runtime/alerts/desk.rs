@@ -4,16 +4,19 @@
 //! version of the state belongs to it. A successor reads that version and is exactly where the committed position is: no replay, whatever the policy was before. A
 //! version is written only when something has changed; how far it has heard is in the mark.
 //!
-//! Layout of the state: version (u64 LE), then the tracker's own bytes.
+//! Layout of the state: version (u64 LE), number of messages (u32 LE), then the tracker's own bytes, compressed (zstd). In an outage of thousands of entities they are
+//! more than brokers take of one message; what follows the first is in messages of the keys `<job>#1`, `<job>#2`... before it: version, then bytes.
 
 use super::document::AlertDocument;
 use super::ocsf;
-use crate::alert::{Notice, Tracker};
+use crate::alert::{Notice, STATE_MAGIC, Tracker};
 use crate::config::{AlertPolicy, Job};
 use crate::engine::result::Document;
 use crate::runtime::log::{Cleanup, LogError, NewTopic, Outgoing, TopicPartition, Topics};
 use crate::runtime::task::TopicNames;
 use crate::time::{BucketStart, EventTime, Finality};
+use std::collections::BTreeMap;
+use std::io::Read;
 use std::sync::Arc;
 
 /// What the tasks of a service are to know of alerts.
@@ -64,6 +67,11 @@ impl AlertSettings {
 }
 
 const VERSION_BYTES: usize = 8;
+/// Of a message of the state, what is neither the job's id nor content, at the most: version, count, `#` and a number.
+const HEAD_BYTES_MAX: usize = VERSION_BYTES + 4 + 11;
+const ZSTD_LEVEL: i32 = 1;
+/// What takes more than this is no state.
+const STATE_BYTES_MAX: u64 = 1 << 30;
 /// Of the documents in the alerts topic: docs/schemas/alert.schema.json.
 const SCHEMA: &str = "urn:tidewatch:schema:alert:v1";
 
@@ -158,21 +166,34 @@ impl Desk {
         messages
     }
 
-    /// The state, if it has changed since it was last asked for.
-    pub fn take_state(&mut self) -> Option<Outgoing> {
+    /// The state, if it has changed since it was last asked for, in messages of at most `bytes_max`.
+    pub fn take_state(&mut self, bytes_max: usize) -> Vec<Outgoing> {
         self.version = self.version();
-        std::mem::take(&mut self.is_changed).then(|| {
+        if !std::mem::take(&mut self.is_changed) {
+            return Vec::new();
+        }
+        let bytes = zstd::bulk::compress(&self.tracker.snapshot(), ZSTD_LEVEL)
+            .expect("memory takes what is written");
+        let room = bytes_max.saturating_sub(HEAD_BYTES_MAX + self.job.id.len());
+        let chunks = bytes.chunks(room.max(1));
+        let count = u32::try_from(chunks.len()).expect("a state of fewer than 2^32 bytes");
+        let message = |(number, chunk): (usize, &[u8])| {
             let mut payload = self.version.to_le_bytes().to_vec();
-            payload.extend(self.tracker.snapshot());
+            if number == 0 {
+                payload.extend(count.to_le_bytes());
+            }
+            payload.extend(chunk);
             Outgoing {
                 topic: Arc::clone(&self.state),
                 partition: Some(0),
-                key: Some(self.job.id.clone().into_bytes()),
+                key: Some(key_of(&self.job.id, number).into_bytes()),
                 payload: Some(payload),
                 headers: Vec::new(),
                 timestamp_ms: None,
             }
-        })
+        };
+        // The first last: whoever reads it has read the others.
+        chunks.enumerate().map(message).rev().collect()
     }
 
     /// What has been told since the last call.
@@ -220,6 +241,25 @@ impl Desk {
     }
 }
 
+/// The key of a job's state, or of what follows in other messages. No job's id has such a mark in it.
+fn key_of(job_id: &str, number: usize) -> String {
+    match number {
+        0 => job_id.to_owned(),
+        _ => format!("{job_id}#{number}"),
+    }
+}
+
+/// Of a key, which message of the job's state it is of.
+fn number_of(key: &[u8], job_id: &str) -> Option<usize> {
+    match key.strip_prefix(job_id.as_bytes())? {
+        b"" => Some(0),
+        rest => {
+            let digits = rest.strip_prefix(b"#")?;
+            std::str::from_utf8(digits).ok()?.parse().ok()
+        }
+    }
+}
+
 /// The last version of a job's state that is readable, searched for as often as it takes: a transaction is decided a moment before all of it can be read,
 /// and another job's, in the same partition, may hold readers up for as long as it is open.
 #[derive(Debug, Default)]
@@ -227,6 +267,8 @@ pub struct Found {
     from: i64,
     version: u64,
     bytes: Option<Vec<u8>>,
+    /// What follows the first message, with its version.
+    more: BTreeMap<usize, (u64, Vec<u8>)>,
 }
 
 impl Found {
@@ -243,20 +285,57 @@ impl Found {
         job_id: &str,
     ) -> Result<(), LogError> {
         let at = TopicPartition::new(names.alert_state(), 0);
-        let (version, bytes) = (&mut self.version, &mut self.bytes);
-        self.from = log.read(&at, self.from, &mut |message| {
-            if message.key != Some(job_id.as_bytes()) {
-                return;
-            }
-            let Some(payload) = message.payload else {
-                (*version, *bytes) = (0, None); // a reset: what went on before is none of this life
-                return;
-            };
-            if let Some((head, rest)) = payload.split_first_chunk::<VERSION_BYTES>() {
-                *version = u64::from_le_bytes(*head);
-                *bytes = Some(rest.to_vec());
+        let from = self.from;
+        self.from = log.read(&at, from, &mut |message| {
+            let number = message.key.and_then(|key| number_of(key, job_id));
+            match number {
+                Some(0) => self.hear(message.payload),
+                Some(number) => {
+                    let payload = message.payload.unwrap_or_default();
+                    if let Some((version, rest)) = payload.split_first_chunk::<VERSION_BYTES>() {
+                        let more = (u64::from_le_bytes(*version), rest.to_vec());
+                        self.more.insert(number, more);
+                    }
+                }
+                None => {}
             }
         })?;
         Ok(())
+    }
+
+    /// The first message of a version; what follows it has been read.
+    fn hear(&mut self, payload: Option<&[u8]>) {
+        let Some(payload) = payload else {
+            (self.version, self.bytes) = (0, None); // a reset: what went on before is none of this life
+            return;
+        };
+        let Some((version, rest)) = payload.split_first_chunk::<VERSION_BYTES>() else {
+            return;
+        };
+        self.version = u64::from_le_bytes(*version);
+        self.bytes = match rest.split_first_chunk() {
+            // As builds wrote it that knew no other messages.
+            _ if rest.starts_with(STATE_MAGIC) => Some(rest.to_vec()),
+            Some((count, first)) => Some(self.whole(u32::from_le_bytes(*count), first)),
+            None => Some(rest.to_vec()),
+        };
+    }
+
+    /// The tracker's bytes; of a version of which something is missing, or that does not decompress, none, which is no state.
+    fn whole(&self, count: u32, first: &[u8]) -> Vec<u8> {
+        let mut bytes = first.to_vec();
+        for number in 1..count as usize {
+            match self.more.get(&number) {
+                Some((version, more)) if *version == self.version => bytes.extend(more),
+                _ => return Vec::new(),
+            }
+        }
+        let mut whole = Vec::new();
+        let stream = zstd::stream::read::Decoder::with_buffer(&bytes[..]);
+        let read = stream.and_then(|stream| stream.take(STATE_BYTES_MAX).read_to_end(&mut whole));
+        match read {
+            Ok(_) => whole,
+            Err(_) => Vec::new(),
+        }
     }
 }

@@ -483,7 +483,9 @@ impl Voice {
         self.outbox_bytes = 0;
         self.letters = 0;
         let mut messages = std::mem::take(&mut self.outbox);
-        messages.extend(self.desk.as_mut().and_then(Desk::take_state));
+        if let Some(desk) = &mut self.desk {
+            messages.extend(desk.take_state(self.message_bytes_max));
+        }
         Speech {
             messages,
             notices: self
