@@ -263,7 +263,7 @@ mod tests {
     fn many(count: u64) -> ClosedBucket {
         closed(
             (0..count)
-                .map(|i| series(0, &format!("host-{i:05}"), i))
+                .map(|i| series(0, &format!("host-{i:07}"), i))
                 .collect(),
         )
     }
@@ -284,6 +284,27 @@ mod tests {
         let plain = postcard::to_stdvec(&StageMessage::Closed(many(2_000))).unwrap();
         assert_eq!(large[1], ZSTD);
         assert!(large.len() * 3 < plain.len(), "names repeat");
+    }
+
+    #[test]
+    fn a_million_series_of_one_bucket_go_through_messages_of_less_than_a_megabyte() {
+        let (from, message) = (
+            InputId("events/0".into()),
+            StageMessage::Closed(many(1_000_000)),
+        );
+        let words = pieces(message.encode(), 900_000);
+        assert!(words.len() > 3, "{}", words.len());
+        let mut held = Pieces::default();
+        for (at, word) in words.iter().enumerate() {
+            assert!(word.len() <= 900_000);
+            let heard = held.take(&from, word);
+            assert_eq!(heard.error, None);
+            let is_last = at + 1 == words.len();
+            assert!(
+                heard.message.as_ref() == is_last.then_some(&message),
+                "piece {at}"
+            );
+        }
     }
 
     #[test]

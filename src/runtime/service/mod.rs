@@ -29,7 +29,9 @@ use super::log::{
 use super::observer::{Fact, Observer};
 use super::shutdown::Shutdown;
 use super::store::{Keeper, SnapshotStore, Writing};
-use super::task::{BUILD, Plan, PlanError, Range, Remarkable, Remembered, Task, TopicNames};
+use super::task::{
+    BUILD, Placement, Plan, PlanError, Range, Remarkable, Remembered, Task, TopicNames,
+};
 use super::traces::{Batch, JobTraces, Traces};
 use crate::config::Job;
 use crate::decode::together::Given;
@@ -422,13 +424,18 @@ impl<L: Log> Service<L> {
             .unsigned_abs()
     }
 
+    /// Whether some partition here has far more to read than comes while one looks away.
+    fn is_far_behind(&mut self) -> bool {
+        let lag_min = self.settings.align.lag_min;
+        let mut lags = self.tasks.keys().filter_map(|at| self.log.lag(at));
+        lags.any(|lag| lag > lag_min)
+    }
+
     /// Tells each live task that has read everything what time it is. Returns whether that is so for all of them.
     fn wake_tasks(&mut self) -> bool {
         let now_ms = self.clock.steady_ms();
         let mut all_at_end = true;
-        let lag_min = self.settings.align.lag_min;
-        let mut lags = self.tasks.keys().filter_map(|at| self.log.lag(at));
-        let is_catch_up = lags.any(|lag| lag > lag_min);
+        let is_catch_up = self.plan.placement == Placement::Keyed && self.is_far_behind();
         for task in self.tasks.values_mut() {
             let lag = self.log.lag(&task.at);
             let at_end = lag == Some(0);
