@@ -12,11 +12,13 @@
 //! the state that the former owner had there, and everything before has been said. Only what the clock decides is not in the messages: that a partition is idle is
 //! therefore part of the position's [`Mark`], and interim results change no state.
 
+mod answers;
 mod loss;
 mod mark;
 mod meter;
 mod plan;
 mod range;
+mod remembered;
 mod silence;
 mod stage;
 mod voice;
@@ -28,8 +30,8 @@ pub use meter::{LATENESS_BOUNDS_MS, Measured};
 pub(crate) use meter::{Step, Steps, Work};
 pub use plan::{Placement, Plan, PlanError, StageKind, TopicNames};
 pub use range::Range;
+pub use remembered::{Plots, Remembered};
 pub(crate) use silence::awake;
-pub use voice::{Plots, Remembered};
 pub(crate) use voice::{Speech, message_of};
 
 use crate::decode::together::Given;

@@ -4,6 +4,9 @@
     reason = "how long judging took is told to a person only"
 )]
 
+use super::answers::{
+    answer_fused, answer_gather, answer_judge, answer_keyed, answer_project, answer_rollup, refuse,
+};
 use super::meter::{Meter, Work};
 use super::plan::{Plan, StageKind};
 use super::range::Side;
@@ -15,7 +18,7 @@ use crate::engine::gatherer::{self, Gatherer};
 use crate::engine::judge::{self, Judge};
 use crate::engine::ordered::{self, Ordered};
 use crate::engine::pipeline::{self, Keyed, KeyedOutput, Pipeline};
-use crate::engine::projector::{self, Projector};
+use crate::engine::projector::Projector;
 use crate::engine::rollup::{self, Rollup};
 use crate::engine::snapshot::{Frozen, RestoreError, Snapshot};
 use crate::engine::wire::{Heard, InputId, StageMessage, WireError};
@@ -498,123 +501,5 @@ fn offer<'a>(decoded: &'a Decoded<'_, '_>) -> gatherer::Input<'a> {
     match decoded {
         Ok(event) => gatherer::Input::Event(event),
         Err(rejection) => gatherer::Input::Rejected(rejection),
-    }
-}
-
-fn refuse(
-    rejection: Option<Rejection>,
-    message: &Message<'_>,
-    voice: &mut Voice,
-    note: &mut dyn FnMut(Note),
-) {
-    if let Some(rejection) = rejection {
-        voice.dead_letter(message, &rejection);
-        note(Note::Rejected(rejection));
-    }
-}
-
-/// A door rejects only what has just been handed over, never in a flush.
-fn late(
-    rejection: Rejection,
-    message: Option<&Message<'_>>,
-    voice: &mut Voice,
-    note: &mut dyn FnMut(Note),
-) {
-    if let Some(message) = message {
-        refuse(Some(rejection), message, voice, note);
-    }
-}
-
-fn answer_fused(
-    outputs: Vec<pipeline::Output>,
-    message: Option<&Message<'_>>,
-    voice: &mut Voice,
-    note: &mut dyn FnMut(Note),
-) {
-    for output in outputs {
-        match output {
-            pipeline::Output::Rejected(rejection) => late(rejection, message, voice, note),
-            pipeline::Output::Result(document) => voice.result(&document),
-            pipeline::Output::Retract(document) => voice.retract(document),
-            pipeline::Output::Closed(summary) => voice.bucket(summary),
-            pipeline::Output::Revised(revision) => voice.re_opened(revision),
-            pipeline::Output::Late { events } => note(Note::Late { events }),
-        }
-    }
-}
-
-fn answer_keyed(
-    outputs: Vec<KeyedOutput>,
-    message: Option<&Message<'_>>,
-    voice: &mut Voice,
-    note: &mut dyn FnMut(Note),
-) {
-    for output in outputs {
-        match output {
-            KeyedOutput::Rejected(rejection) => late(rejection, message, voice, note),
-            KeyedOutput::Partial(bucket) => voice.partial(bucket),
-            KeyedOutput::Revised(bucket) => voice.revised(bucket),
-            KeyedOutput::Watermark(until) => voice.watermark(until, Next::Rollup),
-            KeyedOutput::Late { events } => note(Note::Late { events }),
-        }
-    }
-}
-
-fn answer_gather(
-    outputs: Vec<gatherer::Output>,
-    message: Option<&Message<'_>>,
-    voice: &mut Voice,
-    note: &mut dyn FnMut(Note),
-) {
-    for output in outputs {
-        match output {
-            gatherer::Output::Rejected(rejection) => late(rejection, message, voice, note),
-            gatherer::Output::Closed(bucket) => voice.closed(bucket),
-            gatherer::Output::Late(bucket) => voice.late(bucket),
-            gatherer::Output::Watermark(until) => {
-                voice.watermark(until, Next::Judges);
-            }
-        }
-    }
-}
-
-fn answer_project(
-    outputs: Vec<projector::Output>,
-    message: Option<&Message<'_>>,
-    voice: &mut Voice,
-    note: &mut dyn FnMut(Note),
-) {
-    for output in outputs {
-        match output {
-            projector::Output::Event(event) => voice.event(event),
-            projector::Output::Refused(counts) => voice.refused(&counts),
-            projector::Output::Rejected(rejection) => late(rejection, message, voice, note),
-            projector::Output::Watermark(until) => voice.watermark(until, Next::Judges),
-        }
-    }
-}
-
-fn answer_judge(outputs: Vec<judge::Output>, voice: &mut Voice, note: &mut dyn FnMut(Note)) {
-    for output in outputs {
-        match output {
-            judge::Output::Partial(bucket) => voice.partial(bucket),
-            judge::Output::Revised(bucket) => voice.revised(bucket),
-            judge::Output::Watermark(until) => {
-                voice.watermark(until, Next::Rollup);
-            }
-            judge::Output::Late { events } => note(Note::Late { events }),
-        }
-    }
-}
-
-fn answer_rollup(outputs: Vec<rollup::Output>, voice: &mut Voice, note: &mut dyn FnMut(Note)) {
-    for output in outputs {
-        match output {
-            rollup::Output::Result(document) => voice.result(&document),
-            rollup::Output::Retract(document) => voice.retract(document),
-            rollup::Output::Closed(summary) => voice.bucket(summary),
-            rollup::Output::Revised(revision) => voice.re_opened(revision),
-            rollup::Output::Late { events } => note(Note::Late { events }),
-        }
     }
 }

@@ -8,6 +8,7 @@
 
 use super::loss::Loss;
 use super::plan::Plan;
+use super::remembered::Remembered;
 use crate::alert::Notice;
 use crate::engine::event::Rejection;
 use crate::engine::judge::{PartialBucket, RevisedBucket};
@@ -25,51 +26,6 @@ use std::sync::Arc;
 
 /// Events leave in messages of about so many bytes at the most, before they are compressed.
 const BATCH_BYTES: usize = 256 << 10;
-
-/// How much of a bucket's results is remembered, for people to look at, until its transaction is over.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Remembered {
-    /// Records, the strongest.
-    pub records: usize,
-    /// Which model plots.
-    pub plots: Plots,
-}
-
-/// Model plots to remember of a bucket.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Plots {
-    /// None.
-    None,
-    /// Those of detectors without a split: one each.
-    Unsplit,
-    /// So many, the first.
-    First(usize),
-}
-
-impl Plots {
-    fn room(self, document: &Document) -> usize {
-        match (self, &document.body) {
-            (Plots::First(room), _) => room,
-            (Plots::Unsplit, Body::ModelPlot(plot))
-                if plot.by_field_value.is_none()
-                    && plot.partition_field_value.is_none()
-                    && plot.over_field_value.is_none() =>
-            {
-                usize::MAX
-            }
-            _ => 0,
-        }
-    }
-}
-
-impl Default for Remembered {
-    fn default() -> Remembered {
-        Remembered {
-            records: 10,
-            plots: Plots::None,
-        }
-    }
-}
 
 /// A task's voice and outbox.
 #[derive(Debug)]
