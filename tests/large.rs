@@ -192,3 +192,33 @@ fn of_a_refused_message_that_is_longer_than_brokers_take_of_us_the_beginning_is_
     assert!(house.results(DocumentKind::Bucket).is_empty());
     assert!(service.is_settled(), "the job goes on");
 }
+
+/// A coordinator keeps the positions of a transaction in one batch, which brokers limit as any other.
+#[test]
+fn the_positions_of_very_many_topics_are_less_than_brokers_take() {
+    let house = House::new(1);
+    let topic = |n: usize| format!("logs-of-a-service-with-a-name-that-is-long-{n:04}");
+    (0..400).for_each(|n| house.cluster.create_topic(&topic(n), 1));
+    let body = json!({
+        "job_id": "j",
+        "analysis_config": {"bucket_span": "1m", "detectors": [{"function": "count"}]},
+        "datafeed_config": {"indices": ["^logs-of-.*"]},
+        "data_description": {"time_field": "time", "time_format": "epoch_ms"},
+        "tidewatch": {"idle_timeout": "10s"},
+    });
+    let job = Arc::new(Job::from_value(&body).expect("a valid job"));
+    let mut service = house.start(job);
+    for (minute, n) in [(FIRST, 0), (FIRST, 399), (FIRST + 1, 7)] {
+        let message = Outgoing {
+            topic: topic(n).as_str().into(),
+            partition: Some(0),
+            key: None,
+            payload: Some(event(minute, "a", 1).into_bytes()),
+            headers: Vec::new(),
+            timestamp_ms: Some(0),
+        };
+        house.cluster.append(&message).expect("a topic");
+    }
+    house.settle(&mut service);
+    assert_eq!(house.event_counts(), BTreeMap::from([(FIRST, 2)]));
+}

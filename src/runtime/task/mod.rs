@@ -48,7 +48,7 @@ use crate::time::EventTime;
 use meter::Meter;
 use silence::Waking;
 use stage::{Note, Stage};
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use voice::Voice;
 
@@ -174,7 +174,7 @@ impl Task {
             told: 0,
             prefix: None,
             topic: None,
-            inputs: plan.inputs.clone(),
+            inputs: BTreeMap::new(),
         };
         let was_idle = beginning.mark.as_ref().is_some_and(|mark| mark.idle);
         let mark = beginning.mark.unwrap_or(fresh);
@@ -182,6 +182,12 @@ impl Task {
             build: Some(BUILD.to_owned()),
             prefix: Some(plan.names.prefix().to_owned()),
             topic: beginning.topic.or(mark.topic),
+            // Only who waits for them has to know them. In the marks of very many inputs they would be more than brokers take of one commit.
+            inputs: match (kind.reads_events(), mark.inputs.is_empty()) {
+                (true, _) => BTreeMap::new(),
+                (false, true) => plan.inputs.clone(),
+                (false, false) => mark.inputs,
+            },
             ..mark
         };
         let stage = match snapshot {

@@ -78,6 +78,8 @@ struct Entry {
     /// With the time that restoring the snapshot took.
     restoring: BTreeMap<TopicPartition, i64>,
     watermarks: BTreeMap<TopicPartition, i64>,
+    /// Partitions that nobody waits for.
+    idle: BTreeSet<TopicPartition>,
     /// Events that reached a judge too late, since that was said last.
     late: u64,
     late_said_ms: Option<i64>,
@@ -158,6 +160,7 @@ impl Ledger {
             entry.assigned.remove(at);
             entry.restoring.remove(at);
             entry.watermarks.remove(at);
+            entry.idle.remove(at);
             entry.lags.remove(at);
         }
         entry.assigned.len()
@@ -179,17 +182,23 @@ impl Ledger {
         at: &TopicPartition,
         event_time_ms: i64,
     ) -> i64 {
-        let watermarks = &mut self.entry(job_id).watermarks;
-        match watermarks.get_mut(at) {
+        let entry = self.entry(job_id);
+        match entry.watermarks.get_mut(at) {
             Some(held) => *held = event_time_ms,
-            None => drop(watermarks.insert(at.clone(), event_time_ms)),
+            None => drop(entry.watermarks.insert(at.clone(), event_time_ms)),
         }
-        watermarks.values().copied().min().unwrap_or(event_time_ms)
+        entry.idle.remove(at);
+        entry.watermark().unwrap_or(event_time_ms)
+    }
+
+    /// Nobody waits for the partition any more, until it is heard of again.
+    pub(super) fn idle(&mut self, job_id: &str, at: &TopicPartition) {
+        self.entry(job_id).idle.insert(at.clone());
     }
 
     /// The same of those that are still here.
     pub(super) fn least_watermark(&self, job_id: &str) -> Option<i64> {
-        self.jobs.get(job_id)?.watermarks.values().copied().min()
+        self.jobs.get(job_id)?.watermark()
     }
 
     /// The job is not at work.
@@ -296,6 +305,16 @@ fn degraded(misplaced_keys: u64) -> Option<String> {
 }
 
 impl Entry {
+    /// The least watermark of the partitions that are waited for; where there are none, the furthest: of a feed that has stopped it stands still.
+    fn watermark(&self) -> Option<i64> {
+        let awaited = self
+            .watermarks
+            .iter()
+            .filter(|(at, _)| !self.idle.contains(*at));
+        let least = awaited.map(|(_, time_ms)| *time_ms).min();
+        least.or_else(|| self.watermarks.values().copied().max())
+    }
+
     fn state(&self, now_ms: i64) -> State {
         let was_at_end = self.at_end_ms.is_some_and(|at| now_ms - at <= LIVE_FOR_MS);
         match () {
@@ -334,7 +353,7 @@ impl Entry {
             seconds_since_last_turn: health.seconds_since_last_turn,
             bucket_span_ms: self.span_ms,
             lag_messages: partitions.iter().map(|one| one.lag_messages).sum(),
-            watermark_timestamp_ms: self.watermarks.values().copied().min(),
+            watermark_timestamp_ms: self.watermark(),
             partitions,
             last_bucket: self.last_bucket.clone(),
             memory: self.memory.unwrap_or(Memory {

@@ -337,7 +337,11 @@ impl Telemetry {
                 let late = metrics.late_for_judge.with_label_values(job);
                 late.inc_by(*events);
             }
-            Fact::Idle { .. } => metrics.idle.with_label_values(job).inc(),
+            Fact::Idle { at } => {
+                metrics.idle.with_label_values(job).inc();
+                self.ledger().idle(job_id, at);
+                self.show_watermark(job_id);
+            }
             Fact::Aborted { .. } => metrics.transactions.with_label_values(&["aborted"]).inc(),
             Fact::SnapshotFailed { error, .. } => {
                 self.ledger().snapshot_failed(job_id, error);
@@ -391,6 +395,10 @@ impl Telemetry {
                 .lag
                 .remove_label_values(&[&*at.topic, &at.partition.to_string()]);
         }
+        self.show_watermark(job_id);
+    }
+
+    fn show_watermark(&self, job_id: &str) {
         match self.ledger().least_watermark(job_id) {
             Some(least) => self
                 .metrics

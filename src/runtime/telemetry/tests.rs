@@ -184,6 +184,33 @@ fn the_report_tells_lag_watermark_last_bucket_memory_and_snapshot() {
     }
 }
 
+/// Else the watermark of a healthy job would stand where a partition fell silent yesterday, and an alert with it.
+#[test]
+fn a_partition_that_nobody_waits_for_does_not_hold_back_the_watermark_until_it_speaks() {
+    let (_, telemetry) = at_work();
+    let parts = [0, 1].map(|partition| TopicPartition::new("events", partition));
+    let speak =
+        |at, event_time_ms| telemetry.observe("web", &Fact::Watermark { at, event_time_ms });
+    let shown = || {
+        let of_job = telemetry.report().jobs["web"].watermark_timestamp_ms;
+        let gauge = telemetry.metrics.watermark.with_label_values(&["web"]);
+        assert_eq!(of_job.map(seconds), Some(gauge.get()));
+        of_job
+    };
+    speak(&parts[0], 7_000);
+    speak(&parts[1], 1_000);
+    assert_eq!(shown(), Some(1_000));
+    telemetry.observe("web", &Fact::Idle { at: &parts[1] });
+    assert_eq!(shown(), Some(7_000));
+    speak(&parts[0], 8_000);
+    assert_eq!(shown(), Some(8_000));
+    // A feed that has stopped stands still.
+    telemetry.observe("web", &Fact::Idle { at: &parts[0] });
+    assert_eq!(shown(), Some(8_000));
+    speak(&parts[1], 2_000);
+    assert_eq!(shown(), Some(2_000));
+}
+
 #[test]
 fn the_hottest_are_the_strongest_of_the_last_buckets_each_once_and_never_many() {
     let (_, telemetry) = at_work();

@@ -387,6 +387,14 @@ impl Log for MemoryLog {
                 "metadata of {at} is too long"
             );
         }
+        let metadata = transaction
+            .positions
+            .iter()
+            .map(|(_, held)| held.metadata.len());
+        if metadata.sum::<usize>() > REFUSED_ABOVE_BYTES {
+            let why = "positions of more than a megabyte; a coordinator keeps them in one batch";
+            return Err(CommitError::Fatal(why.to_owned()));
+        }
         ensure_taken(transaction.messages)
             .map_err(|error| CommitError::Fatal(error.to_string()))?;
         let fate = self.break_next_commit.take();
