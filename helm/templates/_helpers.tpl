@@ -110,8 +110,18 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" | 
 {{- $sum }}
 {{- end }}
 
+{{/* How the kubelet asks probes: by TLS where the service speaks it. It does not look at the certificate. */}}
+{{- define "tidewatch.probeScheme" -}}
+{{- if dig "http" "tls" dict .Values.config }}, scheme: HTTPS{{ end }}
+{{- end }}
+
 {{/* What cannot be said in the schema. */}}
 {{- define "tidewatch.check" -}}
+{{- with dig "http" "auth" "probes" "" .Values.config }}
+{{- if eq . "guarded" }}
+{{- fail "config.http.auth.probes: the kubelet knows no credentials, so guarded probes would restart the pods for ever; leave it open" }}
+{{- end }}
+{{- end }}
 {{- $most := int (include "tidewatch.most" .) }}
 {{- with .Values.persistence }}
 {{- if and .enabled (eq $.Values.kind "Deployment") }}

@@ -148,13 +148,13 @@ spec:
           containerPort: {{ .Values.port }}
           protocol: TCP
       startupProbe:
-        httpGet: {path: /livez, port: http}
+        httpGet: {path: /livez, port: http{{ include "tidewatch.probeScheme" . }}}
         {{- toYaml .Values.startupProbe | nindent 8 }}
       livenessProbe:
-        httpGet: {path: /livez, port: http}
+        httpGet: {path: /livez, port: http{{ include "tidewatch.probeScheme" . }}}
         {{- toYaml .Values.livenessProbe | nindent 8 }}
       readinessProbe:
-        httpGet: {path: /readyz, port: http}
+        httpGet: {path: /readyz, port: http{{ include "tidewatch.probeScheme" . }}}
         {{- toYaml .Values.readinessProbe | nindent 8 }}
       securityContext:
         {{- toYaml .Values.securityContext | nindent 8 }}

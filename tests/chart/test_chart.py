@@ -240,6 +240,17 @@ class TheService(unittest.TestCase):
         self.assertEqual((done.returncode, done.stdout + done.stderr), (0, ""))
 
 
+class Probes(unittest.TestCase):
+    """The kubelet asks as the service answers: else the pods begin again for ever."""
+
+    def test_they_speak_tls_where_the_service_does(self):
+        tls = {"cert_file": "/etc/tidewatch/http/tls.crt", "key_file": "/etc/tidewatch/http/tls.key"}
+        for values, scheme in [({}, None), ({"config": {"http": {"tls": tls}}}, "HTTPS")]:
+            pod = container(render(least(**values)))
+            for name in ["liveness", "readiness", "startup"]:
+                self.assertEqual(pod[f"{name}Probe"]["httpGet"].get("scheme"), scheme)
+
+
 class Refusals(unittest.TestCase):
     """What an installation stops at, and what it says."""
 
@@ -251,6 +262,9 @@ class Refusals(unittest.TestCase):
 
     def test_nothing_said(self):
         self.refused({}, "/kafka/bootstrapServers", "/jobs")
+
+    def test_probes_that_nobody_could_pass(self):
+        self.refused(least(config={"http": {"auth": {"probes": "guarded"}}}), "config.http.auth.probes", error=HelmRenderError)
 
     def test_a_typo_anywhere(self):
         self.refused(least(replicas=2), "additional properties 'replicas' not allowed")
