@@ -68,25 +68,6 @@ fn send(house: &House, names: &[String], partitions: i32) {
     house.send(0, &event(FIRST + 12, &names[0], 100));
 }
 
-/// The last word on every result.
-fn documents(house: &House) -> BTreeMap<String, Value> {
-    let mut documents = BTreeMap::new();
-    for kind in [
-        DocumentKind::Bucket,
-        DocumentKind::Record,
-        DocumentKind::Influencer,
-        DocumentKind::ModelPlot,
-    ] {
-        for stored in house.results(kind) {
-            let payload = stored.payload.as_deref().expect("no tombstone");
-            let document = serde_json::from_slice(payload).expect("a document");
-            let key = String::from_utf8_lossy(stored.key.as_deref().expect("a key")).into_owned();
-            documents.insert(format!("{kind:?} {key}"), document);
-        }
-    }
-    documents
-}
-
 fn worked(job: &Arc<Job>, names: &[String], partitions: i32) -> (House, BTreeMap<String, Value>) {
     let house = House::new(partitions);
     let mut service = house.start(Arc::clone(job));
@@ -94,7 +75,7 @@ fn worked(job: &Arc<Job>, names: &[String], partitions: i32) -> (House, BTreeMap
     // Partitions that have no more fall silent, and leave what is open to the others.
     house.settle(&mut service);
     drop(service);
-    let documents = documents(&house);
+    let documents = house.documents();
     (house, documents)
 }
 
@@ -184,6 +165,13 @@ fn of_a_refused_message_that_is_longer_than_brokers_take_of_us_the_beginning_is_
             length.map(|(_, value)| value.clone()),
         )
     };
+    let key_length = |at: usize| {
+        let mut headers = letters[at].headers.iter();
+        headers
+            .find(|(name, _)| *name == "key_bytes")
+            .map(|(_, value)| &**value)
+    };
+    assert_eq!([0, 1, 2].map(key_length), [None, Some("700000"), None]);
     let whole = Some(long.len().to_string());
     assert_eq!(letters.len(), 3);
     assert_eq!(said(0), (None, MESSAGE_BYTES_MAX, whole.clone()));

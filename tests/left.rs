@@ -9,7 +9,6 @@ use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use tidewatch::config::Job;
-use tidewatch::engine::result::DocumentKind;
 
 /// The last minute in which both partitions have events.
 const LAST: i64 = 240;
@@ -57,28 +56,6 @@ fn events(minute: i64) -> Vec<(i32, String)> {
     events
 }
 
-/// The last word on every document of the last minute and those before it.
-fn documents(house: &House) -> BTreeMap<String, Value> {
-    let mut documents = BTreeMap::new();
-    for kind in [
-        DocumentKind::Bucket,
-        DocumentKind::Record,
-        DocumentKind::Influencer,
-        DocumentKind::ModelPlot,
-    ] {
-        for stored in house.results(kind) {
-            let payload = stored.payload.as_deref().expect("no tombstone");
-            let document: Value = serde_json::from_slice(payload).expect("a document");
-            let key = stored.key.as_deref().expect("a key");
-            documents.insert(
-                format!("{kind:?} {}", String::from_utf8_lossy(key)),
-                document,
-            );
-        }
-    }
-    documents
-}
-
 /// What comes of the events when the second partition falls silent after the last minute, and the first goes on.
 fn results(job: &Arc<Job>, latency: Latency, partitions: i32) -> BTreeMap<String, Value> {
     let house = House::new(partitions);
@@ -92,7 +69,7 @@ fn results(job: &Arc<Job>, latency: Latency, partitions: i32) -> BTreeMap<String
     let next = json!({"time": (LAST + 1 + latency) * MINUTE_MS, "host": "a", "user": "u0", "bytes": 100, "total": 0});
     house.send(0, &next.to_string());
     house.settle(&mut service);
-    documents(&house)
+    house.documents()
 }
 
 fn assert_as_if_closed(detectors: &Value, datafeed: &Value, latency: Latency) {
@@ -168,7 +145,7 @@ fn series_of_a_silent_partition_are_missing_in_the_buckets_that_follow() {
             house.clock.advance(MINUTE_MS);
             house.settle(&mut service);
         }
-        documents(&house)
+        house.documents()
     };
     for (minutes, begins_anew) in [(12, false), (40, false), (40, true)] {
         let expected = results("keyed", 1, minutes, false);

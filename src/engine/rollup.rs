@@ -610,12 +610,12 @@ impl Rollup {
     }
 }
 
-/// As many as are written, the least probable ones, in order.
 /// Whether a silent shard has left something in a bucket, and not only judged beforehand that nothing may come.
 fn has_events(left: &PartialBucket) -> bool {
     left.event_count > 0
 }
 
+/// As many as are written, the least probable ones, in order.
 fn most_unusual(mut drafts: Vec<RecordDraft>) -> Vec<RecordDraft> {
     if drafts.len() > RECORDS_MAX {
         drafts.sort_by(|a, b| {

@@ -152,6 +152,26 @@ impl House {
             .committed(TopicNames::new("tidewatch").results(kind))
     }
 
+    /// The last word on every bucket, record, influencer and model plot, by kind and key.
+    pub fn documents(&self) -> BTreeMap<String, Value> {
+        let mut documents = BTreeMap::new();
+        for kind in [
+            DocumentKind::Bucket,
+            DocumentKind::Record,
+            DocumentKind::Influencer,
+            DocumentKind::ModelPlot,
+        ] {
+            for stored in self.results(kind) {
+                let payload = stored.payload.as_deref().expect("no tombstone");
+                let document = serde_json::from_slice(payload).expect("a document");
+                let key = stored.key.as_deref().expect("a key");
+                let name = format!("{kind:?} {}", String::from_utf8_lossy(key));
+                documents.insert(name, document);
+            }
+        }
+        documents
+    }
+
     /// Events of each bucket published, by its minute.
     pub fn event_counts(&self) -> BTreeMap<i64, u64> {
         let stored = self.results(DocumentKind::Bucket);

@@ -388,8 +388,9 @@ impl Voice {
         if self.muted {
             return;
         }
+        let key_bytes = message.key.map_or(0, <[u8]>::len);
         let key_bytes_max = self.message_bytes_max / 2;
-        let key = message.key.map(|key| &key[..key.len().min(key_bytes_max)]);
+        let key = message.key.map(|key| &key[..key_bytes.min(key_bytes_max)]);
         let room = self.message_bytes_max - key.map_or(0, <[u8]>::len);
         let payload = message.payload;
         let bytes = payload.map_or(0, <[u8]>::len);
@@ -409,8 +410,13 @@ impl Voice {
             ],
             timestamp_ms: None,
         };
-        if bytes > room {
-            letter.headers.push(("payload_bytes", bytes.to_string()));
+        for (name, bytes, room) in [
+            ("payload_bytes", bytes, room),
+            ("key_bytes", key_bytes, key_bytes_max),
+        ] {
+            if bytes > room {
+                letter.headers.push((name, bytes.to_string()));
+            }
         }
         self.letters += 1;
         self.add(letter);

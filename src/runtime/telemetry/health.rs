@@ -57,6 +57,14 @@ pub(super) struct Ledger {
     jobs: BTreeMap<String, Entry>,
 }
 
+/// How far a partition has come.
+#[derive(Clone, Copy, Debug)]
+struct Watermark {
+    event_time_ms: i64,
+    /// Nobody waits for it.
+    is_idle: bool,
+}
+
 #[derive(Default)]
 struct Entry {
     turned_ms: i64,
@@ -77,9 +85,7 @@ struct Entry {
     assigned: BTreeSet<TopicPartition>,
     /// With the time that restoring the snapshot took.
     restoring: BTreeMap<TopicPartition, i64>,
-    watermarks: BTreeMap<TopicPartition, i64>,
-    /// Partitions that nobody waits for.
-    idle: BTreeSet<TopicPartition>,
+    watermarks: BTreeMap<TopicPartition, Watermark>,
     /// Events that reached a judge too late, since that was said last.
     late: u64,
     late_said_ms: Option<i64>,
@@ -160,7 +166,6 @@ impl Ledger {
             entry.assigned.remove(at);
             entry.restoring.remove(at);
             entry.watermarks.remove(at);
-            entry.idle.remove(at);
             entry.lags.remove(at);
         }
         entry.assigned.len()
@@ -183,17 +188,22 @@ impl Ledger {
         event_time_ms: i64,
     ) -> i64 {
         let entry = self.entry(job_id);
+        let told = Watermark {
+            event_time_ms,
+            is_idle: false,
+        };
         match entry.watermarks.get_mut(at) {
-            Some(held) => *held = event_time_ms,
-            None => drop(entry.watermarks.insert(at.clone(), event_time_ms)),
+            Some(held) => *held = told,
+            None => drop(entry.watermarks.insert(at.clone(), told)),
         }
-        entry.idle.remove(at);
         entry.watermark().unwrap_or(event_time_ms)
     }
 
     /// Nobody waits for the partition any more, until it is heard of again.
     pub(super) fn idle(&mut self, job_id: &str, at: &TopicPartition) {
-        self.entry(job_id).idle.insert(at.clone());
+        if let Some(held) = self.entry(job_id).watermarks.get_mut(at) {
+            held.is_idle = true;
+        }
     }
 
     /// The same of those that are still here.
@@ -307,12 +317,10 @@ fn degraded(misplaced_keys: u64) -> Option<String> {
 impl Entry {
     /// The least watermark of the partitions that are waited for; where there are none, the furthest: of a feed that has stopped it stands still.
     fn watermark(&self) -> Option<i64> {
-        let awaited = self
-            .watermarks
-            .iter()
-            .filter(|(at, _)| !self.idle.contains(*at));
-        let least = awaited.map(|(_, time_ms)| *time_ms).min();
-        least.or_else(|| self.watermarks.values().copied().max())
+        let all = || self.watermarks.values();
+        let awaited = all().filter(|one| !one.is_idle);
+        let least = awaited.map(|one| one.event_time_ms).min();
+        least.or_else(|| all().map(|one| one.event_time_ms).max())
     }
 
     fn state(&self, now_ms: i64) -> State {
@@ -332,7 +340,7 @@ impl Entry {
             topic: at.topic.to_string(),
             kafka_partition: at.partition,
             lag_messages: self.lags.get(at).copied(),
-            watermark_timestamp_ms: self.watermarks.get(at).copied(),
+            watermark_timestamp_ms: self.watermarks.get(at).map(|one| one.event_time_ms),
             replaying: self.restoring.contains_key(at),
         };
         let partitions: Vec<Partition> = self.assigned.iter().map(partition).collect();
