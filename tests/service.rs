@@ -503,6 +503,23 @@ fn a_store_that_is_away_costs_a_job_no_model_that_the_log_cannot_give_back() {
     }
 }
 
+/// Else nobody would be told that a feed has stopped which stopped before the service was restarted: an alert looks at the watermark.
+#[test]
+fn the_watermark_of_a_silent_input_is_told_when_its_task_is_restored() {
+    let house = House::new(1);
+    let mut service = house.start(job("1m", "{}"));
+    (1..5).for_each(|minute| house.send(0, &event(minute, "a")));
+    house.settle(&mut service);
+    service.finish().unwrap();
+    drop(service);
+    house.diary.clear();
+    let mut service = house.start(job("1m", "{}"));
+    (0..4).for_each(|_| service.breathe(Duration::ZERO).unwrap());
+    assert!(service.is_ready());
+    assert!(house.diary.has("Watermark"));
+    assert!(!house.diary.has("Consumed"));
+}
+
 /// A store that takes nothing until it is told to.
 struct Jammed(mpsc::Receiver<()>);
 

@@ -200,7 +200,7 @@ impl Observer for Ear {
                 self.consumed.fetch_add(*messages, Relaxed);
             }
             Fact::Shared { messages, .. } => drop(self.shared.fetch_add(*messages, Relaxed)),
-            Fact::Bucket { summary } if summary.finality == Finality::Final => {
+            Fact::Bucket { summary, .. } if summary.finality == Finality::Final => {
                 self.buckets.fetch_add(1, Relaxed);
             }
             Fact::Snapshot { .. } => drop(self.snapshots.fetch_add(1, Relaxed)),

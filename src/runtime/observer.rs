@@ -95,6 +95,8 @@ pub enum Fact<'a> {
     },
     /// A bucket's results are published: after the commit when final, at once when interim.
     Bucket {
+        /// The partition whose task writes the job's results.
+        at: &'a TopicPartition,
         /// What is known of it.
         summary: &'a BucketSummary,
     },

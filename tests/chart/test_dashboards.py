@@ -58,6 +58,7 @@ def series():
             if kind == "histogram":
                 for le in ["1", "300", "+Inf"]:
                     yield f'{name}_bucket{{{TARGET}{held}, le="{le}"}}'
+                yield f"{name}_count{{{TARGET}{held}}}"
             else:
                 yield f"{name}{{{TARGET}{held}}}"
 

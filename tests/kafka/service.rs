@@ -379,7 +379,7 @@ fn the_probes_and_metrics_of_a_running_service_tell_what_it_does() {
     );
     for partition in 0..2 {
         let lag = format!(
-            "tidewatch_consumer_lag_messages{{kafka_partition=\"{partition}\",topic=\"{input}\"}}"
+            "tidewatch_consumer_lag_messages{{job_id=\"whole\",kafka_partition=\"{partition}\",topic=\"{input}\"}}"
         );
         await_metric(&instance, &lag, |lag| lag == 0.0);
     }

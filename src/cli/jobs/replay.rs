@@ -196,7 +196,7 @@ impl Tally {
 impl Observer for Tally {
     fn observe(&self, job_id: &str, fact: &Fact<'_>) {
         match fact {
-            Fact::Bucket { summary }
+            Fact::Bucket { summary, .. }
                 if summary.finality == Finality::Final && summary.start.time() >= self.from =>
             {
                 self.bucket(summary);

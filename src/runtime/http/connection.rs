@@ -14,6 +14,7 @@ use hyper::server::conn::http1;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
 use std::io::ErrorKind::{ConnectionAborted, ConnectionReset};
+use std::net::IpAddr;
 use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
@@ -31,20 +32,20 @@ pub(super) const HEAD_BYTES_MAX: usize = 16 << 10;
 const CONNECTION_LIFE: Duration = Duration::from_secs(60);
 /// When the system has no more sockets to give, and we have none to return.
 const EXHAUSTED_WAIT: Duration = Duration::from_millis(200);
-/// Between two lines in the log that there are too many.
-const CROWD_SAID_INTERVAL: Duration = Duration::from_secs(60);
+/// Between two lines in the log of one kind.
+const SAID_INTERVAL: Duration = Duration::from_secs(60);
 
 /// Accepts for ever.
 pub(super) async fn serve(listener: TcpListener, router: Router, mut tls: Option<Certificates>) {
     let mut places = Places::of(CONNECTIONS_MAX);
-    let mut crowd = Crowd::default();
+    let mut strangers = Seldom::default();
     loop {
         let (stream, peer) = match listener.accept().await {
             Ok(accepted) => accepted,
             // Whoever it was has gone: that says nothing of what the system has left.
             Err(error) if matches!(error.kind(), ConnectionAborted | ConnectionReset) => continue,
             Err(error) => {
-                if crowd.is_to_be_said() {
+                if strangers.is_to_be_said() {
                     tracing::warn!(%error, "no HTTP connection accepted");
                 }
                 match places.give_back() {
@@ -63,7 +64,7 @@ pub(super) async fn serve(listener: TcpListener, router: Router, mut tls: Option
             CONNECTION_LIFE,
         ));
         let ended = places.take(peer.ip(), connection.abort_handle());
-        if let Some(most) = ended.filter(|_| crowd.is_to_be_said()) {
+        if let Some(most) = ended.filter(|_| strangers.is_to_be_said()) {
             tracing::warn!(%most, max = CONNECTIONS_MAX, "too many HTTP connections; whose are the most loses the oldest");
         }
         // Whoever has asked already is heard before the next one comes, who may take his place.
@@ -71,18 +72,22 @@ pub(super) async fn serve(listener: TcpListener, router: Router, mut tls: Option
     }
 }
 
+/// Who asks; `None`: gone already.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Peer(pub(super) Option<IpAddr>);
+
 /// What strangers can bring about at will is said once in a while.
 #[derive(Default)]
-struct Crowd {
+pub(super) struct Seldom {
     said: Option<Instant>,
 }
 
-impl Crowd {
-    fn is_to_be_said(&mut self) -> bool {
+impl Seldom {
+    pub(super) fn is_to_be_said(&mut self) -> bool {
         let now = Instant::now();
         let is_due = self
             .said
-            .is_none_or(|said| now.duration_since(said) >= CROWD_SAID_INTERVAL);
+            .is_none_or(|said| now.duration_since(said) >= SAID_INTERVAL);
         if is_due {
             self.said = Some(now);
         }
@@ -97,10 +102,11 @@ pub(super) async fn see_through(
     acceptor: Option<TlsAcceptor>,
     life: Duration,
 ) {
+    let peer = Peer(stream.peer_addr().ok().map(|peer| peer.ip()));
     let whole = async {
         match acceptor {
-            None => talk(stream, router, Certificate::NotShown).await,
-            Some(acceptor) => secured(stream, router, acceptor).await,
+            None => talk(stream, router, (peer, Certificate::NotShown)).await,
+            Some(acceptor) => secured(stream, router, peer, acceptor).await,
         }
     };
     if timeout(life, whole).await.is_err() {
@@ -108,7 +114,7 @@ pub(super) async fn see_through(
     }
 }
 
-async fn secured(stream: TcpStream, router: Router, acceptor: TlsAcceptor) {
+async fn secured(stream: TcpStream, router: Router, peer: Peer, acceptor: TlsAcceptor) {
     match timeout(HEAD_PATIENCE, acceptor.accept(stream)).await {
         Ok(Ok(stream)) => {
             let shown = stream.get_ref().1.peer_certificates().is_some();
@@ -116,18 +122,19 @@ async fn secured(stream: TcpStream, router: Router, acceptor: TlsAcceptor) {
                 true => Certificate::Shown,
                 false => Certificate::NotShown,
             };
-            talk(stream, router, certificate).await;
+            talk(stream, router, (peer, certificate)).await;
         }
         Ok(Err(error)) => tracing::debug!(%error, "no TLS handshake"),
         Err(_) => tracing::debug!("no TLS handshake in time"),
     }
 }
 
-async fn talk<S>(stream: S, router: Router, certificate: Certificate)
+async fn talk<S>(stream: S, router: Router, (peer, certificate): (Peer, Certificate))
 where
     S: AsyncRead + AsyncWrite + Unpin + 'static,
 {
     let service = hyper::service::service_fn(move |mut request: Request<Incoming>| {
+        request.extensions_mut().insert(peer);
         request.extensions_mut().insert(certificate);
         hyper::service::Service::call(&TowerToHyperService::new(router.clone()), request)
     });

@@ -18,9 +18,10 @@ use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use axum::{Extension, Json, Router};
+use connection::{Peer, Seldom};
 use guard::{Certificate, Guard};
 use std::net::{SocketAddr, TcpListener};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use tls::Certificates;
 pub use tls::TlsError;
@@ -116,6 +117,11 @@ impl Drop for HttpServer {
 }
 
 fn router(telemetry: Arc<Telemetry>, guard: Guard) -> Router {
+    let door = Arc::new(Door {
+        guard,
+        telemetry: Arc::clone(&telemetry),
+        refusals: Mutex::default(),
+    });
     Router::new()
         .route("/livez", get(live))
         .route("/readyz", get(ready))
@@ -127,7 +133,34 @@ fn router(telemetry: Arc<Telemetry>, guard: Guard) -> Router {
                 .with_state(Maker::of(telemetry)),
         )
         .fallback(unknown)
-        .layer(middleware::from_fn_with_state(Arc::new(guard), admit))
+        .layer(middleware::from_fn_with_state(door, admit))
+}
+
+/// Where everybody comes in, or not.
+struct Door {
+    guard: Guard,
+    telemetry: Arc<Telemetry>,
+    refusals: Mutex<Seldom>,
+}
+
+impl Door {
+    /// Each is counted; a line names one of them now and then. What was asked for is not in it: a secret may be, in a path that was mistyped.
+    fn refused(&self, peer: Peer, status: StatusCode) {
+        self.telemetry.http_refused(status.as_u16());
+        let refusals = self.refusals.lock();
+        if refusals
+            .unwrap_or_else(PoisonError::into_inner)
+            .is_to_be_said()
+        {
+            let peer = peer.0.map(tracing::field::display);
+            let status = status.as_u16();
+            tracing::warn!(
+                peer,
+                status,
+                "HTTP request without the right credentials refused"
+            );
+        }
+    }
 }
 
 /// Makes answers that take work, one at a time: whoever asks for many waits for himself.
@@ -157,14 +190,16 @@ impl Maker {
 
 /// Before anything else: also whether a path exists is only told to those who may ask.
 async fn admit(
-    State(guard): State<Arc<Guard>>,
+    State(door): State<Arc<Door>>,
+    Extension(peer): Extension<Peer>,
     Extension(certificate): Extension<Certificate>,
     request: Request,
     next: Next,
 ) -> Response {
-    match guard.refusal(request.uri().path(), request.headers(), certificate) {
+    let path = request.uri().path();
+    match door.guard.refusal(path, request.headers(), certificate) {
         Some(refusal) => {
-            tracing::debug!(path = request.uri().path(), "request refused");
+            door.refused(peer, refusal.status());
             refusal
         }
         None => next.run(request).await,

@@ -153,7 +153,7 @@ fn metrics_are_there_at_zero_before_anything_happens_and_count_what_does() {
     let after = ask(&server, "/metrics");
     for line in [
         r#"tidewatch_messages_consumed_total{topic="events"} 5"#,
-        r#"tidewatch_consumer_lag_messages{kafka_partition="3",topic="events"} 0"#,
+        r#"tidewatch_consumer_lag_messages{job_id="web",kafka_partition="3",topic="events"} 0"#,
         r#"tidewatch_assigned_partitions{job_id="web"} 1"#,
     ] {
         assert!(after.contains(line), "{line}\nnot in {after}");
@@ -331,6 +331,11 @@ fn guarded_probes_ask_for_the_token_too() {
     assert_eq!(status(&ask(&server, "/livez")), 401);
     let answer = send(&server, &request("GET", "/livez", &bearer("t0ken")));
     assert_eq!(status(&answer), 200);
+    // Whoever tries passwords is counted.
+    assert_eq!(status(&ask(&server, "/metrics")), 401);
+    let metrics = send(&server, &request("GET", "/metrics", &bearer("t0ken")));
+    let refused = "tidewatch_http_requests_refused_total{code=\"401\"} 2\n";
+    assert!(metrics.contains(refused), "{metrics}");
 }
 
 /// An authority, and what it has signed.

@@ -134,7 +134,8 @@ impl<L: Log> Service<L> {
                 self.tell(&Fact::LeftOut { documents });
             }
             for summary in &part.speech.summaries {
-                self.tell(&Fact::Bucket { summary });
+                let at = &part.at;
+                self.tell(&Fact::Bucket { at, summary });
             }
             for &revision in &part.speech.revisions {
                 self.tell(&Fact::Revised { revision });
@@ -173,7 +174,8 @@ impl<L: Log> Service<L> {
                 published = true;
             }
             for summary in &summaries {
-                let fact = Fact::Bucket { summary };
+                let at = &task.at;
+                let fact = Fact::Bucket { at, summary };
                 self.observer.observe(&self.plan.job.id, &fact);
             }
         }

@@ -276,6 +276,9 @@ impl<L: Log> Service<L> {
         };
         if !leaving.is_empty() {
             self.hand_over(&leaving)?;
+            // Not before: the last that is said of them is still ours to show.
+            let (partitions, how) = (&*leaving, Revocation::Released);
+            self.tell(&Fact::Revoked { partitions, how });
         }
         if arrivals_are != Arrivals::None {
             self.announce(&arrivals)?;
@@ -424,11 +427,14 @@ impl<L: Log> Service<L> {
                 let measured = &measured;
                 self.tell(&Fact::Measured { measured });
             }
-            if let Some(time) = self.tasks.get(at).and_then(Task::watermark) {
-                let event_time_ms = time.millis();
-                let fact = Fact::Watermark { at, event_time_ms };
-                self.observer.observe(&self.plan.job.id, &fact);
-            }
+            self.tell_watermark(at);
+        }
+    }
+
+    fn tell_watermark(&self, at: &TopicPartition) {
+        if let Some(time) = self.tasks.get(at).and_then(Task::watermark) {
+            let event_time_ms = time.millis();
+            self.tell(&Fact::Watermark { at, event_time_ms });
         }
     }
 
@@ -477,10 +483,10 @@ impl Handler for Intake<'_> {
             Revocation::Lost => {
                 self.tasks.retain(|at, _| !partitions.contains(at));
                 self.leaving.retain(|at| !partitions.contains(at));
+                self.observer
+                    .observe(self.job_id, &Fact::Revoked { partitions, how });
             }
         }
-        self.observer
-            .observe(self.job_id, &Fact::Revoked { partitions, how });
     }
 
     fn skipped(&mut self, at: &TopicPartition, from: i64, to: i64) {

@@ -147,6 +147,7 @@ impl<L: Log> Service<L> {
             live_from: beginning.live_from,
             duration_ms: self.clock.steady_ms() - past.began_ms,
         });
+        self.tell_watermark(&at); // of a feed that has stopped it is all that will be heard
         match self.log.seek(&at, beginning.from) {
             // Taken away again while we restored: the next poll says so.
             Err(LogError::Unavailable(_)) => {

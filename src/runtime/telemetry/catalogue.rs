@@ -53,7 +53,7 @@ catalogue! {
     MESSAGES_CONSUMED = Kind::Counter, "tidewatch_messages_consumed_total", ["topic"], "Messages read, those of internal topics and those replayed after a start included.";
     MESSAGES_SHARED = Kind::Counter, "tidewatch_messages_shared_total", ["topic"], "Of the messages read, those that a job took from what another job of this instance had fetched and decoded.";
     CONSUMED_BYTES = Kind::Counter, "tidewatch_consumed_bytes_total", ["topic"], "Bytes of their values.";
-    CONSUMER_LAG = Kind::Gauge, "tidewatch_consumer_lag_messages", ["topic", "kafka_partition"], "Messages of an assigned partition that lie ahead; 0 when everything readable has been read.";
+    CONSUMER_LAG = Kind::Gauge, "tidewatch_consumer_lag_messages", ["job_id", "topic", "kafka_partition"], "Messages of a partition assigned to the job that lie ahead; 0 when everything readable has been read.";
     UNREADABLE = Kind::Counter, "tidewatch_messages_unreadable_total", ["topic"], "Internal messages that no stage of this build can read; they are passed over.";
     EVENTS_REJECTED = Kind::Counter, "tidewatch_events_rejected_total", ["job_id", "reason"], "Events refused and sent to the dead letters, by reason.";
     EVENTS_FILTERED = Kind::Counter, "tidewatch_events_filtered_total", ["job_id"], "Events that the job's query does not select; they are no dead letters. Those replayed after a start included.";
@@ -73,13 +73,14 @@ catalogue! {
     RECORDS = Kind::Counter, "tidewatch_records_total", ["job_id", "detector", "severity"], "Final anomaly records published. The detector is its description; severities begin at scores of 0, 3, 25, 50 and 75.";
     DETECTION_DELAY = Kind::Histogram(SLOW), "tidewatch_detection_delay_seconds", ["job_id"], "From a bucket's end, in event time, until its final results were visible. The one number to page on; large while history is caught up with.";
     MODELS = Kind::Gauge, "tidewatch_models", ["job_id"], "Series that the job keeps a model of.";
-    MODEL_MEMORY = Kind::Gauge, "tidewatch_model_memory_bytes", ["job_id"], "Memory of the job's models.";
+    MODEL_MEMORY = Kind::Gauge, "tidewatch_model_memory_bytes", ["job_id"], "Memory of the job's models. As the number of models, shown by the instance that writes the job's results.";
     MODEL_MEMORY_LIMIT = Kind::Gauge, "tidewatch_model_memory_limit_bytes", ["job_id"], "The job's model_memory_limit.";
     MODEL_REFUSALS = Kind::Gauge, "tidewatch_model_refusals", ["job_id", "what"], "What the limit has refused since the job began: new series (once for each bucket that they came in), or growth of known ones.";
     MISPLACED_KEYS = Kind::Counter, "tidewatch_misplaced_keys_total", ["job_id"], "Values of the partition field that came from more than one topic partition, though the job says keyed_by_partition_field; each once, and of many values those of a sample.";
     MODELS_PRUNED = Kind::Counter, "tidewatch_models_pruned_total", ["job_id"], "Series let go because they were not seen for the prune window, or, near the memory limit, for longer than they had lived.";
     SNAPSHOTS = Kind::Counter, "tidewatch_snapshots_total", ["job_id", "outcome"], "Snapshots: stored, failed to be stored, or unusable when they were wanted.";
-    SNAPSHOT_LAST = Kind::Gauge, "tidewatch_snapshot_last_success_timestamp_seconds", ["job_id"], "When a snapshot of the job was stored last.";
+    SNAPSHOT_LAST = Kind::Gauge, "tidewatch_snapshot_last_success_timestamp_seconds", ["job_id"], "When a snapshot of the job was stored here last, of whichever task.";
+    SNAPSHOTS_FAILING = Kind::Gauge, "tidewatch_snapshots_failing", ["job_id"], "Tasks of the job here whose snapshots cannot be stored, or not be read while they are waited for, until that succeeds.";
     SNAPSHOT_DURATION = Kind::Histogram(QUICK), "tidewatch_snapshot_duration_seconds", ["job_id"], "How long storing a snapshot took.";
     SNAPSHOT_SIZE = Kind::Gauge, "tidewatch_snapshot_size_bytes", ["job_id"], "Size of the snapshot stored last.";
     TRANSACTIONS = Kind::Counter, "tidewatch_transactions_total", ["outcome"], "Transactions: committed, or aborted (what they held is sent again, or restored elsewhere).";
@@ -101,6 +102,7 @@ catalogue! {
     JOB_FILES_REFUSED = Kind::Gauge, "tidewatch_job_files_refused", [], "Job files that are refused as they are now; the jobs that they described before go on.";
     JOB_CHANGES = Kind::Counter, "tidewatch_job_changes_total", ["kind"], "Jobs started (at the start, new, or changed) and stopped, and job files refused, while this instance ran.";
     TRACE_SPANS = Kind::Counter, "tidewatch_trace_spans_total", ["outcome"], "With telemetry.otlp: spans exported to the collector, dropped because the queue was full, or failed to be delivered. Nothing else waits for them.";
+    HTTP_REFUSED = Kind::Counter, "tidewatch_http_requests_refused_total", ["code"], "Requests without the credentials (401) or the client certificate (403) that http.auth and http.tls ask for.";
     LOG_UNAVAILABLE = Kind::Counter, "tidewatch_log_unavailable_total", ["job_id"], "Times that the brokers did not answer, or a job could not be worked for what they said; they are asked again.";
 }
 

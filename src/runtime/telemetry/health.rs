@@ -7,10 +7,11 @@ use super::report::{
     Bucket, HOTTEST_BUCKETS, HOTTEST_MAX, Hot, JobReport, Memory, Partition, Report, SCHEMA,
     Snapshot, State, TimingStats,
 };
-use super::{REVISION, VERSION};
+use super::{REVISION, VERSION, task_in};
 use crate::config::Job;
 use crate::engine::result::{BucketSummary, MemoryStatus};
 use crate::runtime::log::TopicPartition;
+use crate::runtime::store::SnapshotKey;
 use serde::Serialize;
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -74,11 +75,14 @@ struct Entry {
     span_ms: i64,
     limit_bytes: u64,
     lags: BTreeMap<TopicPartition, u64>,
+    /// The partition whose task has published the job's last bucket here.
+    results_at: Option<TopicPartition>,
     last_bucket: Option<Bucket>,
     misplaced_keys: u64,
     memory: Option<Memory>,
     last_snapshot: Option<Snapshot>,
-    snapshot_error: Option<String>,
+    /// Why the last snapshots of these tasks, `topic/partition`, could not be stored, or are not there yet.
+    snapshot_errors: BTreeMap<String, String>,
     timing: TimingStats,
     /// Those of the last buckets, in no order.
     hot: Vec<Hot>,
@@ -155,20 +159,31 @@ impl Ledger {
     pub(super) fn assigned(&mut self, job_id: &str, at: &TopicPartition) -> usize {
         let entry = self.entry(job_id);
         entry.error = None;
+        entry.snapshot_errors.remove(&at.to_string());
         entry.assigned.insert(at.clone());
         entry.assigned.len()
     }
 
-    /// How many are assigned still.
-    pub(super) fn revoked(&mut self, job_id: &str, partitions: &[TopicPartition]) -> usize {
+    /// How many are assigned still, and whether the one is gone that wrote the job's results.
+    pub(super) fn revoked(&mut self, job_id: &str, partitions: &[TopicPartition]) -> (usize, bool) {
         let entry = self.entry(job_id);
         for at in partitions {
             entry.assigned.remove(at);
             entry.restoring.remove(at);
             entry.watermarks.remove(at);
             entry.lags.remove(at);
+            entry.snapshot_errors.remove(&at.to_string());
         }
-        entry.assigned.len()
+        let wrote_results = entry
+            .results_at
+            .take_if(|at| partitions.contains(at))
+            .is_some();
+        if wrote_results {
+            (entry.last_bucket, entry.memory) = (None, None);
+            entry.misplaced_keys = 0;
+            entry.hot.clear();
+        }
+        (entry.assigned.len(), wrote_results)
     }
 
     pub(super) fn restoring(&mut self, job_id: &str, at: &TopicPartition, took_ms: i64) {
@@ -224,15 +239,23 @@ impl Ledger {
         }
     }
 
-    pub(super) fn snapshot(&mut self, job_id: &str, now_ms: i64) {
+    pub(super) fn snapshot(&mut self, job_id: &str, key: &SnapshotKey, now_ms: i64) {
         let timestamp_ms = now_ms;
         let entry = self.entry(job_id);
         entry.last_snapshot = Some(Snapshot { timestamp_ms });
-        entry.snapshot_error = None;
+        entry.snapshot_errors.remove(task_in(job_id, key));
     }
 
-    pub(super) fn snapshot_failed(&mut self, job_id: &str, error: &str) {
-        self.entry(job_id).snapshot_error = Some(error.to_owned());
+    /// `task`: `topic/partition`.
+    pub(super) fn snapshot_failed(&mut self, job_id: &str, task: &str, error: &str) {
+        let errors = &mut self.entry(job_id).snapshot_errors;
+        errors.insert(task.to_owned(), error.to_owned());
+    }
+
+    /// How many tasks of the job could not store their last snapshot.
+    pub(super) fn failing_snapshots(&self, job_id: &str) -> usize {
+        let entry = self.jobs.get(job_id);
+        entry.map_or(0, |entry| entry.snapshot_errors.len())
     }
 
     /// A bucket was judged here.
@@ -241,8 +264,15 @@ impl Ledger {
     }
 
     /// A final bucket is published.
-    pub(super) fn bucket(&mut self, job_id: &str, summary: &BucketSummary, now_ms: i64) {
+    pub(super) fn bucket(
+        &mut self,
+        job_id: &str,
+        at: &TopicPartition,
+        summary: &BucketSummary,
+        now_ms: i64,
+    ) {
         let entry = self.entry(job_id);
+        entry.results_at = Some(at.clone());
         entry.last_bucket = Some(Bucket::of(summary, now_ms));
         entry.misplaced_keys = summary.misplaced_keys.total;
         entry.memory = Some(Memory {
@@ -323,6 +353,16 @@ impl Entry {
         least.or_else(|| all().map(|one| one.event_time_ms).max())
     }
 
+    /// Why a snapshot could not be stored: the first task that there is something to say of, and how many others.
+    fn snapshot_error(&self) -> Option<String> {
+        let (task, error) = self.snapshot_errors.first_key_value()?;
+        let others = match self.snapshot_errors.len() - 1 {
+            0 => String::new(),
+            others => format!(" (and {others} more)"),
+        };
+        Some(format!("{task}: {error}{others}"))
+    }
+
     fn state(&self, now_ms: i64) -> State {
         let was_at_end = self.at_end_ms.is_some_and(|at| now_ms - at <= LIVE_FOR_MS);
         match () {
@@ -372,7 +412,7 @@ impl Entry {
                 refused_series: 0,
             }),
             last_snapshot: self.last_snapshot,
-            snapshot_error: self.snapshot_error.clone(),
+            snapshot_error: self.snapshot_error(),
             timing_stats: self.timing,
             hottest,
         }

@@ -45,6 +45,7 @@ pub(super) struct Metrics {
     pub(super) misplaced_keys: IntCounterVec,
     pub(super) snapshots: IntCounterVec,
     pub(super) snapshot_last: GaugeVec,
+    pub(super) snapshots_failing: GaugeVec,
     pub(super) snapshot_duration: HistogramVec,
     pub(super) snapshot_size: GaugeVec,
     pub(super) transactions: IntCounterVec,
@@ -55,6 +56,7 @@ pub(super) struct Metrics {
     pub(super) topic_changes: IntCounterVec,
     pub(super) unavailable: IntCounterVec,
     pub(super) trace_spans: IntCounterVec,
+    pub(super) http_refused: IntCounterVec,
 }
 
 impl Metrics {
@@ -89,6 +91,7 @@ impl Metrics {
             misplaced_keys: metric::MISPLACED_KEYS.counter(to),
             snapshots: metric::SNAPSHOTS.counter(to),
             snapshot_last: metric::SNAPSHOT_LAST.gauge(to),
+            snapshots_failing: metric::SNAPSHOTS_FAILING.gauge(to),
             snapshot_duration: metric::SNAPSHOT_DURATION.histogram(to),
             snapshot_size: metric::SNAPSHOT_SIZE.gauge(to),
             transactions: metric::TRANSACTIONS.counter(to),
@@ -99,6 +102,7 @@ impl Metrics {
             topic_changes: metric::TOPIC_CHANGES.counter(to),
             unavailable: metric::LOG_UNAVAILABLE.counter(to),
             trace_spans: metric::TRACE_SPANS.counter(to),
+            http_refused: metric::HTTP_REFUSED.counter(to),
             spans: metric::BUCKET_SPAN.gauge(to),
             limits: metric::MODEL_MEMORY_LIMIT.gauge(to),
             files_refused: metric::JOB_FILES_REFUSED.gauge(to),
@@ -119,6 +123,9 @@ impl Metrics {
         self.transaction_duration.with_label_values::<&str>(&[]);
         self.files_refused.with_label_values::<&str>(&[]);
         self.spans_counted(0, 0, 0);
+        for code in ["401", "403"] {
+            self.http_refused.with_label_values(&[code]);
+        }
         for kind in ["started", "stopped", "refused"] {
             self.job_changes.with_label_values(&[kind]);
         }
@@ -178,6 +185,7 @@ impl Metrics {
         self.lateness.begin_at_zero(id);
         self.assigned.with_label_values(&[id]);
         self.paused.with_label_values(&[id]);
+        self.snapshots_failing.with_label_values(&[id]);
     }
 
     /// What a job said of itself would be wrong from now on. What it counted stays.
@@ -188,12 +196,19 @@ impl Metrics {
             &self.watermark,
             &self.assigned,
             &self.paused,
-            &self.models,
-            &self.model_bytes,
             &self.snapshot_last,
             &self.snapshot_size,
+            &self.snapshots_failing,
         ];
         for gauge in gauges {
+            let _ = gauge.remove_label_values(&[job_id]); // not all were ever set
+        }
+        self.forget_models(job_id);
+    }
+
+    /// The job's results are written elsewhere, or nowhere, from now on.
+    pub(super) fn forget_models(&self, job_id: &str) {
+        for gauge in [&self.models, &self.model_bytes] {
             let _ = gauge.remove_label_values(&[job_id]); // not all were ever set
         }
         for what in ["series", "growth"] {

@@ -19,6 +19,7 @@ pub use report::{Bucket, Hot, JobReport, Memory, Partition, Report, Snapshot, St
 use super::clock::Clock;
 use super::log::{Revocation, TopicPartition};
 use super::observer::{Fact, Observer};
+use super::store::SnapshotKey;
 use super::task::Measured;
 use crate::config::Job;
 use crate::config::service::Scores;
@@ -117,12 +118,12 @@ impl Telemetry {
         if late > 0 {
             words::say_late(job_id, late);
         }
-        for at in assigned {
-            let _ = self
-                .metrics
-                .lag
-                .remove_label_values(&[&*at.topic, &at.partition.to_string()]);
-        }
+        assigned.iter().for_each(|at| self.forget_lag(job_id, at));
+    }
+
+    fn forget_lag(&self, job_id: &str, at: &TopicPartition) {
+        let labels = [job_id, &*at.topic, &at.partition.to_string()];
+        let _ = self.metrics.lag.remove_label_values(&labels); // none was said yet, perhaps
     }
 
     fn jobs(&self) -> std::sync::MutexGuard<'_, BTreeMap<String, Arc<Job>>> {
@@ -134,6 +135,12 @@ impl Telemetry {
         TextEncoder::new()
             .encode_to_string(&self.registry.gather())
             .unwrap_or_else(|error| format!("# {error}\n"))
+    }
+
+    /// A request that may not be made has been answered with this status.
+    pub fn http_refused(&self, code: u16) {
+        let refused = &self.metrics.http_refused;
+        refused.with_label_values(&[&code.to_string()]).inc();
     }
 
     /// Whether everybody is at work now.
@@ -170,12 +177,6 @@ impl Telemetry {
         }
     }
 
-    fn lag_of(&self, at: &TopicPartition) -> prometheus::Gauge {
-        self.metrics
-            .lag
-            .with_label_values(&[&*at.topic, &at.partition.to_string()])
-    }
-
     fn consumed(&self, job_id: &str, at: &TopicPartition, fact: &Fact<'_>) {
         let Fact::Consumed {
             messages,
@@ -200,7 +201,9 @@ impl Telemetry {
     }
 
     fn lies_ahead(&self, job_id: &str, at: &TopicPartition, messages: u64) {
-        self.lag_of(at).set(messages as f64);
+        let labels = [job_id, &*at.topic, &at.partition.to_string()];
+        let lag = self.metrics.lag.with_label_values(&labels);
+        lag.set(messages as f64);
         self.ledger().lag(job_id, at, messages);
     }
 
@@ -219,6 +222,7 @@ impl Telemetry {
             .with_label_values(&["assigned"])
             .inc();
         let assigned = self.ledger().assigned(job_id, at);
+        self.show_failing_snapshots(job_id); // those that it waited for are there
         self.metrics
             .assigned
             .with_label_values(&[job_id])
@@ -279,12 +283,15 @@ impl Telemetry {
     fn snapshot(&self, job_id: &str, fact: &Fact<'_>) {
         let metrics = &self.metrics;
         let Fact::Snapshot {
-            bytes, duration_ms, ..
+            key,
+            bytes,
+            duration_ms,
         } = fact
         else {
             return;
         };
-        self.ledger().snapshot(job_id, self.clock.now_ms());
+        self.ledger().snapshot(job_id, key, self.clock.now_ms());
+        self.show_failing_snapshots(job_id);
         metrics
             .snapshots
             .with_label_values(&[job_id, "stored"])
@@ -343,8 +350,10 @@ impl Telemetry {
                 self.show_watermark(job_id);
             }
             Fact::Aborted { .. } => metrics.transactions.with_label_values(&["aborted"]).inc(),
-            Fact::SnapshotFailed { error, .. } => {
-                self.ledger().snapshot_failed(job_id, error);
+            Fact::SnapshotFailed { key, error } => {
+                let task = task_in(job_id, key);
+                self.ledger().snapshot_failed(job_id, task, error);
+                self.show_failing_snapshots(job_id);
                 let failed = metrics.snapshots.with_label_values(&[job_id, "failed"]);
                 failed.inc();
             }
@@ -352,7 +361,11 @@ impl Telemetry {
                 .snapshots
                 .with_label_values(&[job_id, "unusable"])
                 .inc(),
-            Fact::SnapshotsAwaited { error, .. } => self.ledger().snapshot_failed(job_id, error),
+            Fact::SnapshotsAwaited { at, error } => {
+                let task = at.to_string();
+                self.ledger().snapshot_failed(job_id, &task, error);
+                self.show_failing_snapshots(job_id);
+            }
             Fact::Gap { .. } | Fact::PositionVanished { .. } => {
                 metrics.gaps.with_label_values(job).inc()
             }
@@ -383,19 +396,32 @@ impl Telemetry {
             .rebalances
             .with_label_values(&[kind])
             .inc_by(partitions.len() as u64);
-        let assigned = self.ledger().revoked(job_id, partitions);
+        let (assigned, wrote_results) = self.ledger().revoked(job_id, partitions);
+        if wrote_results {
+            self.forget_results(job_id);
+        }
+        self.show_failing_snapshots(job_id);
         self.metrics
             .assigned
             .with_label_values(&[job_id])
             .set(assigned as f64);
-        for at in partitions {
-            // Somebody else's lag by now.
-            let _ = self
-                .metrics
-                .lag
-                .remove_label_values(&[&*at.topic, &at.partition.to_string()]);
-        }
+        // Somebody else's lag by now.
+        partitions.iter().for_each(|at| self.forget_lag(job_id, at));
         self.show_watermark(job_id);
+    }
+
+    /// What the job's results say of it is shown by somebody else now, or by nobody.
+    fn forget_results(&self, job_id: &str) {
+        self.metrics.forget_models(job_id);
+        if let (Some(scores), Some(job)) = (&self.scores, self.jobs().get(job_id)) {
+            scores.forget(job);
+        }
+    }
+
+    fn show_failing_snapshots(&self, job_id: &str) {
+        let failing = self.ledger().failing_snapshots(job_id);
+        let gauge = self.metrics.snapshots_failing.with_label_values(&[job_id]);
+        gauge.set(failing as f64);
     }
 
     fn show_watermark(&self, job_id: &str) {
@@ -410,7 +436,7 @@ impl Telemetry {
         }
     }
 
-    fn bucket(&self, job_id: &str, summary: &BucketSummary) {
+    fn bucket(&self, job_id: &str, at: &TopicPartition, summary: &BucketSummary) {
         let metrics = &self.metrics;
         metrics
             .buckets
@@ -419,7 +445,8 @@ impl Telemetry {
         if summary.finality == Finality::Interim {
             return;
         }
-        self.ledger().bucket(job_id, summary, self.clock.now_ms());
+        let now_ms = self.clock.now_ms();
+        self.ledger().bucket(job_id, at, summary, now_ms);
         metrics
             .models
             .with_label_values(&[job_id])
@@ -493,7 +520,7 @@ impl Observer for Telemetry {
                     .with_label_values(&[job_id])
                     .set(seconds(least));
             }
-            Fact::Bucket { summary } => self.bucket(job_id, summary),
+            Fact::Bucket { at, summary } => self.bucket(job_id, at, summary),
             Fact::Revised { revision } => {
                 let late = self.metrics.late_revised.with_label_values(&[job_id]);
                 late.inc_by(revision.events);
@@ -561,6 +588,13 @@ impl Observer for Telemetry {
         }
         words::say(job_id, fact);
     }
+}
+
+/// Which of the job's tasks a snapshot is of: `topic/partition`.
+fn task_in<'k>(job_id: &str, key: &'k SnapshotKey) -> &'k str {
+    let task = key.task.strip_prefix(job_id);
+    let task = task.and_then(|task| task.strip_prefix('/'));
+    task.unwrap_or(&key.task)
 }
 
 fn label(finality: Finality) -> &'static str {

@@ -83,7 +83,7 @@ pub struct JobReport {
     pub memory: Memory,
     /// The last snapshot that this instance stored.
     pub last_snapshot: Option<Snapshot>,
-    /// Why a snapshot could not be stored here, until one is again.
+    /// Why a snapshot of a task could not be stored here, until one of this task is again.
     pub snapshot_error: Option<String>,
     /// How long judging takes here.
     pub timing_stats: TimingStats,

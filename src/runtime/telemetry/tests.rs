@@ -40,6 +40,14 @@ fn assign(telemetry: &Telemetry, at: &TopicPartition, live_from: i64) {
     );
 }
 
+fn rollup() -> TopicPartition {
+    TopicPartition::new("tidewatch.web.partials", 0)
+}
+
+fn closed<'a>(at: &'a TopicPartition, summary: &'a BucketSummary) -> Fact<'a> {
+    Fact::Bucket { at, summary }
+}
+
 fn summary(start_ms: i64) -> BucketSummary {
     BucketSummary {
         start: BucketSpan::from_seconds(300)
@@ -150,7 +158,7 @@ fn the_report_tells_lag_watermark_last_bucket_memory_and_snapshot() {
     assert_eq!(before.watermark_timestamp_ms, Some(7_000));
     assert_eq!((before.last_bucket, before.last_snapshot), (None, None));
     let summary = summary(SPAN_MS);
-    telemetry.observe("web", &Fact::Bucket { summary: &summary });
+    telemetry.observe("web", &closed(&rollup(), &summary));
     clock.advance(5);
     for partition in 0..2 {
         let (at, messages) = (&TopicPartition::new("events", partition), 0);
@@ -221,7 +229,7 @@ fn the_hottest_are_the_strongest_of_the_last_buckets_each_once_and_never_many() 
     };
     let closed = |bucket: i64| {
         let summary = summary(bucket * SPAN_MS);
-        telemetry.observe("web", &Fact::Bucket { summary: &summary });
+        telemetry.observe("web", &closed(&rollup(), &summary));
     };
     let shown = || -> Vec<(String, f64)> {
         let hottest = &telemetry.report().jobs["web"].hottest;
@@ -347,7 +355,7 @@ fn a_job_that_comes_is_exported_at_zero_and_one_that_goes_takes_all_but_its_coun
     let scores = telemetry.scores.as_ref().unwrap();
     scores.hear(&job, &super::scores::tests::plot(0, "a", 2.5));
     let summary = summary(0);
-    telemetry.observe("web", &Fact::Bucket { summary: &summary });
+    telemetry.observe("web", &closed(&rollup(), &summary));
     assert!(telemetry.exposition().contains("tidewatch_y{"));
 
     telemetry.observe("web", &Fact::JobStopped);
@@ -385,7 +393,7 @@ fn a_job_whose_topic_is_not_keyed_as_it_says_is_degraded_and_counted() {
             misplaced_keys,
             ..summary(0)
         };
-        telemetry.observe("web", &Fact::Bucket { summary: &summary });
+        telemetry.observe("web", &closed(&rollup(), &summary));
         telemetry.report().jobs["web"].clone()
     };
     assert!(counter(0));
@@ -421,7 +429,7 @@ fn a_critical_bucket_is_one_line_with_the_sentence_of_its_loudest_record() {
     };
     tracing::subscriber::with_default(log, || {
         for summary in [&calm, &critical] {
-            telemetry.observe("web", &Fact::Bucket { summary });
+            telemetry.observe("web", &closed(&rollup(), summary));
         }
     });
     let lines = std::fs::read_to_string(file.path()).unwrap();
@@ -472,7 +480,7 @@ fn the_report_says_why_a_snapshot_was_not_stored_until_one_is() {
         error: "no space left on device".into(),
     };
     telemetry.observe("web", &full);
-    assert_eq!(error().as_deref(), Some("no space left on device"));
+    assert_eq!(error().as_deref(), Some("logs/0: no space left on device"));
     let stored = Fact::Snapshot {
         key: &key,
         bytes: 5,
@@ -480,4 +488,118 @@ fn the_report_says_why_a_snapshot_was_not_stored_until_one_is() {
     };
     telemetry.observe("web", &stored);
     assert_eq!(error(), None);
+}
+
+/// Else its error would stand or fall with those of other tasks: one that cannot be stored for days would show for minutes only.
+#[test]
+fn the_failing_snapshots_of_one_task_are_not_forgotten_for_another_that_is_stored() {
+    let (_, telemetry) = at_work();
+    let parts = [0, 1].map(|partition| TopicPartition::new("logs", partition));
+    parts.iter().for_each(|at| assign(&telemetry, at, 0));
+    let key = |at: &TopicPartition| SnapshotKey {
+        task: format!("web/{at}"),
+        lineage: 1,
+        offset: 7,
+    };
+    let keys = [key(&parts[0]), key(&parts[1])];
+    let shown = || {
+        let error = telemetry.report().jobs["web"].snapshot_error.clone();
+        let gauge = &telemetry.metrics.snapshots_failing;
+        (error, gauge.with_label_values(&["web"]).get())
+    };
+    let fail = |key, error: &str| {
+        let error = error.to_owned();
+        telemetry.observe("web", &Fact::SnapshotFailed { key, error });
+    };
+    let store = |key| {
+        let (bytes, duration_ms) = (5, 3);
+        let stored = Fact::Snapshot {
+            key,
+            bytes,
+            duration_ms,
+        };
+        telemetry.observe("web", &stored);
+    };
+    fail(&keys[0], "full");
+    store(&keys[1]);
+    assert_eq!(shown(), (Some("logs/0: full".into()), 1.0));
+    fail(&keys[1], "gone");
+    assert_eq!(shown(), (Some("logs/0: full (and 1 more)".into()), 2.0));
+    store(&keys[0]);
+    assert_eq!(shown(), (Some("logs/1: gone".into()), 1.0));
+    let (partitions, how) = (&parts[1..], Revocation::Released);
+    telemetry.observe("web", &Fact::Revoked { partitions, how });
+    assert_eq!(shown(), (None, 0.0));
+    let (at, error) = (&parts[1], "no answer".to_owned());
+    telemetry.observe("web", &Fact::SnapshotsAwaited { at, error });
+    assert_eq!(shown().1, 1.0);
+    assign(&telemetry, at, 0);
+    assert_eq!(shown(), (None, 0.0));
+}
+
+/// Else two instances would show the scores of one job, and those of the one that has left for ever.
+#[test]
+fn whoever_gives_away_the_writing_of_results_shows_none_of_them_any_more() {
+    let job = Arc::new(Job::from_text(JOB, "web.json").unwrap());
+    let clock = ManualClock::at(1_000_000);
+    let jobs = [Arc::clone(&job)];
+    let telemetry = Telemetry::with_scores(Arc::new(clock), &jobs, Scores::Entities { limit: 10 });
+    let input = TopicPartition::new("logs", 0);
+    for at in [&input, &rollup()] {
+        assign(&telemetry, at, 0);
+    }
+    let scores = telemetry.scores.as_ref().unwrap();
+    scores.hear(&job, &scores::tests::plot(0, "a", 2.5));
+    telemetry.ledger().hot("web", hot("a", 0, 99.0));
+    telemetry.observe("web", &closed(&rollup(), &summary(0)));
+    let names = [
+        "tidewatch_models{",
+        "tidewatch_model_memory_bytes{",
+        "tidewatch_model_refusals{",
+        "tidewatch_y{",
+    ];
+    let shown = || {
+        let text = telemetry.exposition();
+        let gauges = names.map(|name| text.contains(name));
+        let job = telemetry.report().jobs["web"].clone();
+        (gauges, job.last_bucket.is_some(), job.hottest.len())
+    };
+    assert_eq!(shown(), ([true; 4], true, 1));
+    let leave = |partitions: &[TopicPartition]| {
+        let how = Revocation::Released;
+        telemetry.observe("web", &Fact::Revoked { partitions, how });
+    };
+    leave(&[input]);
+    assert_eq!(shown(), ([true; 4], true, 1), "another task");
+    leave(&[rollup()]);
+    assert_eq!(shown(), ([false; 4], false, 0));
+    let memory = telemetry.report().jobs["web"].memory;
+    assert_eq!(memory.limit_bytes, job.model_memory_limit_bytes);
+}
+
+#[test]
+fn the_lag_of_a_topic_is_each_jobs_own() {
+    let texts = [JOB.to_owned(), JOB.replace("web", "other")];
+    let jobs = texts.map(|text| Arc::new(Job::from_text(&text, "x.json").unwrap()));
+    let telemetry = Telemetry::new(Arc::new(ManualClock::at(0)), &jobs);
+    let at = TopicPartition::new("logs", 0);
+    for (job_id, messages) in [("web", 5), ("other", 0)] {
+        telemetry.observe(job_id, &Fact::Lag { at: &at, messages });
+    }
+    let lags = || {
+        let text = telemetry.exposition();
+        let lines = text
+            .lines()
+            .filter(|line| line.starts_with("tidewatch_consumer_lag"));
+        lines.map(str::to_owned).collect::<Vec<_>>()
+    };
+    let line = |job_id: &str, lag| {
+        format!(
+            "tidewatch_consumer_lag_messages{{job_id=\"{job_id}\",kafka_partition=\"0\",topic=\"logs\"}} {lag}"
+        )
+    };
+    assert_eq!(lags(), [line("other", 0), line("web", 5)]);
+    let (partitions, how) = (std::slice::from_ref(&at), Revocation::Lost);
+    telemetry.observe("other", &Fact::Revoked { partitions, how });
+    assert_eq!(lags(), [line("web", 5)]);
 }
