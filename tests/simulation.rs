@@ -94,6 +94,37 @@ fn published(cluster: &Cluster, job: &Job) -> Said {
     said
 }
 
+/// The interim documents that stand though their bucket is closed.
+fn stale(cluster: &Cluster, job: &Job) -> Vec<String> {
+    let names = names();
+    let buckets = cluster.committed(names.results(DocumentKind::Bucket));
+    let of_job = buckets.iter().filter(|message| {
+        let text = message
+            .payload
+            .as_deref()
+            .and_then(|text| std::str::from_utf8(text).ok());
+        text.is_some_and(|text| is_of(job, text))
+    });
+    let until_ms = of_job.filter_map(|message| message.timestamp_ms).max();
+    let mut stale = Vec::new();
+    for kind in DocumentKind::ALL {
+        let mut standing = BTreeMap::new();
+        for message in cluster.committed(names.interim(kind)) {
+            match &message.payload {
+                Some(_) => standing.insert(message.key.clone(), message),
+                None => standing.remove(&message.key),
+            };
+        }
+        for message in standing.values().filter(|one| one.timestamp_ms <= until_ms) {
+            let text = String::from_utf8_lossy(message.payload.as_deref().unwrap_or_default());
+            if is_of(job, &text) {
+                stale.push(format!("{kind:?} {text}"));
+            }
+        }
+    }
+    stale
+}
+
 /// Equal, or a panic that names the first differences.
 fn assert_same<K: Ord + std::fmt::Debug>(
     expected: &BTreeMap<K, Vec<String>>,
@@ -198,6 +229,11 @@ fn run(seed: u64) -> Tally {
         let mut expected = expected(&feed, job, &world.cluster);
         let mut found = published(&world.cluster, job);
         tally.look_at(doors, &found);
+        let stale = stale(&world.cluster, job);
+        assert!(
+            stale.is_empty(),
+            "interim documents of closed buckets: {stale:#?}"
+        );
         let letters = world.cluster.committed(names().dead_letters());
         let own = letters.iter().filter(|letter| {
             let name = ("job_id", job.id.clone());

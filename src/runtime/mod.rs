@@ -19,6 +19,7 @@ pub mod log;
 pub mod observer;
 pub mod service;
 pub mod shutdown;
+mod standing;
 pub mod store;
 pub mod supervisor;
 pub mod task;

@@ -13,11 +13,9 @@ use crate::runtime::log::{
     Cleanup, Groups, LogError, METADATA_BYTES_MAX, NewTopic, Outgoing, Position, TopicPartition,
     Topics,
 };
+use crate::runtime::standing::Standing;
 use crate::runtime::store::SnapshotStore;
 use crate::runtime::task::{Mark, Placement, Plan};
-use serde::Deserialize;
-use std::borrow::Cow;
-use std::collections::BTreeSet;
 use std::sync::Arc;
 
 /// Messages published between two waits for their safety.
@@ -147,13 +145,6 @@ fn epitaphs(
     committed.into_iter().map(epitaph).collect()
 }
 
-/// Of a result, only whose it is.
-#[derive(Deserialize)]
-struct Owner<'a> {
-    #[serde(borrow)]
-    job_id: Cow<'a, str>,
-}
-
 /// Writes a tombstone for every result of the job, final or interim, and every incident. Returns how many.
 fn withdraw<L: Topics>(log: &mut L, footprint: &Footprint) -> Result<usize, LogError> {
     let names = &footprint.plan.names;
@@ -168,11 +159,12 @@ fn withdraw<L: Topics>(log: &mut L, footprint: &Footprint) -> Result<usize, LogE
     let mut count = 0;
     for (topic, partitions) in log.partitions(&topics)? {
         for at in super::partitions(&topic, partitions) {
-            let standing = standing(log, &at, &footprint.plan.job.id)?;
+            let mut standing = Standing::default();
+            standing.read(log, &at, 0, &footprint.plan.job.id)?;
             count += standing.len();
             let tombstones: Vec<Outgoing> = standing
                 .into_iter()
-                .map(|key| Outgoing {
+                .map(|(key, _)| Outgoing {
                     topic: Arc::clone(&at.topic),
                     partition: Some(at.partition),
                     key: Some(key),
@@ -205,24 +197,4 @@ fn forget_alerts<L: Topics>(log: &mut L, footprint: &Footprint) -> Result<(), Lo
         timestamp_ms: None,
     }])?;
     log.flush()
-}
-
-/// The keys of a job's documents that nothing has withdrawn.
-fn standing<L: Topics>(
-    log: &mut L,
-    at: &TopicPartition,
-    job_id: &str,
-) -> Result<BTreeSet<Vec<u8>>, LogError> {
-    let mut keys = BTreeSet::new();
-    log.read(at, 0, &mut |message| {
-        let (Some(key), payload) = (message.key, message.payload) else {
-            return;
-        };
-        match payload.map(serde_json::from_slice::<Owner<'_>>) {
-            None => drop(keys.remove(key)),
-            Some(Ok(owner)) if owner.job_id == job_id => drop(keys.insert(key.to_vec())),
-            Some(_) => {}
-        }
-    })?;
-    Ok(keys)
 }

@@ -13,6 +13,7 @@
 
 mod align;
 mod commit;
+mod heritage;
 mod inputs;
 mod restore;
 mod settings;
@@ -97,6 +98,8 @@ pub struct Service<L> {
     waiting: Vec<Assignment>,
     /// States of alerts that some of these wait for.
     searches: BTreeMap<TopicPartition, restore::Search>,
+    /// Tasks that may have to take back what earlier owners have left.
+    heritages: BTreeMap<TopicPartition, heritage::Heritage>,
     committed_ms: i64,
     /// How long the last transaction took: commits keep to a tenth of the time.
     commit_cost_ms: i64,
@@ -174,6 +177,7 @@ impl<L: Log> Service<L> {
             tasks: BTreeMap::new(),
             waiting: Vec::new(),
             searches: BTreeMap::new(),
+            heritages: BTreeMap::new(),
             commit_cost_ms: 0,
             retry: false,
             paused: 0,
@@ -319,6 +323,7 @@ impl<L: Log> Service<L> {
     /// The second half: what the clock has to say, then the transaction and snapshots that are due.
     pub fn settle(&mut self) -> Result<(), ServiceError> {
         self.look_at_topics()?;
+        self.inherit()?; // before anything final is said
         let at_end = self.wake_tasks();
         self.begin_waking(Arrivals::None);
         self.publish_interim()?;

@@ -23,6 +23,7 @@ mod alerts;
 mod past;
 mod renewal;
 
+use super::heritage::Heritage;
 use super::inputs::between_topics;
 use super::{Service, ServiceError};
 use crate::config::Start;
@@ -138,6 +139,10 @@ impl<L: Log> Service<L> {
             task.remember_steps();
             let offsets = (beginning.from, beginning.live_from);
             self.traces.restored(&at, snapshot.as_ref(), offsets);
+        }
+        if past.kind.writes_results() {
+            let heritage = Heritage::of(task.final_until_ms(), self.clock.steady_ms());
+            self.heritages.insert(at.clone(), heritage);
         }
         self.tasks.insert(at.clone(), task);
         self.tell(&Fact::Assigned {

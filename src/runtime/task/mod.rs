@@ -36,7 +36,7 @@ pub(crate) use voice::{Speech, message_of};
 
 use crate::decode::together::Given;
 use crate::engine::event::Rejection;
-use crate::engine::result::BucketSummary;
+use crate::engine::result::{BucketSummary, DocumentKind};
 use crate::engine::snapshot::{Frozen, RestoreError, Snapshot};
 use crate::engine::wire::InputId;
 use crate::runtime::alerts::Desk;
@@ -250,6 +250,16 @@ impl Task {
     /// From now on results become alerts.
     pub(crate) fn set_desk(&mut self, desk: Desk) {
         self.voice.desk = Some(desk);
+    }
+
+    /// An interim document of this bucket, milliseconds since the epoch, which an earlier owner has left.
+    pub(crate) fn inherit(&mut self, kind: DocumentKind, id: String, time_ms: i64) {
+        self.voice.inherit(kind, id, time_ms);
+    }
+
+    /// The last bucket that was said to be final, milliseconds since the epoch.
+    pub(crate) fn final_until_ms(&self) -> Option<i64> {
+        self.voice.final_until_ms
     }
 
     /// Takes messages in, each with what may have been decoded of it; returns how many, and the bytes of their values.

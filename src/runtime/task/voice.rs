@@ -62,8 +62,8 @@ pub(super) struct Voice {
     watermarks: BTreeMap<i32, usize>,
     /// Interim documents that stand in their topic.
     interim: BTreeSet<(DocumentKind, String)>,
-    /// So many of the next final buckets may have interim documents of an earlier life.
-    uncertain_buckets: i64,
+    /// The same of earlier owners, by the start of their bucket, milliseconds since the epoch.
+    inherited: BTreeMap<i64, BTreeSet<(DocumentKind, String)>>,
     /// Where results become alerts.
     pub(super) desk: Option<Desk>,
 }
@@ -91,9 +91,7 @@ pub(crate) struct Speech {
 impl Voice {
     pub(super) fn new(plan: Arc<Plan>, at: TopicPartition, speaker: &InputId) -> Voice {
         let key = format!("{:016x} {}", plan.lineage, speaker.0).into_bytes();
-        let (span, lateness) = (plan.job.bucket_span, plan.job.lateness);
         Voice {
-            uncertain_buckets: 2 + lateness.millis() / span.millis(),
             plan,
             at,
             key,
@@ -115,6 +113,7 @@ impl Voice {
             interim_summaries: Vec::new(),
             watermarks: BTreeMap::new(),
             interim: BTreeSet::new(),
+            inherited: BTreeMap::new(),
             desk: None,
         }
     }
@@ -277,8 +276,7 @@ impl Voice {
                 let message = self.document(topic, document);
                 self.add(message);
                 self.remember(document);
-                let may_stand = self.interim.remove(&identity) || self.uncertain_buckets > 0;
-                if may_stand && self.plan.job.extensions.interim_interval_ms > 0 {
+                if self.interim.remove(&identity) {
                     self.remove_interim(document.kind, document.id.clone(), document.time);
                 }
             }
@@ -303,8 +301,8 @@ impl Voice {
         self.alert(&summary);
         match summary.finality {
             Finality::Final => {
-                self.uncertain_buckets -= 1;
                 self.summaries.push(summary);
+                self.remove_inherited();
             }
             Finality::Interim => self.interim_summaries.push(summary),
         }
@@ -559,6 +557,28 @@ impl Voice {
             headers: Vec::new(),
             timestamp_ms: Some(time.millis().max(0)),
         });
+    }
+
+    /// An interim document that an earlier owner has left. Like our own it is gone when its bucket is final, also where no final one replaces it.
+    pub(super) fn inherit(&mut self, kind: DocumentKind, id: String, time_ms: i64) {
+        let of_bucket = self.inherited.entry(time_ms).or_default();
+        of_bucket.insert((kind, id));
+        self.remove_inherited();
+    }
+
+    fn remove_inherited(&mut self) {
+        let Some(until_ms) = self.final_until_ms else {
+            return;
+        };
+        while let Some(first) = self.inherited.first_entry()
+            && *first.key() <= until_ms
+        {
+            let (time_ms, documents) = first.remove_entry();
+            let time = self.plan.job.bucket_span.bucket_of(EventTime(time_ms));
+            for (kind, id) in documents {
+                self.remove_interim(kind, id, time);
+            }
+        }
     }
 
     fn document(&self, topic: Arc<str>, document: &Document) -> Outgoing {
