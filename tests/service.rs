@@ -4,6 +4,7 @@
 mod house;
 
 use house::{GROUP, House, MINUTE_MS, event, job};
+use serde_json::json;
 use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, mpsc};
@@ -561,6 +562,43 @@ fn the_watermark_of_a_silent_input_is_told_when_its_task_is_restored() {
     assert!(service.is_ready());
     assert!(house.diary.has("Watermark"));
     assert!(!house.diary.has("Consumed"));
+}
+
+/// Else history is caught up with in transactions that grow with what a poll happens to bring, and none of them gets through in its time.
+#[test]
+fn a_transaction_holds_no_more_than_its_bound_and_what_one_message_leads_to() {
+    const HOSTS: i64 = 20;
+    const MINUTES: i64 = 300;
+    const BOUND: usize = 200_000;
+    let house = House::new(1);
+    (0..HOSTS).for_each(|host| house.send(0, &event(0, &format!("h{host}"))));
+    (1..=MINUTES).for_each(|minute| house.send(0, &event(minute, "h0")));
+    let mut document = job("1m", "{}").document.clone();
+    document["model_plot_config"] = json!({"enabled": true});
+    let job = Job::from_text(&document.to_string(), "test").unwrap();
+    let settings = Settings {
+        outbox_bytes_max: BOUND,
+        ..Settings::default()
+    };
+    let mut service = house.start_with(Arc::new(job), settings);
+    house.settle(&mut service);
+    let plots = house.results(DocumentKind::ModelPlot);
+    let size = |plot: &Arc<Stored>| plot.payload.as_ref().map_or(0, Vec::len);
+    let bytes: usize = plots.iter().map(size).sum();
+    assert!(
+        bytes > 5 * BOUND,
+        "{bytes} bytes are too few to say anything"
+    );
+    let diary = house.diary.0.lock().unwrap();
+    let messages = diary.iter().filter_map(|fact| {
+        let rest = fact.strip_prefix("Committed { messages: ")?;
+        rest.split_once(',')?.0.parse::<usize>().ok()
+    });
+    let largest = messages.max().unwrap() * bytes / plots.len();
+    assert!(
+        largest < BOUND + BOUND / 4,
+        "{largest} bytes in one transaction"
+    );
 }
 
 /// A store that takes nothing until it is told to.

@@ -57,6 +57,18 @@ pub fn create_on(broker: &Broker, name: &str, partitions: i32) {
     await_partitions(broker, name, partitions);
 }
 
+/// Makes a topic with a unique name, of a partition on each of these nodes and on no other, and waits until it can be written to.
+pub fn topic_on_nodes(broker: &Broker, name: &str, nodes: &[i32]) -> String {
+    let (name, admin) = (unique(name), admin(broker));
+    let replicas: Vec<&[i32]> = nodes.chunks(1).collect();
+    let partitions = nodes.len() as i32;
+    let request = NewTopic::new(&name, partitions, TopicReplication::Variable(&replicas));
+    let made = wait(admin.create_topics(&[request], &AdminOptions::new())).expect("an answer");
+    assert!(made.iter().all(Result::is_ok), "{made:?}");
+    await_partitions(broker, &name, partitions);
+    name
+}
+
 /// Waits until a topic has so many partitions, with leaders.
 fn await_partitions(broker: &Broker, name: &str, partitions: i32) {
     let admin = admin(broker);
@@ -85,10 +97,15 @@ pub fn grow(topic: &str, partitions: i32) {
 
 /// Deletes a topic and waits until it is gone.
 pub fn delete(topic: &str) {
-    let done = wait(admin(broker()).delete_topics(&[topic], &AdminOptions::new()));
+    delete_on(broker(), topic);
+}
+
+/// The same on another broker.
+pub fn delete_on(broker: &Broker, topic: &str) {
+    let done = wait(admin(broker).delete_topics(&[topic], &AdminOptions::new()));
     assert!(done.expect("an answer").iter().all(Result::is_ok));
     let deadline = Instant::now() + PATIENCE;
-    while exists(broker(), topic) {
+    while exists(broker, topic) {
         assert!(Instant::now() < deadline, "{topic} is still there");
         std::thread::sleep(Duration::from_millis(20));
     }

@@ -250,6 +250,11 @@ impl<'f> World<'f> {
                 true => Settings::default().message_bytes_max,
                 false => draw.range(120, 600) as usize,
             },
+            // Batches are left in the middle.
+            outbox_bytes_max: match draw.one_in(2) {
+                true => Settings::default().outbox_bytes_max,
+                false => draw.range(1, 20_000) as usize,
+            },
             ..Settings::default()
         };
         let assignor = [Assignor::Cooperative, Assignor::Eager][draw.range(0, 2) as usize];

@@ -272,6 +272,12 @@ impl Cluster {
 
     /// The node that leads a partition.
     pub fn leader(&self, topic: &str, partition: i32) -> usize {
+        let leader = self.leader_of(topic, partition);
+        leader.expect("it has a leader")
+    }
+
+    /// The node that leads a partition, if any does.
+    pub fn leader_of(&self, topic: &str, partition: i32) -> Option<usize> {
         let client: BaseConsumer = ClientConfig::new()
             .set("bootstrap.servers", &self.broker.address)
             .create()
@@ -281,7 +287,7 @@ impl Cluster {
             .expect("metadata");
         let parts = metadata.topics()[0].partitions();
         let part = parts.iter().find(|part| part.id() == partition);
-        usize::try_from(part.expect("it exists").leader()).expect("it has a leader")
+        usize::try_from(part.expect("it exists").leader()).ok()
     }
 
     /// The node that coordinates a group: the leader of its partition among the positions (3 of them).

@@ -20,24 +20,38 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-/// How long a broker waits for a silent producer's transaction before it aborts it, and readers with it.
-pub(super) const TRANSACTION_TIMEOUT: Duration = Duration::from_secs(15);
+/// How long a broker waits for a silent producer's transaction before it aborts it, and readers with it, where the operator does not say.
+const TRANSACTION_TIMEOUT: Duration = Duration::from_secs(15);
 
 /// What we would choose, were we not told otherwise.
-const PREFERENCES: [(&str, &str); 8] = [
+const PREFERENCES: [(&str, &str); 7] = [
     ("client.id", "tidewatch"),
     // The default of a second makes a consumer that is slower than its broker stall a second at a time.
     ("fetch.queue.backoff.ms", "5"),
     // Sets the time a rebalance takes; the default is three seconds.
     ("heartbeat.interval.ms", "1000"),
     ("session.timeout.ms", "10000"),
-    // Per partition: with the defaults of 64 MiB and 100,000 messages a member with many partitions is a member without memory.
-    ("queued.max.messages.kbytes", "8192"),
     ("queued.min.messages", "20000"),
     // How soon a topic that a pattern asks for, or a partition that was added, is noticed.
     ("topic.metadata.refresh.interval.ms", "30000"),
     ("compression.type", "lz4"),
 ];
+
+/// What a member fetches ahead of its reading, all its partitions together and beside the last answer for each: with librdkafka's 64 MiB a partition a member with
+/// many partitions is a member without memory. Bytes.
+const PREFETCH_MAX: usize = 256 << 20;
+/// The same of one partition: more makes nothing faster.
+const PREFETCH_OF_PARTITION_MAX: usize = 8 << 20;
+/// And never less: an answer should be worth its request.
+const PREFETCH_OF_PARTITION_MIN: usize = 64 << 10;
+/// How much of a partition an answer holds at the most, as long as its first message is no longer: librdkafka's own default.
+const FETCH_OF_PARTITION_MAX: usize = 1 << 20;
+
+/// The share of each of so many partitions in what is fetched ahead. Bytes.
+pub(super) fn prefetch_of(partitions: usize) -> usize {
+    let share = PREFETCH_MAX / partitions.max(1);
+    share.clamp(PREFETCH_OF_PARTITION_MIN, PREFETCH_OF_PARTITION_MAX)
+}
 
 /// The three layers, and nothing yet that is a consumer's or a producer's alone.
 fn base(kafka: &service::Kafka) -> ClientConfig {
@@ -64,9 +78,10 @@ fn base(kafka: &service::Kafka) -> ClientConfig {
     config
 }
 
-/// A member of the group that reads committed messages from where it is told to.
-pub(super) fn member(kafka: &service::Kafka) -> ClientConfig {
+/// A member of the group that reads committed messages from where it is told to, and fetches so many bytes of a partition ahead.
+pub(super) fn member(kafka: &service::Kafka, prefetch: usize) -> ClientConfig {
     let mut config = reader(kafka);
+    prefer(kafka, &mut config, prefetch);
     if !kafka.speaks_consumer_protocol() {
         config.set("partition.assignment.strategy", "cooperative-sticky");
     }
@@ -76,6 +91,7 @@ pub(super) fn member(kafka: &service::Kafka) -> ClientConfig {
 /// A reader of committed messages outside of any group membership. (librdkafka wants a group id all the same.)
 pub(super) fn reader(kafka: &service::Kafka) -> ClientConfig {
     let mut config = base(kafka);
+    prefer(kafka, &mut config, PREFETCH_OF_PARTITION_MAX);
     config
         .set("group.id", &kafka.group_id)
         .set("isolation.level", "read_committed")
@@ -88,10 +104,30 @@ pub(super) fn reader(kafka: &service::Kafka) -> ClientConfig {
     config
 }
 
+/// For the whole of a transaction: the broker gives up on it soon after.
+pub(super) fn transaction_timeout(kafka: &service::Kafka) -> Duration {
+    let said = kafka.property("transaction.timeout.ms");
+    let said = said.and_then(|text| text.parse().ok());
+    said.map_or(TRANSACTION_TIMEOUT, Duration::from_millis)
+}
+
+/// How much of a partition is fetched ahead, where the operator does not say.
+fn prefer(kafka: &service::Kafka, config: &mut ClientConfig, prefetch: usize) {
+    if kafka.property("queued.max.messages.kbytes").is_none() {
+        let kilobytes = (prefetch >> 10).to_string();
+        config.set("queued.max.messages.kbytes", kilobytes);
+    }
+    let aliases = ["fetch.message.max.bytes", "max.partition.fetch.bytes"];
+    if aliases.iter().all(|name| kafka.property(name).is_none()) {
+        let bytes = prefetch.min(FETCH_OF_PARTITION_MAX).to_string();
+        config.set(aliases[0], bytes);
+    }
+}
+
 /// Writes whole batches in transactions.
 pub(super) fn transactional(kafka: &service::Kafka, transactional_id: &str) -> ClientConfig {
     let mut config = loose(kafka);
-    let timeout_ms = TRANSACTION_TIMEOUT.as_millis().to_string();
+    let timeout_ms = transaction_timeout(kafka).as_millis().to_string();
     let preferences = [
         ("transaction.timeout.ms", timeout_ms.as_str()),
         // A transaction is handed over whole: there is nothing to wait for.
@@ -368,5 +404,63 @@ impl ProducerContext for Deliveries {
                 Some((error.clone(), topic));
             self.failed.fetch_add(1, Ordering::AcqRel);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::collections::BTreeMap;
+
+    fn kafka(properties: &[(&str, &str)]) -> service::Kafka {
+        let text = |(name, value): &(&str, &str)| ((*name).to_owned(), (*value).to_owned());
+        service::Kafka {
+            properties: properties.iter().map(text).collect(),
+            secrets: BTreeMap::new(),
+            secret_files: BTreeMap::new(),
+            group_id: "group".to_owned(),
+            instance_id: "one".to_owned(),
+        }
+    }
+
+    #[test]
+    fn what_a_member_fetches_ahead_is_bounded_however_many_partitions_it_has() {
+        for partitions in 1..=4096 {
+            let share = prefetch_of(partitions);
+            assert!(partitions * share <= 256 << 20, "{partitions}");
+            assert!(partitions > 32 || share == 8 << 20, "{partitions}");
+        }
+    }
+
+    #[test]
+    fn a_member_with_many_partitions_asks_for_less_of_each_unless_the_operator_says_how_much() {
+        let asks = |properties, partitions| {
+            let config = member(&kafka(properties), prefetch_of(partitions));
+            let of = |name: &str| config.get(name).map(str::to_owned);
+            (
+                of("queued.max.messages.kbytes"),
+                of("fetch.message.max.bytes"),
+            )
+        };
+        let said =
+            |queued: &str, fetched: &str| (Some(queued.to_owned()), Some(fetched.to_owned()));
+        assert_eq!(asks(&[], 4), said("8192", "1048576"));
+        assert_eq!(asks(&[], 1024), said("256", "262144"));
+        let own = [
+            ("queued.max.messages.kbytes", "77"),
+            ("fetch.message.max.bytes", "88"),
+        ];
+        assert_eq!(asks(&own, 1024), said("77", "88"));
+        let alias = [("max.partition.fetch.bytes", "88")];
+        assert_eq!(asks(&alias, 1024).1, None);
+    }
+
+    #[test]
+    fn a_transaction_may_take_as_long_as_its_broker_waits() {
+        assert_eq!(transaction_timeout(&kafka(&[])), Duration::from_secs(15));
+        let said = kafka(&[("transaction.timeout.ms", "60000")]);
+        assert_eq!(transaction_timeout(&said), Duration::from_secs(60));
+        let config = transactional(&said, "id");
+        assert_eq!(config.get("transaction.timeout.ms"), Some("60000"));
     }
 }

@@ -7,7 +7,7 @@
 //!
 //! Holds: `next_offset` never shrinks; no message before it is handed over. Checked by: the tests below, tests/kafka.
 
-use super::edge::Entry;
+use super::edge::{Entry, Untaken};
 use crate::runtime::log::{Handler, Message, TopicPartition};
 use rdkafka::error::RDKafkaErrorCode;
 
@@ -23,11 +23,17 @@ pub(super) struct Delivery {
     pub(super) held: bool,
     /// Nothing has come since a word that the client counts as a message.
     miscounted: bool,
+    /// What was read and not taken: it comes before anything else.
+    pub(super) untaken: Option<Untaken>,
 }
 
 /// What came of a batch.
+#[derive(Default)]
 pub(super) struct Handed {
+    /// Messages that were taken.
     pub(super) messages: usize,
+    /// Entries that are done with; those after them are still to be handed over.
+    pub(super) entries: usize,
     pub(super) error: Option<RDKafkaErrorCode>,
     /// The client may have passed over a message: nothing behind it was handed over.
     pub(super) doubtful: bool,
@@ -42,55 +48,83 @@ impl Delivery {
             at_end: false,
             held: false,
             miscounted: false,
+            untaken: None,
         }
     }
 
-    /// Hands over one batch.
+    /// Hands over one batch, as much of it as the handler takes.
     pub(super) fn hand_over<'m>(
         &mut self,
         at: &TopicPartition,
         entries: impl Iterator<Item = Entry<'m>>,
         handler: &mut dyn Handler,
     ) -> Handed {
-        let (mut count, mut error, mut doubtful) = (0, None, false);
-        let (next_offset, at_end) = (&mut self.next_offset, &mut self.at_end);
-        let miscounted = &mut self.miscounted;
-        let mut messages = entries
-            .filter_map(|entry| match entry {
+        let mut turn = Hands {
+            entries,
+            delivery: self,
+            ahead: None,
+            handed: Handed::default(),
+        };
+        turn.ahead = turn.advance();
+        if turn.ahead.is_some() {
+            handler.batch(at, &mut turn);
+        }
+        if turn.ahead.is_some() {
+            turn.handed.entries -= 1;
+        }
+        turn.handed
+    }
+}
+
+/// One batch on its way.
+struct Hands<'d, 'm, I> {
+    entries: I,
+    delivery: &'d mut Delivery,
+    /// Looked at, and not taken yet.
+    ahead: Option<Message<'m>>,
+    handed: Handed,
+}
+
+impl<'m, I: Iterator<Item = Entry<'m>>> Hands<'_, 'm, I> {
+    /// The next message that is new; what else comes before it is noted.
+    fn advance(&mut self) -> Option<Message<'m>> {
+        let (delivery, handed) = (&mut *self.delivery, &mut self.handed);
+        for entry in self.entries.by_ref() {
+            handed.entries += 1;
+            match entry {
                 Entry::Message(Message { offset, .. }) | Entry::End(offset)
-                    if doubtful || (*miscounted && offset > *next_offset) =>
+                    if handed.doubtful
+                        || (delivery.miscounted && offset > delivery.next_offset) =>
                 {
-                    doubtful = true;
-                    None
+                    handed.doubtful = true;
                 }
-                Entry::Message(message) if message.offset < *next_offset => None,
-                Entry::Message(message) => {
-                    (*next_offset, *at_end, *miscounted) = (message.offset + 1, false, false);
-                    count += 1;
-                    Some(message)
-                }
+                Entry::Message(message) if message.offset < delivery.next_offset => {}
+                Entry::Message(message) => return Some(message),
                 Entry::End(offset) => {
-                    (*next_offset, *at_end) = (offset.max(*next_offset), true);
-                    *miscounted = true;
-                    None
+                    delivery.next_offset = offset.max(delivery.next_offset);
+                    delivery.at_end = true;
+                    delivery.miscounted = true;
                 }
                 Entry::Error(code) => {
-                    error = Some(code);
-                    *miscounted = true;
-                    None
+                    handed.error = Some(code);
+                    delivery.miscounted = true;
                 }
-            })
-            .peekable();
-        if messages.peek().is_some() {
-            handler.batch(at, &mut messages);
-            // The position counts what was handed over, taken or not.
-            messages.for_each(drop);
+            }
         }
-        Handed {
-            messages: count,
-            error,
-            doubtful,
-        }
+        None
+    }
+}
+
+impl<'m, I: Iterator<Item = Entry<'m>>> Iterator for Hands<'_, 'm, I> {
+    type Item = Message<'m>;
+
+    fn next(&mut self) -> Option<Message<'m>> {
+        let message = self.ahead.take().or_else(|| self.advance())?;
+        self.delivery.next_offset = message.offset + 1;
+        self.delivery.at_end = false;
+        self.delivery.miscounted = false;
+        self.handed.messages += 1;
+        Some(message)
     }
 }
 
@@ -101,6 +135,17 @@ mod tests {
 
     #[derive(Default)]
     struct Offsets(Vec<i64>);
+
+    /// Takes so many, and leaves the rest.
+    struct Few(usize, Offsets);
+
+    impl Handler for Few {
+        fn assigned(&mut self, _: Vec<Assignment>) {}
+        fn revoked(&mut self, _: &[TopicPartition], _: Revocation) {}
+        fn batch(&mut self, at: &TopicPartition, messages: &mut dyn Iterator<Item = Message<'_>>) {
+            self.1.batch(at, &mut messages.take(self.0));
+        }
+    }
 
     impl Handler for Offsets {
         fn assigned(&mut self, _: Vec<Assignment>) {}
@@ -136,6 +181,42 @@ mod tests {
         let again = vec![message(6), message(9), message(10)];
         assert_eq!(taken(&mut delivery, again), (vec![10], None));
         assert_eq!(taken(&mut delivery, vec![message(7)]), (vec![], None));
+    }
+
+    #[test]
+    fn what_is_not_taken_is_left_and_does_not_count() {
+        let at = TopicPartition::new("topic", 0);
+        for few in 0..=4 {
+            let mut delivery = Delivery::from(5);
+            let batch = || {
+                vec![
+                    message(4),
+                    message(5),
+                    message(6),
+                    message(9),
+                    Entry::End(12),
+                ]
+            };
+            let mut handler = Few(few, Offsets::default());
+            let handed = delivery.hand_over(&at, batch().into_iter(), &mut handler);
+            let taken = &[5, 6, 9][..few.min(3)];
+            assert_eq!(handler.1.0, taken);
+            assert_eq!(handed.messages, taken.len());
+            let next_offset = if few < 4 {
+                taken.last().map_or(5, |last| last + 1)
+            } else {
+                12
+            };
+            assert_eq!(
+                (delivery.next_offset, delivery.at_end),
+                (next_offset, few == 4)
+            );
+            let left = batch().into_iter().skip(handed.entries);
+            let (mut rest, taken) = (Offsets::default(), taken.len());
+            delivery.hand_over(&at, left, &mut rest);
+            assert_eq!(rest.0, &[5, 6, 9][taken..]);
+            assert_eq!((delivery.next_offset, delivery.at_end), (12, true));
+        }
     }
 
     #[test]

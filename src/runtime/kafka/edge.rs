@@ -160,6 +160,12 @@ pub(super) struct Batch<'a> {
     messages: &'a [*mut sys::rd_kafka_message_t],
 }
 
+/// What nobody has taken yet of what a read brought.
+pub(super) struct Untaken(Vec<*mut sys::rd_kafka_message_t>);
+
+// SAFETY: the messages are ours alone; librdkafka's may be used and destroyed on any thread.
+unsafe impl Send for Untaken {}
+
 /// A message, or a word about the partition.
 pub(super) enum Entry<'a> {
     Message(Message<'a>),
@@ -168,9 +174,33 @@ pub(super) enum Entry<'a> {
     Error(RDKafkaErrorCode),
 }
 
+impl Untaken {
+    /// Once more as a batch, in place of a read.
+    pub(super) fn batch(mut self, buffer: &mut Buffer) -> Batch<'_> {
+        let messages = std::mem::take(&mut self.0);
+        // It came from a buffer of this size.
+        let room = &mut buffer.0[..messages.len()];
+        room.copy_from_slice(&messages);
+        Batch { messages: room }
+    }
+}
+
+impl Drop for Untaken {
+    fn drop(&mut self) {
+        drop(Batch { messages: &self.0 });
+    }
+}
+
 impl Batch<'_> {
     pub(super) fn len(&self) -> usize {
         self.messages.len()
+    }
+
+    /// Keeps the messages from the `first` on; `None` where there are none.
+    pub(super) fn keep_from(mut self, first: usize) -> Option<Untaken> {
+        let (taken, left) = self.messages.split_at(first);
+        self.messages = taken;
+        (!left.is_empty()).then(|| Untaken(left.to_vec()))
     }
 
     pub(super) fn entries(&self) -> impl Iterator<Item = Entry<'_>> {

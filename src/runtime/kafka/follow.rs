@@ -116,7 +116,7 @@ impl Follower {
     }
 
     fn offset_of(&self, at: &TopicPartition, begin: Begin) -> Result<i64, LogError> {
-        let (start, end) = watermarks(&self.consumer, at)?;
+        let (start, end) = watermarks(&self.consumer, at, REQUEST_TIMEOUT)?;
         let since_ms = match begin {
             Begin::Oldest => return Ok(start),
             Begin::Last(offsets) => return Ok(end.saturating_sub(offsets).max(start)),
@@ -221,7 +221,7 @@ impl Follower {
             ))),
             RDKafkaErrorCode::AutoOffsetReset | RDKafkaErrorCode::OffsetOutOfRange => {
                 tracing::warn!(%at, "messages are gone before they were read; going on with the oldest that there is");
-                let (start, _) = watermarks(&self.consumer, at)?;
+                let (start, _) = watermarks(&self.consumer, at, REQUEST_TIMEOUT)?;
                 self.consumer
                     .seek(
                         &at.topic,

@@ -59,9 +59,10 @@ pub(super) struct Group {
 
 impl Group {
     /// A client that has subscribed to nothing.
-    pub(super) fn new(credentials: &Credentials) -> Result<Group, LogError> {
+    pub(super) fn new(credentials: &Credentials, prefetch: usize) -> Result<Group, LogError> {
         let kafka = credentials.kafka();
-        let mut consumer = BaseConsumer::from_config_and_context(&member(kafka), Member::default())
+        let config = member(kafka, prefetch);
+        let mut consumer = BaseConsumer::from_config_and_context(&config, Member::default())
             .map_err(|error| unmakeable(kafka, error))?;
         credentials.bring(consumer.client());
         let bell = consumer.context().bell.clone();

@@ -138,7 +138,7 @@ impl Groups for KafkaTopics {
     fn empty(&mut self, partitions: &[TopicPartition]) -> Result<(), LogError> {
         let mut ends = TopicPartitionList::with_capacity(partitions.len());
         for at in partitions {
-            let (start, end) = watermarks(&self.reader, at)?;
+            let (start, end) = watermarks(&self.reader, at, REQUEST_TIMEOUT)?;
             if start < end {
                 ends.add_partition_offset(&at.topic, at.partition, Offset::Offset(end))
                     .map_err(|error| LogError::Fatal(format!("{at}: {error}")))?;

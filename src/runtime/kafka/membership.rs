@@ -16,14 +16,14 @@ use super::edge::{Buffer, PartitionQueue, known_end};
 use super::group::Group;
 use super::rights::Resource;
 use super::topics::{REQUEST_TIMEOUT, watermarks};
+use super::untold::Untold;
 use crate::runtime::log::{
     Assignment, Bell, CommitError, Handler, LogError, Position, Revocation, TopicPartition,
 };
 use rdkafka::consumer::{Consumer, ConsumerGroupMetadata};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList, TopicPartitionListElem};
-use std::cell::Cell;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -33,16 +33,17 @@ const BATCH: usize = 1000;
 const POLL_MESSAGES: usize = 4000;
 /// The bell is rung for every queue that fills; this only bounds the time until group events are looked at again.
 const WAIT_MAX: Duration = Duration::from_millis(100);
-/// For the positions of what is assigned; then it is said that they are not to be had, and again after as long.
-const UNTOLD_MAX: Duration = Duration::from_secs(10);
+/// For a partition's leader to say where its log begins, while others wait.
+const LOOK_TIMEOUT: Duration = Duration::from_secs(2);
+/// Before a partition without a leader is asked for again.
+const LEADER_PAUSE: Duration = Duration::from_secs(1);
 
 /// A consumer in a group.
 pub(super) struct Membership {
     owned: BTreeMap<TopicPartition, Owned>,
-    /// Assigned, and not yet told because the positions are not known.
-    untold: Vec<TopicPartition>,
-    /// Since when they wait, or since that was said.
-    untold_since: Cell<Option<Instant>>,
+    untold: Untold,
+    /// What was said last of why.
+    untold_because: String,
     /// Told to be released, ours until the next poll.
     releasing: Vec<TopicPartition>,
     /// Where the next round begins, so that a busy partition does not starve those after it.
@@ -61,16 +62,16 @@ struct Owned {
 }
 
 impl Membership {
-    /// A member that has subscribed to nothing.
-    pub(super) fn new(credentials: &Credentials) -> Result<Membership, LogError> {
+    /// A member that has subscribed to nothing, and fetches so many bytes of each partition ahead.
+    pub(super) fn new(credentials: &Credentials, prefetch: usize) -> Result<Membership, LogError> {
         Ok(Membership {
             owned: BTreeMap::new(),
-            untold: Vec::new(),
-            untold_since: Cell::new(None),
+            untold: Untold::default(),
+            untold_because: String::new(),
             releasing: Vec::new(),
             next_turn: None,
             buffer: Buffer::with_room_for(BATCH),
-            group: Group::new(credentials)?,
+            group: Group::new(credentials, prefetch)?,
         })
     }
 
@@ -145,7 +146,9 @@ impl Membership {
             let is_empty_handed = self.owned.is_empty() && self.untold.is_empty();
             match self.group.next_decision(is_empty_handed)? {
                 None => break,
-                Some(GroupEvent::Assigned(partitions)) => self.untold.extend(partitions),
+                Some(GroupEvent::Assigned(partitions)) => {
+                    self.untold.assigned(partitions, Instant::now());
+                }
                 Some(GroupEvent::Revoked { partitions, lost }) => {
                     told |= self.revoke(partitions, lost, handler)?;
                 }
@@ -163,7 +166,7 @@ impl Membership {
         lost: bool,
         handler: &mut dyn Handler,
     ) -> Result<bool, LogError> {
-        self.untold.retain(|at| !gone.contains(at));
+        gone.iter().for_each(|at| self.untold.remove(at));
         let known: Vec<TopicPartition> = gone
             .iter()
             .filter(|at| self.owned.contains_key(at))
@@ -233,62 +236,43 @@ impl Membership {
         Ok(positions)
     }
 
-    /// Reads the committed positions of what is newly assigned, then tells. Waits, within limits, for transactions that hold them.
+    /// Tells of what is newly assigned as soon as its position and its log's start are known. Waits, within limits, for transactions that hold positions and for
+    /// partitions without a leader; for none of them on account of another.
     fn tell_assigned(&mut self, handler: &mut dyn Handler) -> Result<bool, LogError> {
-        if self.untold.is_empty() {
-            self.untold_since.set(None);
-            return Ok(false);
+        let due = self.untold.due(Instant::now());
+        if due.is_empty() {
+            return self.complain();
         }
-        let since = self.untold_since.get().unwrap_or_else(Instant::now);
-        self.untold_since.set(Some(since));
-        let mut list = TopicPartitionList::with_capacity(self.untold.len());
-        for at in &self.untold {
-            list.add_partition(&at.topic, at.partition);
+        let mut committed = self.positions_of_assigned(&due)?;
+        let leaderless = self.leaderless(committed.keys());
+        let mut assignments = Vec::with_capacity(committed.len());
+        for at in &leaderless {
+            tracing::debug!(%at, "has no leader");
+            self.untold_because = format!("{at} has no leader");
+            committed.remove(at);
+            self.untold.put_off(at, Instant::now(), LEADER_PAUSE);
         }
-        let committed = match self
-            .group
-            .consumer()
-            .committed_offsets(list, REQUEST_TIMEOUT)
-        {
-            Ok(committed) => committed,
-            Err(error) => {
-                tracing::warn!(%error, "committed positions are not to be had yet");
-                self.group.judge(&error)?;
-                return self.not_told_yet(&error);
-            }
-        };
-        // The call succeeds though a partition's answer be an error, such as that a transaction still holds its position. Taken for "never
-        // committed", the partition would be begun anew.
-        let unknown = committed
-            .elements()
-            .into_iter()
-            .find_map(|one| Some((one.topic().to_owned(), one.partition(), one.error().err()?)));
-        if let Some((topic, partition, error)) = unknown {
-            tracing::info!(%error, at = %TopicPartition::new(topic, partition), "a committed position is not to be had yet");
-            self.group.judge(&error)?;
-            return self.not_told_yet(&error);
-        }
-        let mut assignments = Vec::with_capacity(self.untold.len());
-        for at in &self.untold {
-            let position = committed
-                .find_partition(&at.topic, at.partition)
-                .and_then(|element| position_of(&element));
-            let log_start = match watermarks(self.group.consumer(), at) {
-                Ok((start, _)) => start,
-                // A topic just made, or a leader just moved.
+        for (at, position) in committed {
+            match watermarks(self.group.consumer(), &at, LOOK_TIMEOUT) {
+                Ok((log_start, _)) => assignments.push(Assignment {
+                    committed: position,
+                    log_start,
+                    at,
+                }),
+                // A leader that has just gone. The others' turn comes in the next poll: this has taken long enough.
                 Err(error) => {
                     tracing::debug!(%at, %error, "the log's start is not to be had yet");
-                    return self.not_told_yet(&error);
+                    self.untold_because = error.to_string();
+                    self.untold.put_off(&at, Instant::now(), LEADER_PAUSE);
+                    break;
                 }
-            };
-            assignments.push(Assignment {
-                at: at.clone(),
-                committed: position,
-                log_start,
-            });
+            }
         }
-        self.untold.clear();
+        if assignments.is_empty() {
+            return self.complain();
+        }
         for assignment in &assignments {
+            self.untold.remove(&assignment.at);
             self.owned.insert(
                 assignment.at.clone(),
                 Owned {
@@ -302,15 +286,79 @@ impl Membership {
         Ok(true)
     }
 
-    /// What is assigned waits; whoever polls is told when that takes long.
-    fn not_told_yet(&self, why: &impl std::fmt::Display) -> Result<bool, LogError> {
-        let since = self.untold_since.get();
-        if since.is_none_or(|since| since.elapsed() < UNTOLD_MAX) {
-            return Ok(false);
+    /// The committed positions of these, as far as they are to be had; `None` of one for which nothing was committed.
+    fn positions_of_assigned(
+        &mut self,
+        due: &[TopicPartition],
+    ) -> Result<BTreeMap<TopicPartition, Option<Position>>, LogError> {
+        let mut list = TopicPartitionList::with_capacity(due.len());
+        for at in due {
+            list.add_partition(&at.topic, at.partition);
         }
-        self.untold_since.set(None);
-        let count = self.untold.len();
-        let what = format!("the positions of {count} assigned partitions are not to be had: {why}");
+        let mut positions = BTreeMap::new();
+        let answer = self
+            .group
+            .consumer()
+            .committed_offsets(list, REQUEST_TIMEOUT);
+        let committed = match answer {
+            Ok(committed) => committed,
+            Err(error) => {
+                tracing::warn!(%error, "committed positions are not to be had yet");
+                self.group.judge(&error)?;
+                self.untold_because = error.to_string();
+                return Ok(positions);
+            }
+        };
+        for at in due {
+            let element = committed.find_partition(&at.topic, at.partition);
+            // The call succeeds though a partition's answer be an error, such as that a transaction still holds its position. Taken for "never
+            // committed", the partition would be begun anew.
+            if let Some(error) = element.as_ref().and_then(|one| one.error().err()) {
+                tracing::info!(%error, %at, "a committed position is not to be had yet");
+                self.group.judge(&error)?;
+                self.untold_because = error.to_string();
+                continue;
+            }
+            positions.insert(at.clone(), element.as_ref().and_then(position_of));
+        }
+        Ok(positions)
+    }
+
+    /// Those of these partitions that have no leader as far as the brokers know. Asked for their offsets, the client would wait for one.
+    fn leaderless<'t>(
+        &self,
+        partitions: impl Iterator<Item = &'t TopicPartition>,
+    ) -> Vec<TopicPartition> {
+        let mut of_topics: BTreeMap<&Arc<str>, Vec<&TopicPartition>> = BTreeMap::new();
+        for at in partitions {
+            of_topics.entry(&at.topic).or_default().push(at);
+        }
+        let mut leaderless = Vec::new();
+        for (topic, partitions) in of_topics {
+            let consumer = self.group.consumer();
+            let Ok(metadata) = consumer.fetch_metadata(Some(topic), LOOK_TIMEOUT) else {
+                continue; // whoever asks for the offsets is told why
+            };
+            let of_topic = metadata.topics().iter().flat_map(|one| one.partitions());
+            let without = of_topic.filter(|one| one.leader() < 0);
+            let ids: BTreeSet<i32> = without.map(|one| one.id()).collect();
+            let is_without = |at: &&TopicPartition| ids.contains(&at.partition);
+            leaderless.extend(partitions.into_iter().filter(is_without).cloned());
+        }
+        leaderless
+    }
+
+    /// What is assigned waits; whoever polls is told when that takes long.
+    fn complain(&mut self) -> Result<bool, LogError> {
+        let overdue = self.untold.overdue(Instant::now());
+        let Some(first) = overdue.first() else {
+            return Ok(false);
+        };
+        let count = overdue.len();
+        let why = &self.untold_because;
+        let what = format!(
+            "the positions of {count} assigned partitions are not to be had, {first} the first of them: {why}"
+        );
         Err(LogError::Unavailable(self.group.explain(what)))
     }
 
@@ -423,8 +471,12 @@ impl Membership {
                 self.next_turn = Some(at.clone());
                 break;
             }
-            let batch = queue.batch(&mut self.buffer);
+            let batch = match delivery.untaken.take() {
+                Some(untaken) => untaken.batch(&mut self.buffer),
+                None => queue.batch(&mut self.buffer),
+            };
             let handed = delivery.hand_over(at, batch.entries(), handler);
+            delivery.untaken = batch.keep_from(handed.entries);
             budget = budget.saturating_sub(handed.messages);
             any |= handed.messages > 0;
             if handed.doubtful {
@@ -466,7 +518,7 @@ impl Membership {
         next_offset: i64,
         handler: &mut dyn Handler,
     ) -> Result<(), LogError> {
-        let (start, end) = watermarks(self.group.consumer(), at)?;
+        let (start, end) = watermarks(self.group.consumer(), at, REQUEST_TIMEOUT)?;
         if next_offset > end {
             if handler.displaced(at, next_offset) {
                 return Ok(());

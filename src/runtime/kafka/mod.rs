@@ -32,6 +32,7 @@ mod membership;
 mod rights;
 mod topics;
 mod transaction;
+mod untold;
 mod watch;
 
 use super::log::{
@@ -39,6 +40,7 @@ use super::log::{
     Revocation, TopicId, TopicPartition, Topics, Transaction,
 };
 use crate::config::service;
+use client::prefetch_of;
 use credentials::{Change, Credentials};
 pub use follow::{Begin, Follower};
 pub use layout::{Shape, Standing, Step, steps};
@@ -54,6 +56,8 @@ pub struct KafkaLog {
     credentials: Credentials,
     transactional_id: String,
     subscription: Vec<String>,
+    /// What is fetched ahead of each partition, bytes.
+    prefetch: usize,
     topics: KafkaTopics,
     session: Session,
     /// Everything has been released; the next poll leaves the group and joins it with new clients.
@@ -80,8 +84,10 @@ impl KafkaLog {
         let transactional_id = format!("{}-{}", kafka.group_id, kafka.instance_id);
         let topics = KafkaTopics::open(kafka, topics)?;
         let credentials = Credentials::of(kafka);
-        let session = Session::join(&credentials, &transactional_id, &[])?;
+        let prefetch = prefetch_of(1);
+        let session = Session::join(&credentials, &transactional_id, &[], prefetch)?;
         Ok(KafkaLog {
+            prefetch,
             credentials,
             transactional_id,
             subscription: Vec::new(),
@@ -89,6 +95,19 @@ impl KafkaLog {
             session,
             renewing: false,
         })
+    }
+
+    /// A member that has joined nothing yet is made anew where it may be given so many partitions that each can only have a part of what one would have.
+    fn share_prefetch(&mut self, topics: &[String]) -> Result<(), LogError> {
+        let partitions: i32 = self.topics.partitions(topics)?.values().sum();
+        let prefetch = prefetch_of(usize::try_from(partitions).unwrap_or(0));
+        if prefetch < self.prefetch
+            && let Session::Joined { membership, .. } = &mut self.session
+        {
+            *membership = Membership::new(&self.credentials, prefetch)?;
+            self.prefetch = prefetch;
+        }
+        Ok(())
     }
 
     /// What has become of our credentials; [`Change::Certificates`] only when new clients can be made with them.
@@ -107,7 +126,7 @@ impl KafkaLog {
                 producer.bring(&self.credentials);
             }
             (Change::Certificates, _) => {
-                if let Err(error) = Membership::new(&self.credentials) {
+                if let Err(error) = Membership::new(&self.credentials, self.prefetch) {
                     tracing::warn!(%error, "the new certificates do not load; the old ones stay in use");
                     return Ok(Change::None);
                 }
@@ -128,15 +147,20 @@ impl KafkaLog {
         }
     }
 
+    fn join(&self) -> Result<Session, LogError> {
+        Session::join(
+            &self.credentials,
+            &self.transactional_id,
+            &self.subscription,
+            self.prefetch,
+        )
+    }
+
     /// Leaves with the old clients and joins with new ones. A failure leaves us outside, to join in a later poll.
     fn renew(&mut self) -> Result<(), LogError> {
         self.renewing = false;
         self.session = Session::Fenced { lost: Vec::new() };
-        self.session = Session::join(
-            &self.credentials,
-            &self.transactional_id,
-            &self.subscription,
-        )?;
+        self.session = self.join()?;
         tracing::info!("joined again with new certificates");
         Ok(())
     }
@@ -148,9 +172,10 @@ impl Session {
         credentials: &Credentials,
         transactional_id: &str,
         subscription: &[String],
+        prefetch: usize,
     ) -> Result<Session, LogError> {
         let producer = TransactionalProducer::take_over(credentials, transactional_id)?;
-        let membership = Membership::new(credentials)?;
+        let membership = Membership::new(credentials, prefetch)?;
         if !subscription.is_empty() {
             membership.subscribe(subscription)?;
         }
@@ -198,7 +223,11 @@ impl Topics for KafkaLog {
 
 impl Log for KafkaLog {
     fn subscribe(&mut self, topics: &[String]) -> Result<(), LogError> {
+        let is_first = self.subscription.is_empty();
         self.subscription = topics.to_vec();
+        if is_first {
+            self.share_prefetch(topics)?;
+        }
         match &self.session {
             Session::Joined { membership, .. } => membership.subscribe(topics),
             Session::Fenced { .. } | Session::Left => Ok(()),
@@ -235,11 +264,7 @@ impl Log for KafkaLog {
                 if !lost.is_empty() {
                     handler.revoked(&lost, Revocation::Lost);
                 }
-                self.session = Session::join(
-                    &self.credentials,
-                    &self.transactional_id,
-                    &self.subscription,
-                )?;
+                self.session = self.join()?;
                 Ok(())
             }
             Session::Left => Err(LogError::Fatal("the group has been left".into())),

@@ -336,7 +336,7 @@ impl Topics for KafkaTopics {
         sink: &mut dyn FnMut(&Message<'_>),
     ) -> Result<i64, LogError> {
         self.follow_credentials()?;
-        let (start, end) = watermarks(&self.reader, at)?;
+        let (start, end) = watermarks(&self.reader, at, REQUEST_TIMEOUT)?;
         let from = from.max(start);
         if from >= end {
             return Ok(from);
@@ -368,7 +368,7 @@ impl Topics for KafkaTopics {
     }
 
     fn offset_of(&mut self, at: &TopicPartition, place: Place) -> Result<i64, LogError> {
-        let (start, end) = watermarks(&self.reader, at)?;
+        let (start, end) = watermarks(&self.reader, at, REQUEST_TIMEOUT)?;
         let since_ms = match place {
             Place::Start => return Ok(start),
             Place::End => return Ok(end),
@@ -445,14 +445,15 @@ fn read_to<C: ConsumerContext + ClientContext>(
 pub(super) fn watermarks<C: ConsumerContext>(
     consumer: &BaseConsumer<C>,
     at: &TopicPartition,
+    timeout: Duration,
 ) -> Result<(i64, i64), LogError> {
-    let answer = consumer.fetch_watermarks(&at.topic, at.partition, REQUEST_TIMEOUT);
+    let answer = consumer.fetch_watermarks(&at.topic, at.partition, timeout);
     let (start, end) = answer.map_err(|error| unanswered(at, error))?;
     if start < end {
         return Ok((start, end));
     }
-    let end = edge(consumer, at, Offset::End)?;
-    Ok((edge(consumer, at, Offset::Beginning)?, end))
+    let end = edge(consumer, at, Offset::End, timeout)?;
+    Ok((edge(consumer, at, Offset::Beginning, timeout)?, end))
 }
 
 /// One edge of a log: a question for a time, which in place of one may have the name of an edge.
@@ -460,10 +461,11 @@ fn edge<C: ConsumerContext>(
     consumer: &BaseConsumer<C>,
     at: &TopicPartition,
     which: Offset,
+    timeout: Duration,
 ) -> Result<i64, LogError> {
     let asked = only(at, which).map_err(|error| unanswered(at, error))?;
     let answer = consumer
-        .offsets_for_times(asked, REQUEST_TIMEOUT)
+        .offsets_for_times(asked, timeout)
         .map_err(|error| unanswered(at, error))?;
     let found = answer.find_partition(&at.topic, at.partition);
     let found = found.ok_or_else(|| LogError::Unavailable(format!("{at}: no answer")))?;

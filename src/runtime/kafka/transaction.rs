@@ -11,7 +11,7 @@
 //! Whoever cannot know how a commit ended is [`CommitError::Fenced`]: a new producer of the same id settles it before positions are read.
 //! Checked by: tests/kafka.
 
-use super::client::{Deliveries, TRANSACTION_TIMEOUT, transactional, unmakeable};
+use super::client::{Deliveries, transaction_timeout, transactional, unmakeable};
 use super::credentials::Credentials;
 use super::rights::Resource;
 use super::watch::{Watched, watched};
@@ -31,8 +31,6 @@ use std::time::{Duration, Instant};
 const STEP_TIMEOUT: Duration = Duration::from_secs(5);
 /// For a call of the client's to come back that was given [`STEP_TIMEOUT`].
 const CALL_MAX: Duration = Duration::from_secs(8);
-/// For the whole of one; the broker gives up on it soon after.
-const TOTAL_TIMEOUT: Duration = TRANSACTION_TIMEOUT;
 /// For the start.
 const INIT_TIMEOUT: Duration = Duration::from_secs(10);
 const INIT_SLICE: Duration = Duration::from_secs(1);
@@ -49,6 +47,8 @@ pub(super) struct TransactionalProducer {
     deliveries: Deliveries,
     group: Resource,
     transactional_id: Resource,
+    /// For the whole of a transaction, and for ending one.
+    timeout: Duration,
 }
 
 impl TransactionalProducer {
@@ -101,6 +101,7 @@ impl TransactionalProducer {
             deliveries,
             group: Resource::group(&kafka.group_id),
             transactional_id: resource,
+            timeout: transaction_timeout(kafka),
         })
     }
 
@@ -115,7 +116,7 @@ impl TransactionalProducer {
         transaction: Transaction<'_>,
         group: Option<ConsumerGroupMetadata>,
     ) -> Result<(), CommitError> {
-        let deadline = Instant::now() + TOTAL_TIMEOUT;
+        let deadline = Instant::now() + self.timeout;
         let _ = self.deliveries.take_denied();
         let outcome = self.attempt(transaction, group, deadline);
         if let (Err(_), Some(topic)) = (&outcome, self.deliveries.take_denied()) {
@@ -166,7 +167,7 @@ impl TransactionalProducer {
             return Err(verdict("delivery", &error, &topic));
         }
         // From here on nothing may be aborted because time ran out: the broker may have committed.
-        let deadline = Instant::now() + TOTAL_TIMEOUT;
+        let deadline = Instant::now() + self.timeout;
         persist("commit", deadline, &self.transactional_id, || {
             let producer = Arc::clone(&self.producer);
             let commit = move || producer.commit_transaction(STEP_TIMEOUT);
@@ -185,7 +186,7 @@ impl TransactionalProducer {
         watched("purge", CALL_MAX, purge).ok_or_else(|| format!("purge: {LOST_CALL}"))?;
         drain(&self.producer, Instant::now() + STEP_TIMEOUT)?;
         let _ = self.deliveries.take_failure();
-        let deadline = Instant::now() + TOTAL_TIMEOUT;
+        let deadline = Instant::now() + self.timeout;
         persist("abort", deadline, &self.transactional_id, || {
             let producer = Arc::clone(&self.producer);
             let abort = move || producer.abort_transaction(STEP_TIMEOUT);

@@ -302,10 +302,10 @@ pub trait Handler {
         false
     }
 
-    /// The next messages of one partition. The handler takes all of them.
+    /// The next messages of one partition. What the handler draws it has taken; the rest comes again, first of all, in a later poll.
     fn batch(&mut self, at: &TopicPartition, messages: &mut dyn Iterator<Item = Message<'_>>);
 
-    /// The same of messages that other jobs of the process are handed too, with what has been decoded of them.
+    /// The same of messages that other jobs of the process are handed too, with what has been decoded of them. The handler takes all of them.
     fn shared(&mut self, at: &TopicPartition, portion: &shared::Portion<'_>) {
         self.batch(at, &mut portion.messages().map(|(message, _)| message));
     }

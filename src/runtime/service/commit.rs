@@ -7,9 +7,6 @@ use crate::runtime::store::{Done, Order};
 use crate::runtime::task::{Speech, Task};
 use crate::runtime::traces::Committing;
 
-/// Bytes in the outboxes beyond which a transaction does not wait for its time.
-const OUTBOX_BYTES_MAX: usize = 8 << 20;
-
 /// A transaction that waited out a broker's trouble says nothing of what the next will cost. Milliseconds.
 const COMMIT_COST_MS_MAX: i64 = 100;
 
@@ -47,7 +44,7 @@ impl<L: Log> Service<L> {
             return true;
         }
         let bytes: usize = self.tasks.values().map(Task::outbox_bytes).sum();
-        bytes >= OUTBOX_BYTES_MAX
+        bytes >= self.settings.outbox_bytes_max
             || (self.tasks.values().any(Task::is_awaited)
                 && since_ms >= self.commit_cost_ms
                 && self.is_near_the_end())

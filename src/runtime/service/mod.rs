@@ -268,6 +268,10 @@ impl<L: Log> Service<L> {
             displaced: false,
             taken: BTreeMap::new(),
             traces: &mut self.traces,
+            outbox_bytes_max: match self.waking {
+                None => self.settings.outbox_bytes_max,
+                Some(_) => usize::MAX,
+            },
         };
         let polled = self.log.poll(timeout, &mut intake);
         let (mut arrivals, leaving, taken) = (intake.arrivals, intake.leaving, intake.taken);
@@ -472,6 +476,8 @@ struct Intake<'s> {
     displaced: bool,
     taken: BTreeMap<TopicPartition, (u64, u64)>,
     traces: &'s mut JobTraces,
+    /// With so many bytes waiting for a transaction nothing more is taken. While inputs wake there is none, and what is read decides when they are awake.
+    outbox_bytes_max: usize,
 }
 
 impl Handler for Intake<'_> {
@@ -509,12 +515,18 @@ impl Handler for Intake<'_> {
     }
 
     fn batch(&mut self, at: &TopicPartition, messages: &mut dyn Iterator<Item = Message<'_>>) {
-        self.take(at, &mut messages.map(|message| (message, None)));
-        messages.for_each(drop);
+        let elsewhere: usize = self
+            .tasks
+            .values()
+            .filter(|task| task.at != *at)
+            .map(Task::outbox_bytes)
+            .sum();
+        let bytes_max = self.outbox_bytes_max.saturating_sub(elsewhere);
+        self.take(at, &mut messages.map(|message| (message, None)), bytes_max);
     }
 
     fn shared(&mut self, at: &TopicPartition, portion: &Portion<'_>) {
-        self.take(at, &mut portion.messages());
+        self.take(at, &mut portion.messages(), usize::MAX);
         if portion.is_of_another() {
             let messages = portion.count() as u64;
             let fact = Fact::Shared { at, messages };
@@ -528,13 +540,15 @@ impl Intake<'_> {
         &mut self,
         at: &TopicPartition,
         messages: &mut dyn Iterator<Item = (Message<'m>, Option<Given<'m>>)>,
+        outbox_bytes_max: usize,
     ) {
         let Some(task) = self.tasks.get_mut(at) else {
+            messages.for_each(drop);
             return;
         };
         let (observer, job_id) = (self.observer, self.job_id);
         let (began, mut rejected) = (self.traces.now(), 0);
-        let (count, bytes) = task.take(messages, &mut |remark| {
+        let (count, bytes) = task.take(messages, outbox_bytes_max, &mut |remark| {
             let offset = remark.offset;
             let fact = match remark.what {
                 Remarkable::Rejected(ref rejection) => {

@@ -24,6 +24,9 @@ pub struct Settings {
     pub remembers: Remembered,
     /// The longest message that is written, bytes: what is said between stages leaves in pieces of it.
     pub message_bytes_max: usize,
+    /// Bytes waiting for a transaction beyond which it does not wait for its time, and nothing more is taken in before it. So a transaction holds as much, and what one
+    /// message leads to (one batch, where several jobs share what was read).
+    pub outbox_bytes_max: usize,
     /// How results become alerts; `None`: not at all.
     pub alerts: Option<AlertSettings>,
     /// Who writes them.
@@ -54,6 +57,7 @@ impl Default for Settings {
             snapshots_kept: 3,
             remembers: Remembered::default(),
             message_bytes_max: MESSAGE_BYTES_MAX,
+            outbox_bytes_max: 8 << 20,
             alerts: None,
             snapshot_writing: Writing::default(),
             snapshot_patience_ms: 30_000,

@@ -262,10 +262,12 @@ impl Task {
         self.voice.final_until_ms
     }
 
-    /// Takes messages in, each with what may have been decoded of it; returns how many, and the bytes of their values.
+    /// Takes messages in, each with what may have been decoded of it, until `outbox_bytes_max` wait for a transaction. Returns how many, and the bytes of
+    /// their values.
     pub(crate) fn take<'m>(
         &mut self,
         messages: &mut dyn Iterator<Item = (Message<'m>, Option<Given<'m>>)>,
+        outbox_bytes_max: usize,
         remark: &mut dyn FnMut(Remark),
     ) -> (u64, u64) {
         let (mut count, mut bytes) = (0, 0);
@@ -273,7 +275,9 @@ impl Task {
         // What is no event says nothing of the time: it neither calls a partition back, nor keeps the others waiting for it.
         let mut has_spoken = false;
         let passed_over = self.stage.passed_over();
-        for (message, given) in messages {
+        while self.voice.bytes() < outbox_bytes_max
+            && let Some((message, given)) = messages.next()
+        {
             let offset = message.offset;
             if self.barred.is_some() {
                 break;

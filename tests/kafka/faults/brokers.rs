@@ -2,9 +2,10 @@
 //! transactions that take too long.
 
 use super::{Trial, await_line, of, seed};
+use crate::client::{delete_on, topic_on_nodes};
 use crate::cluster::{Cluster, cluster, cluster_in_peace};
 use crate::instance::{CLASSIC, Instance};
-use crate::service::{await_metric, metric};
+use crate::service::{await_metric, eventually, metric};
 use std::time::{Duration, Instant};
 
 const SECOND: Duration = Duration::from_secs(1);
@@ -155,6 +156,53 @@ fn buckets(instance: &Instance) -> f64 {
 fn unavailable(instance: &Instance, job: &str) -> f64 {
     let name = format!("tidewatch_log_unavailable_total{{job_id=\"{job}\"}}");
     metric(instance, &name).unwrap_or(0.0)
+}
+
+/// Of a partition whose only replica is away nothing is to be had. An instance that begins meanwhile reads the others.
+#[test]
+fn a_partition_without_a_leader_holds_up_itself_alone() {
+    let name = "leaderless";
+    let seed = seed(name);
+    let (cluster, _turn) = cluster();
+    let input = topic_on_nodes(&cluster.broker, name, &[1, 2, 3]);
+    let trial = Trial::over(input, &cluster.broker, of(60, 300), seed).with_group(CLASSIC);
+    trial.feed(Duration::ZERO).join().expect("all is written");
+    let away = 2;
+    cluster.kill(away);
+    eventually("the brokers have noticed", || {
+        cluster.leader_of(&trial.input, away as i32 - 1).is_none()
+    });
+    let a = trial.deployment.start("a");
+    let lag = |job: &str, partition: usize| {
+        let at = format!("kafka_partition=\"{partition}\",topic=\"{}\"", trial.input);
+        metric(
+            &a,
+            &format!("tidewatch_consumer_lag_messages{{job_id=\"{job}\",{at}}}"),
+        )
+    };
+    for job in JOBS {
+        for partition in (0..cluster.nodes()).filter(|partition| partition + 1 != away) {
+            eventually("the others are read", || lag(job, partition) == Some(0.0));
+        }
+        assert_eq!(lag(job, away - 1), None);
+    }
+    let line = await_line(
+        &trial.deployment,
+        "a",
+        "assigned partitions are not to be had",
+    );
+    assert!(
+        line.contains("WARN") && line.contains(&trial.input),
+        "{line}"
+    );
+    cluster.restart(away);
+    trial.assert_right(&format!("{name}, seed {seed}"));
+    println!(
+        "chaos: {name}: a partition of 3 without a leader at the start; the others are read; results equal detect"
+    );
+    assert_eq!(a.stop(), Some(0), "{}", trial.deployment.logs());
+    // Nobody has a second replica of it to wait for.
+    delete_on(&cluster.broker, &trial.input);
 }
 
 /// A process that stops in the middle of its transaction, for longer than the brokers wait: they abort it, and readers go on.

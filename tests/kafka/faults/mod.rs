@@ -63,7 +63,11 @@ pub struct Trial {
 impl Trial {
     /// A topic of three partitions with a staged job of both kinds of detectors over it.
     pub fn new(name: &str, broker: &'static Broker, buckets: i64, seed: u64) -> Trial {
-        let input = topic_on(broker, name, PARTITIONS);
+        Trial::over(topic_on(broker, name, PARTITIONS), broker, buckets, seed)
+    }
+
+    /// The same over a topic that is there.
+    pub fn over(input: String, broker: &'static Broker, buckets: i64, seed: u64) -> Trial {
         let jobs = [job(Kind::PerHost, &input, ""), job(Kind::Whole, &input, "")];
         let kafka = format!("  properties:\n    bootstrap.servers: {}", broker.address);
         let settings = "timing:\n  commit_interval: 50ms\n  snapshot_interval: 500ms";

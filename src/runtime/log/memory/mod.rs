@@ -192,7 +192,7 @@ impl MemoryLog {
             let Some(from) = position.filter(|_| !self.held.contains(at)) else {
                 continue;
             };
-            let batch = {
+            let (batch, next) = {
                 let state = self.cluster.lock();
                 let Some(partition) = state.partition(at) else {
                     continue; // deleted
@@ -208,13 +208,16 @@ impl MemoryLog {
                     handler.skipped(at, from, start);
                     return;
                 }
-                let (batch, next) = partition.readable(from, self.batch_max);
-                *position = Some(next);
-                batch
+                partition.readable(from, self.batch_max)
             };
+            *position = Some(next);
             if !batch.is_empty() {
                 self.turn = turn + 1;
-                handler.batch(at, &mut batch.iter().map(|stored| stored.borrowed()));
+                let mut left = batch.iter();
+                handler.batch(at, &mut left.by_ref().map(|stored| stored.borrowed()));
+                if let Some(first) = left.next() {
+                    *position = Some(first.offset);
+                }
                 return;
             }
         }

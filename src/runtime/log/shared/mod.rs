@@ -324,7 +324,6 @@ impl Handler for Ears<'_> {
             let next = &mut seat.next;
             let mut passing = messages.inspect(|message| *next = message.offset + 1);
             self.handler.batch(at, &mut passing);
-            passing.for_each(drop);
             return lock(&seat.shelf).passed(key, seat.next);
         }
         let now_ms = self.places.sharing.clock.steady_ms();
