@@ -295,7 +295,7 @@ fn after_a_reset_a_job_says_what_one_says_that_has_never_lived() {
             Fate::Withdrawn,
         )
         .unwrap();
-        assert!(done.results >= first.len(), "interim ones, too");
+        assert!(done.results >= first.len() as u64, "interim ones, too");
         assert!(done.snapshots > 0);
         let stood = status(&mut log, &footprint).unwrap();
         assert!(

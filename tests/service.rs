@@ -5,7 +5,7 @@ mod house;
 
 use house::{GROUP, House, MINUTE_MS, event, job};
 use serde_json::json;
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, mpsc};
 use std::time::Duration;
@@ -13,6 +13,7 @@ use tidewatch::config::Job;
 use tidewatch::engine::result::DocumentKind;
 use tidewatch::runtime::clock::{Clock, ManualClock};
 use tidewatch::runtime::embedded::Embedded;
+use tidewatch::runtime::expiry::Expiry;
 use tidewatch::runtime::log::memory::Stored;
 use tidewatch::runtime::log::{Outgoing, TopicPartition};
 use tidewatch::runtime::observer::{Observer, Silent};
@@ -562,6 +563,100 @@ fn the_watermark_of_a_silent_input_is_told_when_its_task_is_restored() {
     assert!(service.is_ready());
     assert!(house.diary.has("Watermark"));
     assert!(!house.diary.has("Consumed"));
+}
+
+/// Results of so many days, an hour each, of two jobs in the same topics; the first keeps them for two.
+#[test]
+fn results_older_than_their_job_keeps_them_are_withdrawn_once_a_day() {
+    const HOUR: i64 = 60;
+    const DAY: i64 = 24 * HOUR;
+    let house = House::new(1);
+    let document = |id: &str, days: Option<i64>| {
+        let mut document = job("1h", "{}").document.clone();
+        document["job_id"] = json!(id);
+        document["datafeed_config"]["job_id"] = json!(id);
+        document["model_plot_config"] = json!({"enabled": true});
+        if let Some(days) = days {
+            document["results_retention_days"] = json!(days);
+        }
+        Arc::new(Job::from_text(&document.to_string(), "test").unwrap())
+    };
+    let jobs = [document("j", Some(2)), document("k", None)];
+    let mut services = jobs.map(|job| {
+        let cluster = house.cluster.clone();
+        let names = TopicNames::new("tidewatch");
+        let (diary, clock) = (Arc::clone(&house.diary), Arc::new(house.clock.clone()));
+        let observer: Arc<dyn Observer> = match job.results_retention_ms {
+            Some(keep_ms) => {
+                let open = Arc::new(move || Ok(cluster.open("expiry", "one")));
+                let whose = (&*job.id, keep_ms);
+                Arc::new(Expiry::new(diary, clock.clone(), whose, &names, open))
+            }
+            None => diary,
+        };
+        let log = house.cluster.open(&group_of("group", &job.id), "one");
+        let store = Box::new(house.store.clone());
+        Service::start(log, store, clock, observer, job, Settings::default()).unwrap()
+    });
+    let mut read = |hours: std::ops::Range<i64>| {
+        hours.for_each(|hour| house.send_at(0, hour * HOUR, "a", 0));
+        services
+            .iter_mut()
+            .for_each(|service| house.settle(service));
+    };
+    let oldest = |job_id: &str, kind: DocumentKind| {
+        let mut standing = BTreeMap::new();
+        for message in house.results(kind) {
+            let key = String::from_utf8(message.key.clone().unwrap()).unwrap();
+            let is_of_job = key.starts_with(&format!("{job_id}_"));
+            match message.payload.is_some() && is_of_job {
+                true => standing.insert(key, message.timestamp_ms.unwrap() / MINUTE_MS),
+                false => standing.remove(&key),
+            };
+        }
+        standing.into_values().min()
+    };
+    let looked = || {
+        let diary = house.diary.0.lock().unwrap();
+        diary
+            .iter()
+            .filter(|fact| fact.starts_with("Expired"))
+            .count()
+    };
+    let await_look = |count: usize| {
+        for _ in 0..10_000 {
+            if looked() == count {
+                return;
+            }
+            std::thread::sleep(Duration::from_millis(1));
+        }
+        panic!(
+            "{count} looks, not {}: {:?}",
+            looked(),
+            house.diary.0.lock().unwrap().last()
+        );
+    };
+    // History: it is looked once, at its first bucket.
+    read(0..5 * 24);
+    await_look(1);
+    assert_eq!(oldest("j", DocumentKind::Bucket), Some(0));
+    // A day later. The last bucket that is closed is that of 22 h.
+    house.clock.advance(HOUR * MINUTE_MS);
+    read(5 * 24..5 * 24 + 2);
+    await_look(2);
+    for kind in [DocumentKind::Bucket, DocumentKind::ModelPlot] {
+        let first = oldest("j", kind).unwrap();
+        assert!(
+            (3 * DAY - 2 * HOUR..=3 * DAY).contains(&first),
+            "{kind:?} {first}"
+        );
+        assert!(oldest("k", kind) <= Some(DAY), "{kind:?} of the other job");
+    }
+    let statistics = oldest("j", DocumentKind::ModelSizeStats);
+    assert!(statistics < Some(DAY), "{statistics:?}");
+    // Neither later on the same day, nor on the next one within the hour.
+    read(5 * 24 + 2..6 * 24 + 2);
+    assert_eq!(looked(), 2);
 }
 
 /// Else history is caught up with in transactions that grow with what a poll happens to bring, and none of them gets through in its time.

@@ -62,6 +62,8 @@ pub struct Job {
     pub annotations: bool,
     /// `renormalization_window_days` as a number of buckets (default: the larger of 30 days and 100 spans; 0 = never).
     pub renormalization_window_buckets: u32,
+    /// `results_retention_days` in milliseconds: older results are withdrawn; `None`: never.
+    pub results_retention_ms: Option<i64>,
     /// Where the events come from.
     pub datafeed: Option<Datafeed>,
     /// What is made of an event before it is analysed.

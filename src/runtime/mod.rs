@@ -7,11 +7,13 @@
 //! ```
 //!
 //! A [`service::Service`] runs one job on one thread, and the [`supervisor`] keeps those threads that are wanted; a [`task::Task`] works one topic partition of it. [`log`] is the narrow interface
-//! to a partitioned log, [`store`] where snapshots live, [`observer`] what telemetry hears, [`clock`] the only source of time.
+//! to a partitioned log, [`store`] where snapshots live, [`observer`] what telemetry hears, [`clock`] the only source of time. [`expiry`] withdraws
+//! results that have become too old.
 
 pub mod alerts;
 pub mod clock;
 pub mod embedded;
+pub mod expiry;
 pub mod http;
 pub mod jobs;
 pub mod kafka;

@@ -10,6 +10,7 @@ use crate::config::Job;
 use crate::engine::event::Rejection;
 use crate::engine::result::{BucketSummary, Document};
 use crate::engine::rollup::Revision;
+use crate::time::EventTime;
 use std::sync::Arc;
 
 /// Something that has happened.
@@ -169,6 +170,18 @@ pub enum Fact<'a> {
     SnapshotsNotForgotten {
         /// The one that is newer.
         key: &'a SnapshotKey,
+        /// Why.
+        error: String,
+    },
+    /// Results that had become older than the job keeps them are withdrawn.
+    Expired {
+        /// How many documents.
+        documents: u64,
+        /// Those of buckets before this time.
+        before: EventTime,
+    },
+    /// Old results could not be withdrawn, or not all of them; that is tried again.
+    NotExpired {
         /// Why.
         error: String,
     },

@@ -27,6 +27,7 @@ pub(crate) fn job(time_field: &str, time_format: TimeFormat, fields: &[&str]) ->
         model_plot: None,
         annotations: true,
         renormalization_window_buckets: 100,
+        results_retention_ms: None,
         datafeed: None,
         feed: Feed::default(),
         extensions: Extensions::default(),

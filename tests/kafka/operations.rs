@@ -5,6 +5,7 @@ use crate::instance::{Deployment, Instance, PATIENCE};
 use crate::service::await_metric;
 use crate::world::{Kind, Spread, close, events, job, publish};
 use serde_json::Value;
+use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
 const BUCKETS: i64 = 60;
@@ -24,6 +25,44 @@ fn await_report(instance: &Instance, job: &str, is_so: impl Fn(&Value) -> bool) 
         assert!(Instant::now() < deadline, "{report:#}");
         std::thread::sleep(Duration::from_millis(100));
     }
+}
+
+/// The first bucket that an instance closes has the results looked through; by then the others are there.
+#[test]
+fn results_that_have_become_too_old_are_withdrawn_while_the_job_goes_on() {
+    let input = topic("expiry", 2);
+    publish(&input, 2, Spread::AtRandom, &events(43, BUCKETS));
+    let kept = job(Kind::PerHost, &input, "");
+    let deployment = Deployment::new(std::slice::from_ref(&kept), "");
+    let instance = deployment.start("a");
+    let closed = "tidewatch_buckets_closed_total{finality=\"final\",job_id=\"per-host\"}";
+    await_metric(&instance, closed, |buckets| buckets >= (BUCKETS - 2) as f64);
+    assert_eq!(instance.stop(), Some(0), "{}", deployment.logs());
+    // Kept for no longer than it takes the next bucket to come.
+    let brief = kept.replacen('{', r#"{"results_retention_days": 0, "#, 1);
+    std::fs::write(deployment.path("jobs/0.json"), brief).expect("a job file");
+    close(&input, 2, BUCKETS);
+    let instance = deployment.start("b");
+    let expired = "tidewatch_results_expired_total{job_id=\"per-host\"}";
+    await_metric(&instance, expired, |results| {
+        results >= (BUCKETS - 2) as f64
+    });
+    let line = deployment.await_log("b", "old results withdrawn", Instant::now() + PATIENCE);
+    assert!(line.contains("INFO"), "{line}");
+    assert_eq!(instance.stop(), Some(0), "{}", deployment.logs());
+    let mut standing = BTreeSet::new();
+    for (kind, id, value) in deployment.seen_results() {
+        match (kind.as_str(), value.is_empty()) {
+            ("bucket", false) => standing.insert(id),
+            _ => standing.remove(&id),
+        };
+    }
+    // Those that were closed in the same moment, and some before that.
+    let left = standing.len() as i64;
+    assert!(
+        (1..=6).contains(&left),
+        "{standing:?} are left of {BUCKETS}"
+    );
 }
 
 #[test]

@@ -15,6 +15,7 @@ use crate::config::service::{Kafka, Scores, Service as Configuration, SnapshotSt
 use crate::config::{AlertPolicy, Job};
 use crate::runtime::alerts::AlertSettings;
 use crate::runtime::clock::{Clock, SystemClock};
+use crate::runtime::expiry::Expiry;
 use crate::runtime::http::HttpServer;
 use crate::runtime::kafka::{KafkaLog, KafkaTopics};
 use crate::runtime::log::MESSAGE_BYTES_MAX;
@@ -246,10 +247,22 @@ impl Factory {
             traces: self.traces.clone(),
             ..settings(&self.configuration)
         };
-        let telemetry = self.telemetry.clone();
-        let mut service = Service::start(log, store, clock, telemetry, job.clone(), settings)?;
+        let observer = self.observer(job, kafka, &settings.names);
+        let mut service = Service::start(log, store, clock, observer, job.clone(), settings)?;
         tracing::info!(job_id = job.id, group = kafka.group_id, placement = ?service.plan().placement, life = assignment.life, "job at work");
         Ok(service.run(stop)?)
+    }
+
+    /// Who listens to a job's service: one who withdraws its old results, too, if it does not keep them for ever.
+    fn observer(&self, job: &Job, kafka: &Kafka, names: &TopicNames) -> Arc<dyn Observer> {
+        let telemetry = self.telemetry.clone();
+        let Some(keep_ms) = job.results_retention_ms else {
+            return telemetry;
+        };
+        let (kafka, topics) = (kafka.clone(), self.configuration.topics.clone());
+        let open = Arc::new(move || KafkaTopics::open(&kafka, &topics));
+        let (clock, whose) = (Arc::new(SystemClock), (&*job.id, keep_ms));
+        Arc::new(Expiry::new(telemetry, clock, whose, names, open))
     }
 }
 

@@ -88,6 +88,7 @@ pub(super) fn job(raw: RawJob) -> Job {
             raw.retention.renormalization_window_days,
             span_seconds,
         ),
+        results_retention_ms: raw.retention.results_days.map(days_ms),
         extensions: raw
             .extensions
             .as_ref()
@@ -217,6 +218,10 @@ fn time_format(raw: &RawJob) -> TimeFormat {
         Some("epoch_ns") => TimeFormat::EpochNanos,
         Some(pattern) => TimeFormat::Pattern(pattern.to_owned()),
     }
+}
+
+fn days_ms(days: i64) -> i64 {
+    days.saturating_mul(DAY_SECONDS * 1_000)
 }
 
 /// The larger of 30 days and 100 spans unless days are given; rounded up to whole buckets.

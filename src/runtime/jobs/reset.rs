@@ -13,13 +13,9 @@ use crate::runtime::log::{
     Cleanup, Groups, LogError, METADATA_BYTES_MAX, NewTopic, Outgoing, Position, TopicPartition,
     Topics,
 };
-use crate::runtime::standing::Standing;
+use crate::runtime::standing;
 use crate::runtime::store::SnapshotStore;
 use crate::runtime::task::{Mark, Placement, Plan};
-use std::sync::Arc;
-
-/// Messages published between two waits for their safety.
-const BATCH: usize = 10_000;
 
 /// What is to become of the results that a job has published.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -36,7 +32,7 @@ pub struct Reset {
     /// Snapshots deleted.
     pub snapshots: usize,
     /// Results withdrawn.
-    pub results: usize,
+    pub results: u64,
 }
 
 /// Makes a job new.
@@ -146,7 +142,7 @@ fn epitaphs(
 }
 
 /// Writes a tombstone for every result of the job, final or interim, and every incident. Returns how many.
-fn withdraw<L: Topics>(log: &mut L, footprint: &Footprint) -> Result<usize, LogError> {
+fn withdraw<L: Topics>(log: &mut L, footprint: &Footprint) -> Result<u64, LogError> {
     let names = &footprint.plan.names;
     let topics: Vec<String> = DocumentKind::ALL
         .iter()
@@ -156,30 +152,7 @@ fn withdraw<L: Topics>(log: &mut L, footprint: &Footprint) -> Result<usize, LogE
         .chain(names.forecasts().map(|topic| topic.name))
         .collect();
     forget_alerts(log, footprint)?;
-    let mut count = 0;
-    for (topic, partitions) in log.partitions(&topics)? {
-        for at in super::partitions(&topic, partitions) {
-            let mut standing = Standing::default();
-            standing.read(log, &at, 0, &footprint.plan.job.id)?;
-            count += standing.len();
-            let tombstones: Vec<Outgoing> = standing
-                .into_iter()
-                .map(|(key, _)| Outgoing {
-                    topic: Arc::clone(&at.topic),
-                    partition: Some(at.partition),
-                    key: Some(key),
-                    payload: None,
-                    headers: Vec::new(),
-                    timestamp_ms: None,
-                })
-                .collect();
-            for batch in tombstones.chunks(BATCH) {
-                log.publish(batch)?;
-                log.flush()?;
-            }
-        }
-    }
-    Ok(count)
+    standing::withdraw(log, &topics, &footprint.plan.job.id, None)
 }
 
 /// What goes on goes on no more: the job's next life begins without incidents.

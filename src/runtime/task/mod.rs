@@ -275,13 +275,11 @@ impl Task {
         // What is no event says nothing of the time: it neither calls a partition back, nor keeps the others waiting for it.
         let mut has_spoken = false;
         let passed_over = self.stage.passed_over();
-        while self.voice.bytes() < outbox_bytes_max
+        while self.barred.is_none()
+            && self.voice.bytes() < outbox_bytes_max
             && let Some((message, given)) = messages.next()
         {
             let offset = message.offset;
-            if self.barred.is_some() {
-                break;
-            }
             if offset < self.position {
                 continue; // a client may deliver again what it had fetched before a seek
             }

@@ -83,6 +83,8 @@ catalogue! {
     SNAPSHOTS_FAILING = Kind::Gauge, "tidewatch_snapshots_failing", ["job_id"], "Tasks of the job here whose snapshots cannot be stored, or not be read while they are waited for, until that succeeds.";
     SNAPSHOT_DURATION = Kind::Histogram(QUICK), "tidewatch_snapshot_duration_seconds", ["job_id"], "How long storing a snapshot took.";
     SNAPSHOT_SIZE = Kind::Gauge, "tidewatch_snapshot_size_bytes", ["job_id"], "Size of the snapshot stored last.";
+    RESULTS_EXPIRED = Kind::Counter, "tidewatch_results_expired_total", ["job_id"], "Results withdrawn because they were older than the job keeps them (results_retention_days).";
+    RESULTS_NOT_EXPIRED = Kind::Counter, "tidewatch_results_expiry_failures_total", ["job_id"], "Times that old results could not be withdrawn, or not all of them; tried again an hour later at the earliest.";
     TRANSACTIONS = Kind::Counter, "tidewatch_transactions_total", ["outcome"], "Transactions: committed, or aborted (what they held is sent again, or restored elsewhere).";
     TRANSACTION_DURATION = Kind::Histogram(QUICK), "tidewatch_transaction_duration_seconds", [], "How long a committed transaction took.";
     RESTORE_DURATION = Kind::Histogram(SLOW), "tidewatch_restore_duration_seconds", ["job_id"], "From the assignment of a partition until its task was live, replay included.";

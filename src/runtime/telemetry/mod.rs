@@ -521,6 +521,13 @@ impl Observer for Telemetry {
                     .set(seconds(least));
             }
             Fact::Bucket { at, summary } => self.bucket(job_id, at, summary),
+            Fact::Expired { documents, .. } => {
+                let expired = self.metrics.expired.with_label_values(&[job_id]);
+                expired.inc_by(*documents);
+            }
+            Fact::NotExpired { .. } => {
+                self.metrics.not_expired.with_label_values(&[job_id]).inc();
+            }
             Fact::Revised { revision } => {
                 let late = self.metrics.late_revised.with_label_values(&[job_id]);
                 late.inc_by(revision.events);

@@ -45,6 +45,7 @@ pub(super) fn say(job_id: &str, fact: &Fact<'_>) {
         Fact::SnapshotsNotForgotten { key, error } => {
             tracing::warn!(job_id, newest = %key, error, "old snapshots not deleted; tried again with the next one");
         }
+        Fact::Expired { .. } | Fact::NotExpired { .. } => say_of_expiry(job_id, fact),
         Fact::SnapshotUnusable { key, error } => {
             tracing::warn!(job_id, snapshot = %key, error, "snapshot passed over; an older one, or the log's beginning, stands in");
         }
@@ -154,6 +155,24 @@ fn say_of_topics(job_id: &str, fact: &Fact<'_>) {
         _ => {}
     }
 }
+
+/// What becomes of results that their job does not keep any longer.
+fn say_of_expiry(job_id: &str, fact: &Fact<'_>) {
+    match fact {
+        Fact::Expired { documents, before } => {
+            tracing::info!(job_id, documents, %before, "old results withdrawn");
+        }
+        Fact::NotExpired { error } => {
+            tracing::warn!(
+                job_id,
+                error,
+                "old results not withdrawn; tried again later"
+            );
+        }
+        _ => {}
+    }
+}
+
 fn list(partitions: &[TopicPartition]) -> String {
     let names: Vec<String> = partitions.iter().map(ToString::to_string).collect();
     names.join(" ")
