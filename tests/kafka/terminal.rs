@@ -3,6 +3,7 @@
 use crate::broker::broker;
 use crate::client::{produce, topic};
 use crate::instance::{Deployment, Instance, PATIENCE};
+use crate::service::{await_metric, metric};
 use crate::world::{Kind, SPAN_MS, START_MS, Spread, close, events, expected, job, publish};
 use rdkafka::config::ClientConfig;
 use rdkafka::consumer::{BaseConsumer, Consumer};
@@ -212,7 +213,7 @@ fn tail_shows_what_a_job_says_and_leaves_no_trace() {
 
 #[test]
 fn top_and_snapshots_tell_of_a_running_service() {
-    let (deployment, instance, _) = service("top", "timing:\n  snapshot_interval: 300ms");
+    let (deployment, instance, input) = service("top", "timing:\n  snapshot_interval: 300ms");
     let configuration = deployment.path("a.yaml");
     let url = format!("http://127.0.0.1:{}", instance.port());
     let deadline = Instant::now() + PATIENCE;
@@ -253,6 +254,12 @@ fn top_and_snapshots_tell_of_a_running_service() {
     ));
     assert!(nobody.contains("no instance has answered"), "{nobody}");
 
+    // A snapshot of each task, however fast all was read, and then a second one of some.
+    let stored = "tidewatch_snapshots_total{job_id=\"per-host\",outcome=\"stored\"}";
+    await_metric(&instance, stored, |count| count >= 4.0);
+    let first = metric(&instance, stored).unwrap_or_default();
+    close(&input, 2, BUCKETS + 10);
+    await_metric(&instance, stored, |count| count > first);
     assert_eq!(instance.stop(), Some(0));
     // At the end every task has left one.
     let listed = succeed(tidewatch(
