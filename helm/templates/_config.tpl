@@ -47,7 +47,9 @@
 {{- define "tidewatch.secretFiles" -}}
 {{- $files := dict }}
 {{- with .Values.kafka.sasl }}
-{{- if .mechanism }}
+{{- if eq .mechanism "OAUTHBEARER" }}
+{{- $_ := set $files "sasl.oauthbearer.token" (printf "/etc/tidewatch/sasl/%s" .tokenKey) }}
+{{- else if .mechanism }}
 {{- if not .username }}{{ $_ := set $files "sasl.username" (printf "/etc/tidewatch/sasl/%s" .usernameKey) }}{{ end }}
 {{- $_ := set $files "sasl.password" (printf "/etc/tidewatch/sasl/%s" .passwordKey) }}
 {{- end }}
@@ -72,4 +74,31 @@
 {{- $_ := set $config "snapshots" (dict "store" "directory" "path" (printf "%s/snapshots" .Values.persistence.mountPath)) }}
 {{- end }}
 {{- toYaml $config }}
+{{- end }}
+
+{{/* The port of an address, or that of its scheme. */}}
+{{- define "tidewatch.portOf" -}}
+{{- $url := urlParse . }}
+{{- $port := regexFind ":[0-9]+$" $url.host | trimPrefix ":" }}
+{{- default (ternary "443" "80" (eq $url.scheme "https")) $port }}
+{{- end }}
+
+{{/* The ports of what the configuration names beside brokers, as numbers. */}}
+{{- define "tidewatch.servicePorts" -}}
+{{- $addresses := list }}
+{{- $snapshots := .Values.config.snapshots | default dict }}
+{{- if eq (toString $snapshots.store) "s3" }}
+{{- $addresses = append $addresses ($snapshots.s3_endpoint | default "https://aws") }}
+{{- end }}
+{{- range $receiver := (.Values.config.alerts | default dict).receivers | default dict }}
+{{- $addresses = concat $addresses ($receiver.urls | default list) }}
+{{- end }}
+{{- with dig "telemetry" "otlp" "endpoint" "" .Values.config }}
+{{- $addresses = append $addresses . }}
+{{- end }}
+{{- $ports := .Values.networkPolicy.egress.services.ports }}
+{{- range $addresses }}
+{{- $ports = append $ports (include "tidewatch.portOf" . | int) }}
+{{- end }}
+{{- toYaml ($ports | uniq) }}
 {{- end }}

@@ -110,9 +110,14 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" | 
 {{- $sum }}
 {{- end }}
 
+{{/* `https` where the service speaks TLS, else nothing. */}}
+{{- define "tidewatch.scheme" -}}
+{{- if dig "http" "tls" dict .Values.config }}https{{ end }}
+{{- end }}
+
 {{/* How the kubelet asks probes: by TLS where the service speaks it. It does not look at the certificate. */}}
 {{- define "tidewatch.probeScheme" -}}
-{{- if dig "http" "tls" dict .Values.config }}, scheme: HTTPS{{ end }}
+{{- with include "tidewatch.scheme" . }}, scheme: {{ upper . }}{{ end }}
 {{- end }}
 
 {{/* What cannot be said in the schema. */}}
@@ -121,6 +126,17 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" | 
 {{- if eq . "guarded" }}
 {{- fail "config.http.auth.probes: the kubelet knows no credentials, so guarded probes would restart the pods for ever; leave it open" }}
 {{- end }}
+{{- end }}
+{{- if dig "http" "auth" dict .Values.config }}
+{{- range $name := list "podMonitor" "serviceMonitor" }}
+{{- $monitor := get $.Values.metrics $name }}
+{{- if and $monitor.enabled (not $monitor.authorization) (not $monitor.basicAuth) }}
+{{- fail (printf "metrics.%s: /metrics asks for credentials (config.http.auth); say authorization or basicAuth" $name) }}
+{{- end }}
+{{- end }}
+{{- end }}
+{{- if and .Values.keda.enabled (not .Values.keda.triggers) (eq .Values.kafka.sasl.mechanism "OAUTHBEARER") }}
+{{- fail "keda.triggers: KEDA logs in with a token of its own, so with kafka.sasl.mechanism OAUTHBEARER list the triggers yourself" }}
 {{- end }}
 {{- $most := int (include "tidewatch.most" .) }}
 {{- with .Values.persistence }}

@@ -1,18 +1,20 @@
 {{/* Scrapes and alerts. */}}
 
-{{/* What PodMonitor and ServiceMonitor share. */}}
+{{/* What PodMonitor and ServiceMonitor share: of a dict of `monitor`, its values, and `root`. */}}
 {{- define "tidewatch.scrape" -}}
-interval: {{ .interval }}
-{{- with .scrapeTimeout }}
+{{- $monitor := .monitor }}
+interval: {{ $monitor.interval }}
+{{- with $monitor.scheme | default (include "tidewatch.scheme" .root) }}
+scheme: {{ . }}
+{{- end }}
+{{- with $monitor.scrapeTimeout }}
 scrapeTimeout: {{ . }}
 {{- end }}
-{{- with .relabelings }}
-relabelings:
+{{- range $key := list "tlsConfig" "basicAuth" "authorization" "relabelings" "metricRelabelings" }}
+{{- with get $monitor $key }}
+{{ $key }}:
   {{- toYaml . | nindent 2 }}
 {{- end }}
-{{- with .metricRelabelings }}
-metricRelabelings:
-  {{- toYaml . | nindent 2 }}
 {{- end }}
 {{- end }}
 

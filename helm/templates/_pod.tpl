@@ -87,8 +87,20 @@
 {{- if and .tls.enabled .tls.clientSecret }}
 {{ include "tidewatch.secretVolume" (dict "name" "client" "secret" .tls.clientSecret "keys" (list .tls.certKey .tls.keyKey)) }}
 {{- end }}
-{{- if .sasl.mechanism }}
-{{ include "tidewatch.secretVolume" (dict "name" "sasl" "secret" .sasl.existingSecret "keys" (ternary (list .sasl.passwordKey) (list .sasl.usernameKey .sasl.passwordKey) (not (empty .sasl.username)))) }}
+{{- if and .sasl.tokenAudience (eq .sasl.mechanism "OAUTHBEARER") }}
+- name: sasl
+  projected:
+    defaultMode: 0440
+    sources:
+      - serviceAccountToken:
+          audience: {{ .sasl.tokenAudience }}
+          expirationSeconds: {{ .sasl.tokenExpirationSeconds }}
+          path: {{ .sasl.tokenKey }}
+{{- else if .sasl.mechanism }}
+{{- $keys := list .sasl.passwordKey }}
+{{- if eq .sasl.mechanism "OAUTHBEARER" }}{{ $keys = list .sasl.tokenKey }}
+{{- else if not .sasl.username }}{{ $keys = list .sasl.usernameKey .sasl.passwordKey }}{{ end }}
+{{ include "tidewatch.secretVolume" (dict "name" "sasl" "secret" .sasl.existingSecret "keys" $keys) }}
 {{- end }}
 {{- range $property, $from := .secretFiles }}
 {{ include "tidewatch.secretVolume" (dict "name" (printf "secret-%s" ($property | replace "." "-" | replace "_" "-")) "secret" $from.secret "keys" (list $from.key)) }}

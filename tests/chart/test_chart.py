@@ -1,5 +1,6 @@
 """The chart, rendered by Helm for each file in helm/ci and held against Kubernetes, the operators' types and the built binary."""
 
+import base64
 import copy
 import functools
 import os
@@ -35,6 +36,10 @@ def settings_of(documents):
 FOREIGN_JOBS = {"anomaly-jobs": {"web.yaml": (CHART.parent / "examples/web.yaml").read_text()}}
 
 
+# A JSON web token as Kubernetes would give it, without the signature that only brokers look at.
+TOKEN = ".".join(base64.urlsafe_b64encode(part).decode().rstrip("=") for part in [b'{"alg":"none"}', b'{"sub":"system:serviceaccount:streams:alpha","exp":4102444800}', b"-"])
+
+
 def lay_out(documents, root):
     """The container's files below `root`; secrets hold their own names."""
     maps = {document["metadata"]["name"]: document["data"] for document in of_kind(documents, "ConfigMap")} | FOREIGN_JOBS
@@ -43,8 +48,10 @@ def lay_out(documents, root):
         volume, at = volumes[mount["name"]], root / mount["mountPath"].lstrip("/")
         if "configMap" in volume:
             files = maps[volume["configMap"]["name"]]
+        elif "projected" in volume:
+            files = {source["serviceAccountToken"]["path"]: TOKEN for source in volume["projected"]["sources"]}
         elif "secret" in volume:
-            files = {item["path"]: f"the {item['key']} of {volume['secret']['secretName']}\n" for item in volume["secret"]["items"]}
+            files = {item["path"]: f"the-{item['key']}-of-{volume['secret']['secretName']}\n" for item in volume["secret"]["items"]}
         else:
             continue
         if mount.get("subPath"):
@@ -251,6 +258,23 @@ class Probes(unittest.TestCase):
                 self.assertEqual(pod[f"{name}Probe"]["httpGet"].get("scheme"), scheme)
 
 
+class Scrapes(unittest.TestCase):
+    """Prometheus asks as the service answers: else the alert that no instance can be scraped is all there is."""
+
+    def test_they_speak_tls_where_the_service_does(self):
+        tls = {"cert_file": "/etc/tidewatch/http/tls.crt", "key_file": "/etc/tidewatch/http/tls.key"}
+        for monitor, endpoints in [("podMonitor", "podMetricsEndpoints"), ("serviceMonitor", "endpoints")]:
+            for config, said, scheme in [({}, {}, None), ({"http": {"tls": tls}}, {}, "https"), ({}, {"scheme": "https"}, "https"), ({"http": {"tls": tls}}, {"scheme": "http"}, "http")]:
+                documents = render(least(config=config, metrics={monitor: {"enabled": True} | said}))
+                (endpoint,) = the(documents, monitor[0].upper() + monitor[1:])["spec"][endpoints]
+                self.assertEqual(endpoint.get("scheme"), scheme)
+
+    def test_they_bring_what_the_service_asks_for(self):
+        (endpoint,) = the(render(ci_values()["oauthbearer"]), "PodMonitor")["spec"]["podMetricsEndpoints"]
+        self.assertEqual(endpoint["authorization"], {"credentials": {"name": "tidewatch-http", "key": "token"}})
+        self.assertEqual(endpoint["tlsConfig"]["serverName"], "tidewatch.streams.svc")
+
+
 class Refusals(unittest.TestCase):
     """What an installation stops at, and what it says."""
 
@@ -265,6 +289,13 @@ class Refusals(unittest.TestCase):
 
     def test_probes_that_nobody_could_pass(self):
         self.refused(least(config={"http": {"auth": {"probes": "guarded"}}}), "config.http.auth.probes", error=HelmRenderError)
+
+    def test_scrapes_that_nobody_would_answer(self):
+        auth = {"http": {"auth": {"bearer_token_file": "/run/token"}}}
+        for monitor in ["podMonitor", "serviceMonitor"]:
+            self.refused(least(config=auth, metrics={monitor: {"enabled": True}}), f"metrics.{monitor}", "config.http.auth", error=HelmRenderError)
+            both = {"enabled": True, "basicAuth": {"username": {}}, "authorization": {"credentials": {}}}
+            self.refused(least(metrics={monitor: both}), f"/metrics/{monitor}")
 
     def test_a_typo_anywhere(self):
         self.refused(least(replicas=2), "additional properties 'replicas' not allowed")
@@ -285,7 +316,11 @@ class Refusals(unittest.TestCase):
 
     def test_sasl_without_a_secret(self):
         kafka = least()["kafka"] | {"sasl": {"mechanism": "PLAIN"}}
-        self.refused(least(kafka=kafka), "/kafka/sasl/existingSecret")
+        self.refused(least(kafka=kafka), "/kafka/sasl")
+        kafka = least()["kafka"] | {"sasl": {"mechanism": "OAUTHBEARER"}}
+        self.refused(least(kafka=kafka), "/kafka/sasl")
+        kafka = least()["kafka"] | {"sasl": {"mechanism": "PLAIN", "tokenAudience": "kafka"}}
+        self.refused(least(kafka=kafka), "/kafka/sasl")
 
     def test_what_the_chart_says_itself(self):
         self.refused(least(config={"kafka": {"group_id": "x"}}), "'kafka' not allowed")
@@ -296,6 +331,10 @@ class Refusals(unittest.TestCase):
         self.refused(least(persistence={"enabled": True}, replicaCount=2), "ReadWriteMany", error=HelmRenderError)
         self.refused(least(persistence={"enabled": True}, keda={"enabled": True}), "ReadWriteMany", error=HelmRenderError)
         self.refused(least(persistence={"enabled": True}, kind="Deployment"), "needs a StatefulSet", error=HelmRenderError)
+
+    def test_scaling_by_a_lag_that_nobody_may_ask_for(self):
+        values = ci_values()["oauthbearer"] | {"keda": {"enabled": True}}
+        self.refused(values, "keda.triggers", "OAUTHBEARER", error=HelmRenderError)
 
     def test_scaling_by_the_lag_of_topics_that_nobody_knows(self):
         values = {"kafka": least()["kafka"], "existingConfigMap": "mine", "keda": {"enabled": True}}
@@ -379,6 +418,34 @@ class Meaning(unittest.TestCase):
         kafka = {"bootstrapServers": ["a:9092", "b:9094", "c:9092"]}
         policy = the(render(least(kafka=kafka, networkPolicy={"enabled": True})), "NetworkPolicy")
         self.assertEqual([port["port"] for port in policy["spec"]["egress"][1]["ports"]], [9092, 9094])
+
+    def test_what_the_configuration_names_is_let_through_on_its_port(self):
+        def ports(config, **egress):
+            policy = the(render(least(config=config, networkPolicy={"enabled": True, "egress": egress})), "NetworkPolicy")
+            return [port["port"] for rule in policy["spec"]["egress"][2:] for port in rule["ports"]]
+
+        self.assertEqual(ports({}), [])
+        self.assertEqual(ports({"snapshots": {"store": "s3", "s3_bucket": "b"}}), [443])
+        self.assertEqual(ports({"snapshots": {"store": "s3", "s3_bucket": "b", "s3_endpoint": "https://minio:9000"}}), [9000])
+        self.assertEqual(ports({"snapshots": {"store": "topic", "s3_endpoint": "https://minio:9000"}}), [])
+        receivers = {"a": {"type": "alertmanager", "urls": ["http://am-0:9093/x", "http://am-1:9093"]}, "b": {"type": "webhook", "urls": ["http://chat/hook"]}}
+        self.assertEqual(ports({"alerts": {"receivers": receivers}}), [9093, 80])
+        self.assertEqual(ports({"telemetry": {"otlp": {"endpoint": "http://collector:4318"}}}, services={"ports": [3128]}), [3128, 4318])
+        where = [{"ipBlock": {"cidr": "10.0.0.0/8"}}]
+        values = least(config={"telemetry": {"otlp": {"endpoint": "http://collector:4318"}}}, networkPolicy={"enabled": True, "egress": {"services": {"to": where}}})
+        self.assertEqual(the(render(values), "NetworkPolicy")["spec"]["egress"][2]["to"], where)
+
+    def test_a_token_of_the_brokers_is_the_pods_own_or_a_secrets(self):
+        own = ci_values()["oauthbearer"]
+        kafka = own["kafka"] | {"sasl": {"mechanism": "OAUTHBEARER", "existingSecret": "broker", "tokenKey": "jwt"}}
+        for values, file in [(own, "token"), (own | {"kafka": kafka}, "jwt")]:
+            documents = render(values)
+            settings = settings_of(documents)["kafka"]
+            self.assertEqual(settings["secret_files"], {"sasl.oauthbearer.token": f"/etc/tidewatch/sasl/{file}"})
+            self.assertEqual((settings["properties"]["sasl.mechanism"], settings["properties"]["security.protocol"]), ("OAUTHBEARER", "sasl_ssl"))
+            (volume,) = [volume for volume in pod_of(documents)["volumes"] if volume["name"] == "sasl"]
+            path = volume["projected"]["sources"][0]["serviceAccountToken"]["path"] if "projected" in volume else volume["secret"]["items"][0]["path"]
+            self.assertEqual(path, file)
 
     def test_long_release_names_leave_room_for_what_is_added(self):
         for document in render(ci_values()["statefulset"], name="a" * 53):
