@@ -11,6 +11,7 @@ mod broker;
 mod client;
 #[path = "../support/cluster.rs"]
 mod cluster;
+mod crowd;
 mod faults;
 #[path = "../support/foretold.rs"]
 mod foretold;

@@ -119,12 +119,18 @@ fn watch_control(configuration: &Configuration, desk: &Desk) -> LogError {
 
 fn serve_desk(control: &mut Control<KafkaTopics>, desk: &Desk) -> Result<(), LogError> {
     let claims = std::mem::take(&mut desk.papers().claims);
-    for (id, fingerprint) in claims {
-        let known = control.look()?.lives.get(&id).copied();
-        let claimed = control.claim(&id, fingerprint)?;
+    let mut known = BTreeMap::new();
+    if !claims.is_empty() {
+        known = control.look()?.lives.clone();
+        control.claim(&claims)?;
+    }
+    let agreed = control.look()?.clone();
+    for id in claims.keys() {
         // A claim can be asked for again before it is heard of; and a first life is no news.
-        if known.is_some_and(|known| known != claimed) {
-            let life = claimed.life;
+        if let (Some(before), Some(now)) = (known.get(id), agreed.lives.get(id))
+            && before != now
+        {
+            let life = now.life;
             tracing::info!(
                 job_id = id,
                 life,
@@ -132,7 +138,6 @@ fn serve_desk(control: &mut Control<KafkaTopics>, desk: &Desk) -> Result<(), Log
             );
         }
     }
-    let agreed = control.look()?.clone();
     let mut papers = desk.papers();
     papers.agreed = Some(agreed);
     papers.is_alone = false;
