@@ -25,6 +25,9 @@ const LOOK_BACK_MS: i64 = 3_600_000;
 /// Until it is tried again where brokers do not answer, milliseconds.
 const PAUSE_MS: i64 = 1_000;
 
+/// So often they may fail to before it is said: of topics that were just made the leaders are not known everywhere yet.
+const MISSES_MAX: u32 = 3;
+
 /// What is still to be found of one task's past.
 pub(super) struct Heritage {
     /// The last final bucket when it began: interim documents of it and of those before should be gone.
@@ -33,6 +36,8 @@ pub(super) struct Heritage {
     next: BTreeMap<TopicPartition, i64>,
     due_ms: i64,
     is_second: bool,
+    /// How often in a row brokers did not answer.
+    misses: u32,
 }
 
 /// An interim document.
@@ -50,6 +55,7 @@ impl Heritage {
             next: BTreeMap::new(),
             due_ms: now_ms,
             is_second: false,
+            misses: 0,
         }
     }
 
@@ -126,10 +132,14 @@ impl<L: Log> Service<L> {
                         false => now_ms + SECOND_LOOK_MS,
                     };
                     heritage.is_second = true;
+                    heritage.misses = 0;
                 }
                 Err(LogError::Unavailable(error)) => {
                     heritage.due_ms = now_ms + PAUSE_MS;
-                    unavailable = Some(error);
+                    heritage.misses += 1;
+                    unavailable = (heritage.misses > MISSES_MAX)
+                        .then_some(error)
+                        .or(unavailable);
                 }
                 Err(error) => return Err(error),
             }
