@@ -8,10 +8,11 @@
 
 use super::Service;
 use crate::engine::result::DocumentKind;
+use crate::runtime::clock::Clock;
 use crate::runtime::log::{Log, LogError, Place, TopicPartition, Topics};
 use crate::runtime::observer::Fact;
 use crate::runtime::standing::Standing;
-use crate::runtime::task::TopicNames;
+use crate::runtime::task::{Plan, Task, TopicNames};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -28,23 +29,21 @@ const PAUSE_MS: i64 = 1_000;
 /// So often they may fail to before it is said: of topics that were just made the leaders are not known everywhere yet.
 const MISSES_MAX: u32 = 3;
 
+/// How long it is looked in one turn of the loop, before what is live goes on: as many milliseconds, and one partition more.
+const TURN_MS: i64 = 20;
+
 /// What is still to be found of one task's past.
 pub(super) struct Heritage {
     /// The last final bucket when it began: interim documents of it and of those before should be gone.
     final_until_ms: Option<i64>,
     /// Where reading goes on, of each partition that has been looked at.
     next: BTreeMap<TopicPartition, i64>,
+    /// What is left of the look that is being made.
+    to_look_at: Vec<(DocumentKind, TopicPartition)>,
     due_ms: i64,
     is_second: bool,
     /// How often in a row brokers did not answer.
     misses: u32,
-}
-
-/// An interim document.
-struct Left {
-    kind: DocumentKind,
-    id: String,
-    time_ms: i64,
 }
 
 impl Heritage {
@@ -53,58 +52,63 @@ impl Heritage {
         Heritage {
             final_until_ms,
             next: BTreeMap::new(),
+            to_look_at: Vec::new(),
             due_ms: now_ms,
             is_second: false,
             misses: 0,
         }
     }
 
+    /// Goes on with the look that is due, for one turn of the loop. Whether anything is left of it.
     fn look<T: Topics>(
         &mut self,
         log: &mut T,
-        names: &TopicNames,
-        job_id: &str,
-    ) -> Result<Vec<Left>, LogError> {
-        let kinds: BTreeMap<&str, DocumentKind> = DocumentKind::ALL
-            .into_iter()
-            .map(|kind| (&**names.interim(kind), kind))
-            .collect();
-        let topics: Vec<String> = kinds.keys().map(|&topic| topic.to_owned()).collect();
-        let mut found = Vec::new();
-        for (topic, partitions) in log.partitions(&topics)? {
-            let Some(&kind) = kinds.get(&*topic) else {
-                continue;
+        plan: &Plan,
+        clock: &dyn Clock,
+        task: &mut Task,
+    ) -> Result<bool, LogError> {
+        let until_ms = clock.steady_ms() + TURN_MS;
+        if self.to_look_at.is_empty() {
+            self.to_look_at = interim_partitions(log, &plan.names)?;
+        }
+        while let Some((kind, at)) = self.to_look_at.last() {
+            let from = match (self.next.get(at), self.final_until_ms) {
+                (Some(&next), _) => next,
+                (None, None) => 0,
+                (None, Some(until_ms)) => {
+                    log.offset_of(at, Place::Time(until_ms - LOOK_BACK_MS))?
+                }
             };
-            let topic: Arc<str> = topic.into();
-            for partition in 0..partitions {
-                let at = TopicPartition::new(Arc::clone(&topic), partition);
-                found.extend(self.look_at(log, at, kind, job_id)?);
+            let mut standing = Standing::default();
+            let next = standing.read(log, at, from, &plan.job.id)?;
+            for (key, time_ms) in standing {
+                if let (Ok(id), Some(time_ms)) = (String::from_utf8(key), time_ms) {
+                    task.inherit(*kind, id, time_ms);
+                }
+            }
+            self.next.insert(at.clone(), next);
+            self.to_look_at.pop();
+            if clock.steady_ms() >= until_ms {
+                break;
             }
         }
-        Ok(found)
+        Ok(!self.to_look_at.is_empty())
     }
+}
 
-    fn look_at<T: Topics>(
-        &mut self,
-        log: &mut T,
-        at: TopicPartition,
-        kind: DocumentKind,
-        job_id: &str,
-    ) -> Result<Vec<Left>, LogError> {
-        let from = match (self.next.get(&at), self.final_until_ms) {
-            (Some(&next), _) => next,
-            (None, None) => 0,
-            (None, Some(until_ms)) => log.offset_of(&at, Place::Time(until_ms - LOOK_BACK_MS))?,
-        };
-        let mut standing = Standing::default();
-        let next = standing.read(log, &at, from, job_id)?;
-        self.next.insert(at, next);
-        let left = standing.into_iter().filter_map(|(key, time_ms)| {
-            let (id, time_ms) = (String::from_utf8(key).ok()?, time_ms?);
-            Some(Left { kind, id, time_ms })
-        });
-        Ok(left.collect())
-    }
+fn interim_partitions<T: Topics>(
+    log: &mut T,
+    names: &TopicNames,
+) -> Result<Vec<(DocumentKind, TopicPartition)>, LogError> {
+    let kinds = DocumentKind::ALL.map(|kind| (kind, names.interim(kind)));
+    let topics = kinds.each_ref().map(|(_, topic)| topic.to_string());
+    let counts = log.partitions(&topics)?;
+    let partitions = kinds.into_iter().flat_map(|(kind, topic)| {
+        let count = counts.get(&**topic).copied().unwrap_or(0);
+        let at = move |partition| TopicPartition::new(Arc::clone(topic), partition);
+        (0..count).map(move |partition| (kind, at(partition)))
+    });
+    Ok(partitions.collect())
 }
 
 impl<L: Log> Service<L> {
@@ -113,7 +117,6 @@ impl<L: Log> Service<L> {
         let now_ms = self.clock.steady_ms();
         let tasks = &self.tasks;
         self.heritages.retain(|at, _| tasks.contains_key(at));
-        let (names, job_id) = (&self.plan.names, &self.plan.job.id);
         let mut unavailable = None;
         for (at, heritage) in &mut self.heritages {
             let Some(task) = self.tasks.get_mut(at) else {
@@ -122,17 +125,15 @@ impl<L: Log> Service<L> {
             if !task.is_live() || now_ms < heritage.due_ms {
                 continue;
             }
-            match heritage.look(&mut self.log, names, job_id) {
-                Ok(left) => {
-                    for Left { kind, id, time_ms } in left {
-                        task.inherit(kind, id, time_ms);
-                    }
+            match heritage.look(&mut self.log, &self.plan, &*self.clock, task) {
+                Ok(true) => heritage.misses = 0,
+                Ok(false) => {
+                    heritage.misses = 0;
                     heritage.due_ms = match heritage.is_second {
                         true => i64::MAX,
                         false => now_ms + SECOND_LOOK_MS,
                     };
                     heritage.is_second = true;
-                    heritage.misses = 0;
                 }
                 Err(LogError::Unavailable(error)) => {
                     heritage.due_ms = now_ms + PAUSE_MS;

@@ -327,7 +327,7 @@ impl<L: Log> Service<L> {
     /// The second half: what the clock has to say, then the transaction and snapshots that are due.
     pub fn settle(&mut self) -> Result<(), ServiceError> {
         self.look_at_topics()?;
-        self.inherit()?; // before anything final is said
+        self.inherit()?;
         let at_end = self.wake_tasks();
         self.begin_waking(Arrivals::None);
         self.publish_interim()?;
