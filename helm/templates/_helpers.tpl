@@ -135,6 +135,14 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" | 
 {{- end }}
 {{- end }}
 {{- end }}
+{{- if dig "http" "tls" "client_ca_file" "" .Values.config }}
+{{- range $name := list "podMonitor" "serviceMonitor" }}
+{{- $monitor := get $.Values.metrics $name }}
+{{- if and $monitor.enabled (not $monitor.tlsConfig.cert) (not $monitor.tlsConfig.certFile) }}
+{{- fail (printf "metrics.%s: /metrics asks for a certificate (config.http.tls.client_ca_file); say tlsConfig with cert and keySecret" $name) }}
+{{- end }}
+{{- end }}
+{{- end }}
 {{- if and .Values.keda.enabled (not .Values.keda.triggers) (eq .Values.kafka.sasl.mechanism "OAUTHBEARER") }}
 {{- fail "keda.triggers: KEDA logs in with a token of its own, so with kafka.sasl.mechanism OAUTHBEARER list the triggers yourself" }}
 {{- end }}

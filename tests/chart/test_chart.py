@@ -275,6 +275,45 @@ class Scrapes(unittest.TestCase):
         self.assertEqual(endpoint["tlsConfig"]["serverName"], "tidewatch.streams.svc")
 
 
+class Ingresses(unittest.TestCase):
+    """The way in from outside leads to the pods, and only where somebody asked for it."""
+
+    HOSTS = [{"host": "tidewatch.example.com"}]
+
+    def test_there_is_none_unless_it_is_asked_for(self):
+        self.assertEqual(of_kind(render(least()), "Ingress"), [])
+        self.assertEqual(of_kind(render(least(ingress={"hosts": self.HOSTS})), "Ingress"), [])
+        self.assertEqual(of_kind(render(least(ingress={"hosts": self.HOSTS})), "Service"), [])
+
+    def test_every_path_leads_to_a_port_of_the_pods(self):
+        for config, port in [({}, "http-ingress"), ({"http": {"tls": {"cert_file": "/c", "key_file": "/k"}}}, "https-ingress")]:
+            documents = render(least(config=config, ingress={"enabled": True, "hosts": self.HOSTS}))
+            (rule,) = the(documents, "Ingress")["spec"]["rules"]
+            (path,) = rule["http"]["paths"]
+            self.assertEqual((rule["host"], path["path"], path["pathType"]), ("tidewatch.example.com", "/", "Prefix"))
+            service = the(documents, "Service")
+            self.assertEqual(path["backend"]["service"], {"name": service["metadata"]["name"], "port": {"name": port}})
+            (opened,) = service["spec"]["ports"]
+            self.assertEqual((opened["name"], opened["targetPort"]), (port, container(documents)["ports"][0]["name"]))
+            self.assertNotIn("publishNotReadyAddresses", service["spec"])
+            self.assertNotIn("ingressClassName", the(documents, "Ingress")["spec"])
+
+    def test_a_service_monitor_scrapes_each_pod_once(self):
+        documents = render(ci_values()["ingress"])
+        (endpoint,) = the(documents, "ServiceMonitor")["spec"]["endpoints"]
+        self.assertEqual(len(of_kind(documents, "Service")), 2)
+        ports = [port["name"] for service in of_kind(documents, "Service") for port in service["spec"]["ports"]]
+        self.assertEqual(ports.count(endpoint["port"]), 1)
+
+    def test_the_notes_say_where_it_is_and_who_may_read_it(self):
+        said = notes(ci_values()["ingress"])
+        self.assertIn("https://tidewatch.example.com/healthz", said)
+        self.assertNotIn("WARNING: whoever", said)
+        said = notes(least(ingress={"enabled": True, "hosts": self.HOSTS}))
+        self.assertIn("http://tidewatch.example.com/healthz", said)
+        self.assertIn("WARNING: whoever reaches the Ingress", said)
+
+
 class Refusals(unittest.TestCase):
     """What an installation stops at, and what it says."""
 
@@ -296,6 +335,14 @@ class Refusals(unittest.TestCase):
             self.refused(least(config=auth, metrics={monitor: {"enabled": True}}), f"metrics.{monitor}", "config.http.auth", error=HelmRenderError)
             both = {"enabled": True, "basicAuth": {"username": {}}, "authorization": {"credentials": {}}}
             self.refused(least(metrics={monitor: both}), f"/metrics/{monitor}")
+
+    def test_scrapes_without_the_certificate_that_is_asked_for(self):
+        mutual = {"http": {"tls": {"cert_file": "/c", "key_file": "/k", "client_ca_file": "/ca"}}}
+        ours = {"cert": {"secret": {"name": "prometheus", "key": "tls.crt"}}, "keySecret": {"name": "prometheus", "key": "tls.key"}}
+        for monitor in ["podMonitor", "serviceMonitor"]:
+            says = (f"metrics.{monitor}", "config.http.tls.client_ca_file")
+            self.refused(least(config=mutual, metrics={monitor: {"enabled": True}}), *says, error=HelmRenderError)
+            render(least(config=mutual, metrics={monitor: {"enabled": True, "tlsConfig": ours}}))
 
     def test_a_typo_anywhere(self):
         self.refused(least(replicas=2), "additional properties 'replicas' not allowed")
@@ -326,6 +373,11 @@ class Refusals(unittest.TestCase):
         self.refused(least(config={"kafka": {"group_id": "x"}}), "'kafka' not allowed")
         kafka = least()["kafka"] | {"properties": {"security.protocol": "ssl"}}
         self.refused(least(kafka=kafka), "say kafka.tls and kafka.sasl", error=HelmRenderError)
+
+    def test_an_ingress_that_leads_nowhere(self):
+        self.refused(least(ingress={"enabled": True}), "/ingress/hosts")
+        self.refused(least(ingress={"enabled": True, "hosts": [{"paths": [{"path": "/"}]}]}), "/ingress/hosts/0")
+        self.refused(least(ingress={"hosts": [{"host": "a.example", "paths": [{"path": "metrics"}]}]}), "/ingress/hosts/0/paths/0/path")
 
     def test_a_volume_that_pods_cannot_share(self):
         self.refused(least(persistence={"enabled": True}, replicaCount=2), "ReadWriteMany", error=HelmRenderError)
